@@ -1,0 +1,104 @@
+"""Score labels by log-probability: which of these answers does the model think most likely after this prompt?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from tunewise.models.packing import Row, rows_of
+
+# Tokens in one row. Longer rows make larger matrix products, but attention among strangers is wasted work.
+ROW_TOKENS = 512
+
+
+def encode(tokenizer, text: str) -> list[int]:
+    """Token ids of ``text`` without special tokens."""
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def parts(model):
+    """The decoder without its output layer, and the output layer, of a causal language model (adapter or not)."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return base.get_decoder() if hasattr(base, "get_decoder") else base.model, base.get_output_embeddings()
+
+
+@torch.inference_mode()
+def label_logprobs(
+    lm,
+    prefix: str,
+    queries: Sequence[str],
+    labels: Sequence[str],
+    *,
+    row_tokens: int = ROW_TOKENS,
+    progress: Callable[[int], None] | None = None,
+) -> np.ndarray:
+    """Log-probability of each whole label string after each prompt.
+
+    lm: a loaded model with ``.model`` and ``.tokenizer``.
+    prefix: what all prompts begin with (instruction, in-context examples); computed once.
+    queries: n strings, the rest of each prompt. Prefix and query are tokenised apart, so the cut must lie where a
+        token ends (after a line break, or before a space that a word follows).
+    labels: m strings, with the space that precedes them, such as ``" positive"``.
+    progress: called with the number of items done after each row.
+
+    Returns float64 [n, m]: the *sum* of the log-probabilities of all tokens of the label, so that a label's later
+    tokens count too. Labels of several tokens are at no advantage or disadvantage by a length correction; none is made.
+    """
+    if not labels or len(set(labels)) != len(labels):
+        raise ValueError(f"labels must be two or more different strings, got {list(labels)!r}")
+    tokenizer, device = lm.tokenizer, lm.model.device
+    dtype = next(p.dtype for p in lm.model.parameters() if p.is_floating_point())
+    decoder, head = parts(lm.model)
+    label_ids = [encode(tokenizer, label) for label in labels]
+    prefix_ids = encode(tokenizer, prefix)
+    query_ids = [encode(tokenizer, query) for query in queries]
+    if not prefix_ids and not all(query_ids):
+        raise ValueError("an empty prompt cannot be scored: give a prefix or a query")
+    was_training = lm.model.training
+    lm.model.eval()
+    cache, prefix_last = None, None
+    if prefix_ids:
+        out = decoder(input_ids=torch.tensor([prefix_ids], device=device), use_cache=True)
+        cache, prefix_last = out.past_key_values, out.last_hidden_state[:, -1]
+    branch = sum(len(ids) - 1 for ids in label_ids)
+    scores = np.zeros((len(queries), len(labels)))
+    order = range(len(queries))
+    for group in rows_of(order, lambda i: len(query_ids[i]) + branch, row_tokens):
+        row = Row(len(prefix_ids))
+        asked: list[tuple[int, int, int, int]] = []  # item, label, place in the row, token
+        for i in group:
+            query = row.add(query_ids[i])
+            for j, ids in enumerate(label_ids):
+                asked.append((i, j, query.start + len(query.tokens) - 1 if query.tokens else -1, ids[0]))
+                if len(ids) > 1:
+                    tail = row.add(ids[:-1], parent=query)
+                    asked += [(i, j, tail.start + k, token) for k, token in enumerate(ids[1:])]
+        if row.length:
+            input_ids, position_ids, mask = row.tensors(device, dtype)
+            hidden = decoder(
+                input_ids=input_ids,
+                position_ids=position_ids,
+                attention_mask=mask,
+                past_key_values=cache,
+                use_cache=cache is not None,
+            ).last_hidden_state[0]
+            if cache is not None:
+                cache.crop(-row.length)  # forget this row, keep the prefix
+        places = sorted({place for _, _, place, _ in asked})
+        states = torch.stack([prefix_last[0] if p < 0 else hidden[p] for p in places])
+        logprobs = torch.log_softmax(head(states).float(), dim=-1)
+        at = {place: k for k, place in enumerate(places)}
+        for i, j, place, token in asked:
+            scores[i, j] += float(logprobs[at[place], token])
+        if progress:
+            progress(len(group))
+    lm.model.train(was_training)
+    return scores
+
+
+def prompt_tokens(lm, prefix: str, queries: Sequence[str]) -> float:
+    """Mean number of prompt tokens an item: prefix and query, without the answer."""
+    n = len(encode(lm.tokenizer, prefix))
+    return n + float(np.mean([len(encode(lm.tokenizer, q)) for q in queries]))
