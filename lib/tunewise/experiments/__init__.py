@@ -1,0 +1,29 @@
+"""One module a question; :func:`run` runs it at a scale, or finds its finished record."""
+
+from __future__ import annotations
+
+import importlib
+
+NAMES = (
+    "wordings",
+    "few_shot",
+    "learning_curve",
+    "example_position",
+    "prompt_cost",
+    "gain_prediction",
+    "leaks",
+)
+
+
+def get(name: str):
+    """The experiment called ``name``. Raises ValueError with the known names."""
+    if name not in NAMES:
+        raise ValueError(f"no experiment {name!r}; there are {', '.join(NAMES)}")
+    return importlib.import_module(f"tunewise.experiments.{name}").EXPERIMENT
+
+
+def run(name: str, scale: str = "laptop", *, fresh: bool = False, say=print, **changes):
+    """Run experiment ``name`` and return its record; see :func:`tunewise.experiments.base.perform`."""
+    from tunewise.experiments.base import perform
+
+    return perform(get(name), scale, fresh=fresh, say=say, **changes)
