@@ -1,0 +1,199 @@
+"""Metrics and tests, held against statsmodels, scikit-learn, published figures and simulation."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import norm, spearmanr
+from sklearn.metrics import f1_score
+from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
+from statsmodels.stats.proportion import proportion_confint
+
+from tunewise.measure import stats
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 5), (5, 5), (34, 100), (1, 1), (67, 201), (849, 900)])
+@pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
+def test_wilson_equals_statsmodels(k, n, level):
+    assert stats.wilson(k, n, level) == pytest.approx(proportion_confint(k, n, 1 - level, method="wilson"), abs=1e-12)
+
+
+def test_wilson_equals_the_published_example():
+    """Newcombe (1998), Stat. Med. 17, 857-872, table I: 81 of 263 and 15 of 148, method 3 (Wilson)."""
+    assert np.round(stats.wilson(81, 263), 4).tolist() == [0.2553, 0.3662]
+    assert np.round(stats.wilson(15, 148), 4).tolist() == [0.0624, 0.1605]
+
+
+@pytest.mark.parametrize(("k", "n"), [(-1, 5), (6, 5), (0, 0)])
+def test_wilson_refuses_impossible_counts(k, n):
+    with pytest.raises(ValueError, match="0 <= k <= n"):
+        stats.wilson(k, n)
+
+
+def test_accuracy_counts_unreadable_answers_as_wrong_and_goes_into_json():
+    metric = stats.accuracy([0, 1, None, -1, 2], [0, 1, 1, 1, 0])
+    assert metric["value"] == 0.4 and metric["n"] == 5 and metric["low"] < 0.4 < metric["high"]
+    assert json.loads(json.dumps(metric)) == metric
+    assert stats.accuracy(np.array([0, 1]), np.array([0, 0]))["value"] == 0.5
+
+
+def test_accuracy_refuses_unequal_lengths_and_nothing():
+    with pytest.raises(ValueError, match="3 predictions for 2 labels"):
+        stats.accuracy([0, 1, 2], [0, 1])
+    with pytest.raises(ValueError, match="no items"):
+        stats.accuracy([], [])
+
+
+def paired(both, a_only, b_only, neither):
+    """Two prediction vectors with these counts of items; the label is always 1."""
+    a = [1] * both + [1] * a_only + [0] * b_only + [0] * neither
+    b = [1] * both + [0] * a_only + [1] * b_only + [0] * neither
+    return a, b, [1] * len(a)
+
+
+def test_mcnemar_equals_the_published_example():
+    """Bentur's airway data in Fagerland, Lydersen & Laake (2014): 1, 1, 7, 12; exact p 0.0703; interval of Bonett and Price."""
+    found = stats.mcnemar(*paired(1, 1, 7, 12))
+    assert found["p"] == pytest.approx(2 * 9 / 256)  # 2 · P(at most 1 head in 8 tosses)
+    assert (found["a_only"], found["b_only"]) == (1, 7)
+    metric = found["difference"]
+    assert [round(metric[k], 3) for k in ("value", "low", "high")] == [-0.286, -0.508, -0.013]
+
+
+@pytest.mark.parametrize("counts", [(10, 3, 12, 5), (50, 0, 6, 4), (5, 20, 20, 5), (9, 0, 0, 3)])
+def test_mcnemar_equals_statsmodels_and_is_symmetric(counts):
+    a, b, labels = paired(*counts)
+    both, a_only, b_only, neither = counts
+    found, turned = stats.mcnemar(a, b, labels), stats.mcnemar(b, a, labels)
+    assert found["p"] == pytest.approx(reference_mcnemar([[both, a_only], [b_only, neither]], exact=True).pvalue)
+    assert turned["p"] == pytest.approx(found["p"])
+    assert turned["difference"]["low"] == pytest.approx(-found["difference"]["high"])
+
+
+def test_bootstrap_of_a_mean_is_near_the_normal_interval_and_repeats():
+    values = np.random.default_rng(1).normal(10, 3, 400)
+    metric = stats.bootstrap(values, np.mean, seed=4)
+    half = 1.96 * values.std(ddof=1) / 20
+    assert metric["value"] == pytest.approx(values.mean())
+    assert metric["low"] == pytest.approx(values.mean() - half, abs=0.05)
+    assert metric["high"] == pytest.approx(values.mean() + half, abs=0.05)
+    assert metric == stats.bootstrap(values, np.mean, seed=4)
+    assert metric != stats.bootstrap(values, np.mean, seed=5)
+
+
+def test_bootstrap_keeps_pairs_together():
+    x = np.arange(50.0)
+    metric = stats.bootstrap((x, x + 3), lambda a, b: np.mean(b - a), seed=0, resamples=200)
+    assert metric["low"] == metric["high"] == pytest.approx(3.0)
+
+
+def test_bootstrap_of_equal_values_has_no_width_and_of_one_value_is_refused():
+    assert stats.bootstrap([1.0] * 9)["low"] == 1.0
+    with pytest.raises(ValueError, match="two items"):
+        stats.bootstrap([1.0])
+
+
+def crossed(rng, seeds=5, items=200, seed_sd=0.3, item_sd=1.2):
+    """Right or wrong [seeds, items]: probit of seed effect plus item effect."""
+    drawn = rng.normal(0, seed_sd, (seeds, 1)) + rng.normal(0, item_sd, (1, items)) + rng.normal(0, 1, (seeds, items))
+    return (drawn > -0.5).astype(int)
+
+
+def test_mean_over_seeds_covers_the_truth_and_is_not_fooled_by_many_seeds():
+    truth = 1 - norm.cdf(-0.5 / np.sqrt(0.3**2 + 1.2**2 + 1))
+    rng, hits, trials = np.random.default_rng(0), 0, 400
+    for _ in range(trials):
+        right = crossed(rng)
+        metric = stats.mean_over_seeds([stats.proportion(int(r.sum()), len(r)) for r in right])
+        hits += metric["low"] <= truth <= metric["high"]
+    assert 0.93 <= hits / trials <= 1.0
+    # a hundred identical seeds know no more than one about the items
+    one = stats.proportion(60, 100)
+    many = stats.mean_over_seeds([one] * 100)
+    assert many["high"] - many["low"] >= 0.98 * (one["high"] - one["low"])
+
+
+def test_mean_over_seeds_of_one_and_of_none():
+    one = stats.proportion(60, 100)
+    assert stats.mean_over_seeds([one]) == one | {"seeds": 1}
+    with pytest.raises(ValueError, match="at least one seed"):
+        stats.mean_over_seeds([])
+
+
+def test_mean_over_seeds_widens_with_the_spread_of_the_seeds_and_stays_in_bounds():
+    near = stats.mean_over_seeds([stats.proportion(k, 100) for k in (70, 70, 70)])
+    far = stats.mean_over_seeds([stats.proportion(k, 100) for k in (50, 70, 90)])
+    assert near["value"] == pytest.approx(far["value"]) and far["low"] < near["low"] - 0.2
+    assert stats.mean_over_seeds([stats.proportion(k, 10) for k in (10, 9, 10)])["high"] == 1.0
+
+
+def test_difference_over_seeds_covers_the_truth():
+    rng, hits, trials = np.random.default_rng(3), 0, 300
+    # b is a's own items with a lower threshold, so the truth is known by the probit model of `crossed`
+    spread = np.sqrt(0.3**2 + 1.2**2 + 1)
+    truth = norm.cdf(0.5 / spread) - norm.cdf(0.0 / spread)
+    for _ in range(trials):
+        item = rng.normal(0, 1.2, (1, 200))
+        a, b = (rng.normal(0, 0.3, (5, 1)) + item + rng.normal(0, 1, (5, 200)) > cut for cut in (-0.5, 0.0))
+        metric = stats.difference_over_seeds(a.astype(int), b.astype(int), np.ones(200, dtype=int))
+        hits += metric["low"] <= truth <= metric["high"]
+    assert 0.92 <= hits / trials <= 1.0
+
+
+def test_difference_over_seeds_is_paired():
+    """The same method against itself has no item variance: hard items are hard for both."""
+    right = crossed(np.random.default_rng(2), seeds=1, items=100)
+    metric = stats.difference_over_seeds(right, right, np.ones(100, dtype=int))
+    assert metric["low"] == metric["value"] == metric["high"] == 0.0
+
+
+def test_spearman_value_and_small_sample_p():
+    x, y = [1, 2, 3, 4, 5], [2, 1, 4, 3, 5]
+    metric = stats.spearman(x, y)
+    assert metric["value"] == pytest.approx(1 - 6 * 4 / (5 * 24))  # sum of squared rank differences is 4
+    # rho of 0.8 or more is reached by 8 of 120 orders (published table for n = 5: one-sided 0.067)
+    assert metric["p"] == pytest.approx(2 * 8 / 120)
+    assert -1 < metric["low"] < 0.8 < metric["high"] < 1
+
+
+def test_spearman_interval_covers_and_perfect_order_is_not_certainty():
+    perfect = stats.spearman(range(6), range(6))
+    assert perfect["value"] == perfect["high"] == 1.0 and 0 < perfect["low"] < 0.9
+    rng, hits = np.random.default_rng(5), 0
+    truth = 6 / np.pi * np.arcsin(0.6 / 2)  # Spearman's rho of a bivariate normal with correlation 0.6
+    for _ in range(300):
+        x = rng.normal(size=40)
+        y = 0.6 * x + 0.8 * rng.normal(size=40)
+        metric = stats.spearman(x, y)
+        assert metric["value"] == pytest.approx(spearmanr(x, y).statistic)
+        hits += metric["low"] <= truth <= metric["high"]
+    assert hits / 300 >= 0.92
+
+
+def test_spearman_refuses_too_little():
+    with pytest.raises(ValueError, match="four pairs"):
+        stats.spearman([1, 2, 3], [1, 2, 3])
+    with pytest.raises(ValueError, match="vary"):
+        stats.spearman([1, 1, 1, 1], [1, 2, 3, 4])
+
+
+def test_macro_f1_equals_scikit_learn():
+    rng = np.random.default_rng(0)
+    labels, predictions = rng.integers(0, 3, 200), rng.integers(0, 3, 200)
+    metric = stats.macro_f1(predictions, labels, 3)
+    assert metric["value"] == pytest.approx(f1_score(labels, predictions, average="macro"))
+    assert metric["low"] < metric["value"] < metric["high"]
+
+
+def test_macro_f1_punishes_a_label_that_swallows_the_rest():
+    labels = [0, 1, 2] * 20
+    swallowed = stats.macro_f1([0] * 60, labels, 3)
+    assert swallowed["value"] == pytest.approx(0.5 / 3)  # F1 of label 0 is 2·20 / (2·20 + 40), the others 0
+    assert stats.accuracy([0] * 60, labels)["value"] == pytest.approx(1 / 3)
+    unread = stats.macro_f1([-1] * 60, labels, 3)
+    assert unread["value"] == 0.0
+
+
+def test_macro_f1_refuses_labels_out_of_range():
+    with pytest.raises(ValueError, match="labels must be 0..1"):
+        stats.macro_f1([0, 1], [0, 2], 2)
