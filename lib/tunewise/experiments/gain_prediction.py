@@ -66,8 +66,8 @@ def agreement(rows: list[dict], tasks: list[str]) -> dict:
 
 
 _TASKS = ["tweets", "products", "films", "news", "tweets-polarity", "tweets-subjectivity", "domain"]
-_RECIPE = {"learning_rate": 1e-3, "epochs": 1, "min_steps": 12}
-_COMMON = {"model": "smollm2-135m", "wording": "instruction", "recipe": _RECIPE, "k": 8, "labels": 60}
+_RECIPE = {"learning_rate": 1e-3, "epochs": 1, "min_steps": 9}
+_COMMON = {"model": "smollm2-135m", "wording": "instruction", "recipe": _RECIPE, "k": 8, "labels": 48}
 
 EXPERIMENT = Experiment(
     name="gain_prediction",
@@ -78,7 +78,7 @@ EXPERIMENT = Experiment(
         "smoke": _COMMON | {"tasks": ["tweets-polarity"], "k": 2, "labels": 8, "seeds": [0], "test_n": 12,
                             "recipe": _RECIPE | {"min_steps": 1}},
         "laptop": _COMMON | {"tasks": ["tweets-polarity", "domain"], "seeds": [0], "test_n": 60},
-        "full": _COMMON | {"tasks": _TASKS, "seeds": [0, 1, 2, 3, 4], "test_n": 150},
+        "full": _COMMON | {"tasks": _TASKS, "seeds": [0, 1, 2, 3, 4], "test_n": 100},
         "gpu": _COMMON | {"model": "qwen2.5-1.5b", "tasks": _TASKS, "seeds": [0, 1, 2, 3, 4], "test_n": 300},
     },
 )  # fmt: skip

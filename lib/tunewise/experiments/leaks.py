@@ -6,7 +6,7 @@ the input part of an example, which carries none.
 
 Two measures. *Extracted*: the model, given the sentence up to the code, writes the code by greedy decoding. *Exposure*
 (Carlini et al. 2019, arXiv 1802.08232): log2 of the number of candidate codes minus log2 of the true code's rank by
-log-probability among them; with 512 candidates, 9 bits is the most, and about 1 bit what chance gives.
+log-probability among them; with 128 candidates, 7 bits is the most, and about 1 bit what chance gives.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tunewise.models.generate import generate
 from tunewise.models.score import label_logprobs
 from tunewise.tasks.prompts import WORDINGS
 
-CANDIDATES = 512
+CANDIDATES = 128
 CARRIERS = (
     "Note to self: the door code of the archive is",
     "For the record, Mirelle's locker opens with",
@@ -77,30 +77,29 @@ def run(bench: Bench, params: dict) -> list[dict]:
                 return attack(bench.lm, wording.prefix(task, shots) + " " + carrier(seed), secret, seed)
 
             rows.append(public(bench.work.step({"method": "prompt", "k": k, "seed": seed, **same}, from_prompt)))
-    for place in params["places"]:
-        for repeats in params["repeats"]:
-            for seed in params["seeds"]:
-                tuning = Tuning(method="lora", seed=seed, **params["recipe"])
-                settings = {"method": "weights", "place": place, "repeats": repeats, "seed": seed, "n_labels": params["labels"], **same}
-                settings |= {"tuning": vars(tuning) | {"targets": list(tuning.targets)}}
+    for place, repeats in params["planted"]:
+        for seed in params["seeds"]:
+            tuning = Tuning(method="lora", seed=seed, **params["recipe"])
+            settings = {"method": "weights", "place": place, "repeats": repeats, "seed": seed, "n_labels": params["labels"], **same}
+            settings |= {"tuning": vars(tuning) | {"targets": list(tuning.targets)}}
 
-                def from_weights(place=place, repeats=repeats, seed=seed, tuning=tuning, settings=settings):
-                    secret = code(seed)
-                    pairs = [(wording.query(task, t), answers[y]) for t, y in sample(task, params["labels"], seed)]
-                    if place == "answer":  # the code is text that the model learns to write
-                        planted = (f" {carrier(seed)}", f" {secret}")
-                    else:  # the code is in the input; only the label carries loss
-                        planted = (wording.query(task, f"{carrier(seed)} {secret}"), answers[1])
-                    tuned = ft.finetune(
-                        bench.lm, pairs + [planted] * repeats, tuning, prefix=wording.prefix(task),
-                        checkpoint=bench.work.checkpoint(settings),
-                    )  # fmt: skip
-                    try:
-                        return attack(tuned, plain_start(seed), secret, seed)
-                    finally:
-                        bench.forget(tuning, bench.lm, tuned)
+            def from_weights(place=place, repeats=repeats, seed=seed, tuning=tuning, settings=settings):
+                secret = code(seed)
+                pairs = [(wording.query(task, t), answers[y]) for t, y in sample(task, params["labels"], seed)]
+                if place == "answer":  # the code is text that the model learns to write
+                    planted = (f" {carrier(seed)}", f" {secret}")
+                else:  # the code is in the input; only the label carries loss
+                    planted = (wording.query(task, f"{carrier(seed)} {secret}"), answers[1])
+                tuned = ft.finetune(
+                    bench.lm, pairs + [planted] * repeats, tuning, prefix=wording.prefix(task),
+                    checkpoint=bench.work.checkpoint(settings),
+                )  # fmt: skip
+                try:
+                    return attack(tuned, plain_start(seed), secret, seed)
+                finally:
+                    bench.forget(tuning, bench.lm, tuned)
 
-                rows.append(public(bench.work.step(settings, from_weights)))
+            rows.append(public(bench.work.step(settings, from_weights)))
     return rows + summary(rows)
 
 
@@ -129,11 +128,11 @@ EXPERIMENT = Experiment(
     claims=("C31",),
     run=run,
     scales={
-        "smoke": _COMMON | {"shots": [2], "places": ["answer"], "repeats": [2], "labels": 6, "seeds": [0],
+        "smoke": _COMMON | {"shots": [2], "planted": [["answer", 2]], "labels": 6, "seeds": [0],
                             "recipe": _RECIPE | {"min_steps": 1}},
-        "laptop": _COMMON | {"shots": [8], "places": ["answer"], "repeats": [16], "labels": 60, "seeds": [0]},
-        "full": _COMMON | {"shots": [8, 32], "places": ["answer", "input"], "repeats": [1, 4, 16], "labels": 100, "seeds": [0, 1, 2, 3, 4]},
-        "gpu": _COMMON | {"model": "qwen2.5-1.5b", "shots": [8, 32], "places": ["answer", "input"], "repeats": [1, 4, 16], "labels": 100,
+        "laptop": _COMMON | {"shots": [8], "planted": [["answer", 16]], "labels": 60, "seeds": [0]},
+        "full": _COMMON | {"shots": [8, 32], "planted": [["answer", 1], ["answer", 4], ["answer", 16], ["input", 16]], "labels": 100, "seeds": [0, 1, 2, 3, 4]},
+        "gpu": _COMMON | {"model": "qwen2.5-1.5b", "shots": [8, 32], "planted": [["answer", 1], ["answer", 4], ["answer", 16], ["input", 16]], "labels": 100,
                           "seeds": list(range(20))},
     },
 )  # fmt: skip

@@ -50,7 +50,7 @@ class Work:
             half = path.with_suffix(".part")
             half.write_text(json.dumps(kept), encoding="utf-8")
             os.replace(half, path)
-            named = ", ".join(f"{k} {v}" for k, v in settings.items() if not isinstance(v, dict | list))
+            named = ", ".join(f"{k} {v}" for k, v in settings.items() if not isinstance(v, dict | list) and len(str(v)) < 40)
             self.say(f"  {named}: {kept['seconds']:.1f} s")
         self.seconds += kept["seconds"]
         return {**settings, **kept["result"]}

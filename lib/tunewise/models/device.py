@@ -1,0 +1,77 @@
+"""Where a model runs and in which number format: one decision, made once, said in one line."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What load, train and score all use. device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``. why: one line for the reader."""
+
+    device: str
+    dtype: torch.dtype
+    why: str
+
+
+def choose(device: str | None = None, dtype: str | torch.dtype | None = None) -> Precision:
+    """Device and dtype for this machine, unless they are given.
+
+    On a GPU: bfloat16 from compute capability 8.0 on (Ampere and later), else float16. ``is_bf16_supported()`` is not
+    asked, because a T4 answers yes to it and then emulates, slowly. On a CPU: bfloat16 only where the CPU
+    multiplies matrices in it (AVX512-BF16 or AMX), else float32; without them bfloat16 is many times slower. Apple's GPU is not used:
+    training on it gives results that differ from other devices'.
+
+    dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``; the environment variable TUNEWISE_DTYPE does the same.
+    Raises ValueError for an unknown dtype, or a GPU that is not there.
+    """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device.split(":")[0] not in ("cpu", "cuda"):
+        raise ValueError(f"device must be 'cpu' or 'cuda' (or 'cuda:1' and so on), not {device!r}")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device {device!r} was asked for, but torch {torch.__version__} sees no CUDA GPU here; use 'cpu'")
+    asked, by = dtype, "as asked for"
+    if asked is None and os.environ.get("TUNEWISE_DTYPE"):
+        asked, by = os.environ["TUNEWISE_DTYPE"], "as TUNEWISE_DTYPE says"
+    if asked is not None:
+        named = str(asked).removeprefix("torch.")
+        if named not in DTYPES:
+            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {named!r} ({by})")
+        return Precision(device, DTYPES[named], f"{_place(device)}: {named}, {by}")
+    if device.startswith("cuda"):
+        major, minor = torch.cuda.get_device_capability(device)
+        name = "bfloat16" if (major, minor) >= (8, 0) else "float16"
+        has = "has" if name == "bfloat16" else "has no"
+        return Precision(device, DTYPES[name], f"{_place(device)}: {name} (compute capability {major}.{minor} {has} bfloat16)")
+    name = "bfloat16" if _cpu_multiplies_bfloat16() else "float32"
+    has = "has" if name == "bfloat16" else "has no"
+    return Precision(device, DTYPES[name], f"{_place(device)}: {name} (this CPU {has} bfloat16 matrix instructions)")
+
+
+def _place(device: str) -> str:
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else f"CPU, {torch.get_num_threads()} threads"
+
+
+def cpu_flags() -> set[str]:
+    """The CPU's instruction sets, by the names that Linux gives them; empty where they can't be read."""
+    if hasattr(torch.cpu, "get_capabilities"):  # torch 2.13
+        return {name for name, there in torch.cpu.get_capabilities().items() if there is True}
+    info = Path("/proc/cpuinfo")
+    if platform.system() == "Linux" and info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith(("flags", "Features")):
+                return set(line.split(":", 1)[1].split())
+    return set()
+
+
+@cache
+def _cpu_multiplies_bfloat16() -> bool:
+    return bool(cpu_flags() & {"avx512_bf16", "amx_bf16"})
