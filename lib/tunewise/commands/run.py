@@ -33,7 +33,9 @@ def main(args: argparse.Namespace) -> int:
             return 2
     if args.model:
         changes["model"] = args.model
-    say = (lambda line: print(line, file=sys.stderr, flush=True))
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
     try:
         record = experiments.run(args.experiment, args.scale, fresh=args.fresh, say=say, **changes)
     except (ValueError, LookupError, OSError) as error:
