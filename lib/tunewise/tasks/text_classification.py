@@ -1,48 +1,30 @@
-"""Text classification tasks: real snippets rated by people, or the reader's own file.
+"""Text classification: a text in, one of a few labels out.
 
-The ratings come with the source distribution of vaderSentiment 3.3.2 (Hutto & Gilbert 2014): tweets, product reviews, film
-reviews and newspaper editorials, each snippet rated by 20 people from -4 (extremely negative) to +4. ``data/vader/README.md`` is their
-data card.
+    task = load_task("tweets")
+    task.test[0].text, task.labels[task.test[0].label]
+    mine = own_data("tickets.csv", text_column="subject", label_column="queue")
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
-import html
 import io
 import json
-import re
-import tarfile
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from tunewise import fetch
-
-THRESHOLD = 0.8  # mean rating from which a snippet counts as positive (negative below minus this)
-SENTIMENT = ("positive", "neutral", "negative")
-_FILES = {
-    "tweets": "tweets_GroundTruth.txt",
-    "products": "amazonReviewSnippets_GroundTruth.txt",
-    "films": "movieReviewSnippets_GroundTruth.txt",
-    "news": "nytEditorialSnippets_GroundTruth.txt",
-}
-# items a class in test and valid; training gets what balance leaves
-_SIZES = {
-    "tweets": (100, 50), "products": (50, 20), "films": (50, 20), "news": (50, 20),
-    "tweets-polarity": (75, 25), "tweets-subjectivity": (75, 25), "domain": (50, 20),
-}  # fmt: skip
-NAMES = tuple(_SIZES)
+from tunewise.tasks import vader
 
 
 @dataclass(frozen=True)
 class Example:
-    """One text, the index of its label, and where it comes from."""
+    """text, the index of its label in the task's ``labels``, and an id that leads back to the source."""
 
     text: str
     label: int
@@ -51,175 +33,277 @@ class Example:
 
 @dataclass(frozen=True)
 class Task:
-    """A classification task: label names, and three splits that share no text and no source document."""
+    """Examples in random order, in three splits that share no text. noun: what one text is, for a prompt ("tweet").
+
+    The splits of the built-in tasks are balanced (as many examples of each label); those of own data keep its shares.
+    """
 
     name: str
+    noun: str
     labels: tuple[str, ...]
     train: tuple[Example, ...]
     valid: tuple[Example, ...]
     test: tuple[Example, ...]
 
+    def counts(self) -> dict[str, dict[str, int]]:
+        """split -> label -> number of examples."""
+        return {
+            split: {label: sum(e.label == i for e in getattr(self, split)) for i, label in enumerate(self.labels)}
+            for split in ("train", "valid", "test")
+        }
 
-def load_task(name: str, seed: int = 0) -> Task:
-    """The task ``name`` (one of ``NAMES``) with balanced splits; ``seed`` decides which item goes where.
 
-    Raises ValueError for an unknown name, :class:`tunewise.fetch.CannotFetch` when the data are neither cached nor to be had.
-    """
-    if name not in NAMES:
-        raise ValueError(f"no task {name!r}; there are {', '.join(NAMES)}; your own file: own_data(path, text, label)")
-    return _load(name, seed)
+# -- built-in tasks --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    noun: str
+    sources: tuple[str, ...]
+    labels: tuple[str, ...]
+    label_of: Callable[[vader.Rated], str | None]
+
+
+def _sentiment(row: vader.Rated) -> str:
+    return row.sentiment
+
+
+def _polarity(row: vader.Rated) -> str | None:
+    return None if row.sentiment == "neutral" else row.sentiment
+
+
+def _subjectivity(row: vader.Rated) -> str:
+    return "neutral" if row.sentiment == "neutral" else "emotional"
+
+
+_DOMAINS = {"tweets": "tweet", "products": "product review", "films": "film review", "news": "newspaper"}
+
+
+def _domain(row: vader.Rated) -> str:
+    return _DOMAINS[row.id.split("/")[0]]
+
+
+_THREE = ("positive", "neutral", "negative")
+_RECIPES = {
+    "tweets": _Recipe("tweet", ("tweets",), _THREE, _sentiment),
+    "products": _Recipe("product review", ("products",), _THREE, _sentiment),
+    "films": _Recipe("film review", ("films",), _THREE, _sentiment),
+    "news": _Recipe("newspaper sentence", ("news",), _THREE, _sentiment),
+    "tweets-polarity": _Recipe("tweet", ("tweets",), ("positive", "negative"), _polarity),
+    "tweets-subjectivity": _Recipe("tweet", ("tweets",), ("emotional", "neutral"), _subjectivity),
+    "domain": _Recipe("text", tuple(vader.FILES), tuple(_DOMAINS.values()), _domain),
+}
+TASKS = tuple(_RECIPES)
 
 
 @lru_cache(maxsize=16)
-def _load(name: str, seed: int) -> Task:
-    if name == "domain":
-        labels = ("tweet", "product review", "film review", "newspaper")
-        pool = [(i, text, label) for label, source in enumerate(_FILES) for i, _, text in _snippets(source)]
+def load_task(name: str, seed: int = 0) -> Task:
+    """A built-in task: ``tweets``, ``products``, ``films``, ``news`` (positive, neutral, negative), ``tweets-polarity``,
+    ``tweets-subjectivity`` or ``domain``.
+
+    100 test and 50 validation examples of each label; training takes as many of each as the rarest label has. ``seed`` draws other
+    splits. Tasks from one source with one seed share its splits: no training text of one is a test text of another.
+
+    Raises ValueError for an unknown name, :class:`tunewise.fetch.FetchError` when the texts can't be had.
+    """
+    if name not in _RECIPES:
+        raise ValueError(f"no task is called {name!r}; the names are {', '.join(TASKS)}. Own data: own_data(path, ...)")
+    recipe = _RECIPES[name]
+    several = _in_several(recipe.sources) if len(recipe.sources) > 1 else set()
+    splits: dict[str, list[Example]] = {"train": [], "valid": [], "test": []}
+    for source in recipe.sources:
+        for split, rows in vader.split(source, seed).items():
+            for row in rows:
+                label = recipe.label_of(row)
+                if label is not None and vader.plain(row.text) not in several:
+                    splits[split].append(Example(row.text, recipe.labels.index(label), row.id))
+    sizes = {"test": vader.TEST_A_CLASS, "valid": vader.VALID_A_CLASS, "train": None}
+    rng = np.random.default_rng([seed, TASKS.index(name)])
+    balanced = {split: _balanced(splits[split], len(recipe.labels), size, rng) for split, size in sizes.items()}
+    return Task(name, recipe.noun, recipe.labels, **balanced)
+
+
+def _in_several(sources: Sequence[str]) -> set[str]:
+    """Texts (without case and punctuation) that stand in more than one source."""
+    times = Counter(text for s in sources for text in {vader.plain(row.text) for row in vader.read(s)})
+    return {text for text, n in times.items() if n > 1}
+
+
+def _balanced(examples: list[Example], labels: int, size: int | None, rng) -> tuple[Example, ...]:
+    """``size`` examples of each label (as many as the rarest has, for None), in random order."""
+    of = [[e for e in examples if e.label == y] for y in range(labels)]
+    size = min(len(group) for group in of) if size is None else size
+    chosen = [e for group in of for e in group[:size]]
+    return tuple(chosen[i] for i in rng.permutation(len(chosen)))
+
+
+# -- own data --------------------------------------------------------------------------------------------------------
+
+MIN_A_LABEL = 10
+
+
+class DataError(ValueError):
+    """The reader's file can't be used as it is. The message says where and what to do."""
+
+
+def own_data(
+    path: str | Path,
+    text_column: str = "text",
+    label_column: str = "label",
+    *,
+    noun: str = "text",
+    name: str | None = None,
+    seed: int = 0,
+    test: float = 0.2,
+    valid: float = 0.1,
+) -> Task:
+    """A reader's own labelled texts, from ``.csv``, ``.tsv`` or ``.jsonl`` in UTF-8, as a :class:`Task`.
+
+    text_column, label_column: names in the header (CSV) or keys (JSONL). noun: what one text is, for the prompts.
+    test, valid: shares of each label. Texts that are equal but for case and punctuation are kept once; when such texts have
+    different labels, that is an error, since no method can be right on both.
+
+    The labels are sorted by name; a prompt shows them as they are, so words beat codes. Raises DataError.
+    """
+    path = Path(path)
+    if not (0 < test < 1 and 0 <= valid < 1 and test + valid < 0.9):
+        raise DataError(f"test={test} and valid={valid} must be shares of the data that leave enough for training")
+    rows = _rows(path, text_column, label_column)
+    kept: dict[str, tuple[str, str, int]] = {}
+    clashes = []
+    for line, text, label in rows:
+        key = vader.plain(text) or text
+        if key not in kept:
+            kept[key] = (text, label, line)
+        elif kept[key][1] != label:
+            clashes.append(f"lines {kept[key][2]} ({kept[key][1]!r}) and {line} ({label!r}): {text[:60]!r}")
+    if clashes:
+        raise DataError(
+            f"{path.name}: {len(clashes)} texts have two labels. Decide on one, or remove them:\n  " + "\n  ".join(clashes[:5])
+        )
+    of = defaultdict(list)
+    for text, label, line in kept.values():
+        of[label].append((text, line))
+    if len(of) == 1:
+        raise DataError(f"{path.name}: all rows have the label {next(iter(of))!r}; a classification needs at least two")
+    few = {label: len(group) for label, group in sorted(of.items()) if len(group) < MIN_A_LABEL}
+    if few:
+        listed = ", ".join(f"{label!r} has {n}" for label, n in list(few.items())[:5])
+        more = f" (and {len(few) - 5} more labels)" if len(few) > 5 else ""
+        hint = " Is this the right column?" if len(of) > 50 else ""
+        raise DataError(
+            f"{path.name}: too few different texts of a label: {listed}{more}; at least {MIN_A_LABEL} are needed to train and to "
+            f"test. Label more, merge labels, or remove the rare ones.{hint}"
+        )
+    labels = tuple(sorted(of))
+    rng = np.random.default_rng(seed)
+    splits: dict[str, list[Example]] = {"test": [], "valid": [], "train": []}
+    for y, label in enumerate(labels):
+        group = [of[label][i] for i in rng.permutation(len(of[label]))]
+        n_test = max(1, round(test * len(group)))
+        n_valid = max(1, round(valid * len(group))) if valid else 0
+        for place, (text, line) in enumerate(group):
+            split = "test" if place < n_test else "valid" if place < n_test + n_valid else "train"
+            splits[split].append(Example(text, y, f"{path.name}:{line}"))
+    mixed = {k: tuple(v[i] for i in rng.permutation(len(v))) for k, v in splits.items()}
+    return Task(name or path.stem, noun, labels, **mixed)
+
+
+def _rows(path: Path, text_column: str, label_column: str) -> list[tuple[int, str, str]]:
+    """(line number, text, label) of each row; raises DataError for what can't be read or is empty."""
+    if not path.exists():
+        raise DataError(f"there is no file {path}")
+    content = path.read_bytes()
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(f"{path.name} is in UTF-16 (Excel's \"Unicode text\"); save it as CSV UTF-8")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{path.name} is not in UTF-8: byte 0x{content[error.start]:02x} in line {line}. Save it as UTF-8 (Excel: \"CSV UTF-8\"), "
+            f"or convert it: iconv -f WINDOWS-1252 -t UTF-8 {path.name} > utf8-{path.name}"
+        ) from error
+    suffix = path.suffix.lower()
+    if suffix in (".jsonl", ".ndjson"):
+        records = _jsonl(path.name, text)
+    elif suffix in (".csv", ".tsv"):
+        records = _csv(path.name, text, "\t" if suffix == ".tsv" else None)
     else:
-        rows = _snippets(name.split("-")[0])
-        if name == "tweets-polarity":
-            labels = ("positive", "negative")
-            pool = [(i, text, int(r < 0)) for i, r, text in rows if abs(r) >= THRESHOLD]
-        elif name == "tweets-subjectivity":
-            labels = ("emotional", "factual")
-            pool = [(i, text, int(abs(r) < THRESHOLD)) for i, r, text in rows]
-        else:
-            labels = SENTIMENT
-            pool = [(i, text, 0 if r >= THRESHOLD else 2 if r <= -THRESHOLD else 1) for i, r, text in rows]
-    test, valid = _SIZES[name]
-    return _split(name, labels, pool, test, valid, seed)
-
-
-def _snippets(source: str) -> list[tuple[str, float, str]]:
-    """(id, mean rating, text) of all snippets of a source, without repeated texts and without texts of under two words."""
-    path = fetch.source("vader")
-    with tarfile.open(path) as outer:
-        member = next(n for n in outer.getnames() if n.endswith("hutto_ICWSM_2014.tar.gz"))
-        inner_bytes = outer.extractfile(member).read()
-    with tarfile.open(fileobj=io.BytesIO(inner_bytes)) as inner:
-        member = next(n for n in inner.getnames() if n.endswith(_FILES[source]))
-        lines = inner.extractfile(member).read().decode("utf-8", errors="replace").splitlines()
-    rows, seen = [], set()
-    for line in lines:
-        fields = line.split("\t", 2)
-        if len(fields) != 3:
-            continue
-        number, rating, text = fields
-        text = " ".join(html.unescape(text).split())
-        key = normal(text)
-        if len(key.split()) < 2 or key in seen:
-            continue
-        seen.add(key)
-        rows.append((f"{source}-{number}", float(rating), text))
+        raise DataError(f"{path.name}: the name must end in .csv, .tsv or .jsonl")
+    if not records:
+        raise DataError(f"{path.name} has no rows")
+    rows, empty = [], defaultdict(list)
+    for line, record in records:
+        for column in (text_column, label_column):
+            if column not in record:
+                there = ", ".join(repr(k) for k in record if k is not None)
+                raise DataError(
+                    f"{path.name}, line {line}: there is no column {column!r}; there are {there}. "
+                    "Name yours with text_column= and label_column="
+                )
+        values = {column: record[column] for column in (text_column, label_column)}
+        for column, value in values.items():
+            if isinstance(value, dict | list):
+                raise DataError(f"{path.name}, line {line}: {column!r} is a {type(value).__name__}, not a text")
+            if value is None or not str(value).strip():
+                empty[column].append(line)
+        label = values[label_column]
+        label = str(label).lower() if isinstance(label, bool) else str(label).strip()
+        rows.append((line, str(values[text_column]).strip(), label))
+    for column, kind in ((label_column, "label"), (text_column, "text")):
+        if lines := empty[column]:
+            shown = ", ".join(map(str, lines[:10])) + (" ..." if len(lines) > 10 else "")
+            raise DataError(f"{path.name}: empty {kind} ({column!r}) in {len(lines)} rows, lines {shown}. Fill or remove them")
     return rows
 
 
-def normal(text: str) -> str:
-    """A text reduced to its words, for finding repeats: lower case, no addresses, user names, digits or punctuation."""
-    text = re.sub(r"https?://\S+|www\.\S+|@\w+", " ", text.lower())
-    return " ".join(re.findall(r"[^\W\d_]+", text))
+def _jsonl(name: str, text: str) -> list[tuple[int, dict]]:
+    records = []
+    for line, content in enumerate(text.split("\n"), 1):
+        if not content.strip():
+            continue
+        try:
+            record = json.loads(content)
+        except ValueError as error:
+            raise DataError(f"{name}, line {line} is not JSON ({error}); JSONL has one object a line") from error
+        if not isinstance(record, dict):
+            raise DataError(f"{name}, line {line} is a {type(record).__name__}, not an object such as {{\"text\": ..., \"label\": ...}}")
+        records.append((line, record))
+    return records
 
 
-def _split(name: str, labels: Sequence[str], pool: list[tuple[str, str, int]], test: int, valid: int, seed: int) -> Task:
-    """Balanced splits; snippets of one document (``products-12_3`` is of document 12) stay together."""
-    rng = np.random.default_rng([seed, len(labels)])
-    groups: dict[str, list[tuple[str, str, int]]] = {}
-    for item in pool:
-        groups.setdefault(item[0].split("_")[0], []).append(item)
-    order = [list(groups)[i] for i in rng.permutation(len(groups))]
-    want = {"test": test, "valid": valid}
-    splits: dict[str, list] = {"test": [], "valid": [], "train": []}
-    counts = {s: Counter() for s in splits}
-    for group in order:
-        place = next((s for s in want if any(counts[s][c] < want[s] for c in range(len(labels)))), "train")
-        for number, text, label in groups[group]:
-            if place == "train" or counts[place][label] < want[place]:
-                splits[place].append(Example(text, label, number))
-                counts[place][label] += 1
-    smallest = min(counts["train"][c] for c in range(len(labels)))
-    kept = Counter()
-    train = []
-    for e in splits["train"]:
-        if kept[e.label] < smallest:
-            kept[e.label] += 1
-            train.append(e)
-    return Task(name, tuple(labels), tuple(train), tuple(splits["valid"]), tuple(splits["test"]))
+def _csv(name: str, text: str, delimiter: str | None) -> list[tuple[int, dict]]:
+    head = text.split("\n", 1)[0]
+    if delimiter is None:  # Excel writes semicolons in many countries
+        delimiter = max(",;\t", key=head.count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    records = []
+    try:
+        for record in reader:
+            if None in record:
+                raise DataError(
+                    f"{name}, line {reader.line_num}: more values than the {len(reader.fieldnames)} columns of the header; "
+                    f"a text that contains {delimiter!r} must stand in double quotes"
+                )
+            records.append((reader.line_num, record))
+    except csv.Error as error:
+        raise DataError(f"{name}, line {reader.line_num} is not CSV: {error}") from error
+    return records
+
+
+# -- identity --------------------------------------------------------------------------------------------------------
 
 
 def fingerprint(task: Task) -> str:
-    """SHA-256 of everything in a task: labels, texts, which split each is in."""
-    content = [task.name, task.labels] + [[(e.text, e.label) for e in s] for s in (task.train, task.valid, task.test)]
-    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
+    """SHA-256 of everything in the task but its name: the same data gives the same fingerprint on any machine."""
+    content = [task.noun, list(task.labels)]
+    content += [[[e.id, e.text, e.label] for e in getattr(task, split)] for split in ("train", "valid", "test")]
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode("utf-8")).hexdigest()
 
 
-def own_data(path: str | Path, text: str = "text", label: str = "label", seed: int = 0, name: str | None = None) -> Task:
-    """The reader's own CSV or JSONL file as a task: 20 % test, 10 % valid, the rest training, each in the file's own proportions.
-
-    text, label: the columns' names. Repeated texts are dropped. Raises ValueError with what is wrong and where: no such
-    column, an empty label or text, one class only, fewer than 10 rows a class, not UTF-8, broken JSON; FileNotFoundError.
-    """
-    path = Path(path)
-    rows = _read_rows(path)
-    if not rows:
-        raise ValueError(f"{path} holds no rows")
-    for column in (text, label):
-        if column not in rows[0][1]:
-            raise ValueError(f"{path} has no column {column!r}; it has {', '.join(map(str, rows[0][1]))}")
-    pool, seen, told = [], {}, []
-    for line, row in rows:
-        t, y = str(row.get(text) or "").strip(), str("" if row.get(label) is None else row[label]).strip()
-        if not t or not y:
-            raise ValueError(f"{path}, line {line}: the {'text' if not t else 'label'} is empty; fill it or delete the row")
-        key = normal(t) or t
-        if key in seen:
-            if seen[key] != y:
-                told.append(line)
-            continue
-        seen[key] = y
-        pool.append((line, t, y))
-    if told:
-        raise ValueError(f"{path}, line {told[0]}: the same text stands twice with different labels ({len(told)} such rows)")
-    labels = sorted(Counter(y for _, _, y in pool))
-    if len(labels) < 2:
-        raise ValueError(f"{path}: all rows have the label {labels[0]!r}; two or more are needed")
-    counts = Counter(y for _, _, y in pool)
-    if few := [f"{y} ({counts[y]})" for y in labels if counts[y] < 10]:
-        raise ValueError(f"{path}: fewer than 10 different texts for {', '.join(few)}; collect more or merge labels")
-    rng = np.random.default_rng(seed)
-    splits: dict[str, list[Example]] = {"train": [], "valid": [], "test": []}
-    for index, y in enumerate(labels):
-        own = [p for p in pool if p[2] == y]
-        own = [own[i] for i in rng.permutation(len(own))]
-        n_test, n_valid = max(2, round(0.2 * len(own))), max(1, round(0.1 * len(own)))
-        for at, (line, t, _) in enumerate(own):
-            place = "test" if at < n_test else "valid" if at < n_test + n_valid else "train"
-            splits[place].append(Example(t, index, f"line-{line}"))
-    shuffled = {s: tuple(v[i] for i in rng.permutation(len(v))) for s, v in splits.items()}
-    return Task(name or path.stem, tuple(labels), **shuffled)
-
-
-def _read_rows(path: Path) -> list[tuple[int, dict]]:
-    """(line number, row) of a CSV or JSONL file."""
-    if not path.exists():
-        raise FileNotFoundError(f"there is no file {path}")
-    try:
-        content = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8, or convert it: iconv -f latin1 -t utf-8"
-        ) from error
-    if path.suffix.lower() in (".jsonl", ".ndjson", ".json"):
-        rows = []
-        for line, content_line in enumerate(content.splitlines(), 1):
-            if not content_line.strip():
-                continue
-            try:
-                row = json.loads(content_line)
-            except ValueError as error:
-                raise ValueError(f"{path}, line {line}: no JSON object ({error}); one object a line is wanted") from error
-            if not isinstance(row, dict):
-                raise ValueError(f"{path}, line {line}: a JSON object is wanted, not {type(row).__name__}")
-            rows.append((line, row))
-        return rows
-    reader = csv.DictReader(io.StringIO(content, newline=""))
-    return [(reader.line_num, row) for row in reader]
+def overlap(task: Task) -> list[tuple[str, str]]:
+    """Pairs of ids from different splits whose texts are near-duplicates; empty for the built-in tasks, worth a look for own data."""
+    placed = [(split, e) for split in ("train", "valid", "test") for e in getattr(task, split)]
+    pairs = vader.near_duplicates([e.text for _, e in placed])
+    return [(placed[i][1].id, placed[j][1].id) for i, j in pairs if placed[i][0] != placed[j][0]]
