@@ -46,6 +46,7 @@ class Bench:
     work: runs.Work
     precision: object
     data: dict = field(default_factory=dict)
+    vectors: dict = field(default_factory=dict)
 
     @cached_property
     def lm(self):
@@ -64,6 +65,13 @@ class Bench:
         from tunewise.models.embed import Embedder
 
         return Embedder()
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Sentence embeddings [n, 384]; each text is computed once, however often a step asks for it."""
+        missing = list(dict.fromkeys(t for t in texts if t not in self.vectors))
+        if missing:
+            self.vectors.update(zip(missing, self.embedder.encode(missing), strict=True))
+        return np.stack([self.vectors[t] for t in texts])
 
     def task(self, name: str):
         """A task by name; its fingerprint goes into the record."""

@@ -54,7 +54,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
     def embedded(seed):
         if seed not in vectors:
             pool = sample(task, params["pool"], seed)
-            vectors[seed] = pool, bench.embedder.encode([t for t, _ in pool]), bench.embedder.encode([e.text for e in test])
+            vectors[seed] = pool, bench.embed([t for t, _ in pool]), bench.embed([e.text for e in test])
         return vectors[seed]
 
     def nearest(k, seed):

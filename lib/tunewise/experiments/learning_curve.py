@@ -31,7 +31,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
             plain(
                 "embeddings",
                 lambda train=train, y=y: baselines.embeddings(
-                    bench.embedder.encode([t for t, _ in train]), y, bench.embedder.encode(texts)
+                    bench.embed([t for t, _ in train]), y, bench.embed(texts)
                 ),
                 n_labels=n,
                 seed=seed,
