@@ -33,13 +33,12 @@ class Example:
 
 @dataclass(frozen=True)
 class Task:
-    """Examples in random order, in three splits that share no text. noun: what one text is, for a prompt ("tweet").
+    """Examples in random order, in three splits that share no text.
 
     The splits of the built-in tasks are balanced (as many examples of each label); those of own data keep its shares.
     """
 
     name: str
-    noun: str
     labels: tuple[str, ...]
     train: tuple[Example, ...]
     valid: tuple[Example, ...]
@@ -58,7 +57,6 @@ class Task:
 
 @dataclass(frozen=True)
 class _Recipe:
-    noun: str
     sources: tuple[str, ...]
     labels: tuple[str, ...]
     label_of: Callable[[vader.Rated], str | None]
@@ -85,13 +83,13 @@ def _domain(row: vader.Rated) -> str:
 
 _THREE = ("positive", "neutral", "negative")
 _RECIPES = {
-    "tweets": _Recipe("tweet", ("tweets",), _THREE, _sentiment),
-    "products": _Recipe("product review", ("products",), _THREE, _sentiment),
-    "films": _Recipe("film review", ("films",), _THREE, _sentiment),
-    "news": _Recipe("newspaper sentence", ("news",), _THREE, _sentiment),
-    "tweets-polarity": _Recipe("tweet", ("tweets",), ("positive", "negative"), _polarity),
-    "tweets-subjectivity": _Recipe("tweet", ("tweets",), ("emotional", "neutral"), _subjectivity),
-    "domain": _Recipe("text", tuple(vader.FILES), tuple(_DOMAINS.values()), _domain),
+    "tweets": _Recipe(("tweets",), _THREE, _sentiment),
+    "products": _Recipe(("products",), _THREE, _sentiment),
+    "films": _Recipe(("films",), _THREE, _sentiment),
+    "news": _Recipe(("news",), _THREE, _sentiment),
+    "tweets-polarity": _Recipe(("tweets",), ("positive", "negative"), _polarity),
+    "tweets-subjectivity": _Recipe(("tweets",), ("emotional", "neutral"), _subjectivity),
+    "domain": _Recipe(tuple(vader.FILES), tuple(_DOMAINS.values()), _domain),
 }
 TASKS = tuple(_RECIPES)
 
@@ -120,7 +118,7 @@ def load_task(name: str, seed: int = 0) -> Task:
     sizes = {"test": vader.TEST_A_CLASS, "valid": vader.VALID_A_CLASS, "train": None}
     rng = np.random.default_rng([seed, TASKS.index(name)])
     balanced = {split: _balanced(splits[split], len(recipe.labels), size, rng) for split, size in sizes.items()}
-    return Task(name, recipe.noun, recipe.labels, **balanced)
+    return Task(name, recipe.labels, **balanced)
 
 
 def _in_several(sources: Sequence[str]) -> set[str]:
@@ -151,7 +149,6 @@ def own_data(
     text_column: str = "text",
     label_column: str = "label",
     *,
-    noun: str = "text",
     name: str | None = None,
     seed: int = 0,
     test: float = 0.2,
@@ -159,7 +156,7 @@ def own_data(
 ) -> Task:
     """A reader's own labelled texts, from ``.csv``, ``.tsv`` or ``.jsonl`` in UTF-8, as a :class:`Task`.
 
-    text_column, label_column: names in the header (CSV) or keys (JSONL). noun: what one text is, for the prompts.
+    text_column, label_column: names in the header (CSV) or keys (JSONL).
     test, valid: shares of each label. Texts that are equal but for case and punctuation are kept once; when such texts have
     different labels, that is an error, since no method can be right on both.
 
@@ -206,7 +203,7 @@ def own_data(
             split = "test" if place < n_test else "valid" if place < n_test + n_valid else "train"
             splits[split].append(Example(text, y, f"{path.name}:{line}"))
     mixed = {k: tuple(v[i] for i in rng.permutation(len(v))) for k, v in splits.items()}
-    return Task(name or path.stem, noun, labels, **mixed)
+    return Task(name or path.stem, labels, **mixed)
 
 
 def _rows(path: Path, text_column: str, label_column: str) -> list[tuple[int, str, str]]:
@@ -297,7 +294,7 @@ def _csv(name: str, text: str, delimiter: str | None) -> list[tuple[int, dict]]:
 
 def fingerprint(task: Task) -> str:
     """SHA-256 of everything in the task but its name: the same data gives the same fingerprint on any machine."""
-    content = [task.noun, list(task.labels)]
+    content: list = [list(task.labels)]
     content += [[[e.id, e.text, e.label] for e in getattr(task, split)] for split in ("train", "valid", "test")]
     return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode("utf-8")).hexdigest()
 
