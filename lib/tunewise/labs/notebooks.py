@@ -85,9 +85,11 @@ def repair(release, submission) -> tuple[object, list[str]]:
     said += [f"merged cell split at its markers: {', '.join(names)}" for names in merged]
     known = _match(nb.cells, wanted, said)
     _check_lost_answers(nb.cells, wanted, known)
-    old = sum("nbgrader" in c.metadata for c in submission.cells)
-    if old == 0:
+    lost = [name for name, cell in known.items() if "nbgrader" not in cell.metadata]
+    if len(lost) == len(known):
         said.append("all of nbgrader's metadata was gone; put back by markers")
+    elif lost:
+        said.append(f"nbgrader's metadata was gone; put back by marker: {', '.join(sorted(lost))}")
 
     for cell in nb.cells:
         for key in ("nbgrader", "deletable", "editable"):
@@ -220,7 +222,7 @@ def _defined(source: str) -> set[str]:
     try:
         tree = ast.parse(source)
     except SyntaxError:
-        return set(re.findall(r"^(?:def|class)\s+(\w+)|^(\w+)\s*=(?!=)", source, re.MULTILINE) and _loose_names(source))
+        return {a or b for a, b in re.findall(r"^(?:(?:def|class)\s+(\w+)|(\w+)\s*=(?!=))", source, re.MULTILINE)}
     names = set()
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -228,10 +230,6 @@ def _defined(source: str) -> set[str]:
         elif isinstance(node, ast.Assign):
             names |= {t.id for t in node.targets if isinstance(t, ast.Name)}
     return names
-
-
-def _loose_names(source: str) -> set[str]:
-    return {a or b for a, b in re.findall(r"^(?:(?:def|class)\s+(\w+)|(\w+)\s*=(?!=))", source, re.MULTILINE)}
 
 
 def _order_tests(cells: list, wanted: dict, known: dict, said: list[str]) -> None:
@@ -247,7 +245,7 @@ def _order_tests(cells: list, wanted: dict, known: dict, said: list[str]) -> Non
         last = max((_place(cells, known[a]) for a in answers), default=-1)
         if _place(cells, test) < last:
             after = cells[last]
-            cells.remove(test)
+            del cells[_place(cells, test)]
             cells.insert(_place(cells, after) + 1, test)
             said.append(f"{name}: stood before its answer; moved behind it")
         answers = []
