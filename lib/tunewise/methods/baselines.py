@@ -32,12 +32,21 @@ def tfidf(train: Sequence[tuple[str, int]], texts: Sequence[str]) -> np.ndarray:
 
     x, y = zip(*train, strict=True)
     vectors = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-    return make_pipeline(vectors, _regression(y)).fit(x, y).predict(texts)
+    with _one_thread():
+        return make_pipeline(vectors, _regression(y)).fit(x, y).predict(texts)
 
 
 def embeddings(train_vectors: np.ndarray, train_labels: Sequence[int], vectors: np.ndarray) -> np.ndarray:
     """Logistic regression on sentence embeddings [N, d]; returns labels [n] of ``vectors`` [n, d]."""
-    return _regression(train_labels).fit(train_vectors, train_labels).predict(vectors)
+    with _one_thread():
+        return _regression(train_labels).fit(train_vectors, train_labels).predict(vectors)
+
+
+def _one_thread():
+    """These matrices are so small that threads cost more than they bring, above all on a busy machine."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1)
 
 
 def _regression(labels: Sequence[int]):

@@ -14,6 +14,7 @@ import json
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tunewise.models.packing import Row
+from tunewise.models.packing import Row, Segment
 from tunewise.models.score import encode, parts
 
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -107,7 +108,9 @@ def _adapt(model, tuning: Tuning):
         target_modules=targets or "all-linear",
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model.requires_grad_(False), config)
+    with warnings.catch_warnings():  # peft still asks transformers by a name that is on its way out
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        return get_peft_model(model.requires_grad_(False), config)
 
 
 def loss_of(model, prefix_ids: Sequence[int], examples: Sequence[tuple[list[int], list[int]]]) -> torch.Tensor:
@@ -117,8 +120,8 @@ def loss_of(model, prefix_ids: Sequence[int], examples: Sequence[tuple[list[int]
     """
     row = Row(len(prefix_ids))
     if prefix_ids:
-        row.segments.append(start := _prefix(prefix_ids))
-        row.length = len(start.tokens)
+        row.segments.append(Segment(list(prefix_ids), None, 0, 0))
+        row.length = len(prefix_ids)
     places, wanted = [], []
     for prompt, answer in examples:
         segment = row.add(prompt + answer[:-1])
@@ -134,12 +137,6 @@ def loss_of(model, prefix_ids: Sequence[int], examples: Sequence[tuple[list[int]
     hidden = decoder(input_ids=input_ids, position_ids=position_ids, attention_mask=mask, use_cache=False)
     logits = head(hidden.last_hidden_state[0, places]).float()
     return torch.nn.functional.cross_entropy(logits, torch.tensor(wanted, device=device))
-
-
-def _prefix(ids):
-    from tunewise.models.packing import Segment
-
-    return Segment(list(ids), None, 0, 0)
 
 
 def finetune(

@@ -1,0 +1,151 @@
+"""The training loop: the right loss, adapters that come off again, and a run that survives kill -9."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import types
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from tunewise.methods.finetune import Tuning, _batches, finetune, loss_of, restore
+from tunewise.models.load import converted
+from tunewise.models.registry import get
+
+PREFIX = "Say the colour.\n\nThing:"
+PAIRS = [(" grass\nColour:", " green"), (" snow on the hills\nColour:", " white"), (" coal\nColour:", " deep black")]
+
+
+def small(seed=0, layers=2):
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=49152, hidden_size=32, intermediate_size=64, num_hidden_layers=layers, num_attention_heads=4, num_key_value_heads=2
+    )
+    return types.SimpleNamespace(
+        model=LlamaForCausalLM(config), tokenizer=AutoTokenizer.from_pretrained(converted(get("smollm2-135m")))
+    )
+
+
+def ids(lm, text):
+    return lm.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def test_packed_loss_and_gradients_equal_transformers_own():
+    """transformers computes the loss one example at a time, with -100 on the prompt; weighted by answer length it is ours."""
+    lm = small()
+    eos = [lm.tokenizer.eos_token_id]
+    pairs = [(ids(lm, p), ids(lm, a) + eos) for p, a in PAIRS]
+    prefix = ids(lm, PREFIX)
+    ours = loss_of(lm.model, prefix, pairs)
+    ours.backward()
+    gradients = {n: p.grad.clone() for n, p in lm.model.named_parameters()}
+    lm.model.zero_grad()
+    total = sum(len(a) for _, a in pairs)
+    theirs = 0.0
+    for prompt, answer in pairs:
+        whole = torch.tensor([prefix + prompt + answer])
+        labels = whole.clone()
+        labels[0, : -len(answer)] = -100
+        theirs = theirs + lm.model(whole, labels=labels).loss * len(answer) / total
+    theirs.backward()
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
+    for name, p in lm.model.named_parameters():
+        torch.testing.assert_close(gradients[name], p.grad, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_it_learns_and_only_what_it_should(method):
+    lm = small()
+    before = {n: p.detach().clone() for n, p in lm.model.named_parameters()}
+    tuned = finetune(lm, PAIRS, Tuning(method=method, learning_rate=1e-2, min_steps=30), prefix=PREFIX)
+    assert tuned.losses[-1] < tuned.losses[0] - 0.3  # an adapter on random weights can learn little: the output layer is frozen
+    if method == "lora":
+        base = restore(tuned)
+        assert sum(p.numel() for p in base.parameters()) == sum(p.numel() for p in before.values())
+        for n, p in base.named_parameters():
+            assert torch.equal(p, before[n]), n
+        linear = [m for n, m in base.named_modules() if n.endswith("_proj")]
+        assert tuned.trainable == sum(8 * (m.in_features + m.out_features) for m in linear)
+    else:
+        assert tuned.trainable == sum(p.numel() for p in before.values())
+
+
+def test_each_pass_sees_every_example_once():
+    batches = _batches(10, 6, 4, seed=3)
+    assert sorted(np.concatenate(batches[:3])) == list(range(10)) == sorted(np.concatenate(batches[3:]))
+    assert [len(b) for b in batches] == [4, 4, 2, 4, 4, 2]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"), [([], "no training examples"), ([(" a", "")], "empty answer"), ([("", " a")], "at least one token")]
+)
+def test_bad_examples_are_refused(pairs, message):
+    with pytest.raises(ValueError, match=message):
+        finetune(small(), pairs, Tuning(min_steps=1), prefix=PREFIX)
+
+
+def test_bad_settings_are_refused():
+    with pytest.raises(ValueError, match="method"):
+        Tuning(method="magic")
+    with pytest.raises(ValueError, match="rank"):
+        Tuning(rank=0)
+
+
+def test_a_diverging_run_says_what_to_do():
+    with pytest.raises(FloatingPointError, match="learning_rate"):
+        finetune(small(), PAIRS, Tuning(method="full", learning_rate=1e30, min_steps=20, warmup=0, max_grad_norm=1e30), prefix=PREFIX)
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    path = tmp_path / "c.pt"
+    torch.save({"identity": "another"}, path)
+    with pytest.raises(ValueError, match="belongs to another run"):
+        finetune(small(), PAIRS, Tuning(), checkpoint=path)
+
+
+CHILD = """
+import json, sys, time, torch
+torch.set_num_threads(1)
+sys.path.insert(0, {tests!r})
+from test_finetune import PAIRS, PREFIX, small
+from tunewise.methods.finetune import Tuning, finetune
+from pathlib import Path
+slow = lambda step, steps, loss: time.sleep({pause})
+tuned = finetune(small(), PAIRS * 4, Tuning(learning_rate=1e-2, batch_size=4, min_steps=40), prefix=PREFIX,
+                 checkpoint=Path({checkpoint!r}), checkpoint_seconds=0, progress=slow)
+weights = [p.detach().double().sum().item() for p in tuned.model.parameters() if p.requires_grad]
+print(json.dumps([tuned.resumed_at, tuned.losses, weights]))
+"""
+
+
+def test_killed_in_the_middle_it_ends_with_the_same_result(tmp_path):
+    import pathlib
+
+    here = str(pathlib.Path(__file__).parent)
+    checkpoint = tmp_path / "run.pt"
+
+    def child(pause, path):
+        code = CHILD.format(tests=here, pause=pause, checkpoint=str(path))
+        return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+
+    whole, _ = child(0, tmp_path / "other.pt").communicate(timeout=120)
+    victim = child(0.2, checkpoint)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if checkpoint.exists() and torch.load(checkpoint, weights_only=True)["step"] >= 5:
+            break
+        time.sleep(0.1)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    assert checkpoint.exists()
+    rest, _ = child(0, checkpoint).communicate(timeout=120)
+    start, losses, weights = json.loads(whole)
+    resumed, losses_after, weights_after = json.loads(rest)
+    assert start == 0 and resumed >= 5
+    assert losses_after == pytest.approx(losses, rel=1e-6)
+    assert weights_after == pytest.approx(weights, rel=1e-6, abs=1e-9)
+    assert not checkpoint.exists()

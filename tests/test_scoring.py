@@ -1,0 +1,114 @@
+"""Label scoring in packed rows against the plain way: one prompt, one label, one pass of transformers each."""
+
+import types
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from tunewise.models.load import load
+from tunewise.models.packing import Row, rows_of
+from tunewise.models.score import encode, label_logprobs, prompt_tokens
+
+
+@pytest.fixture(scope="module")
+def lm():
+    return load("smollm2-135m")
+
+
+def one_by_one(lm, text, label):
+    prompt, answer = encode(lm.tokenizer, text), encode(lm.tokenizer, label)
+    with torch.inference_mode():
+        logprobs = lm.model(torch.tensor([prompt + answer])).logits[0].float().log_softmax(-1)
+    return sum(float(logprobs[len(prompt) - 1 + i, token]) for i, token in enumerate(answer))
+
+
+PREFIX = "Sort each text.\n\nText: lovely day\nMood: good\n\nText:"
+QUERIES = [" what a mess\nMood:", " I am so glad that you could come all the way to see us\nMood:", " ok\nMood:"]
+LABELS = [" good", " bad", " neither good nor bad", " neither here nor there"]
+
+
+@pytest.mark.parametrize("prefix", [PREFIX, ""])
+@pytest.mark.parametrize("row_tokens", [8, 512])
+def test_equals_scoring_one_by_one(lm, prefix, row_tokens):
+    ours = label_logprobs(lm, prefix, QUERIES, LABELS, row_tokens=row_tokens)
+    plain = [[one_by_one(lm, prefix + q, label) for label in LABELS] for q in QUERIES]
+    tolerance = 2e-3 if lm.model.dtype == torch.float32 else 0.15
+    np.testing.assert_allclose(ours, plain, atol=tolerance)
+
+
+def test_later_tokens_of_a_label_count(lm):
+    """The two last labels share their first token, so a score by first tokens could not tell them apart."""
+    scores = label_logprobs(lm, PREFIX, QUERIES, LABELS)
+    assert (scores[:, 2] != scores[:, 3]).all()
+
+
+def test_an_item_does_not_see_its_neighbours(lm):
+    alone = label_logprobs(lm, PREFIX, QUERIES[:1], LABELS)
+    among = label_logprobs(lm, PREFIX, QUERIES, LABELS)[:1]
+    np.testing.assert_allclose(alone, among, atol=2e-3 if lm.model.dtype == torch.float32 else 0.15)
+
+
+def test_training_mode_is_left_as_it_was(lm):
+    lm.model.train()
+    label_logprobs(lm, PREFIX, QUERIES[:1], LABELS)
+    assert lm.model.training
+    lm.model.eval()
+
+
+@pytest.mark.parametrize("labels", [[], [" a", " a"]])
+def test_labels_must_differ(lm, labels):
+    with pytest.raises(ValueError, match="labels"):
+        label_logprobs(lm, PREFIX, QUERIES, labels)
+
+
+def test_an_empty_prompt_is_refused(lm):
+    with pytest.raises(ValueError, match="empty prompt"):
+        label_logprobs(lm, "", [""], LABELS)
+
+
+def test_grouped_query_attention_and_untied_head():
+    """Another shape than the embedded model's: more query than key heads, an output layer of its own."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=49152, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, tie_word_embeddings=False,
+    )  # fmt: skip
+    from tunewise.models.load import converted
+    from tunewise.models.registry import get
+
+    small = types.SimpleNamespace(
+        model=LlamaForCausalLM(config).eval(), tokenizer=AutoTokenizer.from_pretrained(converted(get("smollm2-135m")))
+    )
+    ours = label_logprobs(small, PREFIX, QUERIES, LABELS)
+    plain = [[one_by_one(small, PREFIX + q, label) for label in LABELS] for q in QUERIES]
+    np.testing.assert_allclose(ours, plain, atol=1e-3)
+
+
+def test_the_mask_by_hand():
+    """Prefix of 2; item A of 2 tokens with a branch of 1; item B of 1 token."""
+    row = Row(2)
+    a = row.add([5, 6])
+    row.add([7], parent=a)
+    row.add([8])
+    ids, positions, mask = row.tensors("cpu", torch.float32)
+    assert ids.tolist() == [[5, 6, 7, 8]]
+    assert positions.tolist() == [[2, 3, 4, 2]]
+    assert (mask[0, 0] == 0).int().tolist() == [
+        [1, 1, 1, 0, 0, 0],
+        [1, 1, 1, 1, 0, 0],
+        [1, 1, 1, 1, 1, 0],
+        [1, 1, 0, 0, 0, 1],
+    ]
+
+
+def test_rows_keep_order_and_limit():
+    groups = list(rows_of([3, 3, 9, 1, 1], lambda x: x, 6))
+    assert groups == [[3, 3], [9], [1, 1]]
+
+
+def test_prompt_tokens_counts_prefix_and_query(lm):
+    n = prompt_tokens(lm, PREFIX, QUERIES)
+    whole = np.mean([len(lm.tokenizer(PREFIX + q)["input_ids"]) for q in QUERIES])
+    assert n == pytest.approx(whole)
