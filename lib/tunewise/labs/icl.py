@@ -50,7 +50,8 @@ def label_scores(v: Variant, size: int = 60) -> tuple[np.ndarray, np.ndarray, np
 def two_comparisons(v: Variant, n: int = 201) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Labels, and the answers of methods A, B and C [n each]; made at random, measured on nothing.
 
-    B and C are right equally often, both more often than A. B is A with a few more right; C errs on other items than A.
+    B and C are right equally often, both more often than A. One of them, which one depends on the student, is A with a few
+    more right; the other errs on other items than A.
     """
     rng = v.rng("comparisons")
     labels = np.tile([0, 1, 2], n // 3)
@@ -67,7 +68,7 @@ def two_comparisons(v: Variant, n: int = 201) -> tuple[np.ndarray, np.ndarray, n
     right_first = order[:right_a]
     a = _answers(labels, np.isin(np.arange(n), right_first), rng)
     out = []
-    for only_a in (int(rng.integers(1, 3)), int(rng.integers(38, 45))):
+    for only_a in rng.permutation([rng.integers(1, 3), rng.integers(38, 45)]):
         right = np.zeros(n, dtype=bool)
         right[order] = np.isin(answers(only_a), (0, 2))
         out.append(_answers(labels, right, rng))
@@ -81,7 +82,8 @@ def _answers(labels: np.ndarray, right: np.ndarray, rng) -> np.ndarray:
 def splits(v: Variant, part: str = "splits") -> tuple[list[str], list[str], list[int]]:
     """Training tweets, test tweets, and which test tweets (their places) also stand in training: someone retweeted them,
     changed capitals or spaces, or pasted another link or mention."""
-    texts = [t for t in dict.fromkeys(measured()["texts"]) if len(re.sub(r"http\S+|@\w+|\W", "", t)) > 12]
+    by_letters = {re.sub(r"http\S+|@\w+|^\W*rt\b|\W", "", t.lower()): t for t in measured()["texts"]}
+    texts = [t for letters, t in by_letters.items() if len(letters) > 12]
     rng = v.rng(part)
     order = rng.permutation(len(texts))
     train, test = [texts[i] for i in order[:60]], [texts[i] for i in order[60:95]]
