@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def load(
     """Load a causal language model.
 
     name: as in :mod:`tunewise.models.registry`. An embedded model is fetched and converted on the first call; a Hub model is
-        downloaded at its pinned revision, and a broken download goes on where it was.
+        downloaded at its pinned revision.
     precision: device and dtype, by default what :func:`tunewise.models.device.choose` says.
     quantize: ``"nf4"`` loads the weights of the linear layers in 4-bit NormalFloat (QLoRA, Dettmers et al. 2023, with double
         quantisation) through bitsandbytes; it computes in ``precision.dtype``.
@@ -172,55 +173,90 @@ def _convert(source: Path, gguf: str, target: Path) -> None:
 def hub_folder(spec: registry.Spec) -> Path:
     """The folder with a Hub model at its pinned revision: from the Hub's own cache, or downloaded now.
 
-    Follows the Hub's environment variables (HF_HOME, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE).
-    Raises FetchError with what to do: no access to a gated model, no such model or revision, Hub not reachable, download broken off.
+    Follows the Hub's environment variables (HF_HOME, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE). When a connection breaks, the Hub's
+    library goes on in the middle of the file; files that arrived whole are kept when it gives up. A file whose content does
+    not have the checksum that the Hub names it by is downloaded again, never loaded.
+    Raises FetchError with what to do: no access to a gated model, no such model or revision, Hub not reachable, disk full.
     """
-    import httpx
+    folder = _snapshot(spec)
+    if damaged := _damaged(folder):
+        print(f"{spec.title}: {len(damaged)} damaged files in the Hub's cache: downloading them again", file=sys.stderr)
+        for path in damaged:
+            path.resolve().unlink()
+            path.unlink(missing_ok=True)
+        folder = _snapshot(spec)
+        if damaged := _damaged(folder):
+            raise FetchError(f"{spec.title}: {damaged[0].name} arrived damaged again; is a proxy or mirror (HF_ENDPOINT) altering it?")
+    return folder
+
+
+def _snapshot(spec: registry.Spec) -> Path:
     from huggingface_hub import errors, snapshot_download
 
-    wanted = {
-        "repo_id": spec.hub,
-        "revision": spec.revision,
-        "allow_patterns": ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja"],
-        "ignore_patterns": ["*/*"],  # other formats lie in folders
-    }
     where = f"{spec.title} ({spec.hub} at revision {spec.revision})"
     try:
-        return Path(_patiently(lambda: snapshot_download(**wanted)))
+        folder = snapshot_download(
+            spec.hub,
+            revision=spec.revision,
+            allow_patterns=["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja"],
+            ignore_patterns=["*/*"],  # other formats of the weights lie in folders
+        )
     except errors.GatedRepoError as error:
+        free = ", ".join(m.name for m in registry.MODELS.values() if m.kind == "causal" and not m.gated)
         raise FetchError(
-            f"{where} is gated: its makers want the licence ({spec.licence}) accepted first.\n"
+            f"{where} is gated: its makers want their licence ({spec.licence}) accepted first.\n"
             f"  1. accept it on the model's page on the Hub, {spec.hub}\n"
             "  2. make a read token there, in Settings, Access Tokens\n"
             "  3. run `hf auth login`, or set HF_TOKEN (on Colab: a secret of that name)\n"
-            f"  Or take a model that is not gated: {', '.join(m.name for m in registry.MODELS.values() if not m.gated)}"
+            f"  Or take a model that is not gated: {free}"
         ) from error
     except errors.RevisionNotFoundError as error:
         raise FetchError(f"{where}: the Hub has the model, but not this revision") from error
     except errors.RepositoryNotFoundError as error:
-        raise FetchError(f"{where}: the Hub knows no such model, or hides it from you; is a wrong HF_TOKEN set?") from error
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:
+        raise FetchError(f"{where}: the Hub knows no such model, or hides it from you; is HF_TOKEN wrong?") from error
+    except Exception as error:  # connection, proxy, timeout, disk: each version of the library has its own errors
         raise FetchError(
             f"{where} could not be downloaded ({2 * spec.parameters / 1e9:.1f} GB in 16 bit).\n"
-            f"  {_first_line(error)}\n"
-            "  With a network: run the same command again; the download goes on where it was.\n"
+            f"  {type(error).__name__}: {_first_line(error)}\n"
+            "  With a network: run the same command again; files that arrived whole are kept.\n"
             f"  Without one: on another machine run `hf download {spec.hub} --revision {spec.revision}` and copy that\n"
             "  machine's Hub cache (HF_HOME) here; or use the embedded model, smollm2-135m."
         ) from error
+    return Path(folder)
 
 
-def _patiently(download: Callable[[], str], tries: int = 3, wait_s: float = 1.0) -> str:
-    """Try again when a connection breaks: what has arrived is kept, and the next try goes on after it."""
-    import httpx
+def _damaged(folder: Path) -> list[Path]:
+    """Files of a Hub snapshot whose content is not what their name in the Hub's cache says: SHA-256 for large files, git's
+    SHA-1 for small ones. A file that was found sound is read again only when its size or time has changed."""
+    ledger = places.cache_dir("models") / "hub-checked.json"
+    try:
+        checked = json.loads(ledger.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        checked = {}
+    bad, before = [], len(checked)
+    for path in sorted(folder.iterdir()):
+        blob = path.resolve()
+        if not blob.exists():
+            bad.append(path)
+            continue
+        stat = blob.stat()
+        key = f"{blob} {stat.st_size} {stat.st_mtime_ns}"
+        if key in checked or len(blob.name) not in (40, 64):  # without symbolic links the cache has no such names
+            continue
+        if (sha256_of(blob) if len(blob.name) == 64 else _git_sha1(blob)) == blob.name:
+            checked[key] = True
+        else:
+            bad.append(path)
+    if len(checked) > before:
+        half = ledger.with_name(f".half-{os.getpid()}-{ledger.name}")
+        half.write_text(json.dumps(checked, indent=0), encoding="utf-8")
+        os.replace(half, ledger)
+    return bad
 
-    for left in range(tries - 1, -1, -1):
-        try:
-            return download()
-        except (httpx.TransportError, httpx.RemoteProtocolError):
-            if not left:
-                raise
-            time.sleep(wait_s)
-    raise AssertionError("unreachable")
+
+def _git_sha1(path: Path) -> str:
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 def _first_line(error: BaseException) -> str:
