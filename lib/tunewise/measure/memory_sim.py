@@ -1,0 +1,457 @@
+"""One whole training step without a GPU: the real model, PEFT, optimiser and autograd, run on fake tensors.
+
+The model is built by ``AutoModelForCausalLM.from_config``, adapted by PEFT, and trained for two steps by a real
+``torch.optim`` optimiser; but its tensors have shapes and no memory (``torch._subclasses.fake_tensor``), so that
+Llama-2-13B takes seconds on a laptop. Every storage's birth and death is recorded, and replayed through the rules of
+CUDA's caching allocator. Where CUDA kernels allocate otherwise than the CPU's, stand-ins take their place
+(:mod:`tunewise.measure.memory_kernels`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import warnings
+from dataclasses import dataclass, field
+from unittest import mock
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd.graph import _engine_run_backward
+
+from tunewise.measure.caching_allocator import CachingAllocator, round_up
+from tunewise.measure.memory_kernels import CudaKernels, four_bit_linear
+from tunewise.measure.memory_trace import Events, Trace
+
+COMPONENTS = (
+    "weights",
+    "adapters",
+    "gradients",
+    "optimiser",
+    "saved activations",
+    "logits and loss",
+    "temporaries",
+    "workspace",
+)
+MOMENTS = ("load", "forward", "loss", "backward", "optimiser")
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is simulated, in the terms of the libraries that run it.
+
+    config: a Hugging Face ``config.json`` as a dictionary. method: full, lora or qlora. dtype: of the weights (and for
+    QLoRA of the matrix products). master_weights: fp32 weights under autocast in ``dtype``. targets: names of the adapted
+    modules ("all-linear": every linear layer but the head). optimizer: adamw, adamw8bit, paged_adamw, paged_adamw8bit,
+    adafactor, sgd, sgd_momentum. loss: "default" (transformers' own) or the number of chunks in which logits are made and
+    dropped again. kernel: attention kernel (:data:`~tunewise.measure.memory_kernels.ATTENTION_KERNELS`) or "eager".
+    hold_outputs: the loop's variable keeps the last step's outputs through the next forward pass. arch: compute
+    capability times ten. capacity: bytes of GPU the allocator may take (None: no limit).
+    """
+
+    config: dict
+    method: str = "full"
+    batch: int = 1
+    length: int = 512
+    dtype: str = "bf16"
+    master_weights: bool = False
+    rank: int = 8
+    targets: tuple[str, ...] | str = ("q_proj", "v_proj")
+    adapter_dtype: str = "fp32"
+    lora_dropout: float = 0.0
+    double_quant: bool = False
+    kbit_preparation: bool = True
+    optimizer: str = "adamw"
+    optimizer_mode: str = "foreach"
+    in_backward: bool = False
+    checkpointing: bool = False
+    kernel: str = "auto"
+    loss: str | int = "default"
+    hold_outputs: bool = False
+    arch: int = 80
+    capacity: int | None = None
+    steps: int = 2
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What the simulated run took.
+
+    peak_bytes: the most that was allocated at once (``torch.cuda.max_memory_allocated``); reserved_bytes: the most that the
+    caching allocator held (``max_memory_reserved``; None if not asked for). moment: when the peak was, one of
+    :data:`MOMENTS`. components: bytes at the peak by :data:`COMPONENTS`; they add up to peak_bytes. phases: peak of each
+    moment of the last step. timeline: at most 400 points through loading and the last step, each
+    ``{"at": 0..1, "phase", "bytes", component: bytes}``.
+    """
+
+    peak_bytes: int
+    reserved_bytes: int | None
+    moment: str
+    components: dict[str, int]
+    phases: dict[str, int] = field(default_factory=dict)
+    timeline: list[dict] = field(default_factory=list)
+
+
+def simulate(settings, *, reserved: bool = True) -> Simulation:
+    """Simulate two training steps of ``settings`` (``tunewise.calculators.memory.Settings``, or a :class:`Plan`).
+
+    Raises ValueError for settings that the simulation does not know.
+    """
+    plan = settings if isinstance(settings, Plan) else plan_of(settings)
+    return evaluate(record(plan), plan, reserved=reserved)
+
+
+def plan_of(settings) -> Plan:
+    raise NotImplementedError
+
+
+# --- the run -------------------------------------------------------------------------------------------------------
+
+
+def record(plan: Plan) -> Events:
+    """Run the plan under fake tensors and return what was allocated and released, in order."""
+    workspace = (32 * 1024 if plan.arch // 10 == 9 else 8320) * 1024  # CUDABlas: CUBLAS_WORKSPACE_CONFIG's defaults
+    with warnings.catch_warnings(), _quiet(), FakeTensorMode(allow_non_fake_inputs=True):
+        warnings.simplefilter("ignore")
+        model = _build(plan)
+        trace = Trace(workspace)
+        trace.enter_phase("load")
+        model = _load(model, plan, trace)
+        kernels = CudaKernels("auto" if plan.kernel == "eager" else plan.kernel, plan.arch)
+        with trace, kernels:
+            run = _Run(model, plan, trace)
+            for step in range(plan.steps):
+                run.step(last=step == plan.steps - 1)
+        events = trace.events
+        for watcher in list(trace._watchers.values()):  # what is torn down now is no event of the run
+            del watcher
+        trace._watchers.clear()
+    return events
+
+
+@contextlib.contextmanager
+def _quiet():
+    import logging
+
+    loggers = [logging.getLogger(name) for name in ("transformers", "peft", "torch")]
+    levels = [logger.level for logger in loggers]
+    collecting = gc.isenabled()
+    gc.disable()  # storages must die when their last reference goes, as on a GPU, not when the collector comes by
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if collecting:
+            gc.enable()
+
+
+def _build(plan: Plan) -> torch.nn.Module:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = dict(plan.config)
+    kind = config.pop("model_type", None)
+    if kind is None:
+        raise ValueError("the config has no model_type; give a whole config.json")
+    for name in ("quantization_config", "torch_dtype", "dtype", "auto_map", "architectures"):
+        config.pop(name, None)
+    config = AutoConfig.for_model(kind, **config)
+    for name in ("attention_dropout", "attn_pdrop"):
+        if getattr(config, name, 0):
+            setattr(config, name, 0.0)
+    config.use_cache = False
+    dtype = torch.float32 if plan.master_weights else DTYPES[plan.dtype]
+    return AutoModelForCausalLM.from_config(
+        config, dtype=dtype, attn_implementation="eager" if plan.kernel == "eager" else "sdpa"
+    )
+
+
+def _load(model, plan: Plan, trace: Trace):
+    """Put the weights on the device one by one, as from_pretrained does, and prepare the model for training."""
+    head = model.get_output_embeddings()
+    quantised = {}
+    if plan.method == "qlora":
+        if type(model).__name__.startswith("GPT2"):
+            raise ValueError("GPT-2 keeps its weights in Conv1D modules, which 4-bit quantisation does not take")
+        codes = (torch.empty(256),) if plan.double_quant else ()
+        for name, module in list(model.named_modules()):
+            if isinstance(module, torch.nn.Linear) and module is not head:
+                small = four_bit_linear(module, DTYPES[plan.dtype], plan.double_quant, codes)
+                quantised[small] = module.weight
+                parent, _, leaf = name.rpartition(".")
+                setattr(model.get_submodule(parent), leaf, small)
+        model.is_loaded_in_4bit = True
+        for code in codes:
+            trace.watch(code, "weights")
+    for module in model.modules():
+        if module in quantised:
+            trace.temporary(quantised[module].untyped_storage().nbytes())
+            for constant in module.constants:
+                trace.watch(constant, "weights")
+        for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+            trace.watch(tensor, "weights")
+    quantised.clear()
+    model.train()
+    with trace:
+        if plan.method == "qlora" and plan.kbit_preparation:
+            from peft import prepare_model_for_kbit_training
+
+            model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+            for parameter in model.parameters():
+                trace.label(parameter, "weights")
+            trace.events.empty_cache()
+        if plan.checkpointing:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            if plan.method != "full":
+                model.enable_input_require_grads()
+    if plan.method != "full":
+        model = _adapt(model, plan)
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                trace.watch(parameter, "adapters")
+    return model
+
+
+def _adapt(model, plan: Plan):
+    from peft import LoraConfig, get_peft_model
+
+    targets = plan.targets if isinstance(plan.targets, str) else list(plan.targets)
+    config = LoraConfig(
+        r=plan.rank,
+        lora_alpha=2 * plan.rank,
+        lora_dropout=plan.lora_dropout,
+        bias="none",
+        task_type="CAUSAL_LM",
+        target_modules=targets,
+        init_lora_weights=True,
+    )
+    with mock.patch.object(torch.nn.Module, "to", lambda module, *_, **__: module):  # fake parameters cannot be moved
+        model = get_peft_model(model, config)
+    if plan.adapter_dtype != "fp32":
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                parameter.data = parameter.data.to(DTYPES[plan.adapter_dtype])
+    return model
+
+
+class _Run:
+    """The training loop, with the marks by which blocks are told apart."""
+
+    def __init__(self, model, plan: Plan, trace: Trace):
+        self.model, self.plan, self.trace = model, plan, trace
+        self.trainable = [p for p in model.parameters() if p.requires_grad]
+        base = model.get_base_model() if plan.method != "full" else model
+        self.base, self.head = base, base.get_output_embeddings()
+        self.head.register_forward_pre_hook(self._at_head)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(trace)
+            self.ids = torch.zeros(plan.batch, plan.length, dtype=torch.long)
+        self.optimizers = _optimizers(self.trainable, plan)
+        self.outputs = None
+        for parameter in self.trainable:
+            parameter.register_post_accumulate_grad_hook(self._got_gradient)
+
+    def _at_head(self, module, args):
+        if self.trace.phase == "forward":
+            self.trace.enter_phase("loss")
+        if args[0].requires_grad:
+            args[0].register_hook(self._past_head)
+
+    def _past_head(self, grad):
+        if self.trace.phase == "loss":
+            self.trace.enter_phase("backward")
+
+    def _got_gradient(self, parameter):
+        self.trace.label(parameter.grad, "gradients")
+        if self.plan.in_backward:
+            phase = self.trace.phase
+            self.trace.phase = "optimiser"
+            self._update(self.optimizers[id(parameter)])
+            self.trace.phase = phase
+
+    def _update(self, optimizer):
+        self.trace.skip_scalars = self.plan.optimizer_mode != "fused"
+        optimizer.step()
+        self.trace.skip_scalars = False
+        for state in optimizer.state.values():
+            for value in state.values():
+                if isinstance(value, torch.Tensor) and self.trace.number(value) is not None:
+                    self.trace.label(value, "optimiser")
+        optimizer.zero_grad(set_to_none=True)
+
+    def step(self, last: bool) -> None:
+        plan, trace = self.plan, self.trace
+        trace.enter_phase("step" if last else "first step")
+        trace.enter_phase("forward")
+        if not plan.hold_outputs:
+            self.outputs = None
+        with _autocast(plan):
+            self.outputs = self._forward()
+        loss = self.outputs[0] if isinstance(self.outputs, tuple) else self.outputs.loss
+        trace.in_backward = True
+        _backward(loss)
+        trace.in_backward = False
+        del loss
+        trace.enter_phase("optimiser")
+        if not plan.in_backward:
+            self._update(self.optimizers[None])
+        if not plan.hold_outputs:
+            self.outputs = None
+        trace.enter_phase("end")
+
+    def _forward(self):
+        if self.plan.loss == "default":
+            return self.model(input_ids=self.ids, labels=self.ids, use_cache=False)
+        raise ValueError(f"unknown loss {self.plan.loss!r}")
+
+
+def _backward(loss: torch.Tensor) -> None:
+    """``loss.backward()``, entered behind its Python front, which would switch the stand-ins off for the recomputation
+    that gradient checkpointing does inside."""
+    ones = (torch.ones_like(loss),)
+    _engine_run_backward((loss,), ones, False, False, (), allow_unreachable=True, accumulate_grad=True)
+
+
+@contextlib.contextmanager
+def _autocast(plan: Plan):
+    if not plan.master_weights or plan.dtype == "fp32":
+        yield
+        return
+    before = torch.is_autocast_enabled("cuda")
+    torch.set_autocast_enabled("cuda", True)  # PEFT and transformers ask for this flag
+    try:
+        with torch.autocast("cpu", dtype=DTYPES[plan.dtype]):
+            yield
+    finally:
+        torch.set_autocast_enabled("cuda", before)
+
+
+# --- optimisers ----------------------------------------------------------------------------------------------------
+
+
+def _optimizers(parameters, plan: Plan) -> dict:
+    """{None: one optimiser of all}, or with ``in_backward`` one a parameter, by its id."""
+    if plan.in_backward:
+        return {id(p): _optimizer([p], plan) for p in parameters}
+    return {None: _optimizer(parameters, plan)}
+
+
+def _optimizer(parameters, plan: Plan):
+    name = plan.optimizer
+    how = {"foreach": plan.optimizer_mode == "foreach", "fused": plan.optimizer_mode == "fused"}
+    if how["fused"]:
+        how["foreach"] = None
+    if name == "adamw":
+        return torch.optim.AdamW(parameters, lr=1e-4, **how)
+    if name in ("sgd", "sgd_momentum"):
+        return torch.optim.SGD(parameters, lr=1e-4, momentum=0.9 if name == "sgd_momentum" else 0.0, **how)
+    if name == "adafactor":
+        from transformers.optimization import Adafactor
+
+        return Adafactor(parameters, lr=1e-4, scale_parameter=False, relative_step=False, warmup_init=False)
+    if name in ("adamw8bit", "paged_adamw8bit", "paged_adamw"):
+        return _BlockwiseAdamW(parameters, bits=8 if "8bit" in name else 32, paged="paged" in name)
+    raise ValueError(f"the simulation does not know the optimiser {name!r}")
+
+
+class _BlockwiseAdamW(torch.optim.Optimizer):
+    """The states of bitsandbytes' AdamW (bitsandbytes/optim/optimizer.py, ``Optimizer2State``): two of one byte a
+    parameter with an fp32 scale each 256, but fp32 states for tensors under 4096 elements; paged: states of tensors from
+    100,000 elements on lie in CUDA managed memory, outside PyTorch's allocator. Its kernel takes no temporaries."""
+
+    def __init__(self, parameters, bits: int, paged: bool):
+        super().__init__(parameters, {"lr": 1e-4})
+        self.bits, self.paged = bits, paged
+        self.code_books = None
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None or self.state[p]:
+                    continue
+                state, n = self.state[p], p.numel()
+                eight = self.bits == 8 and n >= 4096
+                if eight and self.code_books is None:
+                    self.code_books = [torch.empty(256), torch.empty(256)]
+                if not (self.paged and n >= 1e5):
+                    kind = torch.uint8 if eight else torch.float32
+                    state["state1"], state["state2"] = (torch.zeros_like(p, dtype=kind) for _ in range(2))
+                else:
+                    state["paged"] = True
+                if eight:
+                    state["absmax1"], state["absmax2"] = (torch.zeros(-(-n // 256)) for _ in range(2))
+
+
+# --- what it took --------------------------------------------------------------------------------------------------
+
+
+def _kinds(events: Events) -> list[str]:
+    """The component of every block, from its label, the phase that made it and whether it outlived the forward pass."""
+    ends = [at for at, phase in events.marks if phase == "loss"]
+    kinds = []
+    for block in events.blocks:
+        if block.kind is not None:
+            kinds.append(block.kind)
+        elif block.phase == "loss":
+            kinds.append("logits and loss")
+        elif block.phase == "forward":
+            end = next((at for at in ends if at > block.born), None)
+            kept = end is not None and (block.died is None or block.died > end)
+            kinds.append("saved activations" if kept else "temporaries")
+        else:
+            kinds.append("temporaries")
+    return kinds
+
+
+def evaluate(events: Events, plan: Plan, *, reserved: bool = True, points: int = 400) -> Simulation:
+    """Replay the events through the caching allocator and read off peaks, components and timeline."""
+    allocator = CachingAllocator(plan.capacity)
+    kinds = _kinds(events)
+    live = dict.fromkeys(COMPONENTS, 0)
+    held = {}
+    marks = dict(_by_place(events.marks))
+    start = next(at for at, phase in events.marks if phase == "step")
+    phase, peak, best = "load", -1, None
+    phases = dict.fromkeys(MOMENTS, 0)
+    curve = []
+    for place, entry in enumerate(events.log):
+        for name in marks.get(place, ()):
+            phase = name if name in MOMENTS else phase
+        if entry == 0:
+            allocator.empty_cache()
+        elif entry > 0:
+            block = allocator.allocate(events.blocks[entry - 1].size)
+            held[entry - 1] = block, block.size
+            live[kinds[entry - 1]] += block.size
+            if allocator.allocated > peak:
+                peak, best = allocator.allocated, (phase, dict(live))
+        else:
+            block, size = held.pop(-entry - 1)
+            live[kinds[-entry - 1]] -= size
+            allocator.release(block)
+        if phase == "load" or place >= start:
+            phases[phase] = max(phases[phase], allocator.allocated)
+            curve.append((place, phase, allocator.allocated, entry))
+    moment, components = best
+    return Simulation(
+        peak_bytes=peak,
+        reserved_bytes=allocator.peak_reserved if reserved else None,
+        moment=moment,
+        components=components,
+        phases=phases,
+        timeline=[],
+    )
+
+
+def _by_place(marks):
+    places: dict[int, list[str]] = {}
+    for at, phase in marks:
+        places.setdefault(at, []).append(phase)
+    return places
+
+
+__all__ = ["COMPONENTS", "MOMENTS", "Plan", "Simulation", "evaluate", "record", "round_up", "simulate"]
