@@ -54,7 +54,6 @@ def _make(args, course) -> int:
 
 
 def _collect(args, course) -> int:
-    args.to.mkdir(parents=True, exist_ok=True)
     reports = course.collect(args.release, args.submissions, args.to, args.student)
     for r in reports:
         print(f"{r.student}: {'REFUSED' if r.refused else 'repaired' if r.repairs else 'clean'}  ({r.path})")

@@ -11,6 +11,7 @@ import sys
 import sysconfig
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,26 +81,32 @@ def collect(release: Path, submissions: Sequence[Path], course: Path, student: s
     not put there, and is not graded.
     """
     lab, given = release.stem, _read(release)
-    out: list[Collected] = []
     with tempfile.TemporaryDirectory() as folder:
-        for path, shown in _unpacked(submissions, Path(folder)):
-            who = _student(shown, lab, student)
+        files = [(path, shown, _student(shown, lab, student)) for path, shown in _unpacked(submissions, Path(folder))]
+        count = Counter(who for *_, who in files)
+        out = []
+        for path, shown, who in files:
             report = Collected(who, shown)
             out.append(report)
+            target = course / "submitted" / who / lab
+            shutil.rmtree(target, ignore_errors=True)
             try:
-                if any(other.student == who for other in out[:-1]):
-                    raise notebooks.Unmatched(f"there is more than one submission of student {who!r}: keep the one that counts")
+                if count[who] > 1:
+                    raise notebooks.Unmatched(f"there are {count[who]} submissions of student {who!r}: keep the one that counts")
                 nb, report.repairs = notebooks.repair(given, _read(path))
-                stated = _stated_student(nb)
-                if stated and stated != who.lower():
-                    report.repairs.append(f"note: the notebook says STUDENT = {stated!r}, handed in as {who!r}")
-                target = course / "submitted" / who / lab / f"{lab}.ipynb"
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _write(nb, target)
             except (notebooks.Unmatched, LabError) as error:
                 report.refused = str(error)
+                if target.parent.is_dir() and not any(target.parent.iterdir()):
+                    target.parent.rmdir()
+                continue
+            stated = _stated_student(nb)
+            if stated and stated != who.lower():
+                report.repairs.append(f"note: the notebook says STUDENT = {stated!r}, handed in as {who!r}")
+            target.mkdir(parents=True)
+            _write(nb, target / f"{lab}.ipynb")
     if not out:
         raise LabError(f"no notebooks in {', '.join(map(str, submissions))}")
+    course.mkdir(parents=True, exist_ok=True)
     with (course / "repairs.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["student", "file", "outcome", "what"])
