@@ -1,0 +1,63 @@
+# Two commands: `make book` builds the site, `make test` checks everything. Both set up what they need; both can be
+# interrupted and run again. Nothing but make and Python 3.11 or newer is asked of the machine.
+
+SHELL := /bin/sh
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+# How much the notebooks compute: empty (recorded runs, short live cells) or laptop (all of it, here).
+SCALE ?=
+export TUNEWISE_SCALE := $(SCALE)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup book test bench assignments notebooks serve clean
+
+help:
+	@echo "make book              build the site into _build/html (SCALE=laptop: run every experiment here)"
+	@echo "make test              set up, build, and run all tests"
+	@echo "make serve             show the built site at http://localhost:8000"
+	@echo "make bench             speed and accuracy against other tools, side by side"
+	@echo "make assignments       write the students' versions of the labs"
+	@echo "make notebooks         write Colab badges and install cells into the notebooks"
+	@echo "make clean             remove what was built (the models and runs in your cache stay)"
+
+# The stamp is written last. A set-up that was cut off leaves .unfinished, and is made anew from pip's cache.
+$(READY): requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found: install one, or say make PYTHON=/path/to/python3"; exit 1; }
+	@if [ -e $(VENV)/.unfinished ] || ! $(PY) -m pip --version >/dev/null 2>&1; then \
+		echo "Setting up $(VENV) with $(PYTHON) ..."; \
+		$(PYTHON) -m venv --clear $(VENV) || { echo "Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv"; exit 1; }; \
+	fi
+	@touch $(VENV)/.unfinished
+	$(PY) -m pip install --quiet --requirement requirements.txt
+	$(PY) -m pip install --quiet --no-deps --editable .
+	@rm -f $(VENV)/.unfinished
+	@touch $@
+
+setup: $(READY)
+
+book: $(READY)
+	@$(PY) book/build.py
+
+test: $(READY)
+	@$(PY) book/test.py
+
+serve: book
+	@echo "Open http://localhost:8000 (Ctrl+C ends it)"
+	@$(PY) -m http.server --directory _build/html 8000
+
+bench: $(READY)
+	@$(PY) -m tunewise.commands.bench
+
+assignments: $(READY)
+	@$(PY) -m tunewise labs make
+
+notebooks: $(READY)
+	@$(PY) -m tunewise.pages.colab --write
+
+clean:
+	rm -rf _build assets/vendor .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,111 @@
+// Draws the page's Plotly figures when they come near the view; until then, and without JavaScript, the saved picture stands.
+(() => {
+  "use strict";
+  const base = new URL(".", document.currentScript.src);
+  let loading;
+
+  // Plotly is fetched once, from this site, when the first figure is needed.
+  const plotly = () => (loading ??= new Promise((done, fail) => {
+    const tag = document.createElement("script");
+    tag.src = new URL("vendor/plotly-basic.min.js", base).href;
+    tag.onload = () => done(window.Plotly);
+    tag.onerror = () => fail(new Error("the figure library could not be loaded"));
+    document.head.append(tag);
+  }));
+
+  const merge = (low, high) => {
+    const plain = (v) => v && typeof v === "object" && !Array.isArray(v);
+    if (!plain(low) || !plain(high)) return high;
+    const out = { ...low };
+    for (const [k, v] of Object.entries(high)) out[k] = k in low ? merge(low[k], v) : v;
+    return out;
+  };
+
+  // The reader's theme and width: Plotly knows no CSS.
+  const dress = (layout, width) => {
+    const css = getComputedStyle(document.documentElement);
+    const ink = css.getPropertyValue("--pst-color-text-base").trim() || "#222";
+    const line = css.getPropertyValue("--pst-color-border").trim() || "#ccc";
+    const axis = { gridcolor: line, linecolor: line, zerolinecolor: line };
+    const themed = merge(layout, { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink } });
+    for (const key of ["xaxis", "yaxis"]) themed[key] = { ...axis, ...themed[key] };
+    if (width < 520) themed.margin = { ...themed.margin, l: Math.min(52, themed.margin?.l ?? 52), r: 8 };
+    themed.hoverlabel = { font: { size: 14 } };
+    delete themed.updatemenus;
+    delete themed.sliders;
+    return themed;
+  };
+
+  const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"], displayModeBar: "hover" };
+
+  async function draw(figure, spec) {
+    const plot = figure.querySelector(".tw-plot");
+    const library = await plotly();
+    figure.spec = spec;
+    const first = !plot.classList.contains("js-plotly-plot");
+    if (first) plot.replaceChildren();
+    plot.setAttribute("aria-label", spec.layout.meta?.alt ?? "");
+    const layout = dress(spec.layout, plot.clientWidth);
+    await (first ? library.newPlot : library.react)(plot, structuredClone(spec.data), structuredClone(layout), config);
+    if (first) choices(figure, library);
+  }
+
+  // Plotly's own menus and sliders cannot be reached by keyboard: real ones take their place.
+  function choices(figure, library) {
+    const { sliders = [], updatemenus = [] } = figure.spec.layout;
+    const plot = figure.querySelector(".tw-plot");
+    for (const menu of [...sliders, ...updatemenus]) {
+      const steps = menu.steps ?? menu.buttons;
+      const row = document.createElement("label");
+      row.className = "tw-choice";
+      const name = (menu.currentvalue?.prefix ?? menu.name ?? "Show").replace(/:\s*$/, "");
+      const field = document.createElement(menu.steps ? "input" : "select");
+      const shown = document.createElement("output");
+      if (menu.steps) {
+        Object.assign(field, { type: "range", min: 0, max: steps.length - 1, step: 1, value: menu.active ?? 0 });
+      } else {
+        steps.forEach((s, i) => field.append(new Option(s.label, i, false, i === (menu.active ?? 0))));
+      }
+      const say = () => { shown.textContent = menu.steps ? steps[field.value].label : ""; field.setAttribute("aria-valuetext", steps[field.value].label); };
+      field.addEventListener("input", async () => {
+        say();
+        const [traces, change = {}] = steps[field.value].args;
+        const { meta, ...rest } = change;
+        figure.spec.data.forEach((t, i) => { t.visible = traces.visible[i]; });
+        Object.assign(figure.spec.layout, rest, meta ? { meta } : {});
+        if (meta?.alt) plot.setAttribute("aria-label", meta.alt);
+        await library.react(plot, structuredClone(figure.spec.data), structuredClone(dress(figure.spec.layout, plot.clientWidth)), config);
+      });
+      row.append(`${name}: `, field, shown);
+      say();
+      figure.prepend(row);
+    }
+  }
+
+  const read = (figure) => JSON.parse(figure.querySelector("script.tw-plotly").textContent);
+  const pause = () => new Promise((done) => setTimeout(done, 0));
+  let queue = Promise.resolve();
+  const whenNear = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      whenNear.unobserve(target);
+      // One figure a task: the page stays responsive. A figure that a calculator has already drawn is left alone.
+      queue = queue.then(pause).then(() => target.spec || draw(target, read(target))).catch(() => {});
+    }
+  }, { rootMargin: "300px" });
+  const watch = (figure) => whenNear.observe(figure);
+  document.querySelectorAll(".tw-figure").forEach(watch);
+
+  // The theme switch sets data-theme on <html>.
+  new MutationObserver(() => {
+    for (const figure of document.querySelectorAll(".tw-figure")) if (figure.spec) draw(figure, figure.spec);
+  }).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+
+  if (location.protocol === "file:") {
+    for (const status of document.querySelectorAll(".tw-live .tw-status")) {
+      status.textContent = "This page was opened as a file, and browsers run no calculator there: you see the saved result. " +
+        "To compute others, serve the book: python -m http.server --directory _build/html";
+    }
+  }
+  window.tunewise = { ...window.tunewise, draw, merge, watch };
+})();

@@ -1,0 +1,178 @@
+// Live calculators: controls that recompute with the book's own Python in a worker of the reader's browser.
+const { draw, merge, watch } = window.tunewise;
+
+// -- the engine: one worker a page, started at the first touch ---------------------------------------------------------
+let worker, count = 0;
+const waiting = new Map();
+
+function engine() {
+  if (worker) return worker;
+  worker = new Worker(new URL("live-worker.mjs", import.meta.url), { type: "module" });
+  const fail = (words) => { for (const done of waiting.values()) done({ failed: words }); waiting.clear(); worker = undefined; };
+  worker.onmessage = ({ data }) => { waiting.get(data.id)?.(data); waiting.delete(data.id); };
+  worker.onerror = (event) => { event.preventDefault?.(); fail("the calculator's engine did not start"); };
+  return worker;
+}
+
+export function call(core, settings) {
+  return new Promise((done) => {
+    const id = ++count;
+    waiting.set(id, done);
+    engine().postMessage({ id, core, settings: settings && JSON.stringify(settings) });
+  });
+}
+window.tunewise.call = call;
+
+// -- one block ---------------------------------------------------------------------------------------------------------
+class Block {
+  constructor(root) {
+    this.root = root;
+    this.spec = JSON.parse(root.querySelector("script.tw-spec").textContent);
+    this.form = root.querySelector("form");
+    this.status = root.querySelector(".tw-status");
+    this.controls = new Map(this.spec.controls.map((c) => [c.name, { ...c, field: this.form.elements[c.name] }]));
+    this.first = this.values();
+    root.querySelectorAll("fieldset").forEach((f) => { f.disabled = false; });
+    root.querySelector(".tw-buttons").hidden = false;
+    for (const c of this.controls.values()) this.show(c);
+    for (const event of ["pointerenter", "focusin", "touchstart"]) {
+      this.form.addEventListener(event, () => this.warm(), { once: true, passive: true });
+    }
+    this.form.addEventListener("input", (e) => { const c = this.controls.get(e.target.name); if (c) { this.show(c); this.changed(); } });
+    this.form.addEventListener("submit", (e) => e.preventDefault());
+    this.form.addEventListener("click", (e) => this.press(e.target.dataset?.do));
+    if (this.fromAddress()) this.changed();
+  }
+
+  values() {
+    const read = ({ kind, field, options }) => kind === "checkbox" ? field.checked
+      : kind === "select" ? options[field.selectedIndex][0] : field.value.trim() === "" ? null : Number(field.value);
+    return Object.fromEntries([...this.controls].map(([name, c]) => [name, read(c)]));
+  }
+
+  put(c, value) {
+    if (c.kind === "checkbox") c.field.checked = value === true || value === "true";
+    else if (c.kind === "select") { const i = c.options.findIndex(([v]) => String(v) === String(value)); if (i >= 0) c.field.selectedIndex = i; }
+    else if (value !== "" && Number.isFinite(Number(value))) c.field.value = value;
+    this.show(c);
+  }
+
+  show(c) { // a range says its value, also to a screen reader
+    if (c.kind !== "range") return;
+    const text = Number(c.field.value).toLocaleString("en", { maximumFractionDigits: 6 });
+    this.root.querySelector(`output[for="${c.field.id}"]`).textContent = text;
+    c.field.setAttribute("aria-valuetext", `${text} ${c.unit ?? ""}`.trim());
+  }
+
+  say(words) { if (this.status.textContent !== words) this.status.textContent = words; }
+
+  async warm() {
+    if (this.warmed) return;
+    this.warmed = true;
+    const answer = await call();
+    if (answer.failed) this.broken(answer.failed);
+  }
+
+  broken(words) {
+    this.warmed = false;
+    this.say(`The calculator could not start (${words}). The result you see is the saved one. Move a control to try again.`);
+  }
+
+  // The newest setting wins: what was asked while Python was busy, and has been overtaken, is never computed.
+  changed() {
+    this.wanted = this.values();
+    if (!this.busy) this.work();
+  }
+
+  async work() {
+    this.busy = true;
+    const starting = setTimeout(() => this.say("Starting the calculator in your browser…"), 250);
+    let answer;
+    while (this.wanted) {
+      const settings = this.wanted;
+      this.wanted = undefined;
+      const empty = [...this.controls.values()].find((c) => settings[c.name] === null);
+      answer = empty ? { wrong: `“${empty.label}” is empty or not a number: type a number.` } : await call(this.spec.core, settings);
+      if (answer.ok) await this.draw(JSON.parse(answer.ok)).catch((e) => { answer = { failed: e.message }; });
+    }
+    clearTimeout(starting);
+    this.busy = false;
+    this.root.classList.toggle("tw-wrong", Boolean(answer.wrong));
+    clearTimeout(this.later);
+    if (answer.failed) return this.broken(answer.failed);
+    if (answer.wrong) return this.say(answer.wrong);
+    this.root.dataset.draws = Number(this.root.dataset.draws ?? 0) + 1;
+    // Not at each step of a drag: a screen reader would never come to an end, and browsers limit changes of the address.
+    this.later = setTimeout(() => { this.say("Computed in your browser for the settings above."); this.toAddress(); }, 400);
+  }
+
+  async draw({ text = "", figures = [], tables = [] }) {
+    this.root.querySelector(".tw-text").replaceChildren(...text.split("\n").filter((p) => p.trim()).map((p) => element("p", {}, p)));
+    const holder = this.root.querySelector(".tw-figures");
+    figures.forEach((figure, i) => {
+      const spec = { data: figure.data, layout: { ...merge(this.spec.style, figure.layout), meta: { alt: figure.alt ?? "" } } };
+      let place = holder.children[i];
+      if (!place) {
+        place = element("figure", { class: "tw-figure" }, element("div", { class: "tw-plot", role: "img" }));
+        holder.append(place);
+      }
+      this.last ??= [];
+      this.last[i] = draw(place, spec);
+    });
+    while (holder.children.length > figures.length) holder.lastChild.remove();
+    this.root.querySelector(".tw-tables").replaceChildren(...tables.map(table));
+    await Promise.all(this.last?.slice(0, figures.length) ?? []);
+  }
+
+  // -- the setting in the page's address: ?cost.calls_per_month=5000, only what differs from the start -----------------
+  fromAddress() {
+    let found = false;
+    for (const [key, value] of new URLSearchParams(location.search)) {
+      const [block, name] = key.split(".");
+      const c = block === this.spec.name && this.controls.get(name);
+      if (c) { this.put(c, value); found = true; }
+    }
+    return found && JSON.stringify(this.values()) !== JSON.stringify(this.first);
+  }
+
+  address() {
+    const url = new URL(location.href);
+    for (const [name, value] of Object.entries(this.values())) {
+      const key = `${this.spec.name}.${name}`;
+      if (value === this.first[name] || value === null) url.searchParams.delete(key);
+      else url.searchParams.set(key, value);
+    }
+    return url;
+  }
+
+  toAddress() { history.replaceState(history.state, "", this.address()); }
+
+  async press(what) {
+    if (what === "reset") {
+      for (const [name, value] of Object.entries(this.first)) this.put(this.controls.get(name), value);
+      this.changed();
+    } else if (what === "link") {
+      const url = this.address();
+      url.hash = this.root.id;
+      try { await navigator.clipboard.writeText(url.href); this.say("Link copied."); }
+      catch { this.toAddress(); this.say("The page's address now holds this setting: copy it from there."); }
+    }
+  }
+}
+
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [k, v] of Object.entries(attributes)) made.setAttribute(k, v);
+  made.append(...children);
+  return made;
+}
+
+function table({ caption, header, rows }) {
+  const head = element("tr", {}, ...header.map((h) => element("th", { scope: "col" }, h)));
+  const body = rows.map(([first, ...rest]) => element("tr", {}, element("th", { scope: "row" }, cell(first)), ...rest.map((c) => element("td", {}, cell(c)))));
+  return element("div", { class: "tw-table", role: "region", tabindex: 0, "aria-label": caption },
+    element("table", {}, element("caption", {}, caption), element("thead", {}, head), element("tbody", {}, ...body)));
+}
+const cell = (v) => v === null ? "not yet measured" : typeof v === "boolean" ? (v ? "yes" : "no") : typeof v === "number" ? v.toLocaleString("en", { maximumSignificantDigits: 6 }) : String(v);
+
+for (const root of document.querySelectorAll(".tw-live")) new Block(root);
