@@ -27,3 +27,17 @@ def run(name: str, scale: str = "laptop", *, fresh: bool = False, say=print, **c
     from tunewise.experiments.base import perform
 
     return perform(get(name), scale, fresh=fresh, say=say, **changes)
+
+
+def larger(name: str, model: str | None = None):
+    """The experiment on a larger model: run here if there is a GPU, else the book's record of such a run.
+
+    Raises :class:`tunewise.runs.NotMeasured`, which names the command, if there is neither.
+    """
+    import torch
+
+    from tunewise import runs
+
+    if torch.cuda.is_available():
+        return run(name, "gpu", **({"model": model} if model else {}))
+    return runs.load(name, "gpu")

@@ -76,7 +76,7 @@ class Bench:
     def task(self, name: str):
         """A task by name; its fingerprint goes into the record."""
         if name not in self.data:
-            task = classification.load_task(name)
+            task = resolve(name)
             self.data[name] = (task, classification.fingerprint(task))
         return self.data[name][0]
 
@@ -130,6 +130,13 @@ class Bench:
             self.__dict__.pop("lm", None)
         else:
             lm.model = ft.restore(tuned)
+
+
+def resolve(name: str):
+    """A task by its name, or by the path of the reader's own CSV or JSONL file with columns ``text`` and ``label``."""
+    if name.lower().endswith((".csv", ".tsv", ".jsonl")):
+        return classification.own_data(name)
+    return classification.load_task(name)
 
 
 def sample(task, n: int, seed: int) -> list[tuple[str, int]]:
@@ -204,7 +211,7 @@ def perform(
     precision = choose()
     model = registry.get(params["model"]).name
     ingredients = {"model": model_checksum(model), "dtype": str(precision.dtype), "steps": STEPS_VERSION}
-    tasks = {t: classification.fingerprint(classification.load_task(t)) for t in params.get("tasks", [])}
+    tasks = {t: classification.fingerprint(resolve(t)) for t in params.get("tasks", [])}
     key = runs.digest([experiment.name, experiment.version, params, ingredients, tasks])
     if not fresh and (found := runs.find(key, experiment.name, scale)):
         return found

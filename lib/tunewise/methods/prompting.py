@@ -65,3 +65,11 @@ def calibrate(scores: np.ndarray, empty: np.ndarray) -> np.ndarray:
 
 
 EMPTY_TEXTS = ("N/A", "[MASK]", "...")
+
+
+def label_probabilities(lm, wording, task, text: str, shots: Sequence[Shot] = ()) -> dict[str, float]:
+    """Probability of each label of ``task`` for one text after ``shots``, renormalised over the labels."""
+    from tunewise.models.score import label_logprobs
+
+    logs = label_logprobs(lm, wording.prefix(task, shots), [wording.query(task, text)], wording.answers(task.labels))[0]
+    return dict(zip(task.labels, np.exp(logs - np.logaddexp.reduce(logs)).tolist(), strict=True))
