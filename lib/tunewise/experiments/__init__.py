@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 
 NAMES = (
     "wordings",
@@ -41,3 +42,12 @@ def larger(name: str, model: str | None = None):
     if torch.cuda.is_available():
         return run(name, "gpu", **({"model": model} if model else {}))
     return runs.load(name, "gpu")
+
+
+def live_scale() -> str:
+    """The scale at which a notebook's live cells run: ``laptop`` for a reader, ``smoke`` (seconds) while the book is built.
+
+    ``TUNEWISE_SCALE`` in the environment decides; the Makefile sets it, empty unless told otherwise.
+    """
+    value = os.environ.get("TUNEWISE_SCALE")
+    return "laptop" if value is None else value or "smoke"

@@ -100,7 +100,7 @@ EXPERIMENT = Experiment(
     scales={
         "smoke": _COMMON | {"random": [2], "balanced": [3], "nearest": [1], "vote": [3], "seeds": [0], "test_n": 18},
         "laptop": _COMMON | {"random": [4, 16], "balanced": [8], "nearest": [], "vote": [8], "seeds": [0], "test_n": 150},
-        "full": _COMMON | {"random": [1, 2, 4, 8, 16, 32], "balanced": [8, 32], "nearest": [1, 4], "vote": [1, 4, 8, 16],
+        "full": _COMMON | {"random": [1, 2, 4, 8, 16, 32], "balanced": [8, 32], "nearest": [4], "vote": [1, 4, 8, 16],
                            "seeds": [0, 1, 2, 3, 4], "test_n": None},
         "gpu": _COMMON | {"model": "qwen2.5-1.5b", "random": [1, 2, 4, 8, 16, 32], "balanced": [4, 8, 16, 32], "nearest": [1, 4, 8, 16, 32],
                           "vote": [1, 4, 8, 16], "seeds": [0, 1, 2, 3, 4], "test_n": None},

@@ -66,8 +66,8 @@ def agreement(rows: list[dict], tasks: list[str]) -> dict:
 
 
 _TASKS = ["tweets", "products", "films", "news", "tweets-polarity", "tweets-subjectivity", "domain"]
-_RECIPE = {"learning_rate": 1e-3, "epochs": 1, "min_steps": 9}
-_COMMON = {"model": "smollm2-135m", "wording": "instruction", "recipe": _RECIPE, "k": 8, "labels": 48}
+_RECIPE = {"learning_rate": 1e-3, "epochs": 1, "min_steps": 6}
+_COMMON = {"model": "smollm2-135m", "wording": "instruction", "recipe": _RECIPE, "k": 8, "labels": 32}
 
 EXPERIMENT = Experiment(
     name="gain_prediction",

@@ -22,7 +22,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
         rows.append(public(bench.work.step(settings, lambda: outcome(predict(), labels))))
 
     plain("majority", lambda: baselines.majority([e.label for e in task.train], len(test)))
-    if set(task.labels) == {"positive", "neutral", "negative"}:
+    if task.labels == ("positive", "neutral", "negative"):
         plain("lexicon", lambda: baselines.lexicon(texts))
     for seed in params["seeds"]:
         for n in params["labels"]:

@@ -69,3 +69,13 @@ def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def measured(make):
+    """What ``make()`` returns, or the *not yet measured* note with its command where a record is missing."""
+    from tunewise.runs import NotMeasured
+
+    try:
+        return make()
+    except NotMeasured as missing:
+        return not_yet_measured(missing.command, f"{missing.experiment.replace('_', ' ')} on a GPU" if missing.scale == "gpu" else "This run")
