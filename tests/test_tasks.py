@@ -1,0 +1,247 @@
+"""The built-in tasks against the files they come from, their card, and own data with everything that can be wrong with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+from collections import Counter
+
+import pytest
+
+from tunewise import places
+from tunewise.fetch import FetchError, fetch
+from tunewise.tasks import text_classification as tc
+from tunewise.tasks import vader
+from tunewise.tasks.text_classification import DataError, fingerprint, load_task, overlap, own_data
+
+
+@pytest.fixture(scope="module")
+def archive():
+    try:
+        return fetch(vader.SDIST) / "hutto_ICWSM_2014.tar.gz"
+    except FetchError as error:
+        pytest.skip(f"the rated texts are not here and can't be fetched: {error}")
+
+
+# -- built-in tasks --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", tc.TASKS)
+def test_splits_are_balanced_and_share_nothing(archive, name):
+    task = load_task(name)
+    for split, size in (("test", 100), ("valid", 50)):
+        assert Counter(e.label for e in getattr(task, split)) == {y: size for y in range(len(task.labels))}
+    train = Counter(e.label for e in task.train)
+    assert len(set(train.values())) == 1 and len(train) == len(task.labels) and len(task.train) >= 700
+    texts = [re.sub(r"\W+", " ", e.text.lower()).strip() for s in ("train", "valid", "test") for e in getattr(task, s)]
+    assert len(texts) == len(set(texts))
+    assert overlap(task) == []
+    # random order: the labels are mixed within the first few
+    assert len({e.label for e in task.test[:20]}) == len(task.labels)
+
+
+@pytest.mark.parametrize("name", ["products", "news"])
+def test_a_review_or_article_lies_in_one_split(archive, name):
+    task = load_task(name)
+    documents = [{e.id.split("_")[0] for e in getattr(task, s)} for s in ("train", "valid", "test")]
+    assert not (documents[0] & documents[1] or documents[0] & documents[2] or documents[1] & documents[2])
+
+
+def test_labels_follow_the_published_mean_rating(archive):
+    """Read the published file anew, with other means, and compare."""
+    with tarfile.open(archive) as tar:
+        lines = tar.extractfile("hutto_ICWSM_2014/tweets_GroundTruth.txt").read().decode("utf-8").splitlines()
+    mean = {f"tweets/{i}": float(m) for i, m, _ in (line.split("\t", 2) for line in lines)}
+    task = load_task("tweets")
+    for e in task.train + task.valid + task.test:
+        assert task.labels[e.label] == ("positive" if mean[e.id] >= 0.8 else "negative" if mean[e.id] <= -0.8 else "neutral")
+
+
+def test_labels_agree_with_the_raters_themselves(archive):
+    """The label from the published mean is the label from the single ratings, for all sources."""
+    for source in vader.FILES:
+        said = vader.ratings(source)
+        for row in vader.read(source):
+            mean = sum(said[row.id]) / len(said[row.id])
+            assert row.sentiment == ("positive" if mean >= 0.8 - 1e-9 else "negative" if mean <= -0.8 + 1e-9 else "neutral"), row
+
+
+def test_texts_are_clean(archive):
+    for source in vader.FILES:
+        for row in vader.read(source):
+            assert row.text == " ".join(row.text.split()) and any(c.isalpha() for c in row.text)
+    assert sum("&amp;" in row.text for row in vader.read("tweets")) <= 1  # one is encoded twice in the source (card)
+
+
+def test_tasks_of_one_source_share_its_splits(archive):
+    three = load_task("tweets")
+    test = {e.id for e in three.test + three.valid}
+    for other in ("tweets-polarity", "tweets-subjectivity", "domain"):
+        assert not test & {e.id for e in load_task(other).train}
+
+
+def test_the_same_data_in_every_process_and_other_data_for_another_seed(archive):
+    code = "from tunewise.tasks.text_classification import *; print(fingerprint(load_task('tweets')))"
+    env = os.environ | {"PYTHONHASHSEED": "77"}
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True).stdout.strip()
+    assert other == fingerprint(load_task("tweets"))
+    assert {e.id for e in load_task("tweets", seed=1).test} != {e.id for e in load_task("tweets").test}
+
+
+def test_fingerprint_sees_every_change(archive):
+    import dataclasses
+
+    task = load_task("tweets-polarity")
+    first = task.test[0]
+    flipped = dataclasses.replace(first, label=1 - first.label)
+    prints = {
+        fingerprint(task),
+        fingerprint(dataclasses.replace(task, test=(flipped, *task.test[1:]))),
+        fingerprint(dataclasses.replace(task, test=task.test[::-1])),
+        fingerprint(dataclasses.replace(task, labels=task.labels[::-1])),
+        fingerprint(dataclasses.replace(task, test=task.valid, valid=task.test)),
+    }
+    assert len(prints) == 5
+
+
+def test_unknown_names_are_said():
+    with pytest.raises(ValueError, match="tweets-polarity"):
+        load_task("tweet")
+
+
+def test_made_up_variants_stay_together(archive):
+    """The authors wrote variants of thirty tweets; ids of three such families, taken from the file by eye."""
+    group = dict(zip([r.id for r in vader.read("tweets")], vader.groups("tweets"), strict=True))
+    for family in ((2, 1481, 1485, 1486), (7, 3207, 3212), (35, 2221, 2226)):
+        assert len({group[f"tweets/{i}"] for i in family}) == 1
+
+
+def test_near_duplicates_by_hand():
+    texts = [
+        "Yay! Another good phone interview.", "YAY, another extremely good phone interview!!",  # one word more
+        "The acting is wooden and the plot is thin", "The acting is superb and the plot is a joy to watch",  # same frame, other words
+        "so cold", "So cold!!!", "cold so",
+    ]  # fmt: skip
+    assert {tuple(sorted(p)) for p in vader.near_duplicates(texts)} == {(0, 1), (4, 5)}
+
+
+def test_card_tells_the_data_as_they_are(archive):
+    card = (places.data_dir() / "vader" / "README.md").read_text(encoding="utf-8")
+    for name in tc.TASKS:
+        task = load_task(name)
+        labels, *counts = _rows(card, name)[-1]
+        assert labels == ", ".join(task.labels)
+        assert counts == [str(next(iter(task.counts()[split].values()))) for split in ("train", "valid", "test")]
+    for source in vader.FILES:
+        texts, raters = vader.read(source), [len(r) for r in vader.ratings(source).values()]
+        sentiments = Counter(r.sentiment for r in texts)
+        assert _rows(card, source)[0] == [
+            str(len(texts)), str(len({vader.plain(r.text) for r in texts})), str(len(set(vader.groups(source)))),
+            *(str(sentiments[s]) for s in ("positive", "neutral", "negative")),
+            f"{min(raters)} to {max(raters)}", f"{vader.rater_agreement(load_task(source).test):.0%}".replace("%", " %"),
+        ]  # fmt: skip
+
+
+def _rows(card: str, name: str) -> list[list[str]]:
+    """The rows that a name heads: of the table of sources, then of the table of tasks."""
+    return [[c.strip() for c in line.strip("|").split("|")][1:] for line in card.splitlines() if line.startswith(f"| {name} |")]
+
+
+# -- own data --------------------------------------------------------------------------------------------------------
+
+
+def rows(n: int = 20, labels=("billing", "delivery")) -> list[tuple[str, str]]:
+    words = ["red", "green", "blue", "tall", "round", "late", "cheap", "loud", "soft", "cold"]
+    return [(f"the {words[i % 10]} parcel number {i} about {y}, really", y) for i in range(n) for y in labels]
+
+
+def write_csv(path, data, header="text,label", encoding="utf-8"):
+    lines = [header] + [f'"{t}",{y}' for t, y in data]
+    path.write_bytes("\r\n".join(lines).encode(encoding))
+    return path
+
+
+def test_csv_and_jsonl_give_the_same_task(tmp_path):
+    data = rows()
+    one = own_data(write_csv(tmp_path / "mails.csv", data, "body,queue"), "body", "queue", name="mails")
+    path = tmp_path / "mails.jsonl"
+    path.write_text("\n".join(json.dumps({"queue": y, "body": t}) for t, y in data), encoding="utf-8")
+    two = own_data(path, "body", "queue", name="mails")
+    for split in ("train", "valid", "test"):
+        assert [(e.text, e.label) for e in getattr(one, split)] == [(e.text, e.label) for e in getattr(two, split)]
+    assert one.labels == ("billing", "delivery")
+    assert one.counts() == {
+        "train": {"billing": 14, "delivery": 14}, "valid": {"billing": 2, "delivery": 2}, "test": {"billing": 4, "delivery": 4}
+    }  # fmt: skip
+    assert all(str(y) in e.text for e in one.train for y in [one.labels[e.label]])
+
+
+def test_spreadsheet_habits_are_read(tmp_path):
+    """A byte order mark, semicolons, quoted line breaks."""
+    data = rows()
+    path = tmp_path / "excel.csv"
+    path.write_bytes(("\ufeff" + "text;label\r\n" + "\r\n".join(f'"{t};\nsecond line";{y}' for t, y in data)).encode("utf-8"))
+    task = own_data(path)
+    assert len(task.train) + len(task.valid) + len(task.test) == len(data)
+    assert all(e.text.endswith(";\nsecond line") for e in task.train)
+
+
+def test_repeated_texts_are_kept_once_and_never_in_two_splits(tmp_path):
+    data = rows()
+    again = [(t.upper() + "!!", y) for t, y in data]
+    task = own_data(write_csv(tmp_path / "a.csv", data + again))
+    assert len(task.train) + len(task.valid) + len(task.test) == len(data)
+    assert not {vader.plain(e.text) for e in task.test} & {vader.plain(e.text) for e in task.train}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.csv", "message,label\nhello,x\n", "no column 'text'; there are 'message', 'label'.*text_column="),
+        ("a.csv", "text,label\nhello,\nworld,x\n", r"empty label \('label'\) in 1 rows, lines 2"),
+        ("a.csv", "text,label\n  ,x\nworld,x\n", r"empty text \('text'\) in 1 rows, lines 2"),
+        ("a.csv", "text,label\n" + "".join(f"text number {i},x\n" for i in range(30)), "all rows have the label 'x'"),
+        ("a.csv", "text,label\n", "no rows"),
+        ("a.csv", "text,label\nhello, you,x\n", "line 2: more values than the 2 columns.*double quotes"),
+        ("a.csv", 'text,label\n"hello,x\n', "is not CSV"),
+        ("a.jsonl", '{"text": "hello", "label": "x"}\n{"text": \n', "line 2 is not JSON"),
+        ("a.jsonl", '["hello", "x"]\n', "line 1 is a list"),
+        ("a.jsonl", '{"text": "hello", "label": "x"}\n{"text": "hello"}\n', "line 2: there is no column 'label'"),
+        ("a.jsonl", '{"text": "hello", "label": null}\n', "empty label"),
+        ("a.jsonl", '{"text": "hello", "label": ["a", "b"]}\n', "'label' is a list"),
+        ("a.xlsx", "whatever", "must end in .csv"),
+        ("a.csv", "text,label\n" + "".join(f"text number {i},{'x' if i else 'y'}\n" for i in range(30)), "'y' has 1; at least 10"),
+        ("a.csv", "text,label\nsame,x\nSame!,y\n", r"1 texts have two labels.*lines 2 \('x'\) and 3 \('y'\)"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_own_data_is_said(tmp_path, name, content, says):
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=re.compile(says, re.DOTALL)):
+        own_data(path)
+
+
+def test_wrong_encoding_is_said_with_line_and_cure(tmp_path):
+    data = rows()
+    data[3] = ("naïve café", "billing")
+    path = write_csv(tmp_path / "old.csv", data, encoding="latin-1")
+    with pytest.raises(DataError, match="not in UTF-8: byte 0xef in line 5.*iconv"):
+        own_data(path)
+    path = write_csv(tmp_path / "wide.csv", data, encoding="utf-16")
+    with pytest.raises(DataError, match="UTF-16"):
+        own_data(path)
+
+
+def test_missing_file_is_said(tmp_path):
+    with pytest.raises(DataError, match="no file"):
+        own_data(tmp_path / "nowhere.csv")
+
+
+def test_a_third_label_that_is_a_number_or_boolean(tmp_path):
+    path = tmp_path / "n.jsonl"
+    path.write_text("\n".join(json.dumps({"text": t, "label": y == "billing"}) for t, y in rows()), encoding="utf-8")
+    assert own_data(path).labels == ("false", "true")
