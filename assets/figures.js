@@ -31,6 +31,8 @@
     for (const key of ["xaxis", "yaxis"]) themed[key] = { ...axis, ...themed[key] };
     if (width < 520) themed.margin = { ...themed.margin, l: Math.min(52, themed.margin?.l ?? 52), r: 8 };
     themed.hoverlabel = { font: { size: 14 } };
+    themed.margin = { ...themed.margin, t: 36 };
+    delete themed.title; // it stands above the figure as text
     delete themed.updatemenus;
     delete themed.sliders;
     return themed;
@@ -38,13 +40,18 @@
 
   const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"], displayModeBar: "hover" };
 
+  const name = (figure, { layout }) => {
+    figure.querySelector(".tw-plot").setAttribute("aria-label", layout.meta?.alt ?? "");
+    figure.querySelector(".tw-title").textContent = layout.title?.text ?? "";
+  };
+
   async function draw(figure, spec) {
     const plot = figure.querySelector(".tw-plot");
     const library = await plotly();
     figure.spec = spec;
     const first = !plot.classList.contains("js-plotly-plot");
     if (first) plot.replaceChildren();
-    plot.setAttribute("aria-label", spec.layout.meta?.alt ?? "");
+    name(figure, spec);
     const layout = dress(spec.layout, plot.clientWidth);
     await (first ? library.newPlot : library.react)(plot, structuredClone(spec.data), structuredClone(layout), config);
     if (first) choices(figure, library);
@@ -58,7 +65,7 @@
       const steps = menu.steps ?? menu.buttons;
       const row = document.createElement("label");
       row.className = "tw-choice";
-      const name = (menu.currentvalue?.prefix ?? menu.name ?? "Show").replace(/:\s*$/, "");
+      const words = (menu.currentvalue?.prefix ?? menu.name ?? "Show").replace(/:\s*$/, "");
       const field = document.createElement(menu.steps ? "input" : "select");
       const shown = document.createElement("output");
       if (menu.steps) {
@@ -73,10 +80,10 @@
         const { meta, ...rest } = change;
         figure.spec.data.forEach((t, i) => { t.visible = traces.visible[i]; });
         Object.assign(figure.spec.layout, rest, meta ? { meta } : {});
-        if (meta?.alt) plot.setAttribute("aria-label", meta.alt);
+        name(figure, figure.spec);
         await library.react(plot, structuredClone(figure.spec.data), structuredClone(dress(figure.spec.layout, plot.clientWidth)), config);
       });
-      row.append(`${name}: `, field, shown);
+      row.append(`${words}: `, field, shown);
       say();
       figure.prepend(row);
     }
@@ -93,8 +100,7 @@
       queue = queue.then(pause).then(() => target.spec || draw(target, read(target))).catch(() => {});
     }
   }, { rootMargin: "300px" });
-  const watch = (figure) => whenNear.observe(figure);
-  document.querySelectorAll(".tw-figure").forEach(watch);
+  document.querySelectorAll(".tw-figure").forEach((figure) => whenNear.observe(figure));
 
   // The theme switch sets data-theme on <html>.
   new MutationObserver(() => {
@@ -107,5 +113,5 @@
         "To compute others, serve the book: python -m http.server --directory _build/html";
     }
   }
-  window.tunewise = { ...window.tunewise, draw, merge, watch };
+  window.tunewise = { ...window.tunewise, draw, merge };
 })();

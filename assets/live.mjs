@@ -1,5 +1,5 @@
 // Live calculators: controls that recompute with the book's own Python in a worker of the reader's browser.
-const { draw, merge, watch } = window.tunewise;
+const { draw, merge } = window.tunewise;
 
 // -- the engine: one worker a page, started at the first touch ---------------------------------------------------------
 let worker, count = 0;
@@ -113,7 +113,7 @@ class Block {
       const spec = { data: figure.data, layout: { ...merge(this.spec.style, figure.layout), meta: { alt: figure.alt ?? "" } } };
       let place = holder.children[i];
       if (!place) {
-        place = element("figure", { class: "tw-figure" }, element("div", { class: "tw-plot", role: "img" }));
+        place = element("figure", { class: "tw-figure" }, element("p", { class: "tw-title" }), element("div", { class: "tw-plot", role: "img" }));
         holder.append(place);
       }
       this.last ??= [];

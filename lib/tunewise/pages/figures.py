@@ -42,7 +42,10 @@ def styled(layout: Mapping) -> dict:
             return {**low, **{k: over(low[k], v) if k in low else v for k, v in high.items()}}
         return high
 
-    return over(copy.deepcopy(STYLE), copy.deepcopy(dict(layout)))
+    whole = over(copy.deepcopy(STYLE), copy.deepcopy(dict(layout)))
+    if (whole.get("title") or {}).get("text") and "t" not in (layout.get("margin") or {}):
+        whole["margin"]["t"] = 84  # the title above the legend; the book's page sets the title as text of its own
+    return whole
 
 
 class Figure:

@@ -144,9 +144,6 @@ def _dress(axes, layout: dict, traces: list[dict]) -> None:
         if shape.get("type") == "line":
             across = shape.get("xref") == "paper"
             (axes.axhline if across else axes.axvline)(shape["y0"] if across else shape["x0"], color="#7F7F7F", linestyle=":", linewidth=1.5)
-    title = (layout.get("title") or {}).get("text", "")
     several = layout.get("showlegend", len(traces) > 1)
     if several:
         axes.legend(frameon=False, ncols=min(4, len(traces)), loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2)
-    if title:
-        axes.get_figure().suptitle(title, x=0.02, ha="left", fontsize=11)

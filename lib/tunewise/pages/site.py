@@ -16,7 +16,7 @@ from pathlib import Path
 
 from docutils import nodes
 
-from tunewise.pages.figures import PLOTLY, Figure, styled, table_from_lists
+from tunewise.pages.figures import PLOTLY, Figure, table_from_lists
 from tunewise.pages.live import LIVE
 
 CALCULATORS = "tunewise-calculators.zip"
@@ -54,8 +54,9 @@ def figure_html(figure: Mapping) -> str:
 
     made = Figure.from_dict(figure)
     alt = html.escape(made.alt)
+    title = html.escape((made.layout.get("title") or {}).get("text", ""))
     return (
-        f'<figure class="tw-figure"><div class="tw-plot" role="img" aria-label="{alt}" style="min-height:{made.layout["height"]}px">'
+        f'<figure class="tw-figure"><p class="tw-title">{title}</p><div class="tw-plot" role="img" aria-label="{alt}" style="min-height:{made.layout["height"]}px">'
         f"{svg(made)}</div>{_script('tw-plotly', made.to_dict())}</figure>"
     )
 
@@ -142,8 +143,6 @@ def on_page(app, pagename, templatename, context, doctree) -> None:
         app.add_js_file("figures.js", loading_method="defer")
     if 'class="tw-live"' in raw:
         app.add_js_file("live.mjs", type="module")
-    if doctree is not None and pagename == app.config.root_doc:
-        context["metatags"] = context.get("metatags", "")
 
 
 def on_finish(app, exception) -> None:
@@ -157,5 +156,3 @@ def setup(app) -> dict:
     app.add_css_file("site.css")
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
-
-__all__ = ["CALCULATORS", "Renderer", "figure_html", "live_html", "pack_calculators", "setup", "styled"]
