@@ -3,15 +3,18 @@
 import ast
 import copy
 import json
+import re
+import shutil
 import zipfile
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
+import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from tunewise.labs import course, icl, notebooks, variant
+from tunewise.labs import book, course, icl, notebooks, variant
 from tunewise.measure import stats
 from tunewise.methods.prompting import calibrate
 
@@ -64,6 +67,58 @@ def test_the_points_that_the_lab_promises_are_those_it_gives(lab):
             points[c.metadata.nbgrader.solution] += c.metadata.nbgrader.points
     opening = lab.cells[0].source
     assert f"{points[False]} points by automatic tests" in opening and f"{points[True]} points for one written answer" in opening
+
+
+def test_the_install_cell_follows_the_repository_and_leaves_colab_alone(lab):
+    (cell,) = [c for c in lab.cells if "install" in c.metadata.get("tags", [])]
+    config = yaml.safe_load((LABS[0].parents[1] / "_config.yml").read_text(encoding="utf-8"))
+    assert f"git+{config['repository']['url']}\"" in cell.source and "--no-deps" in cell.source
+    assert not any(word in cell.source for word in ("torch==", "numpy==", "import torch", "import numpy"))
+
+
+# -- in the book ------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_shows_no_answer_unless_asked_and_never_the_marks():
+    text = LABS[0].read_text(encoding="utf-8")
+    shown, full = (nbformat.reads(book.page(text, s, "https://c.example/x", "../a.ipynb"), 4) for s in (False, True))
+    student, solved = ("\n".join(c.source for c in nb.cells) for nb in (shown, full))
+    assert "NormalDist().inv_cdf((1 + level) / 2)" in solved and "inv_cdf((1" not in student
+    assert "a price too" in solved and "a price too" not in student  # the message of a hidden test
+    for text in (student, solved):
+        assert "### BEGIN" not in text and "### END" not in text and "\n# lab:" not in text and "https://c.example/x" in text
+    assert shown.metadata["mystnb"]["execution_mode"] == "off"  # an untouched lab raises errors
+    assert "mystnb" not in full.metadata
+    nbformat.validate(shown)
+
+
+def test_sphinx_builds_the_student_page_and_its_links(tmp_path):
+    """A small site with the book's theme: buttons, download and the offered source must all be the student version."""
+    pytest.importorskip("nbgrader")
+    from sphinx.application import Sphinx
+
+    root = tmp_path / "site"
+    (root / "labs").mkdir(parents=True)
+    shutil.copy(LABS[0], root / "labs")
+    (root / "index.md").write_text(f"# Labs\n\n```{{toctree}}\nlabs/{LABS[0].stem}\n```\n")
+    confoverrides = {
+        "extensions": ["myst_nb", "tunewise.labs.book"], "html_theme": "sphinx_book_theme", "nb_execution_mode": "force",
+        "nb_execution_raise_on_error": True, "myst_enable_extensions": ["dollarmath"],
+        "html_theme_options": {
+            "repository_url": "https://github.com/o/r", "launch_buttons": {"colab_url": "https://colab.research.google.com"},
+        },
+    }  # fmt: skip
+    out = tmp_path / "out"
+    Sphinx(root, None, out, tmp_path / "trees", "html", confoverrides, status=None, warningiserror=True).build()
+    html = (out / "labs" / f"{LABS[0].stem}.html").read_text(encoding="utf-8")
+    address = f"https://colab.research.google.com/github/o/r/blob/gh-pages/assignments/{LABS[0].stem}.ipynb"
+    links = re.findall(r'href="(https://colab[^"]*)"', html)
+    assert len(links) >= 2 and set(links) == {address}
+    assert f'href="../assignments/{LABS[0].stem}.ipynb"' in html
+    assert "BEGIN SOLUTION" not in html and "Show the test" in html
+    for path in (out / "assignments" / LABS[0].name, out / "_sources" / "labs" / LABS[0].name):
+        text = path.read_text(encoding="utf-8")
+        assert "BEGIN" not in text and "YOUR CODE HERE" in text
 
 
 def test_the_solution_passes_for_every_student():

@@ -33,9 +33,12 @@ def page(text: str, solutions: bool = False, colab: str | None = None, download:
     for cell in nb["cells"]:
         source = "".join(cell["source"])
         cell["source"] = notebooks.readable(source if solutions else notebooks.cleared(source, cell["cell_type"]))
-        answer = cell["metadata"].pop("nbgrader", {}).get("solution")
-        if answer and not solutions:  # nothing to hide: it is where the student writes
+        marks = cell["metadata"].pop("nbgrader", {})
+        if marks.get("solution") and not solutions:  # nothing to hide: it is where the student writes
             cell["metadata"]["tags"] = [t for t in cell["metadata"].get("tags", []) if t != "hide-input"]
+        elif "hide-input" in cell["metadata"].get("tags", []):
+            what = "a solution" if marks.get("solution") else "the test"
+            cell["metadata"]["mystnb"] = {"code_prompt_show": f"Show {what}", "code_prompt_hide": f"Hide {what}"}
     if not solutions:
         nb["metadata"]["mystnb"] = {"execution_mode": "off"}
     if colab:
