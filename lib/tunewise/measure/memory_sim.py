@@ -46,7 +46,9 @@ class Plan:
     modules ("all-linear": every linear layer but the head). optimizer: adamw, adamw8bit, paged_adamw, paged_adamw8bit,
     adafactor, sgd, sgd_momentum. loss: "default" (transformers' own) or the number of chunks in which logits are made and
     dropped again. kernel: attention kernel (:data:`~tunewise.measure.memory_kernels.ATTENTION_KERNELS`) or "eager".
-    hold_outputs: the loop's variable keeps the last step's outputs through the next forward pass. arch: compute
+    outputs: until when the loop keeps what the model returned (the logits, and the key-value cache with ``use_cache``):
+    "dropped" before the backward pass (transformers' Trainer), to the end of the "step", or until the "next" step's
+    forward pass is through (a loop that writes ``outputs = model(...)``). arch: compute
     capability times ten. capacity: bytes of GPU the allocator may take (None: no limit).
     """
 
@@ -68,10 +70,10 @@ class Plan:
     checkpointing: bool = False
     kernel: str = "auto"
     loss: str | int = "default"
-    hold_outputs: bool = False
+    outputs: str = "step"
+    use_cache: bool = False
     arch: int = 80
     capacity: int | None = None
-    steps: int = 2
 
 
 @dataclass(frozen=True)
@@ -110,29 +112,57 @@ def plan_of(settings) -> Plan:
 
 
 def record(plan: Plan) -> Events:
-    """Run the plan under fake tensors and return what was allocated and released, in order."""
-    workspace = (32 * 1024 if plan.arch // 10 == 9 else 8320) * 1024  # CUDABlas: CUBLAS_WORKSPACE_CONFIG's defaults
+    """Run the plan under fake tensors and return what was allocated and released, in order, through two steps.
+
+    Forward and backward pass run once: they allocate in the second step as in the first. The optimiser runs twice, since
+    its states are made in the first step.
+    """
+    workspace = (32 * 1024 if plan.arch // 10 == 9 else 8320) * 1024  # cuBLAS's default workspace
     with warnings.catch_warnings(), _quiet(), FakeTensorMode(allow_non_fake_inputs=True):
         warnings.simplefilter("ignore")
         model = _build(plan)
         trace = Trace(workspace)
         trace.enter_phase("load")
         model = _load(model, plan, trace)
-        kernels = CudaKernels("auto" if plan.kernel == "eager" else plan.kernel, plan.arch)
-        with trace, kernels:
-            run = _Run(model, plan, trace)
-            for step in range(plan.steps):
-                run.step(last=step == plan.steps - 1)
-        events = trace.events
-        for watcher in list(trace._watchers.values()):  # what is torn down now is no event of the run
-            del watcher
-        trace._watchers.clear()
-    return events
+        with trace, CudaKernels("auto" if plan.kernel == "eager" else plan.kernel, plan.arch):
+            _Run(model, plan, trace).step()
+        trace.stop()
+    return _two_steps(trace.events, plan)
+
+
+def _two_steps(once: Events, plan: Plan) -> Events:
+    """Lay out load, step, step from a recording whose optimiser ran twice."""
+    both = Events()
+    names: dict[int, int] = {}
+    begin, first, second, clear, outputs, end = (
+        once.place(mark) for mark in ("forward", "optimiser", "again", "clear", "outputs", "end")
+    )
+    both.append(once, 0, begin, names)
+    both.append(once, begin, second, names)
+    both.append(once, clear, outputs, names)
+    both.mark("step")
+    if plan.outputs == "next":
+        computed = once.place("computed")
+        old = {k: v for k, v in names.items() if once.blocks[k].died is not None and once.blocks[k].died >= outputs}
+        for number in old:
+            del names[number]
+        both.append(once, begin, computed, names)
+        for number in old.values():
+            both.drop(number)
+        both.append(once, computed, first, names)
+    else:
+        both.append(once, outputs, end, names)
+        both.append(once, begin, first, names)
+    both.mark("optimiser")
+    both.append(once, second, end, names)
+    return both
 
 
 @contextlib.contextmanager
 def _quiet():
     import logging
+
+    from transformers import masking_utils
 
     loggers = [logging.getLogger(name) for name in ("transformers", "peft", "torch")]
     levels = [logger.level for logger in loggers]
@@ -141,7 +171,9 @@ def _quiet():
     try:
         for logger in loggers:
             logger.setLevel(logging.ERROR)
-        yield
+        # transformers looks into the positions for packed sequences; there are none, but fake positions cannot tell
+        with mock.patch.object(masking_utils, "find_packed_sequence_indices", lambda positions: None):
+            yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
@@ -162,7 +194,7 @@ def _build(plan: Plan) -> torch.nn.Module:
     for name in ("attention_dropout", "attn_pdrop"):
         if getattr(config, name, 0):
             setattr(config, name, 0.0)
-    config.use_cache = False
+    config.use_cache = plan.use_cache
     dtype = torch.float32 if plan.master_weights else DTYPES[plan.dtype]
     return AutoModelForCausalLM.from_config(
         config, dtype=dtype, attn_implementation="eager" if plan.kernel == "eager" else "sdpa"
@@ -250,7 +282,6 @@ class _Run:
             stack.enter_context(trace)
             self.ids = torch.zeros(plan.batch, plan.length, dtype=torch.long)
         self.optimizers = _optimizers(self.trainable, plan)
-        self.outputs = None
         for parameter in self.trainable:
             parameter.register_post_accumulate_grad_hook(self._got_gradient)
 
@@ -271,6 +302,7 @@ class _Run:
             self.trace.phase = "optimiser"
             self._update(self.optimizers[id(parameter)])
             self.trace.phase = phase
+            parameter.grad = None
 
     def _update(self, optimizer):
         self.trace.skip_scalars = self.plan.optimizer_mode != "fused"
@@ -280,31 +312,36 @@ class _Run:
             for value in state.values():
                 if isinstance(value, torch.Tensor) and self.trace.number(value) is not None:
                     self.trace.label(value, "optimiser")
-        optimizer.zero_grad(set_to_none=True)
 
-    def step(self, last: bool) -> None:
+    def step(self) -> None:
+        """Forward, backward, two optimiser steps; the marks say where each begins."""
         plan, trace = self.plan, self.trace
-        trace.enter_phase("step" if last else "first step")
         trace.enter_phase("forward")
-        if not plan.hold_outputs:
-            self.outputs = None
         with _autocast(plan):
-            self.outputs = self._forward()
-        loss = self.outputs[0] if isinstance(self.outputs, tuple) else self.outputs.loss
+            outputs = self._forward()
+        loss = outputs[0] if isinstance(outputs, tuple) else outputs.loss
+        if plan.outputs == "dropped":
+            del outputs
+        trace.events.mark("computed")
         trace.in_backward = True
         _backward(loss)
         trace.in_backward = False
-        del loss
-        trace.enter_phase("optimiser")
-        if not plan.in_backward:
-            self._update(self.optimizers[None])
-        if not plan.hold_outputs:
-            self.outputs = None
-        trace.enter_phase("end")
+        for again in (False, True):
+            trace.enter_phase("optimiser")
+            if again:
+                trace.events.mark("again")
+            if not plan.in_backward:
+                self._update(self.optimizers[None])
+        trace.events.mark("clear")
+        for parameter in self.trainable:
+            parameter.grad = None
+        trace.events.mark("outputs")
+        outputs = loss = None
+        trace.events.mark("end")
 
     def _forward(self):
         if self.plan.loss == "default":
-            return self.model(input_ids=self.ids, labels=self.ids, use_cache=False)
+            return self.model(input_ids=self.ids, labels=self.ids, use_cache=self.plan.use_cache)
         raise ValueError(f"unknown loss {self.plan.loss!r}")
 
 

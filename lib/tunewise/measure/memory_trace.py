@@ -50,6 +50,33 @@ class Events:
     def empty_cache(self) -> None:
         self.log.append(0)
 
+    def mark(self, phase: str) -> None:
+        self.marks.append((len(self.log), phase))
+
+    def place(self, phase: str) -> int:
+        """Where in the log ``phase`` began first."""
+        return next(at for at, name in self.marks if name == phase)
+
+    def append(self, other: Events, start: int, end: int, names: dict[int, int]) -> None:
+        """Copy what happened in ``other`` between two places of its log. ``names``: number there -> number here, of the
+        blocks known so far; blocks that the stretch makes are added. What is made there and lives for ever is made only
+        once: a block of which ``names`` knows is not made again."""
+        marks = {}
+        for at, phase in other.marks:
+            marks.setdefault(at, []).append(phase)
+        for at in range(start, end):
+            for phase in marks.get(at, ()):
+                self.mark(phase)
+            entry = other.log[at]
+            if entry == 0:
+                self.empty_cache()
+            elif entry > 0:
+                if entry - 1 not in names:
+                    block = other.blocks[entry - 1]
+                    names[entry - 1] = self.make(block.size, block.phase, block.kind)
+            else:
+                self.drop(names.pop(-entry - 1))
+
 
 def _engine_called() -> bool:
     """Whether the operator being dispatched comes straight from autograd's C++ engine, not from Python code."""
@@ -84,7 +111,11 @@ class Trace(TorchDispatchMode):
 
     def enter_phase(self, phase: str) -> None:
         self.phase = phase
-        self.events.marks.append((len(self.events.log), phase))
+        self.events.mark(phase)
+
+    def stop(self) -> None:
+        """What ends from here on is no event of the run."""
+        self._watchers.clear()
 
     def number(self, tensor: torch.Tensor) -> int | None:
         return self._known.get(tensor.untyped_storage()._cdata)
