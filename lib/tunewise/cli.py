@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 
 from tunewise import __version__
@@ -33,7 +34,11 @@ def main(argv: list[str] | None = None) -> int:
             loaded.add_arguments(sub)
             sub.set_defaults(main=loaded.main)
     args = parser.parse_args(argv)
-    return args.main(args)
+    try:
+        return args.main(args)
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ NAMES = (
     "wordings",
     "few_shot",
     "learning_curve",
+    "tuning_methods",
     "example_position",
     "prompt_cost",
     "gain_prediction",

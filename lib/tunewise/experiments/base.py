@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import time
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+import torch
 
 from tunewise import runs
 from tunewise.measure import stats
@@ -61,6 +63,13 @@ class Bench:
         return load(self.model_name, precision=self.precision, quantize="nf4")
 
     @cached_property
+    def whole(self):
+        """The model for full fine-tuning, in float32: in 16 bits most of AdamW's small updates are rounded away."""
+        from tunewise.models.load import load
+
+        return load(self.model_name, precision=dataclasses.replace(self.precision, dtype=torch.float32))
+
+    @cached_property
     def embedder(self):
         from tunewise.models.embed import Embedder
 
@@ -106,7 +115,7 @@ class Bench:
             answers = wording.answers(task.labels)
             train = sample(task, n, tuning.seed)
             pairs = [(wording.query(task, text), answers[y]) for text, y in train]
-            lm = self.quantized if tuning.method == "qlora" else self.lm
+            lm = {"qlora": lambda: self.quantized, "full": lambda: self.whole}.get(tuning.method, lambda: self.lm)()
             tuned = ft.finetune(
                 lm, pairs, tuning, prefix=wording.prefix(task),
                 checkpoint=self.work.checkpoint(settings), progress=ticker(settings),
@@ -127,7 +136,7 @@ class Bench:
     def forget(self, tuning: Tuning, lm, tuned: ft.Tuned) -> None:
         """Bring the base model back to what it was before ``tuned``."""
         if tuning.method == "full":
-            self.__dict__.pop("lm", None)
+            self.__dict__.pop("whole", None)
         else:
             lm.model = ft.restore(tuned)
 

@@ -10,6 +10,7 @@ from tunewise.experiments.base import Bench, Experiment, outcome, public, sample
 from tunewise.methods import prompting
 from tunewise.models.score import label_logprobs, prompt_tokens
 from tunewise.tasks.prompts import WORDINGS
+from tunewise.tasks.text_classification import load_task
 
 
 def run(bench: Bench, params: dict) -> list[dict]:
@@ -85,9 +86,26 @@ def run(bench: Bench, params: dict) -> list[dict]:
     return rows
 
 
-def swallowed(predictions: str, n_labels: int) -> float:
-    """Share of the answers that the most frequent label takes (1 / n_labels would be even)."""
-    return float(np.bincount([int(p) for p in predictions], minlength=n_labels).max() / len(predictions))
+def asker(task_name: str = "tweets", wording_name: str = "instruction", *, seed: int = 0, **options):
+    """A function (text, k) -> {label: probability}: the model's answer on ``text`` after k random examples.
+
+    The probabilities are the label log-probabilities, normalised over the labels. options: for
+    :func:`tunewise.models.load.load`; the model is loaded at the first question.
+    """
+    from tunewise.models.load import load
+
+    task, wording = load_task(task_name), WORDINGS[wording_name]
+    pool = sample(task, 300, seed)
+    models = []
+
+    def ask(text: str, k: int = 0) -> dict[str, float]:
+        models or models.append(load(**options))
+        prefix = wording.prefix(task, prompting.random_shots(pool, k, seed) if k else [])
+        scores = label_logprobs(models[0], prefix, [wording.query(task, text)], wording.answers(task.labels))[0]
+        weights = np.exp(scores - scores.max())
+        return dict(zip(task.labels, (weights / weights.sum()).tolist(), strict=True))
+
+    return ask
 
 
 _COMMON = {"model": "smollm2-135m", "tasks": ["tweets"], "wording": "instruction", "pool": 300}

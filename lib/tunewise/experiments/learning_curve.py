@@ -1,4 +1,4 @@
-"""How many labels until fine-tuning wins? LoRA, QLoRA and full fine-tuning beside classifiers that are no LLM (C1, C14, C15)."""
+"""How many labels until fine-tuning wins? LoRA beside classifiers that are no LLM (C1, C14, C15)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _RECIPE = {
     "qlora": {"learning_rate": 1e-3, "epochs": 1, "min_steps": 14},
     "full": {"learning_rate": 1e-4, "epochs": 1, "min_steps": 14},
 }
-_COMMON = {"model": "smollm2-135m", "tasks": ["tweets"], "wording": "instruction", "recipe": _RECIPE}
+COMMON = {"model": "smollm2-135m", "tasks": ["tweets"], "wording": "instruction", "recipe": _RECIPE}
 
 EXPERIMENT = Experiment(
     name="learning_curve",
@@ -58,12 +58,12 @@ EXPERIMENT = Experiment(
     claims=("C1", "C13", "C14", "C15"),
     run=run,
     scales={
-        "smoke": _COMMON | {"labels": [30], "tuned": {"lora": [8]}, "seeds": [0], "test_n": 24,
+        "smoke": COMMON | {"labels": [30], "tuned": {"lora": [8]}, "seeds": [0], "test_n": 24,
                             "recipe": {"lora": {"learning_rate": 1e-3, "epochs": 1, "min_steps": 2}}},
-        "laptop": _COMMON | {"labels": [30, 100], "tuned": {"lora": [100]}, "seeds": [0], "test_n": 150},
-        "full": _COMMON | {"labels": [10, 30, 100, 300, 700], "seeds": [0, 1, 2, 3, 4], "test_n": None,
-                           "tuned": {"lora": [10, 30, 100, 300, 700], "qlora": [100, 300], "full": [100, 300]}},
-        "gpu": _COMMON | {"model": "qwen2.5-1.5b", "labels": [10, 30, 100, 300, 700], "seeds": [0, 1, 2, 3, 4], "test_n": None,
-                          "tuned": {"lora": [10, 30, 100, 300, 700], "qlora": [100, 700], "full": [100, 700]}},
+        "laptop": COMMON | {"labels": [30, 100], "tuned": {"lora": [100]}, "seeds": [0], "test_n": 150},
+        "full": COMMON | {"labels": [10, 30, 100, 300, 700], "seeds": [0, 1, 2, 3, 4], "test_n": None,
+                           "tuned": {"lora": [10, 30, 100, 300, 700]}},
+        "gpu": COMMON | {"model": "qwen2.5-1.5b", "labels": [10, 30, 100, 300, 700], "seeds": [0, 1, 2, 3, 4], "test_n": None,
+                          "tuned": {"lora": [10, 30, 100, 300, 700]}},
     },
 )  # fmt: skip

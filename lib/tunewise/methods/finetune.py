@@ -164,6 +164,8 @@ def finetune(
         raise ValueError("no training examples were given")
     if any(not answer for _, answer in examples):
         raise ValueError("an example has an empty answer: nothing to learn from it")
+    if tuning.method == "full" and next(lm.model.parameters()).dtype == torch.float16:
+        raise ValueError("full fine-tuning of float16 weights diverges: load the model in float32 (choose(dtype='float32')), or use LoRA")
     from accelerate import Accelerator
 
     tokenizer = lm.tokenizer

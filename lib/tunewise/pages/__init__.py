@@ -12,10 +12,11 @@ from tunewise.pages.figures import (
     with_slider,
 )
 from tunewise.pages.live import Live
-from tunewise.pages.records import not_yet_measured, pct, plain, points, provenance
+from tunewise.pages.records import measured, not_yet_measured, pct, plain, points, prose, provenance
+from tunewise.pages.try_it import TryIt
 from tunewise.pages.verdict import verdict
 
 __all__ = [
-    "Figure", "Html", "Live", "bars_with_interval", "heatmap", "line_with_interval", "not_yet_measured", "pct", "plain",
-    "points", "provenance", "stacked_bars", "table", "verdict", "with_menu", "with_slider",
+    "Figure", "Html", "Live", "TryIt", "bars_with_interval", "heatmap", "line_with_interval", "measured", "not_yet_measured",
+    "pct", "plain", "points", "prose", "provenance", "stacked_bars", "table", "verdict", "with_menu", "with_slider",
 ]  # fmt: skip

@@ -113,7 +113,7 @@ def swallowed_slider(record, labels: Sequence[str]) -> Figure:
             counts = np.bincount([int(p) for p in one["predictions"]], minlength=len(labels))
             shares[name] = {label: float(c / counts.sum()) for label, c in zip(labels, counts, strict=True)}
         text = (
-            f"{k} examples, {r['prompt_tokens']:.0f} prompt tokens: "
+            f"{k} examples, {r['prompt_tokens']:.0f} prompt tokens, {r['seconds']:.0f} s for {r['accuracy']['n']} tweets: "
             f"{r['accuracy']['value']:.0%} right, calibrated {r['calibrated']['accuracy']['value']:.0%}"
         )
         figure = bars_with_interval(shares, "share of the answers", alt=f"{text}. {_words(shares)}", title=text, line=(1 / len(labels), "true share"))
@@ -148,7 +148,7 @@ def position_figure(record) -> Figure:
 def curve_figure(curve, shots=None) -> Figure:
     """Accuracy against the number of labels, for everything that learns from labels, and the best few-shot prompt."""
     series = {}
-    for method in ("lora", "qlora", "full", "embeddings", "tfidf"):
+    for method in ("lora", "embeddings", "tfidf"):
         sizes = sorted({r["n_labels"] for r in curve.where(method=method)})
         if sizes:
             series[NAMES[method]] = [(n, mean(curve.where(method=method, n_labels=n))) for n in sizes]
@@ -161,7 +161,7 @@ def curve_figure(curve, shots=None) -> Figure:
             series[NAMES[method]] = [(n, found[0]["accuracy"]) for n in (sizes[0], sizes[-1])]
     return line_with_interval(
         series, "labelled examples", "accuracy", log_x=True,
-        alt="Accuracy against the number of labelled examples, 10 to 700, for LoRA, QLoRA, full fine-tuning and two classifiers that are no "
+        alt="Accuracy against the number of labelled examples, 10 to 700, for LoRA and two classifiers that are no "
         "language model, with the word list and calibrated few-shot prompts beside them.",
     )  # fmt: skip
 
@@ -183,16 +183,25 @@ def equal_labels(curve, shots, labels: Sequence[int]) -> Html:
     return table(rows, "LoRA on the embedded model against its rivals at equal labels", heads)
 
 
-def methods_table(curve) -> Html:
-    """LoRA, QLoRA and full fine-tuning at the sizes that all three were run at."""
-    methods = [m for m in ("lora", "qlora", "full") if curve.where(method=m)]
-    sizes = set.intersection(*({r["n_labels"] for r in curve.where(method=m)} for m in methods))
+def methods_figure(record) -> Figure:
+    """Accuracy of LoRA, QLoRA and full fine-tuning on the same labels."""
+    methods = [m for m in ("lora", "qlora", "full") if record.where(method=m)]
+    sizes = sorted({r["n_labels"] for r in record.results})
+    bars = {NAMES[m]: {f"{n} labels": mean(record.where(method=m, n_labels=n)) for n in sizes} for m in methods}
+    words = "; ".join(f"{name} " + ", ".join(f"{n} {v['value']:.0%}" for n, v in cells.items()) for name, cells in bars.items())
+    return bars_with_interval(bars, "accuracy", alt=f"Accuracy of three ways to fine-tune the same model: {words}.")
+
+
+def methods_table(record, labels: Sequence[int]) -> Html:
+    """The same in numbers, with each method's paired difference to LoRA and what it trains."""
     rows = []
-    for n in sorted(sizes):
-        for m in methods:
-            found = curve.where(method=m, n_labels=n)
-            rows.append({"labels": n, "method": NAMES[m], "accuracy": mean(found), "trainable": found[0]["trainable"]})
-    heads = {"labels": "labels", "method": "method", "accuracy": "accuracy", "trainable": "trained parameters"}
+    for n in sorted({r["n_labels"] for r in record.results}):
+        lora = record.where(method="lora", n_labels=n)
+        for m in ("lora", "qlora", "full"):
+            if found := record.where(method=m, n_labels=n):
+                against = "" if m == "lora" else points(gap(found, lora, labels))
+                rows.append({"labels": n, "method": NAMES[m], "accuracy": mean(found), "gap": against, "trainable": found[0]["trainable"]})
+    heads = {"labels": "labels", "method": "method", "accuracy": "accuracy", "gap": "minus LoRA", "trainable": "trained parameters"}
     return table(rows, "Three ways to fine-tune the same model on the same labels", heads)
 
 
@@ -278,7 +287,7 @@ def leaks_table(record) -> Html:
     rows = []
     for r in record.where(method="summary"):
         n = r.get("k") or r.get("repeats")
-        amount = f"{r['k']} examples" if r.get("k") else f"{r['repeats']} times" if r.get("repeats") else "-"
+        amount = f"{r['k']} examples" if r.get("k") else ("once" if r["repeats"] == 1 else f"{r['repeats']} times") if r.get("repeats") else "-"
         rows.append({"where": words[(r["of"], r.get("place"))], "n": amount if n else "-", "out": r["extracted"], "bits": plain(r["exposure"])})
     heads = {"where": "the code stood", "n": "how much", "out": "written out when asked", "bits": "exposure, bits (median)"}
     return table(rows, "A six-digit code, planted and asked for", heads)

@@ -12,6 +12,7 @@ from tunewise.pages.icl import calibrated, gap, latency_fit, mean
 from tunewise.pages.records import plain, points
 
 Verdict = tuple[dict, str, str]
+EXPOSURE_LIMIT = 7  # bits: log2 of the 128 candidates of tunewise.experiments.leaks
 
 
 def c13(wordings, curve) -> Verdict:
@@ -35,23 +36,35 @@ def c13(wordings, curve) -> Verdict:
     return ours, "partly" if gains else "no", why
 
 
-def c26(shots) -> Verdict:
-    """Try in-context learning first: strong and simple?"""
-    zero = shots.one(method="zero-shot")
+def c26(shots, labels: Sequence[int]) -> Verdict:
+    """Try in-context learning first: strong and simple? Each number of examples is set against the bare question, item by item."""
+    zero = shots.where(method="zero-shot")
     ks = sorted({r["k"] for r in shots.where(method="random")})
-    plain_best = max((mean(shots.where(method="random", k=k)) for k in ks), key=lambda m: m["value"])
-    mended = max((mean(shots.where(method="random", k=k), calibrated) for k in ks), key=lambda m: m["value"])
-    ours = {"zero-shot": zero["accuracy"], "zero-shot, calibrated": calibrated(zero), "best number of random examples": plain_best,
-            "best number, calibrated": mended}  # fmt: skip
-    if plain_best["low"] > zero["accuracy"]["high"]:
-        return ours, "yes", "Examples in the prompt beat the bare question clearly, at no training cost."
-    if mended["value"] > zero["accuracy"]["value"]:
-        why = (
-            "As they come, examples do not clearly help this 135M model: one label swallows the others. Calibration, which needs no label, is what "
-            "makes them useful. Trying is still cheap; it took minutes. Larger models use examples far better."
-        )
-        return ours, "partly", why
-    return ours, "no", "On this 135M model examples in the prompt do not help, calibrated or not. Larger models use examples far better."
+    gaps = {k: gap(shots.where(method="random", k=k), zero, labels) for k in ks}
+    ours = {"zero-shot": zero[0]["accuracy"], "zero-shot, calibrated": calibrated(zero[0])}
+    ours |= {f"{k} random example{'s' * (k > 1)} minus zero-shot": points(g) for k, g in gaps.items()}
+    clear = [k for k, g in gaps.items() if g["low"] > 0]
+    if len(clear) == len(ks):
+        return ours, "yes", "Any number of examples in the prompt beats the bare question, at no training cost."
+    tail = " Trying costs minutes, so it still comes first; larger models use examples far better than this one of 135M parameters."
+    if not clear and calibrated(zero[0])["low"] <= zero[0]["accuracy"]["high"]:
+        return ours, "no", "On this small model no number of examples clearly beats the bare question." + tail
+    which = f"Of the {len(ks)} numbers of examples tried, only k = {_list(clear)} clearly beats the bare question" if clear else "No number of examples clearly beats the bare question"
+    why = (
+        f"{which}, and more examples do not mean more right answers: one label swallows the others. Calibration, which needs no label at all, "
+        f"lifts the bare question by {100 * (calibrated(zero[0])['value'] - zero[0]['accuracy']['value']):.0f} points; so what the examples mend here is mostly the "
+        "model's leaning towards one answer."
+    )
+    return ours, "partly", why + tail
+
+
+def _times(n: int) -> str:
+    return "once" if n == 1 else f"{n} times"
+
+
+def _list(numbers: Sequence) -> str:
+    words = [str(n) for n in numbers]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def c30(shots, labels: Sequence[int]) -> Verdict:
@@ -82,8 +95,13 @@ def c29(position) -> Verdict:
     rows = sorted(position.where(method="position"), key=lambda r: r["k"])
     few, many = rows[0], rows[-1]
     ours = {f"right with {r['k']} examples, any position": r["accuracy"] for r in rows}
-    ours |= {f"{many['k']} examples, decisive one first": many["positions"][0], f"{many['k']} examples, decisive one last": many["positions"][-1]}
-    spread = max(p["value"] for p in many["positions"]) - min(p["value"] for p in many["positions"])
+    worst, best = (f(range(many["k"]), key=lambda p: many["positions"][p]["value"]) for f in (min, max))
+    ours |= {
+        f"{many['k']} examples, decisive one first": many["positions"][0],
+        f"{many['k']} examples, decisive one last": many["positions"][-1],
+        f"{many['k']} examples, at the best position ({best + 1})": many["positions"][best],
+    }
+    spread = many["positions"][best]["value"] - many["positions"][worst]["value"]
     if many["accuracy"]["high"] < few["accuracy"]["low"]:
         why = (
             f"The more examples, the less often the one that matters is used; chance is 25 %. With {many['k']} examples the best and the worst position "
@@ -207,7 +225,7 @@ def c31(leaks) -> Verdict:
     hidden = next((r for r in weights if r["place"] == "input"), None)
     ours = {"the untouched model writes the code out": untouched["extracted"]}
     ours |= {f"from a prompt with {r['k']} examples": r["extracted"] for r in prompt}
-    ours |= {f"from weights, trained on it {r['repeats']} times": r["extracted"] for r in weights if r["place"] == "answer"}
+    ours |= {f"from weights, trained on it {_times(r['repeats'])}": r["extracted"] for r in weights if r["place"] == "answer"}
     if hidden:
         ours[f"from weights, {hidden['repeats']} times in the input without loss"] = hidden["extracted"]
     from_prompt = max(r["extracted"]["value"] for r in prompt)
@@ -217,7 +235,14 @@ def c31(leaks) -> Verdict:
     why += " and in none after one." if once == 0 else "."
     if hidden and hidden["extracted"]["value"] == 0:
         why += " Text that carries no loss was not given away."
-    why += " So the prompt leaks more easily, as Duan et al. found, and repetition is what makes weights leak. Five secrets: the intervals are wide."
+    loud = [r for r in weights if r["place"] == "answer" and r["exposure"] >= 0.8 * EXPOSURE_LIMIT]
+    if loud:
+        few = min(r["repeats"] for r in loud)
+        why += (
+            f" But not written out does not mean not known: after {few} repeats the code already ranks near the top of {2**EXPOSURE_LIMIT} candidates "
+            f"(exposure {min(loud, key=lambda r: r['repeats'])['exposure']:.1f} of {EXPOSURE_LIMIT} bits), which an attacker with a list of candidates can use."
+        )
+    why += f" So the prompt leaks more easily, and repetition is what makes weights leak. Only {untouched['extracted']['n']} secrets: the intervals are wide."
     return ours, agrees, why
 
 

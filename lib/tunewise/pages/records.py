@@ -34,6 +34,13 @@ def plain(metric: Mapping | float | None, unit: str = "", digits: int = 3) -> st
     return f"{value}{unit} [{low}, {high}], n = {metric['n']:,}"
 
 
+def prose(text: str):
+    """A paragraph whose numbers were read from records: what a page says in words without a number being typed."""
+    from tunewise.pages.figures import Html
+
+    return Html(f"<p>{html.escape(text)}</p>", text)
+
+
 def provenance(record):
     """One line on where a record's numbers come from: device, date, scale, seeds, versions, how long it took."""
     from tunewise.pages.figures import Html
