@@ -39,14 +39,24 @@ def fingerprint(names) -> str:
     return found.hexdigest()
 
 
-def main() -> int:
-    began = time.monotonic()
+def wanted() -> tuple[str, str]:
+    """What the site is made from, as hashes: what outputs of notebooks depend on besides their text; and everything."""
     scale = os.environ.get("TUNEWISE_SCALE", "")
-    vendor.fetch()
     under = hashlib.sha256(f"{fingerprint(SOURCES)} {scale} {sys.version}".encode()).hexdigest()
     pages = sorted(p.name for p in ROOT.glob("*.md"))
-    everything = f"{under} {fingerprint([*PAGES, *pages])}"
-    if DONE.exists() and DONE.read_text() == everything:
+    return under, f"{under} {fingerprint([*PAGES, *pages])}"
+
+
+def up_to_date() -> bool:
+    """Is there a finished site, made from the sources as they are now?"""
+    return DONE.exists() and DONE.read_text() == wanted()[1]
+
+
+def main() -> int:
+    began = time.monotonic()
+    vendor.fetch()
+    under, everything = wanted()
+    if up_to_date():
         print(f"The book is up to date. Open {SITE / 'index.html'}")
         return how_to_open()
     begun = BUILD / ".begun"

@@ -1,0 +1,91 @@
+"""Check everything: ``make test`` calls this inside the virtual environment.
+
+Builds the book, reads the code (ruff, and the import rules of ``tunewise``), then runs pytest on the tests and on every
+notebook. All steps run even if an earlier one fails. Stopped half-way, it is simply run again: what the book's models have
+computed is kept in the cache, so that nothing is trained twice, neither by the build, nor by a notebook, nor by the next try.
+
+    make test                            everything
+    .venv/bin/python -m pytest tests     the tests alone; those of the site look at the last `make book`
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+import chromium  # noqa: E402
+
+CODE = [folder for folder in ("lib", "tests", "book", "bench") if (ROOT / folder).exists()]
+NOTEBOOKS = [folder for folder in ("chapters", "labs") if any((ROOT / folder).glob("*.ipynb"))]
+IMPORT_RULES = "from importlinter.cli import lint_imports_command as main; main()"
+# The kernel is this Python; a cell that hangs is stopped after a quarter of an hour.
+NBVAL = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=900"]
+
+STEPS = {
+    "the book": [sys.executable, "book/build.py"],
+    "ruff": [sys.executable, "-m", "ruff", "check", *CODE],
+    "import rules": [sys.executable, "-c", IMPORT_RULES],
+    "tests and notebooks": [sys.executable, "-m", "pytest", "tests", *NOTEBOOKS, *NBVAL, "--durations=10"],
+}
+CLOSING = re.compile(r"^=+ .*\d+ .* in [\d.]+s.*=+$")
+
+
+def main() -> int:
+    began = time.monotonic()
+    browser = chromium.find() or chromium.install()
+    # The scale is the build's, so that cells find what the build has computed. No test may need the Hub by accident.
+    environment = {"TUNEWISE_SCALE": "", "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1", **os.environ}
+    if browser:
+        environment["TUNEWISE_BROWSER"] = browser
+    else:
+        print("No Chrome or Chromium, and none could be installed: tests that need one are " + ("failed." if os.environ.get("CI") else "skipped."))
+    failed, closing = [], ""
+    for name, command in STEPS.items():
+        print(f"\n---- {name} ----", flush=True)
+        status, said = run(command, environment)
+        closing = said or closing
+        if status:
+            failed.append(name)
+    minutes = (time.monotonic() - began) / 60
+    print(f"\n---- summary, after {minutes:.1f} minutes ----")
+    for name in STEPS:
+        print(f"{name:20} {'FAILED' if name in failed else 'passed'}")
+    if not browser:
+        print("no browser            tests of the site in a browser were not run")
+    print(closing)  # pytest's own last line, with the counts
+    return 1 if failed else 0
+
+
+def run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
+    """Run a step and show what it says. Returns its exit status and pytest's closing line, if there is one."""
+    closing = ""
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace"
+    )
+    try:
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            if CLOSING.match(line.strip()):
+                closing = line.strip()
+        return process.wait(), closing
+    finally:
+        if process.poll() is None:  # stopped by hand: the step stops too, and cleans up behind itself
+            process.terminate()
+            process.wait()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("\nstopped; the same command begins again, and finds what was computed")
+        sys.exit(130)

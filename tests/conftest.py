@@ -1,0 +1,85 @@
+"""What several tests share: the built site, a server for it, a browser."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.server
+import importlib.util
+import os
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when huggingface_hub is imported: no test may need the Hub by accident
+os.environ.setdefault("TUNEWISE_SCALE", "")  # what the build has computed is found again
+
+import chromium  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def lacking(reason: str):
+    """The test cannot run here: a failure where CI is set, because there it must; named as skipped elsewhere."""
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+
+
+def load(path: Path):
+    """A Python file that is no part of a package."""
+    spec = importlib.util.spec_from_file_location(f"loaded_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    before = list(sys.path)
+    spec.loader.exec_module(module)
+    sys.path[:] = before
+    return module
+
+
+@pytest.fixture(scope="session")
+def site() -> Path:
+    """The folder of the built site, from the sources as they are now."""
+    build = load(ROOT / "book" / "build.py")
+    if not build.up_to_date():
+        lacking("the site is not built from the present sources: `make book` does it")
+    return build.SITE
+
+
+@contextlib.contextmanager
+def serving(folder: Path):
+    """A web server on loopback for ``folder``; yields its address, which ends in a slash."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def served(site):
+    """The site's address, under a path, as on GitHub's pages: nothing may rely on standing at a server's root."""
+    under = site.parent / "served"
+    under.mkdir(exist_ok=True)
+    link = under / "a-course"
+    if not link.is_symlink():
+        link.symlink_to(site, target_is_directory=True)
+    with serving(under) as address:
+        yield f"{address}a-course/"
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium, driven by playwright."""
+    from playwright.sync_api import sync_playwright
+
+    path = chromium.find()
+    if not path:
+        lacking("no Chrome or Chromium was found; `make test` tries to install one")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=list(chromium.FLAGS))
+        yield started
+        started.close()
