@@ -39,6 +39,12 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package in ("", "tunewise"):
+            raise
+        print(f"tunewise {wanted}: {package} is not installed: pip install 'tunewise[models]'", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

@@ -11,12 +11,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     from tunewise import experiments
-    from tunewise.runs import RunRecord, committed
+    from tunewise.runs import SCALES, RunRecord, committed
 
     for name in experiments.NAMES:
-        experiment = experiments.get(name)
-        print(f"{name}: {experiment.question}" + (f" ({', '.join(experiment.claims)})" if args.claims else ""))
-        for scale in experiment.scales:
+        try:
+            experiment = experiments.get(name)
+        except ImportError:  # without torch nothing can be run, but the records that there are can be named
+            print(name)
+            scales = SCALES
+        else:
+            print(f"{name}: {experiment.question}" + (f" ({', '.join(experiment.claims)})" if args.claims else ""))
+            scales = experiment.scales
+        for scale in scales:
             path = committed(name, scale)
             if path.exists():
                 record = RunRecord.read(path)
