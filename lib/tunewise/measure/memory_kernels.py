@@ -96,30 +96,31 @@ class _Flash(torch.autograd.Function):
         return tuple(grads)
 
 
-def attention_kernel(query, key, mask, arch: int) -> str:
+def attention_kernel(query, key, mask, arch: int, version: tuple[int, int] = (2, 13)) -> str:
     """The kernel that scaled_dot_product_attention picks on a GPU of compute capability ``arch`` (75, 80, 90 ...)
     when all are allowed and ``enable_gqa`` says that heads may differ (native/transformers/cuda/sdp_utils.cpp).
-    cuDNN's kernel, which newer versions prefer on Hopper, keeps what flash keeps."""
+    The memory-efficient kernel takes fewer key than query heads from PyTorch 2.14 on (pull request 191085). cuDNN's kernel,
+    which newer versions prefer on Hopper, keeps what flash keeps."""
     half = query.element_size() == 2
     if half and arch >= 80 and mask is None and query.shape[-1] <= 256:
         return "flash"
     if query.dtype == torch.bfloat16 and arch < 80:
         return "math"
-    return "math" if key.shape[1] != query.shape[1] else "efficient"
+    return "math" if key.shape[1] != query.shape[1] and version < (2, 14) else "efficient"
 
 
 class CudaKernels(TorchFunctionMode):
     """While on, attention, softmax, dropout and (under autocast) CUDA's list of fp32 functions allocate as on a GPU.
 
     attention: one of :data:`ATTENTION_KERNELS`; "efficient" expands key and value to all heads first. arch: compute
-    capability times ten.
+    capability times ten. version: of PyTorch.
     """
 
-    def __init__(self, attention: str = "auto", arch: int = 80):
+    def __init__(self, attention: str = "auto", arch: int = 80, version: tuple[int, int] = (2, 13)):
         super().__init__()
         if attention not in ATTENTION_KERNELS:
             raise ValueError(f"attention kernel {attention!r} is not one of {', '.join(ATTENTION_KERNELS)}")
-        self.attention, self.arch = attention, arch
+        self.attention, self.arch, self.version = attention, arch, version
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -143,7 +144,7 @@ class CudaKernels(TorchFunctionMode):
             del inverse
         kernel = self.attention
         if kernel == "auto" or (kernel == "flash" and (query.element_size() != 2 or bias is not None)):
-            kernel = attention_kernel(query, key, bias, self.arch)
+            kernel = attention_kernel(query, key, bias, self.arch, self.version)
         groups = query.shape[1] // key.shape[1]
         if kernel != "flash" and groups > 1:
             key, value = (x.repeat_interleave(groups, dim=1) for x in (key, value))
@@ -183,6 +184,30 @@ AUTOCAST_FP32 = {
     torch.pow, torch.Tensor.pow, torch.Tensor.__pow__, torch.rsqrt, torch.Tensor.rsqrt, torch.exp, torch.Tensor.exp,
     torch.sum, torch.Tensor.sum, torch.cumsum, torch.Tensor.cumsum, torch.prod, torch.norm, torch.Tensor.norm,
 }  # fmt: skip
+
+
+class FusedLoss(torch.autograd.Function):
+    """Cross-entropy fused with the head's matrix product, as in Liger-Kernel (``fused_linear_cross_entropy.py``): of each
+    chunk the logits are made, turned into their gradient in place, multiplied back and dropped, all in the forward pass."""
+
+    @staticmethod
+    def forward(ctx, hidden, weight, bias, chunks):
+        flat = hidden.reshape(-1, hidden.shape[-1])
+        grad_hidden = torch.zeros_like(hidden)
+        grad_weight = torch.zeros_like(weight) if weight.requires_grad else None
+        for part in flat.chunk(chunks):
+            logits = F.linear(part, weight, bias)
+            part_grad = logits @ weight
+            if grad_weight is not None:
+                grad_weight += logits.t() @ part
+            del logits, part_grad
+        ctx.save_for_backward(grad_hidden, grad_weight)
+        return torch.zeros((), dtype=torch.float32)
+
+    @staticmethod
+    def backward(ctx, grad):
+        grad_hidden, grad_weight = ctx.saved_tensors
+        return grad_hidden, grad_weight, None, None
 
 
 class _Matmul4Bit(torch.autograd.Function):

@@ -12,15 +12,16 @@ from __future__ import annotations
 import contextlib
 import gc
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from unittest import mock
 
 import torch
+import torch.nn.functional as F
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import _engine_run_backward
 
-from tunewise.measure.caching_allocator import CachingAllocator, round_up
-from tunewise.measure.memory_kernels import CudaKernels, four_bit_linear
+from tunewise.measure.caching_allocator import CachingAllocator
+from tunewise.measure.memory_kernels import ATTENTION_KERNELS, CudaKernels, FusedLoss, four_bit_linear
 from tunewise.measure.memory_trace import Events, Trace
 
 COMPONENTS = (
@@ -35,6 +36,18 @@ COMPONENTS = (
 )
 MOMENTS = ("load", "forward", "loss", "backward", "optimiser")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+CHOICES = {
+    "method": ("full", "lora", "qlora"),
+    "dtype": tuple(DTYPES),
+    "adapter_dtype": tuple(DTYPES),
+    "optimizer": ("adamw", "adamw8bit", "paged_adamw", "paged_adamw8bit", "adafactor", "sgd", "sgd_momentum"),
+    "optimizer_mode": ("foreach", "fused", "forloop"),
+    "kernel": (*ATTENTION_KERNELS, "eager"),
+    "loss": ("default", "chunked", "fused"),
+    "logits": ("auto", "fp32"),
+    "rows": ("full", "padded", "packed"),
+    "outputs": ("dropped", "step", "next"),
+}
 
 
 @dataclass(frozen=True)
@@ -44,12 +57,14 @@ class Plan:
     config: a Hugging Face ``config.json`` as a dictionary. method: full, lora or qlora. dtype: of the weights (and for
     QLoRA of the matrix products). master_weights: fp32 weights under autocast in ``dtype``. targets: names of the adapted
     modules ("all-linear": every linear layer but the head). optimizer: adamw, adamw8bit, paged_adamw, paged_adamw8bit,
-    adafactor, sgd, sgd_momentum. loss: "default" (transformers' own) or the number of chunks in which logits are made and
-    dropped again. kernel: attention kernel (:data:`~tunewise.measure.memory_kernels.ATTENTION_KERNELS`) or "eager".
+    adafactor, sgd, sgd_momentum. loss: "default" (transformers' own), "chunked" (logits in ``loss_chunks`` parts, each with its
+    own cross-entropy) or "fused" (no more than one part of the logits exists at a time). logits: "fp32" if the model
+    returns them so. rows: "full", or "padded" or "packed": then a mask of every row is an input. kernel: attention kernel (:data:`~tunewise.measure.memory_kernels.ATTENTION_KERNELS`) or "eager".
     outputs: until when the loop keeps what the model returned (the logits, and the key-value cache with ``use_cache``):
     "dropped" before the backward pass (transformers' Trainer), to the end of the "step", or until the "next" step's
     forward pass is through (a loop that writes ``outputs = model(...)``). arch: compute
-    capability times ten. capacity: bytes of GPU the allocator may take (None: no limit).
+    capability times ten (75: T4, 80: A100, 89: RTX 4090, 90: H100). capacity: bytes of GPU the allocator may take (None: no
+    limit). torch, peft: the versions whose choices are followed where they differ.
     """
 
     config: dict
@@ -69,11 +84,26 @@ class Plan:
     in_backward: bool = False
     checkpointing: bool = False
     kernel: str = "auto"
-    loss: str | int = "default"
+    loss: str = "default"
+    loss_chunks: int = 8
+    logits: str = "auto"
+    rows: str = "full"
     outputs: str = "step"
     use_cache: bool = False
     arch: int = 80
     capacity: int | None = None
+    torch: str = "2.13"
+    peft: str = "0.21"
+
+    def __post_init__(self):
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} is one of {', '.join(choices)}, not {getattr(self, name)!r}")
+        for name in ("batch", "length", "rank", "loss_chunks"):
+            if isinstance(getattr(self, name), bool) or not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, not {getattr(self, name)!r}")
+        if not self.config.get("model_type"):
+            raise ValueError("the config has no model_type; give a whole config.json")
 
 
 @dataclass(frozen=True)
@@ -98,14 +128,24 @@ class Simulation:
 def simulate(settings, *, reserved: bool = True) -> Simulation:
     """Simulate two training steps of ``settings`` (``tunewise.calculators.memory.Settings``, or a :class:`Plan`).
 
-    Raises ValueError for settings that the simulation does not know.
+    Raises ValueError for settings that the simulation does not know, and
+    :class:`~tunewise.measure.caching_allocator.OutOfMemory` if a capacity is given and not enough.
     """
     plan = settings if isinstance(settings, Plan) else plan_of(settings)
     return evaluate(record(plan), plan, reserved=reserved)
 
 
-def plan_of(settings) -> Plan:
-    raise NotImplementedError
+def plan_of(settings, **changes) -> Plan:
+    """The plan of a calculator's settings; ``changes``: what only the simulation knows (kernel, capacity, versions).
+
+    Raises ValueError for several GPUs: the simulation runs one.
+    """
+    if settings.gpus > 1:
+        raise ValueError("the simulation runs one GPU; leave gpus and sharding out, or take the formula (without --simulate)")
+    kernel = {"eager": "eager", "sdpa": "auto", "flash": "flash"}[settings.attention]
+    same = {f.name for f in fields(Plan)} & {f.name for f in fields(settings)}
+    values = {name: getattr(settings, name) for name in same} | {"config": dict(settings.config), "length": settings.seq, "kernel": kernel}
+    return Plan(**{**values, **changes})
 
 
 # --- the run -------------------------------------------------------------------------------------------------------
@@ -117,14 +157,14 @@ def record(plan: Plan) -> Events:
     Forward and backward pass run once: they allocate in the second step as in the first. The optimiser runs twice, since
     its states are made in the first step.
     """
-    workspace = (32 * 1024 if plan.arch // 10 == 9 else 8320) * 1024  # cuBLAS's default workspace
+    workspace = (32 * 1024 if plan.arch >= 90 else 8320) * 1024  # aten/src/ATen/cuda/CublasHandlePool.cpp
     with warnings.catch_warnings(), _quiet(), FakeTensorMode(allow_non_fake_inputs=True):
         warnings.simplefilter("ignore")
         model = _build(plan)
         trace = Trace(workspace)
         trace.enter_phase("load")
         model = _load(model, plan, trace)
-        with trace, CudaKernels("auto" if plan.kernel == "eager" else plan.kernel, plan.arch):
+        with trace, CudaKernels("auto" if plan.kernel == "eager" else plan.kernel, plan.arch, _version(plan.torch)):
             _Run(model, plan, trace).step()
         trace.stop()
     return _two_steps(trace.events, plan)
@@ -139,9 +179,9 @@ def _two_steps(once: Events, plan: Plan) -> Events:
     )
     both.append(once, 0, begin, names)
     both.append(once, begin, second, names)
-    both.append(once, clear, outputs, names)
-    both.mark("step")
     if plan.outputs == "next":
+        both.append(once, clear, outputs, names)
+        both.mark("step")
         computed = once.place("computed")
         old = {k: v for k, v in names.items() if once.blocks[k].died is not None and once.blocks[k].died >= outputs}
         for number in old:
@@ -152,6 +192,8 @@ def _two_steps(once: Events, plan: Plan) -> Events:
         both.append(once, computed, first, names)
     else:
         both.append(once, outputs, end, names)
+        both.append(once, clear, outputs, names)
+        both.mark("step")
         both.append(once, begin, first, names)
     both.mark("optimiser")
     both.append(once, second, end, names)
@@ -185,56 +227,42 @@ def _build(plan: Plan) -> torch.nn.Module:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = dict(plan.config)
-    kind = config.pop("model_type", None)
-    if kind is None:
-        raise ValueError("the config has no model_type; give a whole config.json")
+    kind = config.pop("model_type")
     for name in ("quantization_config", "torch_dtype", "dtype", "auto_map", "architectures"):
         config.pop(name, None)
-    config = AutoConfig.for_model(kind, **config)
+    if kind == "gemma3" and "text_config" in config:  # the part that reads and writes text
+        kind, config = "gemma3_text", {k: v for k, v in config["text_config"].items() if k != "model_type"}
+    try:
+        config = AutoConfig.for_model(kind, **config)
+    except ValueError as error:
+        raise ValueError(f"transformers knows no architecture {kind!r}, so it cannot be simulated") from error
     for name in ("attention_dropout", "attn_pdrop"):
         if getattr(config, name, 0):
             setattr(config, name, 0.0)
     config.use_cache = plan.use_cache
     dtype = torch.float32 if plan.master_weights else DTYPES[plan.dtype]
-    return AutoModelForCausalLM.from_config(
-        config, dtype=dtype, attn_implementation="eager" if plan.kernel == "eager" else "sdpa"
-    )
+    eager = plan.kernel == "eager" or getattr(config, "attn_logit_softcapping", None)  # SDPA has no soft cap
+    return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="eager" if eager else "sdpa")
 
 
 def _load(model, plan: Plan, trace: Trace):
-    """Put the weights on the device one by one, as from_pretrained does, and prepare the model for training."""
-    head = model.get_output_embeddings()
-    quantised = {}
-    if plan.method == "qlora":
-        if type(model).__name__.startswith("GPT2"):
-            raise ValueError("GPT-2 keeps its weights in Conv1D modules, which 4-bit quantisation does not take")
-        codes = (torch.empty(256),) if plan.double_quant else ()
-        for name, module in list(model.named_modules()):
-            if isinstance(module, torch.nn.Linear) and module is not head:
-                small = four_bit_linear(module, DTYPES[plan.dtype], plan.double_quant, codes)
-                quantised[small] = module.weight
-                parent, _, leaf = name.rpartition(".")
-                setattr(model.get_submodule(parent), leaf, small)
-        model.is_loaded_in_4bit = True
-        for code in codes:
-            trace.watch(code, "weights")
+    """Put the weights on the device as ``from_pretrained`` does, and prepare the model for training."""
+    small = _quantise(model, plan) if plan.method == "qlora" else {}
+    if small:
+        _load_quantised(model, small, trace)
     for module in model.modules():
-        if module in quantised:
-            trace.temporary(quantised[module].untyped_storage().nbytes())
-            for constant in module.constants:
-                trace.watch(constant, "weights")
         for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
             trace.watch(tensor, "weights")
-    quantised.clear()
     model.train()
     with trace:
-        if plan.method == "qlora" and plan.kbit_preparation:
+        if small and plan.kbit_preparation:
             from peft import prepare_model_for_kbit_training
 
             model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
             for parameter in model.parameters():
                 trace.label(parameter, "weights")
-            trace.events.empty_cache()
+            if _version(plan.peft) >= (0, 20):
+                trace.events.empty_cache()
         if plan.checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
             if plan.method != "full":
@@ -245,6 +273,61 @@ def _load(model, plan: Plan, trace: Trace):
             if "lora_" in name:
                 trace.watch(parameter, "adapters")
     return model
+
+
+def _quantise(model, plan: Plan) -> dict:
+    """Replace every linear layer but the head by its 4-bit stand-in. Returns {name of the weight: (stand-in, bytes of the
+    weight before)}."""
+    if type(model).__name__.startswith("GPT2"):
+        raise ValueError("GPT-2 keeps its weights in Conv1D modules, for which the simulation has no 4-bit layer; use lora or full")
+    head = model.get_output_embeddings()
+    codes = (torch.empty(256),) if plan.double_quant else ()
+    small = {}
+    for name, module in list(model.named_modules()):
+        if isinstance(module, torch.nn.Linear) and module is not head:
+            stand_in = four_bit_linear(module, DTYPES[plan.dtype], plan.double_quant, codes)
+            small[f"{name}.weight"] = stand_in, module.weight.untyped_storage().nbytes()
+            model.set_submodule(name, stand_in)
+    model.is_loaded_in_4bit = True
+    return small
+
+
+def _load_quantised(model, small: dict, trace: Trace) -> None:
+    """Quantisation while loading, weight after weight in the order of their names (transformers,
+    ``convert_and_load_state_dict_in_model``): the 16-bit weight comes to the device, is quantised and dropped. Before
+    that, one block of the model's final size warms the allocator up (``caching_allocator_warmup``)."""
+    weights = dict(model.named_parameters())
+    packed = {id(stand_in.weight) for stand_in, _ in small.values()}
+    trace.temporary(sum(p.numel() if id(p) in packed else p.untyped_storage().nbytes() for p in weights.values()))
+    for name in sorted(weights, key=_natural):
+        if name not in small:
+            trace.watch(weights[name], "weights")
+            continue
+        stand_in, wide = small[name]
+        before = trace.events.make(wide, trace.phase)
+        if stand_in.codes:  # double quantisation: the fp32 scales, and these less their mean, are dropped again
+            scales = trace.events.make(4 * stand_in.scale_blocks, trace.phase)
+            trace.watch(weights[name], "weights")
+            shifted = trace.events.make(4 * stand_in.scale_blocks, trace.phase)
+            for constant in (*stand_in.constants, *stand_in.codes):
+                trace.watch(constant, "weights")
+            trace.events.drop(shifted)
+            trace.events.drop(scales)
+        else:
+            trace.watch(stand_in.constants[0], "weights")
+            trace.watch(weights[name], "weights")
+            for constant in stand_in.constants[1:]:
+                trace.watch(constant, "weights")
+        trace.events.drop(before)
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in name.split(".")]
+
+
+def _version(text: str) -> tuple[int, int]:
+    major, minor = text.split(".")[:2]
+    return int(major), int(minor)
 
 
 def _adapt(model, plan: Plan):
@@ -278,6 +361,8 @@ class _Run:
         base = model.get_base_model() if plan.method != "full" else model
         self.base, self.head = base, base.get_output_embeddings()
         self.head.register_forward_pre_hook(self._at_head)
+        if plan.logits == "fp32":
+            self.head.register_forward_hook(lambda module, args, logits: logits.float())
         with contextlib.ExitStack() as stack:
             stack.enter_context(trace)
             self.ids = torch.zeros(plan.batch, plan.length, dtype=torch.long)
@@ -340,9 +425,30 @@ class _Run:
         trace.events.mark("end")
 
     def _forward(self):
-        if self.plan.loss == "default":
-            return self.model(input_ids=self.ids, labels=self.ids, use_cache=self.plan.use_cache)
-        raise ValueError(f"unknown loss {self.plan.loss!r}")
+        plan, inputs = self.plan, {"input_ids": self.ids, "use_cache": self.plan.use_cache}
+        if plan.rows != "full":
+            inputs["attention_mask"] = self._mask()
+        if plan.loss == "default":
+            return self.model(labels=self.ids, **inputs)
+        hidden = self.base.base_model(**inputs)[0]
+        labels = F.pad(self.ids, (0, 1), value=-100)[:, 1:]
+        chunks = list(zip(hidden.chunk(plan.loss_chunks, 1), labels.chunk(plan.loss_chunks, 1), strict=True))
+        if plan.loss == "fused":
+            self.trace.enter_phase("loss")
+            hidden.register_hook(self._past_head)
+            return (FusedLoss.apply(hidden, self.head.weight, self.head.bias, plan.loss_chunks),)
+        logits = [self.head(part) for part, _ in chunks]
+        losses = [
+            F.cross_entropy(part.float().flatten(0, 1), label.flatten(), reduction="sum")
+            for part, (_, label) in zip(logits, chunks, strict=True)
+        ]
+        return sum(losses) / labels.numel(), logits
+
+    def _mask(self) -> torch.Tensor:
+        """The mask that transformers makes of padding or packing: bool for SDPA, added numbers for eager attention."""
+        shape = (self.plan.batch, 1, self.plan.length, self.plan.length)
+        eager = self.base.config._attn_implementation == "eager"
+        return torch.empty(shape, dtype=self.base.dtype if eager else torch.bool)
 
 
 def _backward(loss: torch.Tensor) -> None:
@@ -389,9 +495,7 @@ def _optimizer(parameters, plan: Plan):
         from transformers.optimization import Adafactor
 
         return Adafactor(parameters, lr=1e-4, scale_parameter=False, relative_step=False, warmup_init=False)
-    if name in ("adamw8bit", "paged_adamw8bit", "paged_adamw"):
-        return _BlockwiseAdamW(parameters, bits=8 if "8bit" in name else 32, paged="paged" in name)
-    raise ValueError(f"the simulation does not know the optimiser {name!r}")
+    return _BlockwiseAdamW(parameters, bits=8 if "8bit" in name else 32, paged="paged" in name)
 
 
 class _BlockwiseAdamW(torch.optim.Optimizer):
@@ -447,48 +551,64 @@ def _kinds(events: Events) -> list[str]:
 def evaluate(events: Events, plan: Plan, *, reserved: bool = True, points: int = 400) -> Simulation:
     """Replay the events through the caching allocator and read off peaks, components and timeline."""
     allocator = CachingAllocator(plan.capacity)
-    kinds = _kinds(events)
-    live = dict.fromkeys(COMPONENTS, 0)
-    held = {}
-    marks = dict(_by_place(events.marks))
+    kinds, marks, held = _kinds(events), _by_place(events.marks), {}
     start = next(at for at, phase in events.marks if phase == "step")
-    phase, peak, best = "load", -1, None
-    phases = dict.fromkeys(MOMENTS, 0)
-    curve = []
+    changes: list[tuple[str, int]] = []  # of each event: which component by how many bytes
+    curve: list[tuple[int, str, int]] = []  # of each event shown: its place, phase, bytes allocated
+    phase, peak = "load", 0
     for place, entry in enumerate(events.log):
-        for name in marks.get(place, ()):
-            phase = name if name in MOMENTS else phase
+        phase = next((name for name in reversed(marks.get(place, ())) if name in MOMENTS), phase)
+        change = ("temporaries", 0)
         if entry == 0:
             allocator.empty_cache()
         elif entry > 0:
-            block = allocator.allocate(events.blocks[entry - 1].size)
-            held[entry - 1] = block, block.size
-            live[kinds[entry - 1]] += block.size
-            if allocator.allocated > peak:
-                peak, best = allocator.allocated, (phase, dict(live))
+            block = held[entry - 1] = allocator.allocate(events.blocks[entry - 1].size)
+            change = (kinds[entry - 1], block.size)
+            if allocator.allocated == allocator.peak_allocated:
+                peak, moment = place, phase
         else:
-            block, size = held.pop(-entry - 1)
-            live[kinds[-entry - 1]] -= size
+            block = held.pop(-entry - 1)
+            change = (kinds[-entry - 1], -block.size)
             allocator.release(block)
+        changes.append(change)
         if phase == "load" or place >= start:
-            phases[phase] = max(phases[phase], allocator.allocated)
-            curve.append((place, phase, allocator.allocated, entry))
-    moment, components = best
+            curve.append((place, phase, allocator.allocated))
+    chosen = _highest(curve, points)
+    parts = _components(changes, {place for place, _, _ in chosen} | {peak})
     return Simulation(
-        peak_bytes=peak,
+        peak_bytes=allocator.peak_allocated,
         reserved_bytes=allocator.peak_reserved if reserved else None,
         moment=moment,
-        components=components,
-        phases=phases,
-        timeline=[],
+        components=parts[peak],
+        phases={name: max((size for _, phase, size in curve if phase == name), default=0) for name in MOMENTS},
+        timeline=[
+            {"at": n / max(len(chosen) - 1, 1), "phase": phase, "bytes": size, **parts[place]}
+            for n, (place, phase, size) in enumerate(chosen)
+        ],
     )
 
 
-def _by_place(marks):
+def _highest(curve: list[tuple[int, str, int]], points: int) -> list[tuple[int, str, int]]:
+    """Of each of ``points`` stretches of the curve the highest point."""
+    wide = -(-len(curve) // points)
+    return [max(curve[at : at + wide], key=lambda point: point[2]) for at in range(0, len(curve), wide)]
+
+
+def _components(changes: list[tuple[str, int]], places: set[int]) -> dict[int, dict[str, int]]:
+    """Bytes by component after the events at these places."""
+    live, found = dict.fromkeys(COMPONENTS, 0), {}
+    for place, (kind, size) in enumerate(changes):
+        live[kind] += size
+        if place in places:
+            found[place] = dict(live)
+    return found
+
+
+def _by_place(marks: list[tuple[int, str]]) -> dict[int, list[str]]:
     places: dict[int, list[str]] = {}
     for at, phase in marks:
         places.setdefault(at, []).append(phase)
     return places
 
 
-__all__ = ["COMPONENTS", "MOMENTS", "Plan", "Simulation", "evaluate", "record", "round_up", "simulate"]
+__all__ = ["COMPONENTS", "MOMENTS", "Plan", "Simulation", "evaluate", "plan_of", "record", "simulate"]
