@@ -104,7 +104,7 @@ def c29(position) -> Verdict:
     spread = many["positions"][best]["value"] - many["positions"][worst]["value"]
     if many["accuracy"]["high"] < few["accuracy"]["low"]:
         why = (
-            f"The more examples, the less often the one that matters is used; chance is 25 %. With {many['k']} examples the best and the worst position "
+            f"The more examples, the less often the one that matters is used; chance is one in four. With {many['k']} examples the best and the worst position "
             f"lie {100 * spread:.0f} points apart."
         )
         return ours, "yes", why
