@@ -1,0 +1,149 @@
+"""The article's claims and the sources: complete, consistent, and read by the verdict box as they were meant."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from pybtex.database import parse_file
+
+from tunewise.pages.verdict import CERTAINTY, cite, claims, sources, verdict
+
+ROOT = Path(__file__).parents[1]
+ENTRIES = yaml.safe_load((ROOT / "data" / "claims.yml").read_text(encoding="utf-8"))
+EVIDENCE = [(entry["id"], e) for entry in ENTRIES for e in entry["evidence"]]
+SECTIONS = ["0", "1.1", "1.2", "1.3", "1.4", "1.5", "2.1", "2.2", "3"]  # the article's, in its order
+
+
+# -- claims -----------------------------------------------------------------------------------------------------------
+
+
+def test_all_claims_are_there_in_the_articles_order():
+    assert [entry["id"] for entry in ENTRIES] == [f"C{i}" for i in range(1, 45)]
+    order = [SECTIONS.index(entry["section"]) for entry in ENTRIES]
+    assert order == sorted(order) and set(order) == set(range(len(SECTIONS)))
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e["id"])
+def test_a_claim_has_its_fields_and_no_others(entry):
+    assert list(entry) == ["id", "section", "claim", "article_figure", "evidence"]
+    assert isinstance(entry["section"], str)  # unquoted, YAML reads 1.1 as a number
+    assert entry["article_figure"] is None or isinstance(entry["article_figure"], str)
+    assert entry["claim"].endswith((".", "?")) and not re.search(r"[.?!] ", entry["claim"]), "one sentence"
+
+
+@pytest.mark.parametrize(("claim", "piece"), EVIDENCE, ids=lambda x: x if isinstance(x, str) else x["source"])
+def test_each_piece_of_evidence_names_its_source_and_how_sure_we_are(claim, piece):
+    assert set(piece) == {"text", "source", "sure"}
+    assert piece["source"] in sources(), f"{claim}: references.bib has no {piece['source']}"
+    assert piece["sure"] in CERTAINTY
+    assert piece["text"].endswith(".") and not re.search(r"[.?!] [A-Z]", piece["text"]), "one sentence"
+
+
+def test_only_one_claim_is_without_evidence():
+    assert [entry["id"] for entry in ENTRIES if not entry["evidence"]] == ["C27"]
+
+
+def test_the_same_figure_is_not_told_twice_in_a_claim():
+    for entry in ENTRIES:
+        texts = [e["text"] for e in entry["evidence"]]
+        assert len(texts) == len(set(texts)), entry["id"]
+
+
+# Read off the article by hand; the claims without an entry here have no figure in it.
+ARTICLE = {
+    "C1": ["100M", "300M"],
+    "C2": ["1B"],
+    "C3": ["Table 1", "7B", "13B"],
+    "C8": ["4"],
+    "C13": ["34", "85"],
+    "C14": ["48", "73", "25", "100 examples"],
+    "C15": ["50", "few hundred"],
+}
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e["id"])
+def test_the_articles_figures_are_those_of_the_article(entry):
+    figure = entry["article_figure"]
+    if entry["id"] not in ARTICLE:
+        assert figure is None
+        return
+    for wanted in ARTICLE[entry["id"]]:
+        assert re.search(rf"(?<!\d){re.escape(wanted)}(?!\d)", figure), f"{wanted} is missing in {figure!r}"
+    known = set(re.findall(r"\d+", " ".join(ARTICLE[entry["id"]])))
+    assert set(re.findall(r"\d+", figure.replace("Llama 2 ", ""))) <= known, "a figure that the article does not give"
+
+
+def test_figures_that_follow_from_others_are_computed_right():
+    def text(claim, source, sure):
+        return next(e["text"] for c, e in EVIDENCE if c == claim and (e["source"], e["sure"]) == (source, sure))
+
+    assert f"{(73 - 48) / 48:.0%}".replace("%", " %") in text("C14", "jain2024finetune", "inference")
+    assert f"{100 / 3:.1f} %" in text("C13", "massarongemma", "inference")
+    (a, n), (b, m) = next(found for c, e in EVIDENCE if c == "C21" and (found := re.findall(r"(\d+) of (\d+)", e["text"])))
+    assert (round(100 * int(a) / int(n), 1), round(100 * int(b) / int(m), 1)) == (84.2, 87.2)  # the shares as published
+    assert "1.5 bytes" in text("C5", "torchtunedocs", "read")  # bfloat16 has 2, four bits are half a byte: 2 - 0.5
+
+
+def test_a_figure_from_memory_is_not_printed():
+    """The base price of GPT-3.5 is remembered only, so neither it nor the ratio that follows from it may stand here."""
+    text = (ROOT / "data" / "claims.yml").read_text(encoding="utf-8")
+    assert "0.0005" not in text and "0.0015" not in text and "6 times" not in text
+
+
+# -- sources ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_small_parser_reads_what_pybtex_reads():
+    """The verdict box has its own reader of one field a line: a field that is broken over two lines would be lost."""
+    by_pybtex = parse_file(ROOT / "references.bib", bib_format="bibtex").entries
+    assert list(by_pybtex) == list(sources())
+    for key, entry in by_pybtex.items():
+        for name, value in entry.fields.items():
+            assert sources()[key][name] == value.replace("{", "").replace("}", ""), (key, name)
+        people = [" ".join(p.last_names) or str(p) for p in entry.persons["author"]]
+        assert people[0].replace("{", "").replace("}", "") in cite(key)[0]
+
+
+def test_keys_are_in_order_and_addresses_are_good():
+    plain = {key: entry for key, entry in sources().items()}
+    for key, entry in plain.items():
+        assert entry["url"].startswith("https://"), key
+        if "arxiv.org" in entry["url"]:
+            number = entry["url"].rsplit("/", 1)[1]
+            assert re.fullmatch(r"\d{4}\.\d{5}|\d{4}\.\d{4}", number) and number in entry["howpublished"], key
+            assert abs(int(entry["year"]) - 2000 - int(number[:2])) <= 1, f"{key}: {number} is not of {entry['year']}"
+    assert len({entry["url"] for entry in plain.values()}) == len(plain)
+    assert [k[0] for k in plain] == sorted(k[0] for k in plain)  # a reader finds an entry by its first letter
+
+
+def _written() -> str:
+    """All text in which a source may be named: pages, library, cards."""
+    kinds = ("lib/**/*.py", "data/**/*.md", "chapters/*", "labs/*", "*.md")
+    return "\n".join(p.read_text(encoding="utf-8") for kind in kinds for p in sorted(ROOT.glob(kind)) if p.is_file())
+
+
+def test_no_source_is_listed_for_nothing():
+    named, text = {e["source"] for _, e in EVIDENCE}, _written()
+    cited = {key for group in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", text) for key in re.split(r"[,\s]+", group)}
+    assert cited <= set(sources()), f"cited, but not in references.bib: {cited - set(sources())}"
+    for key in set(sources()) - named - cited:
+        entry = sources()[key]
+        surname = entry["author"].split(",")[0]
+        in_words = re.search(rf"{re.escape(surname)}\b.{{0,60}}{entry['year']}", text, flags=re.DOTALL)
+        number = entry["url"].rsplit("/", 1)[1]
+        assert in_words or number in text, f"{key} is named nowhere"
+
+
+# -- the box ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_claim_makes_a_box():
+    """The box shows each piece of evidence with a link and says how sure it is, for all 44."""
+    for claim_id, entry in claims().items():
+        shown = verdict(claim_id, None, "open", "Not measured in this test.")
+        source = shown._repr_html_() if hasattr(shown, "_repr_html_") else shown.source
+        assert source.count("<li>") == len(entry["evidence"])
+        for e in entry["evidence"]:
+            assert sources()[e["source"]]["url"].replace("&", "&amp;") in source
+            assert CERTAINTY[e["sure"]] in source
