@@ -2,7 +2,252 @@
 
 from __future__ import annotations
 
-from tunewise.calculators.memory_settings import Settings
-from tunewise.calculators.memory_shape import Shape, UnknownModel
+from dataclasses import dataclass
 
-__all__ = ["Settings", "Shape", "UnknownModel"]
+from tunewise.calculators.memory_settings import BYTES, Settings
+from tunewise.calculators.memory_shape import Shape, UnknownModel
+from tunewise.calculators.memory_step import run, small_bytes
+from tunewise.calculators.memory_tape import rounded
+
+MOMENTS = ("load", "forward", "loss", "backward", "optimiser")
+COMPONENTS = (
+    "weights", "quantisation constants", "adapters", "optimiser", "workspace", "gradients", "saved activations", "logits and loss", "temporaries",
+)  # fmt: skip
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one step takes on one GPU, in bytes.
+
+    peak_bytes: the most allocated at once (``torch.cuda.max_memory_allocated``). moment: when. components: at the peak; they
+    add up to it. moments: the components at the highest point of each moment. context: low and high end of what the CUDA context
+    takes beside the allocator. reserved_bytes: what the caching allocator holds, and slack: the range of what it holds beyond the peak.
+    """
+
+    settings: Settings
+    peak_bytes: int
+    moment: str
+    components: dict[str, int]
+    moments: dict[str, dict[str, int]]
+
+    @property
+    def phases(self) -> dict[str, int]:
+        return {name: sum(parts.values()) for name, parts in self.moments.items()}
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """Trained tensors of one size: how many, elements each, bytes an element."""
+
+    count: int
+    n: int
+    e: int
+
+    @property
+    def size(self) -> int:
+        return self.count * rounded(self.n * self.e)
+
+
+def weights(s: Settings) -> tuple[int, int]:
+    """(bytes of weights, bytes of quantisation constants).
+
+    A 16-bit or 32-bit weight takes its width; NF4 half a byte (two to a byte), with scales of fp32 for each 64 weights or,
+    doubly quantised, of one byte for each 64, an fp32 scale for each 256 of those and an offset, and a code book of 16 fp32
+    numbers a layer (QLoRA, arXiv:2305.14314, section 3; bitsandbytes, functional.py, quantize_4bit). The head and everything that
+    is no linear layer stay as they are.
+    """
+    shape, e = s.shape, small_bytes(s)
+    total = constants = 0
+    for linear in shape.linears:
+        if s.method == "qlora":
+            total += rounded(-(-linear.weights // 2))
+            scales = -(-linear.weights // 64)
+            constants += rounded(16 * 4)
+            constants += rounded(scales) + rounded(-(-scales // 256) * 4) + rounded(4) if s.double_quant else rounded(4 * scales)
+        else:
+            total += rounded(linear.weights * e)
+        total += rounded(linear.outputs * e) if linear.bias else 0
+    total += sum(rounded(n * e) for n in _norms(shape))
+    total, constants = total * shape.layers, constants * shape.layers
+    if s.double_quant and s.method == "qlora":
+        constants += rounded(256 * 4)
+    rest = [shape.vocab * shape.hidden, *([shape.positions * shape.hidden] if shape.positions else []), *_final_norm(shape)]
+    rest += [] if shape.tied else [shape.head.weights]
+    rest += [shape.vocab] if shape.head.bias else []
+    return total + sum(rounded(n * e) for n in rest), constants
+
+
+def _norms(shape: Shape) -> list[int]:
+    """Elements of each norm's weight and bias in one block."""
+    each = [] if shape.norm == "plain" else [shape.hidden] * (1 + (shape.norm == "layer" and shape.norm_bias))
+    sizes = each * shape.block_norms
+    if shape.qk_norm == "whole":
+        return [*sizes, shape.q_width, shape.kv_width]
+    if shape.qk_norm == "head" and shape.norm != "layer":
+        return [*sizes, shape.head_dim, shape.head_dim]
+    if shape.qk_norm == "head":
+        return [*sizes, *([shape.head_dim] * 4 if shape.family == "phi" else [shape.head_dim] * (shape.heads + shape.kv_heads))]
+    return sizes
+
+
+def _final_norm(shape: Shape) -> list[int]:
+    return [] if shape.norm == "plain" else [shape.hidden] * (1 + (shape.norm == "layer" and shape.norm_bias))
+
+
+def trained(s: Settings) -> list[Tensors]:
+    """The tensors that are trained, in the order of the model's parameters."""
+    shape = s.shape
+    if s.method == "full":
+        e, layers = small_bytes(s), shape.layers
+        tensors = [Tensors(1, shape.vocab * shape.hidden, e)]
+        tensors += [Tensors(1, shape.positions * shape.hidden, e)] if shape.positions else []
+        for linear in shape.linears:
+            tensors += [Tensors(layers, linear.weights, e), *([Tensors(layers, linear.outputs, e)] if linear.bias else [])]
+        tensors += [Tensors(layers, n, e) for n in _norms(shape)] + [Tensors(1, n, e) for n in _final_norm(shape)]
+        tensors += [] if shape.tied else [Tensors(1, shape.head.weights, e)]
+        return tensors + ([Tensors(1, shape.vocab, e)] if shape.head.bias else [])
+    e = BYTES[s.adapter_dtype]
+    count = {id(linear): shape.layers for linear in shape.linears}
+    return [
+        Tensors(count.get(id(linear), 1), s.rank * width, e)
+        for linear in shape.targets(s.targets)
+        for width in (linear.inputs, linear.outputs)
+    ]  # fmt: skip
+
+
+def optimiser_states(s: Settings) -> int:
+    """Bytes of optimiser states on the GPU.
+
+    PyTorch's AdamW keeps two states, SGD with momentum one, of the parameter's dtype (and "fused" a step count each);
+    Adafactor one number a row and a column in fp32 (transformers, optimization.py); bitsandbytes' AdamW two of one byte
+    with an fp32 scale for each 256, but fp32 for tensors of under 4096 elements; paged: tensors of 100,000 elements and
+    more keep theirs in CUDA managed memory, outside the allocator (bitsandbytes, optim/optimizer.py).
+    """
+    total, name, books = 0, s.optimizer, False
+    for t in trained(s):
+        if name == "adamw":
+            one = 2 * rounded(t.n * t.e) + (512 if s.optimizer_mode == "fused" else 0)
+        elif name == "sgd_momentum":
+            one = rounded(t.n * t.e)
+        elif name == "adafactor":
+            one = sum(rounded(4 * n) for n in _factors(s, t))
+        elif name == "sgd":
+            one = 0
+        else:
+            eight = "8bit" in name and t.n >= 4096
+            books = books or eight
+            paged = "paged" in name and t.n >= 100_000
+            one = (0 if paged else 2 * rounded(t.n * (1 if eight else 4))) + (2 * rounded(-(-t.n // 256) * 4) if eight else 0)
+        total += t.count * one
+    return total + (2 * rounded(256 * 4) if books else 0)
+
+
+def _factors(s: Settings, t: Tensors) -> tuple[int, ...]:
+    """Rows and columns of a matrix of ``t.n`` elements; a vector keeps all of its own."""
+    shape = s.shape
+    if s.method == "full":
+        for linear in (*shape.linears, shape.head):
+            if linear.weights == t.n:
+                return linear.inputs, linear.outputs
+        if t.n in (shape.vocab * shape.hidden, shape.positions * shape.hidden):
+            return t.n // shape.hidden, shape.hidden
+        return (t.n,)
+    return s.rank, t.n // s.rank
+
+
+def update_temporaries(s: Settings) -> int:
+    """Bytes that the optimiser step takes beside weights, gradients and states.
+
+    AdamW, foreach: the square roots of all second moments at once (torch/optim/adam.py, ``_multi_tensor_adam``); one after the
+    other: a root and its quotient; fused, SGD and bitsandbytes: none. Adafactor, one after the other: the squared gradient, twice,
+    fp32 copies of 16-bit gradient and weight, and the update of the tensor before (transformers, optimization.py, ``step``).
+    """
+    tensors = trained(s)
+    if s.optimizer == "adamw" and s.optimizer_mode != "fused":
+        if s.optimizer_mode == "foreach" and not s.in_backward:
+            return sum(t.size for t in tensors)
+        return max(rounded(t.n * t.e) for t in tensors) * (1 if s.optimizer_mode == "foreach" else 2)
+    if s.optimizer == "adafactor":
+        most = before = 0
+        for t in tensors:
+            here = rounded(4 * t.n)
+            most = max(most, here * (4 if t.e == 2 else 2) + (max(before, here if t.count > 1 else 0)))
+            before = here
+        return most
+    return 0
+
+
+def workspace(s: Settings) -> int:
+    """cuBLAS takes a workspace at the first matrix product of each thread (forward, backward): 8320 KiB, on Hopper and newer 32 MiB (aten/src/ATen/cuda/CublasHandlePool.cpp)."""
+    return 2 * (32 * 1024 if s.arch >= 90 else 8320) * 1024
+
+
+def estimate(s: Settings) -> Estimate:
+    """The memory of one step, moment by moment."""
+    update = None
+    if s.in_backward:
+        update = _one_update(s)
+    step = run(s, update)
+    held_weights, constants = weights(s)
+    adapters = 0 if s.method == "full" else sum(t.size for t in trained(s))
+    fixed = {"weights": held_weights, "quantisation constants": constants, "adapters": adapters, "optimiser": optimiser_states(s), "workspace": workspace(s)}
+    common = step.common
+    old = step.logits if s.outputs == "next" else 0
+    held = step.logits
+
+    moments = {}
+
+    def at(moment, saved, gradients, logits, temporaries):
+        parts = {**fixed, "gradients": gradients, "saved activations": saved, "logits and loss": logits, "temporaries": temporaries}
+        if moment not in moments or sum(parts.values()) > sum(moments[moment].values()):
+            moments[moment] = parts
+
+    moments["load"] = {**dict.fromkeys(COMPONENTS, 0), "weights": held_weights, "quantisation constants": constants, "temporaries": loading(s)}
+    at("forward", common, 0, old, step.embedding.forward[0])
+    saved = common + step.embedding.kept[1]
+    blocks = [step.first, *step.blocks[1:]]
+    for block in blocks:
+        at("forward", saved, 0, old, sum(block.forward))
+        saved += block.kept[1]
+    at("forward", saved, 0, old, sum(step.norm.forward))
+    f = step.loss_forward
+    at("loss", saved, 0, old + f[3], f[0])
+    b = step.loss.backward
+    at("loss", saved, b[2], b[3], b[0])
+    gradients = 0
+    b = step.norm.backward
+    at("backward", saved, b[2], held, b[0])
+    gradients += step.norm.gradients[2]
+    for block in reversed(blocks):
+        saved -= block.kept[1]
+        b = block.backward
+        at("backward", saved + b[1], gradients + b[2], held, b[0])
+        gradients += block.gradients[2]
+    b = step.embedding.backward
+    at("backward", saved, gradients + b[2], held, b[0])
+    gradients += step.embedding.gradients[2]
+    if s.in_backward:
+        gradients = 0
+    at("optimiser", rounded(8 * s.batch * s.seq), gradients, 0 if s.outputs == "dropped" else held, 0 if s.in_backward else update_temporaries(s))
+    moment = max(MOMENTS, key=lambda name: sum(moments[name].values()))
+    parts = moments[moment]
+    return Estimate(s, sum(parts.values()), moment, parts, {name: moments[name] for name in MOMENTS})
+
+
+def _one_update(s: Settings):
+    def update(size: int, kind: int) -> int:
+        if s.optimizer == "adamw" and s.optimizer_mode != "fused":
+            return size * (1 if s.optimizer_mode == "foreach" else 2)
+        if s.optimizer == "adafactor":
+            return size * (8 if small_bytes(s) == 2 else 2)
+        return 0
+
+    return update
+
+
+def loading(s: Settings) -> int:
+    return 0
+
+
+__all__ = ["COMPONENTS", "MOMENTS", "Estimate", "Settings", "Shape", "UnknownModel", "estimate"]
