@@ -193,7 +193,7 @@ def estimate(s: Settings) -> Estimate:
     adapters = 0 if s.method == "full" else sum(t.size for t in trained(s))
     fixed = {"weights": held_weights, "quantisation constants": constants, "adapters": adapters, "optimiser": optimiser_states(s), "workspace": workspace(s)}
     common = step.common
-    old = step.logits if s.outputs == "next" else 0
+    old = step.logits + step.leaf if s.outputs == "next" else 0
     held = step.logits
 
     moments = {}
@@ -207,10 +207,10 @@ def estimate(s: Settings) -> Estimate:
     at("forward", common, 0, old, step.embedding.forward[0])
     saved = common + step.embedding.kept[1]
     blocks = [step.first, *step.blocks[1:]]
-    for block in blocks:
-        at("forward", saved, 0, old, sum(block.forward))
+    for number, block in enumerate(blocks):
+        at("forward", saved, 0, old, sum(block.forward) + (step.local if number else 0))
         saved += block.kept[1]
-    at("forward", saved, 0, old, sum(step.norm.forward))
+    at("forward", saved, 0, old, sum(step.norm.forward) + step.local)
     f = step.loss_forward
     at("loss", saved, 0, old + f[3], f[0])
     b = step.loss.backward
@@ -229,7 +229,7 @@ def estimate(s: Settings) -> Estimate:
     gradients += step.embedding.gradients[2]
     if s.in_backward:
         gradients = 0
-    at("optimiser", rounded(8 * s.batch * s.seq), gradients, 0 if s.outputs == "dropped" else held, 0 if s.in_backward else update_temporaries(s))
+    at("optimiser", rounded(8 * s.batch * s.seq) + step.leaf, gradients, 0 if s.outputs == "dropped" else held, 0 if s.in_backward else update_temporaries(s))
     moment = max(MOMENTS, key=lambda name: sum(moments[name].values()))
     parts = moments[moment]
     return Estimate(s, sum(parts.values()), moment, parts, {name: moments[name] for name in MOMENTS})
@@ -247,7 +247,29 @@ def _one_update(s: Settings):
 
 
 def loading(s: Settings) -> int:
-    return 0
+    """Bytes at the highest point of loading beyond what the weights take in the end.
+
+    Quantisation brings one 16-bit weight at a time to the GPU (transformers, ``convert_and_load_state_dict_in_model``): the last
+    block's weights, with all before them in place, are the highest point. Then ``prepare_model_for_kbit_training`` turns one
+    tensor after the other into fp32, the embedding first, the head last.
+    """
+    if s.method != "qlora":
+        return 0
+    shape, wide = s.shape, BYTES[s.dtype]
+    grows = 2 if s.kbit_preparation and wide == 2 else 0
+    embedding, head = shape.vocab * shape.hidden, 0 if shape.tied else shape.head.weights
+    small = shape.layers * (sum(_norms(shape)) + sum(linear.outputs for linear in shape.linears if linear.bias))
+    rest = grows * (embedding + head + small)  # what will be added by turning to fp32
+    linears = sorted(shape.linears, key=lambda linear: (linear in shape.attention_linears) ^ (shape.layout == "neox"))
+    later, highest = 0, 0
+    for linear in reversed(linears):
+        scales = rounded(4 * -(-linear.weights // 64)) if s.double_quant else 0
+        highest = max(highest, linear.weights * wide + 2 * scales - later)
+        later += linear.weights // 2 + linear.weights // 16
+    points = [highest - rest]
+    if grows:
+        points += [4 * embedding - rest, 2 * head]
+    return max(0, *points)
 
 
 __all__ = ["COMPONENTS", "MOMENTS", "Estimate", "Settings", "Shape", "UnknownModel", "estimate"]

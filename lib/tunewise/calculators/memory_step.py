@@ -21,21 +21,24 @@ class Stretch:
     """What a stretch of the step takes beyond what was there before it, by kind of block (see memory_tape).
 
     forward: at its highest on the way there. kept: what stays for the backward pass. backward: at its highest on the way
-    back, with what was kept. gradients: what stays afterwards.
+    back, with what was kept. gradients: what stays afterwards. keeps_input: whether the input is among what is kept.
     """
 
     forward: Kinds
     kept: Kinds
     backward: Kinds = (0, 0, 0, 0)
     gradients: Kinds = (0, 0, 0, 0)
+    keeps_input: bool = False
 
 
 @dataclass
 class Step:
     """The stretches of a step: embedding, the first block, blocks by kind, final norm, head with loss.
 
-    common: what the whole forward and backward pass has beside (rotary angles, masks, labels). logits: what is returned and
-    held. loss_forward: at its highest until the loss is there.
+    common: what the whole forward and backward pass has beside (rotary angles, masks, labels). local: what the model's
+    forward holds on to beside the blocks' input: the embedding's output. leaf: that output and its gradient where it was made to
+    require one (checkpointing with frozen embeddings); they live as long as the loss. logits: what is returned and held.
+    loss_forward: at its highest until the loss is there.
     """
 
     embedding: Stretch
@@ -44,6 +47,8 @@ class Step:
     norm: Stretch
     loss: Stretch
     common: int
+    local: int
+    leaf: int
     logits: int
     loss_forward: Kinds
 
@@ -426,14 +431,13 @@ class _Program:
         y = self.block(x, window, rotated)
         forward = _less(t.at_peak, before)
         node = y.node
+        trains = y.grad or checkpointed
+        del y
+        with_input = t.total
         if not checkpointed:
-            trains = y.grad
-            del x, y
-        else:
-            del y
-            trains = True
-        kept_live = _less(tuple(t.live), before)
-        kept = (0, sum(kept_live), 0, 0)
+            del x
+        kept = (0, t.total - sum(before), 0, 0)
+        keeps_input = t.total == with_input
         if not trains:
             return Stretch(forward, kept)
         t.reset_peak()
@@ -449,7 +453,7 @@ class _Program:
         backward = (peak[0] + peak[1] - kept_size, kept_size, peak[2], peak[3])
         gradients = _less(tuple(t.live), before)
         t.free()
-        return Stretch(forward, kept, backward, gradients)
+        return Stretch(forward, kept, backward, gradients, keeps_input)
 
     def _checkpointed_backward(self, x: Value, window: int, rotated: bool, n: int, e: int) -> Block | None:
         """Backward of a block that was not recorded: its operators run backward from the last; at the first that needs a
@@ -602,7 +606,11 @@ def run(s: Settings, update: Callable[[int, int], int] | None = None) -> Step:
     first = blocks[order[0]] if flows else p.run_block(*order[0], False)
     adapted = full or any(linear in shape.linears for linear in shape.targets(s.targets))
     norm, loss, loss_forward, held = p.run_tail(adapted or s.checkpointing)
-    return Step(p.embedding(), first, [blocks[kind] for kind in order], norm, loss, p.common(), held, loss_forward)
+    stream = rounded(p.tokens * shape.hidden * p.e)
+    separate = shape.positions > 0 or (shape.embed_dropout > 0 and shape.family == "gpt_neox")  # the blocks get another tensor
+    local = (stream if separate or not first.keeps_input else 0) + (rounded(s.seq * shape.hidden * p.e) if shape.positions else 0)
+    leaf = 2 * stream if s.checkpointing and not full else 0
+    return Step(p.embedding(), first, [blocks[kind] for kind in order], norm, loss, p.common(), local, leaf, held, loss_forward)
 
 
 def _chunks(n: int, parts: int) -> list[int]:
