@@ -50,6 +50,7 @@
     const library = await plotly();
     figure.spec = spec;
     const first = !plot.classList.contains("js-plotly-plot");
+    plot.setAttribute("role", "group"); // no longer one picture: Plotly's buttons in it can be reached by keyboard
     if (first) plot.replaceChildren();
     name(figure, spec);
     const layout = dress(spec.layout, plot.clientWidth);
@@ -73,7 +74,11 @@
       } else {
         steps.forEach((s, i) => field.append(new Option(s.label, i, false, i === (menu.active ?? 0))));
       }
-      const say = () => { shown.textContent = menu.steps ? steps[field.value].label : ""; field.setAttribute("aria-valuetext", steps[field.value].label); };
+      const say = () => {
+        if (!menu.steps) return; // a menu shows its entry itself
+        shown.textContent = steps[field.value].label;
+        field.setAttribute("aria-valuetext", steps[field.value].label);
+      };
       field.addEventListener("input", async () => {
         say();
         const [traces, change = {}] = steps[field.value].args;

@@ -168,9 +168,9 @@ function element(tag, attributes = {}, ...children) {
 }
 
 function table({ caption, header, rows }) {
-  const head = element("tr", {}, ...header.map((h) => element("th", { scope: "col" }, h)));
+  const head = element("tr", {}, ...header.map((h) => h ? element("th", { scope: "col" }, h) : element("td", {})));
   const body = rows.map(([first, ...rest]) => element("tr", {}, element("th", { scope: "row" }, cell(first)), ...rest.map((c) => element("td", {}, cell(c)))));
-  return element("div", { class: "tw-table", role: "region", tabindex: 0, "aria-label": caption },
+  return element("div", { class: "tw-table", role: "group", tabindex: 0, "aria-label": caption },
     element("table", {}, element("caption", {}, caption), element("thead", {}, head), element("tbody", {}, ...body)));
 }
 const cell = (v) => v === null ? "not yet measured" : typeof v === "boolean" ? (v ? "yes" : "no") : typeof v === "number" ? v.toLocaleString("en", { maximumSignificantDigits: 6 }) : String(v);

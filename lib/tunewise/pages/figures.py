@@ -293,9 +293,9 @@ def table_from_lists(header: Sequence[str], rows: Sequence[Sequence], caption: s
         all(isinstance(row[i], (int, float, Mapping)) or row[i] is None for row in rows) and i > 0 for i in range(len(header))
     ]
     out = [
-        f'<div class="tw-table" role="region" tabindex="0" aria-label="{html.escape(caption)}" style="overflow-x:auto">',
+        f'<div class="tw-table" role="group" tabindex="0" aria-label="{html.escape(caption)}" style="overflow-x:auto">',
         f"<table><caption>{html.escape(caption)}</caption><thead><tr>",
-        *(f'<th scope="col"{_num(numeric[i])}>{html.escape(h)}</th>' for i, h in enumerate(header)),
+        *(f'<th scope="col"{_num(numeric[i])}>{html.escape(h)}</th>' if h else "<td></td>" for i, h in enumerate(header)),
         "</tr></thead><tbody>",
     ]
     for row in texts:

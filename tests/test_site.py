@@ -1,0 +1,276 @@
+"""The built site as its files are: links, hosts, sizes, figures, headings; and as a browser shows it: axe, widths, themes, errors."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+
+from tunewise.pages.figures import PLOTLY
+from tunewise.pages.live import LIVE
+
+ROOT = Path(__file__).resolve().parents[1]
+# A page is read on a phone in a train: at 1.5 MB it is there in about four seconds at 3 Mbit/s, and compressed in one. Figures
+# are in the page twice, as a picture and as numbers, so a figure with very many points is what usually breaks this.
+LARGEST_PAGE = 1_500_000
+# The theme's own: its search button and theme switch are labelled otherwise than shown, its logo stands outside of landmarks.
+THEMES_OWN = {"label-content-name-mismatch", "region"}
+MADE_BY_SPHINX = {"genindex.html", "search.html"}
+
+
+@pytest.fixture(scope="module")
+def pages(site) -> dict[str, BeautifulSoup]:
+    """Every page of the site by its path. What lies in _static is the theme's."""
+    found = {p.relative_to(site).as_posix(): p for p in sorted(site.rglob("*.html")) if "_static" not in p.parts}
+    assert "index.html" in found
+    return {name: BeautifulSoup(path.read_text(encoding="utf-8"), "lxml") for name, path in found.items()}
+
+
+@functools.cache
+def names_of_pages() -> list[str]:
+    """The pages by the table of contents: known before the site is built."""
+    import yaml
+
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+
+    def files(part) -> list[str]:
+        if isinstance(part, list):
+            return [f for p in part for f in files(p)]
+        if isinstance(part, dict):
+            own = [part["file"]] if "file" in part else []
+            return own + [f for key in ("parts", "chapters", "sections") for f in files(part.get(key, []))]
+        return []
+
+    return [f"{name}.html" for name in [toc["root"], *files(toc)]]
+
+
+# -- the files -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_page_of_the_contents_is_there(pages):
+    assert set(names_of_pages()) <= set(pages)
+
+
+def test_no_local_link_or_anchor_is_broken(site, pages):
+    anchors = {name: {t.get("id") or t.get("name") for t in soup.find_all(lambda t: t.get("id") or t.get("name"))} for name, soup in pages.items()}
+    broken = []
+    for name, soup in pages.items():
+        for tag in soup.find_all(["a", "link", "script", "img", "source", "form", "iframe"]):
+            link = tag.get("href") or tag.get("src") or tag.get("action")
+            if not link or re.match(r"(https?:|mailto:|data:|javascript:|//)", link):
+                continue
+            parts = urlsplit(link)
+            target = (site / name).parent / unquote(parts.path) if parts.path else site / name
+            target = target.resolve()
+            if target.is_dir():
+                target /= "index.html"
+            if not target.is_file():
+                broken.append(f"{name}: {link}")
+            elif parts.fragment and target.suffix == ".html":
+                inside = target.relative_to(site.resolve()).as_posix()
+                if unquote(parts.fragment) not in anchors.get(inside, ()):
+                    broken.append(f"{name}: {link} (no such anchor)")
+    assert not broken
+
+
+def test_nothing_is_loaded_from_another_host(site, pages):
+    """The book works without a network, and tells no third party who reads it."""
+    outside = []
+    for name, soup in pages.items():
+        for tag in soup.find_all(["script", "img", "iframe", "source", "video", "audio", "object", "embed"]):
+            if re.match(r"(https?:)?//", tag.get("src") or tag.get("data") or ""):
+                outside.append(f"{name}: {tag.name} {tag.get('src')}")
+        for tag in soup.find_all("link"):
+            if re.match(r"(https?:)?//", tag.get("href") or "") and not {"canonical", "license"} & set(tag.get("rel", [])):
+                outside.append(f"{name}: link {tag['href']}")
+    for path in (site / "_static").rglob("*.css"):
+        outside += [f"{path.name}: {u}" for u in re.findall(r"(?:url\(|@import\s)\s*[\"']?((?:https?:)?//[^\"')]+)", path.read_text(encoding="utf-8"))]
+    assert not outside
+
+
+def test_no_notebook_error_and_no_warning_is_shown(pages):
+    for name, soup in pages.items():
+        shown = soup.select(".output.traceback, .highlight-ipythontb, .output.stderr, .system-message, .cell_output .error")
+        assert not shown, f"{name}: {shown[0].get_text()[:300]}"
+        assert "Traceback (most recent call last)" not in soup.get_text(), name
+
+
+def test_as_many_figures_and_calculators_as_in_the_notebook(site, pages):
+    """A figure whose type the page does not know is dropped in silence: so they are counted."""
+    from jupyter_cache import get_cache
+
+    ran, counted = get_cache(site.parent / ".jupyter_cache"), 0
+    for path in sorted((ROOT / "chapters").glob("*.ipynb")):
+        name = f"chapters/{path.stem}.html"
+        if name not in pages:
+            continue
+        _, nb = ran.merge_match_into_notebook(nbformat.read(path, 4))
+        figures = live = 0
+        for cell in nb.cells:
+            if cell.cell_type != "code" or {"remove-cell", "remove-output"} & set(cell.metadata.get("tags", [])):
+                continue
+            for output in cell.outputs:
+                data = output.get("data", {})
+                if LIVE in data:
+                    live += 1
+                    figures += len(data[LIVE]["result"].get("figures", []))
+                elif PLOTLY in data:
+                    figures += 1
+        soup = pages[name]
+        assert (len(soup.select("figure.tw-figure")), len(soup.select("section.tw-live"))) == (figures, live), name
+        counted += figures
+    assert counted
+
+
+def test_every_figure_has_a_picture_words_and_data(pages):
+    for name, soup in pages.items():
+        for figure in soup.select("figure.tw-figure"):
+            plot = figure.select_one(".tw-plot")
+            assert plot["role"] == "img" and len(plot["aria-label"]) > 20, f"{name}: a figure without a description"
+            assert len(plot.select("svg path")) > 5, f"{name}: no saved picture of {plot['aria-label'][:60]}"
+            spec = json.loads(figure.select_one("script.tw-plotly").string)
+            drawn = [t for t in spec["data"] if any(v is not None for v in (*t.get("x", ()), *t.get("y", ())))]
+            assert drawn, f"{name}: an empty figure: {plot['aria-label'][:60]}"
+
+
+def test_ids_are_unique(pages):
+    for name, soup in pages.items():
+        ids = [t["id"] for t in soup.find_all(id=True)]
+        assert not {i for i in ids if ids.count(i) > 1} if len(ids) < 400 else len(set(ids)) == len(ids), name
+
+
+def test_no_page_is_too_large(site, pages):
+    sizes = {name: (site / name).stat().st_size for name in pages}
+    assert not {n: s for n, s in sizes.items() if s > LARGEST_PAGE}
+
+
+def test_what_is_not_measured_says_how_to_measure_it(pages):
+    from tunewise import experiments
+    from tunewise.runs import SCALES
+
+    for name, soup in pages.items():
+        for note in soup.select(".tw-missing"):
+            command = note.select_one("code").get_text().split()
+            assert command[:2] == ["tunewise", "run"], name
+            scale = command[command.index("--scale") + 1]
+            assert scale in SCALES and scale in experiments.get(command[2]).scales, f"{name}: {' '.join(command)} does not run"
+
+
+def test_every_page_has_a_language_a_title_a_description_and_one_heading(pages):
+    for name, soup in pages.items():
+        assert soup.html.get("lang") and soup.title.get_text().strip(), name
+        shown = [h for h in soup.find_all("h1") if not h.find_parent(id="jb-print-docs-body")]  # the theme's, for print only
+        assert len(shown) == 1, f"{name}: {[h.get_text() for h in shown]}"
+        if name not in MADE_BY_SPHINX:
+            assert len(soup.find("meta", attrs={"name": "description"})["content"]) > 40, name
+        assert "width=device-width" in soup.find("meta", attrs={"name": "viewport"})["content"], name
+
+
+def test_tables_say_what_they_show(pages):
+    for name, soup in pages.items():
+        for table in soup.select(".tw-table table"):
+            assert table.caption and table.find("th", attrs={"scope": "col"}), name
+
+
+def test_labs_are_shown_and_given_out_without_their_answers(site, pages):
+    labs = [name for name in pages if name.startswith("labs/lab_")]
+    assert labs
+    for name in labs:
+        given = [site / "assignments" / f"{Path(name).stem}.ipynb", site / "_sources" / Path(name).with_suffix(".ipynb")]
+        for text in (pages[name].get_text(), *(p.read_text(encoding="utf-8") for p in given)):
+            assert "BEGIN SOLUTION" not in text and "BEGIN HIDDEN TESTS" not in text and "YOUR CODE HERE" in text, name
+
+
+# -- in a browser ----------------------------------------------------------------------------------------------------------
+
+
+def settle(page) -> None:
+    """Scroll through the page, so that all its figures are drawn, and back."""
+    page.evaluate(
+        """async () => {
+            const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+            for (let y = 0; y < document.body.scrollHeight; y += 500) { window.scrollTo(0, y); await pause(20); }
+            window.scrollTo(0, 0);
+        }"""
+    )
+    page.wait_for_function("[...document.querySelectorAll('.tw-plot')].every((p) => p.querySelector('.main-svg'))", timeout=60_000)
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    return (ROOT / "_build" / "npm" / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", names_of_pages())
+def test_a_page_in_the_browser(browser, served, axe, name, width, theme):
+    """Accessible by axe, no wider than the screen, no error, no request elsewhere: wide and narrow, light and dark."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+    page = context.new_page()
+    wrong, requests = [], []
+    page.on("console", lambda m: wrong.append(f"{m.type}: {m.text}") if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda e: wrong.append(f"page error: {e}"))
+    page.on("response", lambda r: wrong.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
+    page.on("request", lambda r: requests.append(r.url))
+    try:
+        page.goto(f"{served}{name}")
+        settle(page)
+        assert page.locator("html").get_attribute("data-theme") == theme
+        assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0, "wider than the screen"
+        for figure in page.locator(".tw-figure").all():
+            box = figure.bounding_box()
+            assert box and box["width"] > 250 and box["height"] > 150, f"a figure of {box}"
+        page.evaluate(axe)
+        found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+        violations = [f"{v['id']} ({v['impact']}): {v['nodes'][0]['html'][:160]}" for v in found if v["id"] not in THEMES_OWN]
+        assert not violations
+        assert not wrong
+        assert not [r for r in requests if not r.startswith((served, "data:", "blob:"))]
+    finally:
+        context.close()
+
+
+def test_opened_as_a_file_it_shows_saved_results_and_says_so(browser, site):
+    """Browsers run no module there: the figures stand, and the calculator must not look alive."""
+    name = next(p for p in sorted(site.glob("chapters/*.html")) if "tw-live" in p.read_text(encoding="utf-8"))
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    requests = []
+    page.on("request", lambda r: requests.append(r.url))
+    try:
+        page.goto(name.resolve().as_uri())
+        settle(page)
+        live = page.locator(".tw-live").first
+        assert "opened as a file" in live.locator(".tw-status").inner_text()
+        assert live.locator("fieldset:not([disabled])").count() == 0
+        assert live.locator(".tw-figures svg").count() > 0 and live.locator(".tw-tables table").count() > 0
+        assert page.locator("article h1").is_visible()
+        assert all(r.startswith(("file:", "data:", "blob:")) for r in requests)
+    finally:
+        context.close()
+
+
+def test_the_book_can_be_walked_through_by_its_links(browser, served):
+    """Next, next, next: from the first page to the last; and the search finds a word."""
+    context = browser.new_context()
+    page = context.new_page()
+    try:
+        page.goto(f"{served}index.html")
+        seen = 1
+        while page.locator("a.right-next").count():
+            page.locator("a.right-next").click()
+            page.wait_for_load_state()
+            seen += 1
+        assert seen == len(names_of_pages())
+        page.goto(f"{served}search.html?q=calibration")
+        page.wait_for_selector("#search-results li", timeout=20_000)
+        assert page.locator("#search-results li").count()
+    finally:
+        context.close()
