@@ -78,7 +78,7 @@ def main() -> int:
         return 1
     # -W: a warning is an error, -n: so is a link to nowhere; --keep-going: show all of them.
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(ROOT), "-W", "-n", "--keep-going"]
-    quiet = {"PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore::DeprecationWarning"), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    quiet = {"TUNEWISE_SCALE": os.environ.get("TUNEWISE_SCALE", ""), "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore::DeprecationWarning"), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     if code := subprocess.run(command, cwd=ROOT, env={**os.environ, **quiet}).returncode:
         print("\nThe book was not built: the messages above say what is wrong.", file=sys.stderr)
         return code

@@ -52,3 +52,21 @@ def live_scale() -> str:
     """
     value = os.environ.get("TUNEWISE_SCALE")
     return "laptop" if value is None else value or "smoke"
+
+
+def overview() -> list[dict]:
+    """One row a record that the book should have (scales ``full`` and ``gpu``): where and when it was made, or the command that makes it."""
+    from tunewise import runs
+
+    rows = []
+    for name in NAMES:
+        experiment = get(name)
+        for scale in (s for s in experiment.scales if s in ("full", "gpu")):
+            row = {"experiment": name, "question": experiment.question, "claims": ", ".join(experiment.claims), "scale": scale}
+            try:
+                record = runs.load(name, scale)
+                row |= {"date": record.date, "device": record.device, "minutes": round(record.duration_s / 60), "command": ""}
+            except runs.NotMeasured as missing:
+                row |= {"date": "", "device": "", "minutes": None, "command": missing.command}
+            rows.append(row)
+    return rows

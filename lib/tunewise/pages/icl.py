@@ -293,6 +293,12 @@ def leaks_table(record) -> Html:
     return table(rows, "A six-digit code, planted and asked for", heads)
 
 
+def live_table(record, key: str, heading: str) -> Html:
+    """The rows of a run of the reader's own: method, the number that varies, accuracy."""
+    rows = [{"method": NAMES[r["method"]], "n": str(r.get(key, "-")), "accuracy": r["accuracy"]} for r in record.results]
+    return table(rows, f"A live run, scale {record.scale}", {"method": "method", "n": heading, "accuracy": "accuracy"})
+
+
 def summary(wordings, shots, curve) -> str:
     """The chapter's main result in one sentence, from the records."""
     zero = [r["accuracy"]["value"] for r in wordings.where(method="score", split="test")]
