@@ -295,6 +295,14 @@ STORIES = {
         dict(knowledge="none", behaviour="short", hallucination="costly", labels="thousands", change="weekly", sources="needless", skills="both", tasks="one"),
         "icl", ["what changes?"], ["moving target"],
     ),  # tuned rules would be a week late
+    "the same with thousands of labels": (
+        dict(knowledge="none", behaviour="short", hallucination="costly", labels="thousands", change="hardly", sources="needless", skills="tuning", tasks="many"),
+        "fine-tune", [], ["tune the manner", "an adapter a task", "what it forgets"],
+    ),  # enough for an adapter each (C41)
+    "product data in the model itself, new every quarter": (
+        dict(knowledge="weights", behaviour="plain", hallucination="harmless", labels="thousands", change="monthly", sources="needless", skills="tuning", tasks="one"),
+        "rag", [], ["weights go stale", "who edits the index"],
+    ),  # a quarter is soon over (C38)
     "it is said not to work, but nobody counted": (
         dict(knowledge="none", behaviour="short", hallucination="costly", labels="none", change="hardly", sources="needless", skills="tuning", tasks="one"),
         "measure", ["how was it measured?"], ["nothing to show it with", "a test set"],
