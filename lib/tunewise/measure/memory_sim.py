@@ -58,7 +58,8 @@ class Plan:
     QLoRA of the matrix products). master_weights: fp32 weights under autocast in ``dtype``. targets: names of the adapted
     modules ("all-linear": every linear layer but the head). optimizer: adamw, adamw8bit, paged_adamw, paged_adamw8bit,
     adafactor, sgd, sgd_momentum. loss: "default" (transformers' own), "chunked" (logits in ``loss_chunks`` parts, each with its
-    own cross-entropy) or "fused" (no more than one part of the logits exists at a time). logits: "fp32" if the model
+    own cross-entropy) or "fused" (no more than one part of the logits exists at a time). loss_fp32: whether a chunked
+    loss makes its logits fp32 first. logits: "fp32" if the model
     returns them so. rows: "full", or "padded" or "packed": then a mask of every row is an input. kernel: attention kernel (:data:`~tunewise.measure.memory_kernels.ATTENTION_KERNELS`) or "eager".
     outputs: until when the loop keeps what the model returned (the logits, and the key-value cache with ``use_cache``):
     "dropped" before the backward pass (transformers' Trainer), to the end of the "step", or until the "next" step's
@@ -86,6 +87,7 @@ class Plan:
     kernel: str = "auto"
     loss: str = "default"
     loss_chunks: int = 8
+    loss_fp32: bool = True
     logits: str = "auto"
     rows: str = "full"
     outputs: str = "step"
@@ -439,7 +441,7 @@ class _Run:
             return (FusedLoss.apply(hidden, self.head.weight, self.head.bias, plan.loss_chunks),)
         logits = [self.head(part) for part, _ in chunks]
         losses = [
-            F.cross_entropy(part.float().flatten(0, 1), label.flatten(), reduction="sum")
+            F.cross_entropy((part.float() if plan.loss_fp32 else part).flatten(0, 1), label.flatten(), reduction="sum")
             for part, (_, label) in zip(logits, chunks, strict=True)
         ]
         return sum(losses) / labels.numel(), logits
