@@ -203,13 +203,14 @@ def estimate(s: Settings) -> Estimate:
         if moment not in moments or sum(parts.values()) > sum(moments[moment].values()):
             moments[moment] = parts
 
-    moments["load"] = {**dict.fromkeys(COMPONENTS, 0), "weights": held_weights, "quantisation constants": constants, "temporaries": loading(s)}
+    moments["load"] = {**dict.fromkeys(COMPONENTS, 0), "weights": held_weights, "quantisation constants": constants, "adapters": adapters, "temporaries": max(0, loading(s) - adapters)}
     at("forward", common, 0, old, step.embedding.forward[0])
     saved = common + step.embedding.kept[1]
     blocks = [step.first, *step.blocks[1:]]
     for number, block in enumerate(blocks):
-        at("forward", saved, 0, old, sum(block.forward) + (step.local if number else 0))
+        at("forward", saved, 0, old, sum(block.forward) + (step.local if number else step.masks))
         saved += block.kept[1]
+        old += block.cached
     at("forward", saved, 0, old, sum(step.norm.forward) + step.local)
     f = step.loss_forward
     at("loss", saved, 0, old + f[3], f[0])

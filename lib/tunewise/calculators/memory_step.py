@@ -22,6 +22,7 @@ class Stretch:
 
     forward: at its highest on the way there. kept: what stays for the backward pass. backward: at its highest on the way
     back, with what was kept. gradients: what stays afterwards. keeps_input: whether the input is among what is kept.
+    cached: autocast's 16-bit copies of weights, which go when the loss is there, unless they are kept.
     """
 
     forward: Kinds
@@ -29,13 +30,15 @@ class Stretch:
     backward: Kinds = (0, 0, 0, 0)
     gradients: Kinds = (0, 0, 0, 0)
     keeps_input: bool = False
+    cached: int = 0
 
 
 @dataclass
 class Step:
     """The stretches of a step: embedding, the first block, blocks by kind, final norm, head with loss.
 
-    common: what the whole forward and backward pass has beside (rotary angles, masks, labels). local: what the model's
+    common: what the whole forward and backward pass has beside (rotary angles, labels; masks if they are needed again). masks:
+    those that go when the forward pass is through. local: these, and what the model's
     forward holds on to beside the blocks' input: the embedding's output. leaf: that output and its gradient where it was made to
     require one (checkpointing with frozen embeddings); they live as long as the loss. logits: what is returned and held.
     loss_forward: at its highest until the loss is there.
@@ -47,6 +50,7 @@ class Step:
     norm: Stretch
     loss: Stretch
     common: int
+    masks: int
     local: int
     leaf: int
     logits: int
@@ -172,10 +176,7 @@ class _Program:
     def activation(self, x: Value) -> Value:
         t, kind = self.tape, self.shape.activation
         if kind == "gelu_new":  # 0.5 * x * (1 + tanh(c * (x + 0.044715 * x**3)))
-            half = t.plain(x)
-            inner = t.add(x, t.plain(t.power(x)))
-            inner = t.copy(t.unary(t.plain(inner), keeps_result=True, temporaries=0))
-            return t.multiply(half, inner)
+            return t.multiply(t.plain(x), t.copy(t.unary(t.plain(t.add(x, t.plain(t.power(x)))), keeps_result=True)))
         return t.unary(x, keeps_result=kind == "relu")
 
     def mlp(self, x: Value) -> Value:
@@ -389,13 +390,18 @@ class _Program:
         if shape.rotary:
             tables = 2 if shape.family == "gemma3_text" else 1
             size += tables * 2 * rounded(int(s.seq * shape.head_dim * shape.rotary) * self.e)
-        square = s.batch * s.seq * s.seq
-        kinds = {self.needs_mask(window) for window, _ in shape.kinds}
-        if self.kernel == "eager":
-            size += rounded(square * self.e) * len({window for window, _ in shape.kinds})
-        elif True in kinds and s.attention != "flash":
-            size += rounded(square)
         return size
+
+    def masks(self) -> int:
+        """Attention masks that the model's forward makes: one a kind of block for eager attention (added numbers), a bool one for
+        SDPA where it is needed."""
+        s, windows = self.s, {window for window, _ in self.shape.kinds}
+        square = s.batch * s.seq * s.seq
+        if self.kernel == "eager":
+            return rounded(square * self.e) * len(windows)
+        if self.kernel == "flash":
+            return 0
+        return rounded(square) * sum(self.needs_mask(window) for window in windows)
 
     def embedding(self) -> Stretch:
         """Token (and position) embedding. Its output is counted with the first block. Backward, in full fine-tuning:
@@ -414,7 +420,10 @@ class _Program:
             partial = self.tokens // 10 + distinct
             scratch = 2 * rounded(8 * self.tokens) + 2 * rounded(8 * distinct) + rounded(8 * partial) + rounded(4 * partial * shape.hidden)
         spread = out * (1 + bool(shape.embed_dropout or shape.scaled_embedding))
-        kept = 0 if shape.tied else whole
+        kept = whole
+        if shape.tied:  # the head's gradient is a view, so that both are summed up in a third tensor
+            kept -= rounded(shape.vocab * shape.hidden * self.e)
+            whole += rounded(shape.vocab * shape.hidden * self.e)
         return Stretch((forward + mask, 0, 0, 0), (0, mask, 0, 0), (spread + scratch, 0, whole, 0), (0, 0, kept, 0))
 
     # --- stretches ---------------------------------------------------------------------------------------------
@@ -433,13 +442,14 @@ class _Program:
         node = y.node
         trains = y.grad or checkpointed
         del y
+        cached = self._leave_autocast()
         with_input = t.total
         if not checkpointed:
             del x
         kept = (0, t.total - sum(before), 0, 0)
         keeps_input = t.total == with_input
         if not trains:
-            return Stretch(forward, kept)
+            return Stretch(forward, kept, cached=cached)
         t.reset_peak()
         t.recording, t.dry = True, False
         if checkpointed:
@@ -453,7 +463,7 @@ class _Program:
         backward = (peak[0] + peak[1] - kept_size, kept_size, peak[2], peak[3])
         gradients = _less(tuple(t.live), before)
         t.free()
-        return Stretch(forward, kept, backward, gradients, keeps_input)
+        return Stretch(forward, kept, backward, gradients, keeps_input, cached)
 
     def _checkpointed_backward(self, x: Value, window: int, rotated: bool, n: int, e: int) -> Block | None:
         """Backward of a block that was not recorded: its operators run backward from the last; at the first that needs a
@@ -485,6 +495,13 @@ class _Program:
         return t.backward(buffers, again)
 
 
+    def _leave_autocast(self) -> int:
+        """Autocast drops its copies of weights. Returns the bytes that this frees."""
+        t = self.tape
+        before = t.total
+        t.casts.clear()
+        return before - t.total
+
     def run_tail(self, needs_gradient: bool) -> tuple[Stretch, Stretch, Kinds, int]:
         """Final norm, head and loss: (norm, loss, highest until the loss is there, bytes of logits held)."""
         t, s, shape, n, e = self.tape, self.s, self.shape, self.tokens * self.shape.hidden, self.e
@@ -504,6 +521,7 @@ class _Program:
             logits = None
         kept_norm = (0, sum(kept) - rounded(n * e), 0, 0)
         loss_forward = _less(t.at_peak, before)
+        self._leave_autocast()
         t.reset_peak()
         if not buffers:
             return Stretch(forward, kept_norm), Stretch(loss_forward, (0, 0, 0, 0)), loss_forward, 0
@@ -607,10 +625,12 @@ def run(s: Settings, update: Callable[[int, int], int] | None = None) -> Step:
     adapted = full or any(linear in shape.linears for linear in shape.targets(s.targets))
     norm, loss, loss_forward, held = p.run_tail(adapted or s.checkpointing)
     stream = rounded(p.tokens * shape.hidden * p.e)
-    separate = shape.positions > 0 or (shape.embed_dropout > 0 and shape.family == "gpt_neox")  # the blocks get another tensor
-    local = (stream if separate or not first.keeps_input else 0) + (rounded(s.seq * shape.hidden * p.e) if shape.positions else 0)
+    separate = shape.positions > 0 or shape.embed_dropout > 0 or shape.family == "granite"  # the blocks get another tensor
+    masks = p.masks()
     leaf = 2 * stream if s.checkpointing and not full else 0
-    return Step(p.embedding(), first, [blocks[kind] for kind in order], norm, loss, p.common(), local, leaf, held, loss_forward)
+    common = p.common() + (masks if s.checkpointing else 0) + (stream if leaf and separate else 0)
+    local = (0 if s.checkpointing else masks) + (stream if separate or not first.keeps_input else 0) + (rounded(s.seq * shape.hidden * p.e) if shape.positions else 0)
+    return Step(p.embedding(), first, [blocks[kind] for kind in order], norm, loss, common, 0 if s.checkpointing else masks, local, leaf, held, loss_forward)
 
 
 def _chunks(n: int, parts: int) -> list[int]:

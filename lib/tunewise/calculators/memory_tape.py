@@ -126,8 +126,8 @@ class Tape:
     def cast(self, x: Value, e: int) -> Value:
         if x.e == e:
             return x
-        xn, xe = x.n, x.e
-        return self.like(x, xn, e, False, lambda g: (self.new(xn, xe),))
+        xn, xe, kind = x.n, x.e, GRADIENT if x.node == PARAMETER else None
+        return self.like(x, xn, e, False, lambda g: (self.new(xn, xe, kind),))
 
     def view(self, x: Value, copied_back: bool = False) -> Value:
         """The same block under another shape. copied_back: its gradient comes laid out otherwise and is copied."""
@@ -192,7 +192,9 @@ class Tape:
         return Value(out or self.new(xn, xe), xn, xe, True, node)
 
     def power(self, x: Value) -> Value:
-        """x squared or cubed: keeps x; ``pow_backward`` makes a power, its multiple and the product."""
+        """x squared or cubed, in fp32 under autocast: keeps x; ``pow_backward`` makes a power, its multiple and the product."""
+        if self.autocast:
+            x = self.cast(x, 4)
         xn, xe = x.n, x.e
         if not x.grad:
             return Value(self.new(xn, xe), xn, xe)
