@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import html
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 PLOTLY = "application/vnd.plotly.v1+json"
 
@@ -108,23 +108,36 @@ def line_with_interval(
     data = []
     for i, (name, points) in enumerate(series.items()):
         points = sorted(points, key=lambda p: p[0])
+        aside = 1.025 ** (i - (len(series) - 1) / 2) if log_x else 1  # side by side, so that intervals do not cover each other
         data.append(
             {
-                "type": "scatter", "mode": "lines+markers", "name": name, "x": [x for x, _ in points],
-                **_values("y", [m for _, m in points], percent),
+                "type": "scatter", "mode": "lines+markers", "name": name, "x": [x * aside for x, _ in points],
+                **_values("y", [m for _, m in points], percent), "text": [f"{x:,g}" for x, _ in points],
                 "line": {"color": PALETTE[i % 8], "dash": DASHES[i % 8], "width": 2},
                 "marker": {"symbol": MARKERS[i % 8], "size": 9, "color": PALETTE[i % 8]},
             }
         )  # fmt: skip
     layout = _axes(title, x_title, y_title, percent)
     if log_x:
-        ticks = sorted({x for points in series.values() for x, _ in points if x > 0})
-        layout["xaxis"].update(type="log", tickvals=ticks, ticktext=[f"{x:,}" for x in ticks])
+        ticks = _ticks({x for points in series.values() for x, _ in points if x > 0})
+        layout["xaxis"].update(type="log", tickvals=ticks, ticktext=[f"{x:,}" for x in ticks], tickangle=0)
+        for trace in data:
+            trace["hovertemplate"] = trace["hovertemplate"].replace("%{x}", "%{text}")
     if log_y:
         layout["yaxis"].update(type="log")
         layout["yaxis"].pop("rangemode", None)
     layout["showlegend"] = len(series) > 1
     return Figure(data, layout, alt)
+
+
+def _ticks(values: set) -> list:
+    """The values of a logarithmic axis that can be labelled without one label covering the next."""
+    kept: list = []
+    apart = (max(values) / min(values)) ** 0.06
+    for x in sorted(values):
+        if not kept or x >= kept[-1] * apart:
+            kept.append(x)
+    return kept
 
 
 def bars_with_interval(
@@ -273,22 +286,32 @@ class Html:
         return self.text
 
 
-def table(rows: Sequence[Mapping], caption: str, columns: Mapping[str, str] | None = None) -> Html:
+def table(
+    rows: Sequence[Mapping], caption: str, columns: Mapping[str, str] | None = None, *, show: Mapping[str, Callable] | None = None
+) -> Html:
     """A table from rows that are dictionaries. columns: key -> heading, in order; else the keys of the first row.
 
-    Metrics are printed with interval and n, numbers right-aligned; the first column names its row. Wide tables scroll
-    inside themselves. Raises ValueError without rows or caption.
+    Metrics are printed with interval and n, by ``pct`` unless ``show`` names another way for their key (``points``,
+    ``plain``). An n that all of a column share stands in its heading. Numbers are right-aligned; the first column names its row.
+    Wide tables scroll inside themselves. Raises ValueError without rows or caption.
     """
     if not rows or not caption.strip():
         raise ValueError("a table needs at least one row and a caption")
     heads = dict(columns) if columns else {k: str(k) for k in rows[0]}
     body = [[row.get(k) for k in heads] for row in rows]
-    return table_from_lists(list(heads.values()), body, caption)
+    return table_from_lists(list(heads.values()), body, caption, [(show or {}).get(k) for k in heads])
 
 
-def table_from_lists(header: Sequence[str], rows: Sequence[Sequence], caption: str) -> Html:
+def table_from_lists(header: Sequence[str], rows: Sequence[Sequence], caption: str, show: Sequence[Callable | None] = ()) -> Html:
     """As :func:`table`, from a list of headings and rows of cells."""
-    texts = [[_cell(v) for v in row] for row in rows]
+    header, texts = list(header), [["" for _ in row] for row in rows]
+    for i, way in enumerate([*show, *[None] * (len(header) - len(show))]):
+        counts = {row[i]["n"] for row in rows if isinstance(row[i], Mapping)}
+        shared = len(counts) == 1 and len(rows) > 1
+        if shared:
+            header[i] += f" (n\u00a0=\u00a0{counts.pop():,})"
+        for text, row in zip(texts, rows, strict=True):
+            text[i] = _cell(row[i], way, n=not shared)
     numeric = [
         all(isinstance(row[i], (int, float, Mapping)) or row[i] is None for row in rows) and i > 0 for i in range(len(header))
     ]
@@ -312,13 +335,13 @@ def _num(numeric: bool) -> str:
     return ' class="tw-num" style="text-align:right"' if numeric else ""
 
 
-def _cell(value) -> str:
+def _cell(value, way: Callable | None = None, n: bool = True) -> str:
     from tunewise.pages.records import pct
 
     if value is None:
         return "not yet measured"
     if isinstance(value, Mapping) and "value" in value:
-        return pct(value)
+        return (way or pct)(value, n=n)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

@@ -48,6 +48,17 @@ def calibrated(row: Mapping) -> dict:
     return row["calibrated"]["accuracy"]
 
 
+# -- the floor ----------------------------------------------------------------------------------------------------------
+
+
+def without_a_model(curve) -> Html:
+    """What needs no language model: a constant answer, a word list, logistic regression on word counts."""
+    rows = [{"method": NAMES[m], "labels": "none", "accuracy": mean(curve.where(method=m))} for m in ("majority", "lexicon")]
+    for n in sorted({r["n_labels"] for r in curve.where(method="tfidf")}):
+        rows.append({"method": NAMES["tfidf"], "labels": str(n), "accuracy": mean(curve.where(method="tfidf", n_labels=n))})
+    return table(rows, "What can be had without a language model")
+
+
 # -- the wording -------------------------------------------------------------------------------------------------------
 
 
@@ -76,7 +87,7 @@ def wordings_table(record) -> Html:
                 "free": free[0]["accuracy"] if free else None,
             }
         )
-    heads = {"wording": "wording", "valid": "scored, validation", "test": "scored, test", "parsed": "free answers that can be read", "free": "free, test"}
+    heads = {"wording": "wording", "valid": "scored, validation", "test": "scored, test", "parsed": "readable free answers", "free": "free, test"}
     return table(rows, "The same model and tweets, asked in five ways", heads)
 
 
@@ -174,13 +185,14 @@ def equal_labels(curve, shots, labels: Sequence[int]) -> Html:
         lora = curve.where(method="lora", n_labels=n)
         rows.append(
             {
-                "labels": n, "lora": mean(lora), "zero": points(gap(lora, zero, labels)),
-                "embeddings": points(gap(lora, curve.where(method="embeddings", n_labels=n), labels)),
-                "tfidf": points(gap(lora, curve.where(method="tfidf", n_labels=n), labels)),
+                "labels": n, "lora": mean(lora), "zero": gap(lora, zero, labels),
+                "embeddings": gap(lora, curve.where(method="embeddings", n_labels=n), labels),
+                "tfidf": gap(lora, curve.where(method="tfidf", n_labels=n), labels),
             }
         )  # fmt: skip
     heads = {"labels": "labels", "lora": "LoRA", "zero": "minus zero-shot", "embeddings": "minus MiniLM embeddings", "tfidf": "minus TF-IDF"}
-    return table(rows, "LoRA on the embedded model against its rivals at equal labels", heads)
+    show = dict.fromkeys(("zero", "embeddings", "tfidf"), points)
+    return table(rows, "LoRA on the embedded model against its rivals at equal labels", heads, show=show)
 
 
 def methods_figure(record) -> Figure:

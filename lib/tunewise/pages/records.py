@@ -6,24 +6,27 @@ import html
 from collections.abc import Mapping
 
 
-def pct(metric: Mapping | float | None) -> str:
-    """A share in per cent with its 95 % interval and n: ``73 % [66, 79], n = 300``; a plain share without them."""
+def pct(metric: Mapping | float | None, n: bool = True) -> str:
+    """A share in per cent with its 95 % interval and n: ``73 % [66, 79], n = 300``; a plain share without them.
+
+    n: whether n is said, here and in :func:`points` and :func:`plain`.
+    """
     if metric is None:
         return "not yet measured"
     if not isinstance(metric, Mapping):
         return f"{100 * metric:.0f} %"
-    return f"{100 * metric['value']:.0f} % [{100 * metric['low']:.0f}, {100 * metric['high']:.0f}], n = {metric['n']:,}"
+    return f"{100 * metric['value']:.0f} % [{100 * metric['low']:.0f}, {100 * metric['high']:.0f}]{_items(metric, n)}"
 
 
-def points(metric: Mapping | None) -> str:
+def points(metric: Mapping | None, n: bool = True) -> str:
     """A difference of two shares in percentage points, with its sign: ``+12 points [+4, +20], n = 300``."""
     if metric is None:
         return "not yet measured"
     value, low, high = (f"{100 * metric[k]:+.0f}".replace("-", "−") for k in ("value", "low", "high"))
-    return f"{value} points [{low}, {high}], n = {metric['n']:,}"
+    return f"{value} points [{low}, {high}]{_items(metric, n)}"
 
 
-def plain(metric: Mapping | float | None, unit: str = "", digits: int = 3) -> str:
+def plain(metric: Mapping | float | None, unit: str = "", digits: int = 3, n: bool = True) -> str:
     """Any other metric: ``1.23 s [1.1, 1.4], n = 20``; digits: how many significant ones."""
     if metric is None:
         return "not yet measured"
@@ -31,7 +34,11 @@ def plain(metric: Mapping | float | None, unit: str = "", digits: int = 3) -> st
     if not isinstance(metric, Mapping):
         return f"{_sig(metric, digits)}{unit}"
     value, low, high = (_sig(metric[k], digits) for k in ("value", "low", "high"))
-    return f"{value}{unit} [{low}, {high}], n = {metric['n']:,}"
+    return f"{value}{unit} [{low}, {high}]{_items(metric, n)}"
+
+
+def _items(metric: Mapping, said: bool) -> str:
+    return f", n\u00a0=\u00a0{metric['n']:,}" if said else ""
 
 
 def prose(text: str):

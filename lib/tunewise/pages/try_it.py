@@ -20,7 +20,7 @@ class TryIt:
     def figure(self, text: str, k: int) -> Figure:
         shares = dict(self.answer(text, k))
         words = ", ".join(f"{label} {p:.0%}" for label, p in shares.items())
-        figure = bars_with_interval(shares, "probability", alt=f"After {k} examples the model gives {words}.", title=f"{k} examples in the prompt")
+        figure = bars_with_interval(shares, "probability", alt=f"After {k} examples the model gives {words}.", title=f"“{text}” after {k} examples")
         figure.layout["yaxis"]["range"] = [0, 1]
         return figure
 
