@@ -17,6 +17,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when huggingface_hub is imp
 os.environ.setdefault("TUNEWISE_SCALE", "")  # what the build has computed is found again
 
 import chromium  # noqa: E402
+import hypothesis  # noqa: E402
+
+# No test is timed, and the same commit passes or fails the same way everywhere.
+hypothesis.settings.register_profile("book", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("book")
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -85,11 +85,11 @@ class Cost:
 
     @property
     def prompt_call(self) -> float:
-        return sum(self.prompt_parts.values())
+        return math.fsum(self.prompt_parts.values())  # not sum(): newer Pythons round it differently
 
     @property
     def tuned_call(self) -> float:
-        return sum(self.tuned_parts.values())
+        return math.fsum(self.tuned_parts.values())
 
 
 def cost(s: Setting) -> Cost:
@@ -116,7 +116,7 @@ def cost(s: Setting) -> Cost:
         "examples": 0.0,
         "answer": s.output_tokens * s.tuned_out / MILLION,
     }
-    saving = sum(prompt_parts.values()) - sum(tuned_parts.values())
+    saving = math.fsum(prompt_parts.values()) - math.fsum(tuned_parts.values())
     training = s.training_tokens * s.training_price / MILLION
     running = s.retrainings_per_year * training / 12 + s.hosting_per_month
     monthly_gain = s.calls_per_month * saving - running
