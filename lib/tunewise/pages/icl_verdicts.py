@@ -176,7 +176,7 @@ def c15(gains, curve) -> Verdict:
     tail = " A low start leaves more room, and near chance it is often form that fails, so part of this is arithmetic."
     if m["low"] > 0:
         return ours, "yes", "Tasks with low starts gained most." + tail
-    return ours, "partly", "A few hundred labels do lift a low start. That low starts gain *most* cannot be told from seven tasks." + tail
+    return ours, "partly", "A few hundred labels do lift a low start. That low starts gain the most cannot be told from seven tasks." + tail
 
 
 def c28(latency) -> Verdict:
