@@ -26,6 +26,7 @@ from tunewise.measure.memory_trace import Events, Trace
 
 COMPONENTS = (
     "weights",
+    "quantisation constants",
     "adapters",
     "gradients",
     "optimiser",
@@ -312,14 +313,14 @@ def _load_quantised(model, small: dict, trace: Trace) -> None:
             trace.watch(weights[name], "weights")
             shifted = trace.events.make(4 * stand_in.scale_blocks, trace.phase)
             for constant in (*stand_in.constants, *stand_in.codes):
-                trace.watch(constant, "weights")
+                trace.watch(constant, "quantisation constants")
             trace.events.drop(shifted)
             trace.events.drop(scales)
         else:
-            trace.watch(stand_in.constants[0], "weights")
+            trace.watch(stand_in.constants[0], "quantisation constants")
             trace.watch(weights[name], "weights")
             for constant in stand_in.constants[1:]:
-                trace.watch(constant, "weights")
+                trace.watch(constant, "quantisation constants")
         trace.events.drop(before)
 
 
