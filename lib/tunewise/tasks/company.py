@@ -16,7 +16,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import yaml
@@ -122,13 +122,15 @@ class Ticket:
 
 @dataclass(frozen=True)
 class Labelled:
-    """A ticket with the desk that it goes to. signs: what the rule looks at (see :func:`desk`)."""
+    """A ticket with the desk that it goes to. signs: what the rule looks at (see :func:`desk`). wording: ``seen`` if the signs are worded as
+    in training, ``new`` if each is worded in a way that training does not have (half of valid and of test)."""
 
     id: str
     split: str
     text: str
     label: str
     signs: Mapping[str, str]
+    wording: str
 
 
 @dataclass(frozen=True)
@@ -225,12 +227,12 @@ def _handbook() -> tuple[Passage, ...]:
     return _read("passages", Passage)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _questions(kind: str) -> tuple[Question, ...]:
     return _read(f"questions_{kind}", Question)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _all(name: str, cls: type) -> tuple:
     return _read(name, cls)
 

@@ -1,7 +1,7 @@
 """Mails with replies, service tickets, tickets to label and questions on jargon, put together from ``data/company/wording/``.
 
-Everything is drawn with fixed seeds. Writers, situations, towns, faults and cues of one split are not used in another, and a text that
-comes out as a near-duplicate of one that is there already is drawn again.
+Everything is drawn with fixed seeds. Products, writers, situations, towns and faults of one split are not used in another, and a text
+that comes out as a near-duplicate of one that is there already is drawn again.
 """
 
 from __future__ import annotations
@@ -130,26 +130,30 @@ def _mails(words: Mapping, products: Mapping, facts: Mapping) -> list[Mail]:
 
 
 def _askable(product: str, words: Mapping, facts: Mapping) -> list:
-    return [f for f in facts.values() if f.entity == product and f.stated and f.attribute in words["ask"]]
+    return [f for f in facts.values() if f.entity == product and f.stated and f.attribute in words["ask"] and _natural(f)]
+
+
+def _natural(fact) -> bool:
+    """Is it something to ask by mail? Nobody asks whether he can lift a cloth or a remote control."""
+    return fact.attribute != "weight" or fact.value.endswith(" kg")
 
 
 def _mail(decks: _Decks, words: Mapping, name: str, chosen: Sequence, situation: Mapping, sender: str) -> str:
-    """One mail, in one of twelve hands."""
+    """One mail, in one of twelve hands; the full name of its writer stands in each."""
     draw = decks.draw
-    first = decks(f"ask {chosen[0].attribute}", words["ask"][chosen[0].attribute]["first"]).format(p=name)
+    first = _an(decks(f"ask {chosen[0].attribute}", words["ask"][chosen[0].attribute]["first"]).format(p=name))
     more = decks(f"more {chosen[1].attribute}", words["ask"][chosen[1].attribute]["second"]) if len(chosen) > 1 else ""
-    say = situation["say"].format(p=name)
+    say = _an(situation["say"].format(p=name))
     tone = draw.choice(["formal", "warm"])
     greet, close = decks(f"greet {tone}", words["greet"][tone]), decks(f"close {tone}", words["close"][tone])
     ask = f"{first} {more}".strip()
-    given = sender.split()[0]
     hand = decks("hand", range(12))
     if hand == 0:
         return f"{greet}\n\n{say} {ask}\n\n{close}\n{sender}"
     if hand == 1:
         return f"{ask} {say}\n\n{sender}"
     if hand == 2:
-        return f"{_lower(say)}\n{_lower(ask)}\n{_lower(given)}\n(sent from the garden)"
+        return f"{_lower(say)}\n{_lower(ask)}\n{sender.lower()}\n(sent from the garden)"
     if hand == 3:
         return f"{greet}\n\n{ask}\n\nThe reason is this. {say}\n\n{sender}"
     if hand == 4:
@@ -161,24 +165,29 @@ def _mail(decks: _Decks, words: Mapping, name: str, chosen: Sequence, situation:
         after = f"\n\nP.S. {more}" if more else ""
         return f"{greet}\n\n{say}\n\n{first}\n\n{close}\n{sender}{after}"
     if hand == 7:
-        return f"Quick one. {ask}\n\n{given}\n\nP.S. {say}"
+        return f"Quick one. {ask}\n\n{sender}\n\nP.S. {say}"
     if hand == 8:
         return f"Message on the machine, {draw.randint(8, 17)}:{draw.randint(10, 59)}. \"{sender} here. {say} {ask} Well. Goodbye.\""
     if hand == 9:
-        return f"{say} {say_so(draw)} {ask}\n\n{close}\n{given}"
+        return f"{say} {_step(draw)} {ask}\n\n{close}\n{sender}"
     if hand == 10:
         return f"{sender} asks:\n\n{ask}\n\n{say}"
     return f"{greet}\n{ask} You will want to know why. {say}\n{sender}"
 
 
-def say_so(draw: random.Random) -> str:
+def _step(draw: random.Random) -> str:
     """A step from a story to a question."""
     return draw.choice(["So here is my question.", "Hence this mail.", "Which is why I write.", "Now to the point.", "You see where this leads."])
 
 
 def _lower(text: str) -> str:
     """As typed on a telephone: no capitals but those of models, no full stop at the end."""
-    return re.sub(r"\bi\b", "i", text[0].lower() + text[1:]).removesuffix(".")
+    return re.sub(r"\bI\b|(?:^|(?<=[.?!] ))[A-Z](?=[a-z ])", lambda m: m[0].lower(), text).removesuffix(".")
+
+
+def _an(text: str) -> str:
+    """``a`` before the name of a model that begins with a vowel becomes ``an``."""
+    return re.sub(r"\b([Aa]) (?=[AEIOU][a-z])", r"\1n ", text)
 
 
 def _reply(decks: _Decks, words: Mapping, name: str, code: str, chosen: Sequence, situation: Mapping, sender: str) -> str:
@@ -186,7 +195,7 @@ def _reply(decks: _Decks, words: Mapping, name: str, code: str, chosen: Sequence
     said = []
     for place, fact in enumerate(chosen):
         pattern = decks(f"answer {place} {fact.attribute}", words["answer"][fact.attribute]["second" if place else "first"])
-        said.append(_capital(pattern.format(pc=f"{name} [{code}]", v=fact.value)))
+        said.append(_capital(_an(pattern.format(pc=f"{name} [{code}]", v=fact.value))))
     if len(chosen) == 1 or decks.draw.random() < 0.3:
         said.append(decks("extra", words["extra"]))
     offers = words["offer"][chosen[0].attribute] if decks.draw.random() < 0.7 else words["offer"]["any"]
@@ -204,12 +213,12 @@ def _capital(text: str) -> str:
 
 
 def _tickets(words: Mapping, people: Mapping, products: Mapping) -> list[Ticket]:
-    distinct, out = _Distinct(), []
+    distinct, out, orders = _Distinct(), [], set()
     for split, wanted in TICKETS.items():
-        decks, used = _Decks(random.Random(f"tickets {split}")), set()
+        decks = _Decks(random.Random(f"tickets {split}"))
         for number in range(wanted):
             for _ in range(_TRIES):
-                record = _record(decks, words, people, products, split, used)
+                record = _record(decks, words, people, products, split, orders)
                 channel = decks("channel", ("mail", "telephone", "letter", "form", "chat", "fitter"))
                 text = _ticket(decks, words, people, products, split, channel, record)
                 if distinct.add(text):
@@ -220,16 +229,22 @@ def _tickets(words: Mapping, people: Mapping, products: Mapping) -> list[Ticket]
     return out
 
 
-def _record(decks: _Decks, words, people, products, split: str, used: set[str]) -> dict[str, str]:
+def _record(decks: _Decks, words, people, products, split: str, orders: set[str]) -> dict[str, str]:
+    """A record with a new order number; names may come again, as people do."""
     draw = decks.draw
-    name = _names(decks, people[split], used) if len(used) < 100 else _again(decks, people[split])
+    name = f"{decks('first', people[split]['first'])} {decks('last', people[split]['last'])}"
+    while (order := f"ZO-{draw.randint(10_000, 99_999)}") in orders:
+        pass
+    orders.add(order)
+    product = decks("product", products[split])
+    family = FAMILIES[product.kind]
     record = {
         "customer": name,
-        "product": decks("product", products[split]).bare,
-        "order": f"ZO-{draw.randint(10_000, 99_999)}",
+        "product": product.bare,
+        "order": order,
         "town": decks("town", words["towns"][split]),
-        "fault": decks("fault", words["faults"][split]),
     }
+    record["fault"] = decks(f"fault {family}", words["faults"][split][family])
     if draw.random() < 0.7:
         record["since"] = decks("since", words["since"][split])
     if draw.random() < 0.7:
@@ -238,11 +253,28 @@ def _record(decks: _Decks, words, people, products, split: str, used: set[str]) 
     return record
 
 
+# kind of product -> what can go wrong with it (wording/tickets.yaml)
+FAMILIES = {
+    kind: family
+    for family, kinds in {
+        "awning": ("folding-arm awning", "cassette awning"),
+        "canopy": ("free-standing canopy", "pergola roof", "market-stall canopy"),
+        "screen": ("balcony screen", "side screen", "conservatory blind", "vertical blind"),
+        "shutter": ("roller shutter",),
+        "drive": ("drive unit", "shutter drive"),
+        "radio": ("wind sensor", "rain sensor", "sun gauge", "frost sensor", "hand control", "awning lantern"),
+        "metal": ("wall bracket", "rafter bracket", "crank", "gutter profile", "balcony clamp", "box cover"),
+        "cloth": ("acrylic cloth", "woven cloth"),
+    }.items()
+    for kind in kinds
+}
+# families that a trouble of the labelling rule can befall; the others can befall all
+_BEFALLS = {
+    **dict.fromkeys(("rhythm", "drone", "dead"), ("awning", "shutter", "drive")),
+    "water": ("awning", "canopy", "shutter"),
+    "cloth": ("awning", "canopy", "screen"),
+}
 _HOSTS = ("tarnpost", "daskmail", "fusenet", "quaybox", "millpost")
-
-
-def _again(decks: _Decks, people: Mapping) -> str:
-    return f"{decks('first', people['first'])} {decks('last', people['last'])}"
 
 
 def _ticket(decks: _Decks, words, people, products, split: str, channel: str, record: Mapping[str, str]) -> str:
@@ -262,7 +294,7 @@ def _ticket(decks: _Decks, words, people, products, split: str, channel: str, re
     pool = words[register]
 
     def one(part: str) -> str:
-        return decks(f"{register} {part}", pool[part]).format(**record, **others)
+        return _an(decks(f"{register} {part}", pool[part]).format(**record, **others))
 
     fields = [part for part in ("order", "town", "since", "contact") if part in record]
     draw.shuffle(fields)
@@ -289,25 +321,28 @@ def _ticket(decks: _Decks, words, people, products, split: str, channel: str, re
 def _form(decks: _Decks, words, record: Mapping[str, str]) -> str:
     draw, labels = decks.draw, words["form"]
     keys = {"who": "customer"}
-    rows = [(decks(f"form {part}", labels[part]), record[keys.get(part, part)]) for part in labels if keys.get(part, part) in record]
-    for _ in range(draw.randint(0, 2)):
-        rows.append((decks("form fill", labels["fill"]), draw.choice(labels["filled"])))
+    rows = [(decks(f"form {part}", labels[part]), record[keys.get(part, part)]) for part in _FIELDS if keys.get(part, part) in record]
+    fills = dict(filled.split("|") for filled in draw.sample(labels["fill"], draw.randint(0, 2)))
+    rows += fills.items()
     draw.shuffle(rows)
     mark = draw.choice([": ", " = ", " | ", " -> "])
     return "\n".join(f"{label}{' ' if label.endswith('?') and mark == ': ' else mark}{value}" for label, value in rows)
+
+
+_FIELDS = ("who", "product", "order", "town", "fault", "since", "contact")
 
 
 def _chat(decks: _Decks, words, record: Mapping[str, str]) -> str:
     draw, lines = decks.draw, words["chat"]
     agent, given = draw.choice(lines["agent"]), record["customer"].split()[0]
     keys = {"who": "customer"}
-    parts = [part for part in ("who", "product", "fault", "order", "town", "since", "contact") if keys.get(part, part) in record]
+    parts = [part for part in _FIELDS if keys.get(part, part) in record]
     rest = parts[1:]
     draw.shuffle(rest)
     out = []
     for part in (parts[0], *rest):
-        said = decks("chat plain", lines["plain"]) if part in ("fault", "since") else decks("chat said", lines["said"])
-        out.append(f"{agent}: {decks(f'chat {part}', lines[part])}\n{given}: {said.format(x=record[keys.get(part, part)])}")
+        said = decks(f"chat said {part}", lines["said"][part])
+        out.append(f"{agent}: {decks(f'chat {part}', lines[part])}\n{given}: {_an(said.format(x=record[keys.get(part, part)]))}")
     return "\n".join(out)
 
 
@@ -320,14 +355,15 @@ def _labelled(words: Mapping, products: Mapping) -> list[Labelled]:
         decks = _Decks(random.Random(f"labelled {split}"))
         for number in range(wanted):
             label = DESKS[number % len(DESKS)]
+            wording = "new" if split != "train" and number // len(DESKS) % 2 else "seen"
             for _ in range(_TRIES):
                 signs = _signs(decks.draw, words, label)
-                text = _complaint(decks, words, products, split, signs)
+                text = _complaint(decks, words, products[split], split if wording == "new" else "train", signs)
                 if distinct.add(text):
                     break
             else:
                 raise ValueError("no new ticket to label was found: write more wordings")
-            out.append(Labelled(f"label/{split}/{number:03}", split, text, label, signs))
+            out.append(Labelled(f"label/{split}/{number:03}", split, text, label, signs, wording))
         part = out[-wanted:]
         decks.draw.shuffle(part)
         out[-wanted:] = part
@@ -347,15 +383,18 @@ def _signs(draw: random.Random, words: Mapping, label: str) -> dict[str, str]:
             return signs
 
 
-def _complaint(decks: _Decks, words: Mapping, products: Mapping, split: str, signs: Mapping[str, str]) -> str:
+def _complaint(decks: _Decks, words: Mapping, products: Sequence, pool: str, signs: Mapping[str, str]) -> str:
+    """A sentence for each sign, in any order; how a sign is worded comes from the cues of ``pool``."""
     parts = []
     for sign, value in signs.items():
         if value in words[sign]:
-            parts.append(decks(f"{sign} {value}", words[sign][value][split]))
+            parts.append(decks(f"{pool} {sign} {value}", words[sign][value][pool]))
     draw = decks.draw
     parts += [decks("fill", words["fill"]) for _ in range(draw.randint(0, 2))]
     draw.shuffle(parts)
-    return " ".join(parts).format(p=decks("product", products[split]).bare)
+    befallen = _BEFALLS.get(signs["trouble"], tuple(FAMILIES.values()))
+    able = [p for p in products if FAMILIES[p.kind] in befallen]
+    return _an(" ".join(parts).format(p=decks(f"product {signs['trouble']}", able).bare))
 
 
 # -- jargon ----------------------------------------------------------------------------------------------------------
