@@ -34,8 +34,11 @@ def svg(figure: Figure) -> str:
         axes = canvas.add_subplot()
         traces = [t for t in figure.data if t.get("visible", True) is True]
         _bars(axes, [t for t in traces if t["type"] == "bar"], layout)
+        floor = None  # of a stack of areas, as high as what is drawn already
         for i, trace in enumerate(traces):
-            if trace["type"] == "scatter":
+            if trace.get("stackgroup"):
+                floor = _area(axes, trace, i, floor)
+            elif trace["type"] == "scatter":
                 _line(axes, trace, i)
             elif trace["type"] != "bar":
                 raise ValueError(f"the site's small Plotly and its saved pictures have no trace {trace['type']!r}; use scatter or bar")
@@ -83,6 +86,14 @@ def _line(axes, trace: dict, i: int) -> None:
         linestyle=_LINES.get(dash, "-") if "lines" in mode else "none", label=trace.get("name"),
         marker=_MARKS.get((trace.get("marker") or {}).get("symbol", "circle"), "o") if "markers" in mode else None,
     )  # fmt: skip
+
+
+def _area(axes, trace: dict, i: int, floor):
+    """One layer of a stack of areas. Returns the height of the stack so far."""
+    low = floor or [0.0] * len(trace["y"])
+    high = [a + b for a, b in zip(low, trace["y"], strict=True)]
+    axes.fill_between(trace["x"], low, high, color=trace.get("fillcolor") or _colour(trace, i), label=trace.get("name"), linewidth=0, step="post")
+    return high
 
 
 def _bars(axes, traces: list[dict], layout: dict) -> None:

@@ -1,0 +1,144 @@
+"""Figures and tables of the chapter *What fine-tuning costs in memory*, each a function of records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from tunewise import places
+from tunewise.calculators.memory import Settings, estimate
+from tunewise.pages.figures import PALETTE, Figure, Html, stacked_bars, table, with_menu
+
+GB = 1e9  # GPU makers' gigabytes; GiB, 2**30 bytes, is said where it is meant
+METHODS = {"full": "full", "lora": "LoRA", "qlora": "QLoRA"}
+MODELS = {"meta-llama/Llama-2-7b-hf": "Llama 2 7B", "meta-llama/Llama-2-13b-hf": "Llama 2 13B", "HuggingFaceTB/SmolLM2-135M": "SmolLM2 135M"}
+# In the order in which they are stacked; those that stay through a step come first.
+PARTS = (
+    "weights", "quantisation constants", "adapters", "optimiser", "gradients", "saved activations", "logits and loss", "temporaries", "workspace",
+)  # fmt: skip
+
+
+def published() -> list[dict]:
+    """The rows of torchtune's README behind the article's Table 1 (``data/memory/table1.json``)."""
+    return json.loads((places.data_dir() / "memory" / "table1.json").read_text(encoding="utf-8"))["rows"]
+
+
+def measured() -> list[dict]:
+    """All steps that were measured (``data/memory/measured-*.json``), each row with its ``device``."""
+    rows = []
+    for path in sorted((places.data_dir() / "memory").glob("measured-*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        rows += [{**row, "device": record["device"]} for row in record["rows"] if row["outcome"] == "measured"]
+    return rows
+
+
+def gb(size: float | None) -> str:
+    """Bytes in GB (1e9 bytes)."""
+    return "not yet measured" if size is None else f"{size / GB:.1f} GB"
+
+
+def history() -> Html:
+    """What torchtune's README printed for Llama 2 7B over three months."""
+    rows = [
+        {"date": r["date"], "method": METHODS[r["method"]], "gb": f"{r['gb']:g} GB", "size": f"{r['batch']} × {r['seq']}", "note": r["note"]}
+        for r in published()
+    ]
+    heads = {"date": "README of", "method": "method", "gb": "peak", "size": "batch × length", "note": "what differed"}
+    return table(rows, "Llama 2 7B on one GPU, as printed by torchtune", heads)
+
+
+def table_one(record) -> Html:
+    """The article's three rows, and beside them our stack at the same batch and length, for both models."""
+    said = {r["method"]: r["gb"] * GB for r in published() if r.get("article")}
+    rows = []
+    for r in record.results:
+        s = r["settings"]
+        if (s["batch"], s["seq"]) != (4, 2048):
+            continue
+        plain = r["name"] in ("full, 8-bit AdamW", "LoRA", "QLoRA") and "7b" in s["model"]
+        gpu = [m["allocated"] for m in measured() if _same(m["settings"], s) and m["device"].startswith(("NVIDIA", "Tesla"))]
+        rows.append(
+            {
+                "model": MODELS[s["model"]], "way": r["name"], "said": gb(said[s["method"]]) if plain else "-",
+                "simulated": gb(r["simulated"]), "formula": gb(estimate(Settings.from_dict(s)).peak_bytes), "measured": gb(gpu[0] if gpu else None),
+            }
+        )  # fmt: skip
+    heads = {"model": "model", "way": "way", "said": "torchtune, as printed", "simulated": "simulated", "formula": "calculated", "measured": "measured on a GPU"}
+    return table(rows, "Table 1 restored: peak memory at batch 4, length 2048", heads)
+
+
+def _same(a: Mapping, b: Mapping) -> bool:
+    wanted = Settings.from_dict(dict(b)).as_dict()
+    return all(a.get(k) == v for k, v in wanted.items() if k not in ("arch", "outputs"))
+
+
+def error(record) -> float:
+    """The largest relative difference of formula and simulation over the record's rows."""
+    return max(abs(estimate(Settings.from_dict(r["settings"])).peak_bytes / r["simulated"] - 1) for r in record.results)
+
+
+def parts_figure(record) -> Figure:
+    """A menu over model and size: what the peak is made of, for each way to fine-tune."""
+    figures = {}
+    for r in record.results:
+        s = r["settings"]
+        key = f"{MODELS[s['model']]}, batch {s['batch']} × length {s['seq']}"
+        figures.setdefault(key, {})[f"{r['name']} ({r['moment']})"] = {p: r["components"].get(p, 0) / GB for p in PARTS if r["components"].get(p)}
+    return with_menu(
+        {
+            name: stacked_bars(bars, "GB at the peak", alt=f"{name}: " + "; ".join(f"{way} {sum(parts.values()):.1f} GB" for way, parts in bars.items()), unit="GB", horizontal=True)
+            for name, bars in figures.items()
+        },
+        "model and size",
+    )
+
+
+def timeline_figure(record) -> Figure:
+    """A menu over the ways to fine-tune: memory through loading and one step, by what it holds."""
+    figures = {}
+    for r in record.results:
+        points = r.get("timeline")
+        if not points:
+            continue
+        place = list(range(len(points)))
+        data = [
+            {
+                "type": "scatter", "mode": "lines", "name": part, "stackgroup": "one", "x": place, "y": [round(p.get(part, 0) / GB, 4) for p in points],
+                "line": {"width": 0.5, "color": PALETTE[i % 8], "shape": "hv"}, "fillcolor": PALETTE[i % 8], "text": [p["phase"] for p in points],
+                "hovertemplate": "%{text}: " + part + " %{y:.2f} GB<extra></extra>",
+            }
+            for i, part in enumerate(PARTS)
+            if any(p.get(part) for p in points)
+        ]  # fmt: skip
+        starts = [i for i, p in enumerate(points) if i == 0 or points[i - 1]["phase"] != p["phase"]]
+        seen = [i for n, i in enumerate(starts) if points[i]["phase"] not in [points[j]["phase"] for j in starts[:n]]]
+        layout = {
+            "xaxis": {"title": {"text": "time, in allocations"}, "tickvals": seen, "ticktext": [points[i]["phase"] for i in seen]},
+            "yaxis": {"title": {"text": "GB allocated"}, "rangemode": "tozero"},
+        }  # fmt: skip
+        top = max(points, key=lambda p: p["bytes"])
+        alt = f"{r['name']}: memory through one step; it is highest in {top['phase']}, at {top['bytes'] / GB:.1f} GB."
+        figures[r["name"]] = Figure(data, layout, alt)
+    return with_menu(figures, "way")
+
+
+def side_by_side() -> Html:
+    """Real steps of the 135M model on a CPU: full, LoRA, QLoRA, with and without checkpointing."""
+    rows = [
+        {
+            "method": METHODS[r["settings"]["method"]], "checkpointing": "on" if r["settings"]["checkpointing"] else "off",
+            "size": f"{r['settings']['batch']} × {r['settings']['seq']}", "peak": f"{r['allocated'] / 1e6:,.0f} MB", "before": f"{r['resident'] / 1e6:,.0f} MB",
+        }
+        for r in measured()
+        if r["device"].startswith("CPU")
+    ]  # fmt: skip
+    heads = {"method": "method", "checkpointing": "checkpointing", "size": "batch × length", "before": "before the first step", "peak": "peak"}
+    return table(rows, "Resident memory of real steps of SmolLM2-135M on a CPU, in fp32", heads)
+
+
+def error_figure(rows: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Root-mean-square error of a rounded weight matrix, relative to its spread. rows: format -> {matrix -> error}."""
+    from tunewise.pages.figures import bars_with_interval
+
+    words = "; ".join(f"{name} {sum(cells.values()) / len(cells):.3f}" for name, cells in rows.items())
+    return bars_with_interval(rows, "error, relative to the weights' spread", alt=f"Rounding error by format: {words}.", percent=False)
