@@ -9,7 +9,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from tunewise.models.load import load
 from tunewise.models.packing import Row, rows_of
-from tunewise.models.score import encode, label_logprobs, prompt_tokens
+from tunewise.models.score import encode, label_logprobs, prompt_tokens, text_bits
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +112,19 @@ def test_prompt_tokens_counts_prefix_and_query(lm):
     n = prompt_tokens(lm, PREFIX, QUERIES)
     whole = np.mean([len(lm.tokenizer(PREFIX + q)["input_ids"]) for q in QUERIES])
     assert n == pytest.approx(whole)
+
+
+def test_bits_of_a_text_equal_transformers_own_loss(lm):
+    texts = ["The harbour froze in January.", "Tolls rose.", "Nobody had asked the ferryman, who lived at the far end of the quay."]
+    bits, sizes = text_bits(lm, texts, row_tokens=24)
+    for text, found, size in zip(texts, bits, sizes, strict=True):
+        ids = torch.tensor([encode(lm.tokenizer, "\n") + encode(lm.tokenizer, text)])
+        wanted = ids.clone()
+        wanted[0, 0] = -100
+        with torch.inference_mode():
+            mean_nats = float(lm.model(ids, labels=wanted).loss.float())
+        tolerance = 1e-3 if lm.model.dtype == torch.float32 else 0.02
+        assert found == pytest.approx(mean_nats * (ids.shape[1] - 1) / np.log(2), rel=tolerance)
+        assert size == len(text.encode())
+    with pytest.raises(ValueError, match="empty text"):
+        text_bits(lm, ["a", ""])

@@ -10,6 +10,8 @@ NAMES = (
     "few_shot",
     "learning_curve",
     "tuning_methods",
+    "forgetting",
+    "memory_table",
     "example_position",
     "prompt_cost",
     "gain_prediction",

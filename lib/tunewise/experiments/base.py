@@ -115,7 +115,7 @@ class Bench:
             answers = wording.answers(task.labels)
             train = sample(task, n, tuning.seed)
             pairs = [(wording.query(task, text), answers[y]) for text, y in train]
-            lm = {"qlora": lambda: self.quantized, "full": lambda: self.whole}.get(tuning.method, lambda: self.lm)()
+            lm = self.model_for(tuning.method)
             tuned = ft.finetune(
                 lm, pairs, tuning, prefix=wording.prefix(task),
                 checkpoint=self.work.checkpoint(settings), progress=ticker(settings),
@@ -132,6 +132,10 @@ class Bench:
             }  # fmt: skip
 
         return public(self.work.step(settings, run))
+
+    def model_for(self, method: str):
+        """The model as a way of tuning wants it: 4-bit for ``qlora``, float32 for ``full``, else as the machine runs it."""
+        return getattr(self, {"qlora": "quantized", "full": "whole"}.get(method, "lm"))
 
     def forget(self, tuning: Tuning, lm, tuned: ft.Tuned) -> None:
         """Bring the base model back to what it was before ``tuned``."""

@@ -98,6 +98,37 @@ def label_logprobs(
     return scores
 
 
+@torch.inference_mode()
+def text_bits(lm, texts: Sequence[str], *, row_tokens: int = ROW_TOKENS) -> tuple[np.ndarray, np.ndarray]:
+    """How surprised the model is by whole texts: bits of each text, and its bytes in UTF-8, both [n].
+
+    Each text stands after a line break and is scored token by token. Bits divided by bytes (*bits per byte*) can be compared
+    across tokenisers, which perplexity a token cannot.
+    """
+    tokenizer, device = lm.tokenizer, lm.model.device
+    dtype = next(p.dtype for p in lm.model.parameters() if p.is_floating_point())
+    decoder, head = parts(lm.model)
+    start = encode(tokenizer, "\n")
+    ids = [encode(tokenizer, text) for text in texts]
+    if not all(ids):
+        raise ValueError("an empty text has no bits; leave it out")
+    was_training = lm.model.training
+    lm.model.eval()
+    bits = np.zeros(len(texts))
+    for group in rows_of(range(len(texts)), lambda i: len(start) + len(ids[i]) - 1, row_tokens):
+        row = Row(0)
+        segments = [row.add(start + ids[i][:-1]) for i in group]
+        input_ids, position_ids, mask = row.tensors(device, dtype)
+        hidden = decoder(input_ids=input_ids, position_ids=position_ids, attention_mask=mask, use_cache=False).last_hidden_state[0]
+        for i, segment in zip(group, segments, strict=True):
+            first = segment.start + len(start) - 1
+            logits = head(hidden[first : first + len(ids[i])]).float()
+            wanted = torch.tensor(ids[i], device=device)
+            bits[i] = float(torch.nn.functional.cross_entropy(logits, wanted, reduction="sum")) / np.log(2)
+    lm.model.train(was_training)
+    return bits, np.array([len(text.encode()) for text in texts])
+
+
 def prompt_tokens(lm, prefix: str, queries: Sequence[str]) -> float:
     """Mean number of prompt tokens an item: prefix and query, without the answer."""
     n = len(encode(lm.tokenizer, prefix))
