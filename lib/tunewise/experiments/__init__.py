@@ -33,8 +33,10 @@ def run(name: str, scale: str = "laptop", *, fresh: bool = False, say=print, **c
     return perform(get(name), scale, fresh=fresh, say=say, **changes)
 
 
-def larger(name: str, model: str | None = None):
+def larger(name: str, model: str | None = None, **changes):
     """The experiment on a larger model: run here if there is a GPU, else the book's record of such a run.
+
+    changes: of the parameters of scale ``gpu``, for a run here.
 
     Raises :class:`tunewise.runs.NotMeasured`, which names the command, if there is neither.
     """
@@ -43,7 +45,7 @@ def larger(name: str, model: str | None = None):
     from tunewise import runs
 
     if torch.cuda.is_available():
-        return run(name, "gpu", **({"model": model} if model else {}))
+        return run(name, "gpu", **({"model": model} if model else {}), **changes)
     return runs.load(name, "gpu")
 
 

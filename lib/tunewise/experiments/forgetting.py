@@ -126,7 +126,7 @@ _WAYS = [
     {"method": "lora", "rank": 32, "learning_rate": 1e-3},
     {"method": "qlora", "rank": 8, "learning_rate": 1e-3},
 ]
-_PROBES = {"task": 90, "texts": 80, "items": 120, "recall": 15}
+_PROBES = {"task": 90, "texts": 60, "items": 100, "recall": 12}
 _COMMON = {"model": "smollm2-135m", "tasks": ["tweets"], "wording": "instruction"}
 
 EXPERIMENT = Experiment(
@@ -139,7 +139,7 @@ EXPERIMENT = Experiment(
                             "probes": {"task": 6, "texts": 4, "items": 6, "recall": 2}},
         "laptop": _COMMON | {"ways": [_WAYS[1], _WAYS[3]], "labels": 80, "stops": [5, 10], "seeds": [0],
                              "probes": {"task": 60, "texts": 20, "items": 40, "recall": 5}},
-        "full": _COMMON | {"ways": _WAYS, "labels": 160, "stops": [3, 6, 10, 20], "seeds": [0, 1, 2], "probes": _PROBES},
+        "full": _COMMON | {"ways": _WAYS, "labels": 160, "stops": [5, 10, 20], "seeds": [0, 1, 2], "probes": _PROBES},
         "gpu": _COMMON | {"model": "qwen2.5-1.5b", "ways": [w for w in _WAYS if w["method"] != "full"], "labels": 300,
                           "stops": [3, 6, 10, 20, 40], "seeds": [0, 1, 2, 3, 4],
                           "probes": {"task": 150, "texts": 200, "items": 120, "recall": 60}},

@@ -142,3 +142,83 @@ def error_figure(rows: Mapping[str, Mapping[str, float]]) -> Figure:
 
     words = "; ".join(f"{name} {sum(cells.values()) / len(cells):.3f}" for name, cells in rows.items())
     return bars_with_interval(rows, "error, relative to the weights' spread", alt=f"Rounding error by format: {words}.", percent=False)
+
+
+# -- verdicts ----------------------------------------------------------------------------------------------------------
+
+Verdict = tuple[dict, str, str]
+SIZES = ("HuggingFaceTB/SmolLM2-135M", "meta-llama/Llama-3.2-1B", "meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-13b-hf")
+CARDS = {"T4 (16 GB)": 16e9, "RTX 4090 (24 GB)": 24e9, "A100 (80 GB)": 80e9}
+
+
+def _row(record, way: str, model: str = "7b", batch: int = 4) -> dict:
+    return next(r for r in record.results if r["name"] == way and model in r["settings"]["model"] and r["settings"]["batch"] == batch)
+
+
+def c2() -> Verdict:
+    """From what size on is hardware the obstacle?"""
+    peaks = {m: estimate(Settings(model=m, method="full", batch=1, seq=512, checkpointing=True, outputs="dropped")).peak_bytes for m in SIZES}
+    fits = {m: next((card for card, size in CARDS.items() if peak < 0.94 * size), "no single card of these") for m, peak in peaks.items()}
+    ours = {f"{m.split('/')[1]}, full fine-tuning, bf16 AdamW, batch 1 × 512": f"{gb(p)}; {fits[m]}" for m, p in peaks.items()}
+    why = (
+        "The memory of full fine-tuning grows with the number of parameters, and at 7B it passes what one consumer card holds. At one billion it still fits one: there the harder questions are data and evaluation, "
+        "not hardware."
+    )
+    return ours, "partly", why
+
+
+def c3(record) -> Verdict:
+    """Table 1: do the published rows hold, and what are the missing ones?"""
+    said = {r["method"]: r["gb"] for r in published() if r.get("article")}
+    ours = {}
+    for way, method in (("full, AdamW", "full"), ("full, 8-bit AdamW", "full"), ("LoRA", "lora"), ("QLoRA", "qlora")):
+        small, large = (_row(record, way, m)["simulated"] for m in ("7b", "13b"))
+        ours[f"{way}: 7B and 13B, simulated"] = f"{gb(small)} and {gb(large)} (printed for 7B: {said[method]:g} GB)"
+    why = (
+        "LoRA's and QLoRA's printed rows are near what the common stack takes at the same batch and length. The printed full row is not: it kept the optimiser's states outside the GPU, so the three rows never shared "
+        "their settings. For 13B no figure was ever printed; the cells here are simulated."
+    )
+    return ours, "partly", why
+
+
+def c4(record) -> Verdict:
+    """QLoRA makes it feasible: on which card?"""
+    ours, cards = {}, {}
+    for model in ("7b", "13b"):
+        for way in ("full, AdamW", "LoRA", "QLoRA"):
+            r = _row(record, way, model, 2)
+            cards[model, way] = next((c for c, size in CARDS.items() if r["reserved"] < 0.94 * size), "none of the three cards")
+            ours[f"{MODELS[r['settings']['model']]}, {way}, batch 2 × 512"] = f"{gb(r['simulated'])}; {cards[model, way]}"
+    small = cards["7b", "QLoRA"] == "T4 (16 GB)" and cards["7b", "full, AdamW"] != "T4 (16 GB)"
+    why = "With 4-bit weights the 7B model trains on the free card of Colab, where neither full fine-tuning nor plain LoRA leaves room." if cards["7b", "LoRA"] != "T4 (16 GB)" else (
+        "With 4-bit weights the 7B model trains with room to spare on the free card of Colab; plain LoRA barely fits."
+    )
+    return ours, "yes" if small else "partly", why
+
+
+def c5(record) -> Verdict:
+    """Similar savings for another family or size?"""
+    ours = {}
+    for model in ("7b", "13b"):
+        base = _row(record, "LoRA", model, 2)["simulated"]
+        ours[f"Llama 2 {model.upper()}: QLoRA over LoRA, batch 2 × 512"] = f"{_row(record, 'QLoRA', model, 2)['simulated'] / base:.0%}"
+    for model in ("huggyllama/llama-7b", "Qwen/Qwen2.5-7B"):
+        lora, qlora = (_peak(model, m) for m in ("lora", "qlora"))
+        ours[f"{model}: QLoRA over LoRA, calculated"] = f"{qlora / lora:.0%}"
+    return ours, "yes", (
+        "Llama 1 and Llama 2 have the same shape at 7B, so their savings are the same. A model with a large vocabulary saves less: what is not quantised (embeddings, head) and the logits stay as they were."
+    )
+
+
+def _peak(model: str, method: str) -> int:
+    more = {"targets": "all-linear", "double_quant": True} if method == "qlora" else {}
+    return estimate(Settings(model=model, method=method, batch=2, seq=512, checkpointing=True, outputs="dropped", **more)).peak_bytes
+
+
+def c8(errors: Mapping[str, Mapping[str, float]]) -> Verdict:
+    """4-bit NormalFloat: how good is it on real weights? errors: format -> {matrix -> error}."""
+    means = {name: sum(cells.values()) / len(cells) for name, cells in errors.items()}
+    best = min(means, key=means.get)
+    ours = {f"{name}, error relative to the weights' spread": f"{value:.3f}" for name, value in means.items()}
+    why = f"Of the three formats with 16 levels, {best} rounds these matrices best. Its levels lie where a normal distribution has its mass, and these weights are near normal within a block."
+    return ours, "yes" if best == "NF4" else "no", why if best == "NF4" else f"Of the three formats with 16 levels, {best} rounds these matrices best."
