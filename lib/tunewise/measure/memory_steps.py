@@ -137,11 +137,13 @@ def load(settings: Settings, device: str) -> torch.nn.Module:
     model.tie_weights()
     if settings.method == "qlora":
         _place_quantised(model, settings, device)
+    placed: dict[int, torch.nn.Parameter] = {}  # a tied weight is one parameter of two modules
     for module in model.modules():
-        for name, parameter in list(module.named_parameters(recurse=False)):
-            if parameter.is_meta:
-                _place(module, name, device)
-    model.tie_weights()
+        for name, empty in list(module.named_parameters(recurse=False)):
+            if empty.is_meta:
+                if id(empty) not in placed:
+                    placed[id(empty)] = _random(empty, device)
+                setattr(module, name, placed[id(empty)])
     model.to(device)  # buffers
     model.train()
     if settings.method == "qlora" and settings.kbit_preparation:
@@ -157,10 +159,9 @@ def load(settings: Settings, device: str) -> torch.nn.Module:
     return model if settings.method == "full" else _adapt(model, settings)
 
 
-def _place(module: torch.nn.Module, name: str, device: str) -> None:
-    empty = getattr(module, name)
+def _random(empty: torch.nn.Parameter, device: str) -> torch.nn.Parameter:
     weight = torch.empty(empty.shape, dtype=empty.dtype, device=device).normal_(std=0.02)
-    setattr(module, name, torch.nn.Parameter(weight, requires_grad=empty.requires_grad))
+    return torch.nn.Parameter(weight, requires_grad=empty.requires_grad)
 
 
 def _place_quantised(model, settings: Settings, device: str) -> None:
