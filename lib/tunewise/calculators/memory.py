@@ -170,9 +170,10 @@ def update_temporaries(s: Settings) -> int:
         return max(rounded(t.n * t.e) for t in tensors) * (1 if s.optimizer_mode == "foreach" else 2)
     if s.optimizer == "adafactor":
         most = before = 0
-        for t in tensors:
+        block = [t for t in tensors if t.count > 1] or tensors
+        for t in (*(t for t in tensors if t.count == 1), *block, *block):
             here = rounded(4 * t.n)
-            most = max(most, here * (4 if t.e == 2 else 2) + (max(before, here if t.count > 1 else 0)))
+            most = max(most, here * (4 if t.e == 2 else 2) + before)
             before = here
         return most
     return 0
@@ -237,7 +238,7 @@ def estimate(s: Settings) -> Estimate:
 
 
 def _one_update(s: Settings):
-    def update(size: int, kind: int) -> int:
+    def update(size: int) -> int:
         if s.optimizer == "adamw" and s.optimizer_mode != "fused":
             return size * (1 if s.optimizer_mode == "foreach" else 2)
         if s.optimizer == "adafactor":

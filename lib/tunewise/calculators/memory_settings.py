@@ -113,6 +113,8 @@ class Settings:
                 raise ValueError("GPT-2 keeps its weights in Conv1D modules, which 4-bit quantisation does not take; use lora")
             if self.master_weights:
                 raise ValueError("qlora has no fp32 master weights: its weights are 4-bit; leave master_weights out")
+        if self.method != "full" and {self.dtype, self.adapter_dtype} == {"bf16", "fp16"}:
+            raise ValueError(f"adapters are fp32 or of the weights' type: set adapter_dtype to fp32 or {self.dtype}")
         if self.master_weights and self.dtype == "fp32":
             raise ValueError("master_weights means fp32 weights computed with in 16 bits: set dtype to bf16 or fp16, or leave it out")
         if self.attention == "flash" and self.dtype == "fp32":

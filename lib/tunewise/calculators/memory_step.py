@@ -112,7 +112,7 @@ class _Modules:
 class _Program:
     """Runs stretches of the model on a tape."""
 
-    def __init__(self, s: Settings, update: Callable[[int, int], int] | None):
+    def __init__(self, s: Settings, update: Callable[[int], int] | None):
         self.s, self.shape, self.m = s, s.shape, _Modules(s)
         self.tape = Tape(BYTES[s.dtype] if s.master_weights else None, update)
         self.tokens, self.kernel = s.batch * s.seq, kernel(s)
@@ -199,7 +199,11 @@ class _Program:
         """Projections, rotation, the kernel, the output projection; also the attention weights where the code holds on to them."""
         t, shape = self.tape, self.shape
         q, k, v = self._projections(x)
+        held = None
         if rotated:
+            if shape.family in ("phi", "stablelm"):  # their code holds on to the parts before and after rotation
+                turned = [t.new(int(x.n * shape.rotary), max(x.e, self.e)) for x in (q, k)]
+                held = (q, k, turned)
             q2 = t.rotate(q, self.angles, shape.rotary)
             k2 = t.rotate(k, self.angles, shape.rotary)
             q, k = q2, k2
@@ -244,6 +248,9 @@ class _Program:
         t, shape, s = self.tape, self.shape, self.s
         groups = shape.heads // shape.kv_heads
         scores = s.batch * shape.heads * s.seq * s.seq
+        dtype = q.e
+        if t.autocast:
+            q, k, v = (t.cast(x, t.autocast) for x in (q, k, v))
         k2 = t.expand(k, groups) if groups > 1 else t.copy(k)
         v2 = t.expand(v, groups) if groups > 1 else t.copy(v)
         weights = t.plain(t.matmul(t.copy(q), k2, scores))
@@ -251,15 +258,14 @@ class _Program:
             weights = t.plain(weights)
             weights = t.unary(weights, keeps_result=True)
             weights = t.plain(weights)
-        weights = t.copy(weights)  # the mask is added
-        e = weights.e
+        weights = t.copy(weights) if weights.e == self.e else t.cast(weights, self.e)  # the mask, of the model's dtype, is added
         if shape.layout == "gpt2":
-            weights = t.softmax(weights)
-        elif e == 2 and s.dtype == "fp16":
-            weights = t.cast(t.half_softmax(weights), e)
+            weights = t.cast(t.softmax(t.cast(weights, 4) if t.autocast else weights), v.e)
+        elif weights.e == 2 and s.dtype == "fp16":
+            weights = t.cast(t.half_softmax(weights), dtype)
         else:
-            weights = t.cast(t.softmax(t.cast(weights, 4)), e)
-        out = t.matmul(weights, v2, q.n)
+            weights = t.cast(t.softmax(t.cast(weights, 4)), dtype)
+        out = t.matmul(t.cast(weights, v2.e), v2, q.n)
         out = t.view(t.copy(out))
         return out, weights
 
@@ -397,6 +403,8 @@ class _Program:
         SDPA where it is needed."""
         s, windows = self.s, {window for window, _ in self.shape.kinds}
         square = s.batch * s.seq * s.seq
+        if s.rows != "full":
+            windows = {0}
         if self.kernel == "eager":
             return rounded(square * self.e) * len(windows)
         if self.kernel == "flash":
@@ -421,9 +429,9 @@ class _Program:
             scratch = 2 * rounded(8 * self.tokens) + 2 * rounded(8 * distinct) + rounded(8 * partial) + rounded(4 * partial * shape.hidden)
         spread = out * (1 + bool(shape.embed_dropout or shape.scaled_embedding))
         kept = whole
-        if shape.tied:  # the head's gradient is a view, so that both are summed up in a third tensor
+        if shape.tied:  # the head's gradient is a view (not with the fused loss), so that both are summed up in a third tensor
             kept -= rounded(shape.vocab * shape.hidden * self.e)
-            whole += rounded(shape.vocab * shape.hidden * self.e)
+            whole += 0 if s.loss == "fused" else rounded(shape.vocab * shape.hidden * self.e)
         return Stretch((forward + mask, 0, 0, 0), (0, mask, 0, 0), (spread + scratch, 0, whole, 0), (0, 0, kept, 0))
 
     # --- stretches ---------------------------------------------------------------------------------------------
@@ -525,8 +533,9 @@ class _Program:
         t.reset_peak()
         if not buffers:
             return Stretch(forward, kept_norm), Stretch(loss_forward, (0, 0, 0, 0)), loss_forward, 0
-        buffers = buffers()
+        buffers, t.shared = buffers(), s.loss == "chunked" and s.method == "full" and not shape.head_bias
         t.backward(buffers, until=boundary)
+        t.shared = False
         loss = Stretch(loss_forward, (0, 0, 0, 0), _less(t.at_peak, before))
         t.kind = TEMPORARY
         t.reset_peak()
@@ -614,7 +623,7 @@ class _Program:
         return None, self._start_of([loss])
 
 
-def run(s: Settings, update: Callable[[int, int], int] | None = None) -> Step:
+def run(s: Settings, update: Callable[[int], int] | None = None) -> Step:
     """The stretches of one step. update: see :class:`~tunewise.calculators.memory_tape.Tape`."""
     p = _Program(s, update)
     shape, full = s.shape, s.method == "full"

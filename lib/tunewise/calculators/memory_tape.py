@@ -63,15 +63,16 @@ class Tape:
     """Counts live bytes by kind while a program runs on it, forward and backward.
 
     autocast: bytes an element that matrix products are cast to (None: no autocast). update: bytes of temporaries that an
-    update of one parameter takes as soon as its gradient is there (None: gradients are kept).
+    update of one parameter takes as soon as its gradient, of so many bytes, is there (None: gradients are kept). kind: of
+    blocks that are made. shared: whether there is one parameter only, used several times.
     """
 
-    def __init__(self, autocast: int | None = None, update: Callable[[int, int], int] | None = None):
+    def __init__(self, autocast: int | None = None, update: Callable[[int], int] | None = None):
         self.live, self.total, self.peak, self.at_peak = [0, 0, 0, 0], 0, 0, (0, 0, 0, 0)
         self.autocast, self.update = autocast, update
         self.casts: dict[int, Value] = {}
         self.gradients: list[Block] = []
-        self.kind = TEMPORARY
+        self.kind, self.shared = TEMPORARY, False
         self.start()
         self.recording, self.dry, self.stop_after = True, False, -1
 
@@ -257,7 +258,7 @@ class Tape:
 
         def run(g, kept=kept):
             gb = self.new(outputs, we, GRADIENT) if bias_grad else None
-            gw = self.new(wn, we, kind) if wg else None
+            gw = self.new(wn, we, kind, view=True) if wg else None
             gx = self.new(xn, xe, view=True) if xg else None
             return gx, gw, gb
 
@@ -460,10 +461,13 @@ class Tape:
         return Block(self, old.size, TEMPORARY, False) if shared else old
 
     def _keep(self, grad: Block) -> None:
-        if self.update is None:
+        if self.shared and self.gradients:  # another use of the one parameter that is trained here
+            old = self.gradients.pop()
+            self.gradients.append(Block(self, old.size, GRADIENT, False) if old.view else old)
+        elif self.update is None or self.shared:
             self.gradients.append(grad)
         else:
-            scratch = Block(self, self.update(grad.size, grad.kind), TEMPORARY, False)
+            scratch = Block(self, self.update(grad.size), TEMPORARY, False)
             del scratch
 
 
