@@ -40,7 +40,9 @@ def _environment(folder: Path) -> str:
     stamp = folder / "packages.txt"
     if not stamp.exists() or stamp.read_text() != "\n".join(PACKAGES):
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+        pip = subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], capture_output=True, text=True)
+        if pip.returncode:
+            raise RuntimeError(f"pip could not install {', '.join(PACKAGES)}: {pip.stderr.strip().splitlines()[-1]}")
         stamp.write_text("\n".join(PACKAGES))
     return str(python)
 
