@@ -106,7 +106,8 @@ class Block {
     this.later = setTimeout(() => { this.say("Computed in your browser for the settings above."); this.toAddress(); }, 400);
   }
 
-  async draw({ text = "", figures = [], tables = [] }) {
+  async draw({ text = "", figures = [], tables = [], record }) {
+    this.record = record;
     this.root.querySelector(".tw-text").replaceChildren(...text.split("\n").filter((p) => p.trim()).map((p) => element("p", {}, p)));
     const holder = this.root.querySelector(".tw-figures");
     figures.forEach((figure, i) => {
@@ -156,7 +157,20 @@ class Block {
       url.hash = this.root.id;
       try { await navigator.clipboard.writeText(url.href); this.say("Link copied."); }
       catch { this.toAddress(); this.say("The page's address now holds this setting: copy it from there."); }
-    }
+    } else if (what === "record") this.save();
+  }
+
+  // One page of Markdown with today's date, as a file of the reader's own.
+  async save() {
+    if (!this.record) { this.changed(); while (this.busy) await new Promise((done) => setTimeout(done, 50)); }
+    if (!this.record) return;
+    const date = new Date().toLocaleDateString("sv"); // year-month-day in the reader's own time
+    const [title, ...rest] = this.record.split("\n");
+    const file = new Blob([[title, "", `Date: ${date}`, ...rest, "", `Setting: ${this.address().href}`, ""].join("\n")], { type: "text/markdown" });
+    const link = element("a", { href: URL.createObjectURL(file), download: `${this.spec.name}-${date}.md` });
+    link.click();
+    URL.revokeObjectURL(link.href);
+    this.say(`Saved as ${link.download}.`);
   }
 }
 

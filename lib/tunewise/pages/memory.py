@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from tunewise import places
 from tunewise.calculators.memory import Settings, estimate
-from tunewise.pages.figures import PALETTE, Figure, Html, stacked_bars, table, with_menu
+from tunewise.pages.figures import PALETTE, Figure, Html, bars_with_interval, stacked_bars, table, with_menu
+from tunewise.pages.records import not_yet_measured
 
 GB = 1e9  # GPU makers' gigabytes; GiB, 2**30 bytes, is said where it is meant
 METHODS = {"full": "full", "lora": "LoRA", "qlora": "QLoRA"}
@@ -122,6 +123,24 @@ def timeline_figure(record) -> Figure:
     return with_menu(figures, "way")
 
 
+def accuracy_table() -> Html:
+    """Mean and worst error of the simulation, the closed sum and public estimators on the same published peaks
+    (``data/bench/memory.json``, written by ``make bench``)."""
+    path = places.data_dir() / "bench" / "memory.json"
+    if not path.exists():
+        return not_yet_measured("make bench", "The accuracy of the estimators")
+    bench = json.loads(path.read_text(encoding="utf-8"))
+    rows = [
+        {"name": name, **{part: f"{line[name]['median']:.1f} / {line[name]['worst']:.1f} % ({line[name]['n']})" if line.get(name) else "no answer" for part, line in bench["slices"].items() if part in _SHOWN}}
+        for name in bench["rows"][0]["predicted"]
+    ]  # fmt: skip
+    heads = {"name": "estimator"} | {part: _SHOWN[part] for part in _SHOWN if part in bench["slices"]}
+    return table(rows, "Error of peak memory, median / worst (number of measured steps)", heads)
+
+
+_SHOWN = {"transformers + PEFT": "transformers + PEFT, all", "method lora": "LoRA", "method qlora": "QLoRA", "checkpointing False": "no checkpointing", "litgpt": "LitGPT", "torchtune": "torchtune"}
+
+
 def side_by_side() -> Html:
     """Real steps of the 135M model on a CPU: full, LoRA, QLoRA, with and without checkpointing."""
     rows = [
@@ -138,8 +157,6 @@ def side_by_side() -> Html:
 
 def error_figure(rows: Mapping[str, Mapping[str, float]]) -> Figure:
     """Root-mean-square error of a rounded weight matrix, relative to its spread. rows: format -> {matrix -> error}."""
-    from tunewise.pages.figures import bars_with_interval
-
     words = "; ".join(f"{name} {sum(cells.values()) / len(cells):.3f}" for name, cells in rows.items())
     return bars_with_interval(rows, "error, relative to the weights' spread", alt=f"Rounding error by format: {words}.", percent=False)
 

@@ -83,7 +83,8 @@ def live_html(spec: Mapping) -> str:
         "as it was saved when the book was built.</p></noscript>"
         f'<form class="tw-form" autocomplete="off">{fields}'
         '<p class="tw-buttons" hidden><button type="button" data-do="reset">Start again</button>'
-        '<button type="button" data-do="link">Copy link to this setting</button></p></form>'
+        '<button type="button" data-do="link">Copy link to this setting</button>'
+        f"{'<button type=button data-do=record>Save as a one-page record</button>' if result.get('record') else ''}</p></form>"
         '<p class="tw-status" role="status" aria-live="polite">Result for the settings above, saved when the book was built.</p>'
         f'<div class="tw-text">{text}</div><div class="tw-figures">{figures}</div><div class="tw-tables">{tables}</div>'
         f"{_script('tw-spec', saved)}</section>"
