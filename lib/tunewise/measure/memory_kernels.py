@@ -212,12 +212,12 @@ class FusedLoss(torch.autograd.Function):
 
 class _Matmul4Bit(torch.autograd.Function):
     """``bitsandbytes.autograd.MatMul4Bit`` with a GPU's dequantise-then-multiply (bitsandbytes/backends/cuda/ops.py,
-    ``_dequant_linear_fallback``): the whole weight is expanded in the forward and again in the backward pass; of the
-    input nothing is kept."""
+    ``_dequant_linear_fallback``): the whole weight is expanded in the forward and again in the backward pass. Of the
+    input nothing is kept, since version 0.43.2; before, all of it was."""
 
     @staticmethod
     def forward(ctx, x, module):
-        ctx.module = module
+        ctx.module, ctx.kept = module, x if module.keeps_input else None
         weight = module.dequantised(x.dtype)
         bias = None if module.bias is None else module.bias.to(x.dtype)
         return F.linear(x, weight, bias)
@@ -228,12 +228,12 @@ class _Matmul4Bit(torch.autograd.Function):
         return torch.matmul(grad, weight), None
 
 
-def four_bit_linear(linear, compute_dtype, double_quant: bool, codes: tuple):
+def four_bit_linear(linear, compute_dtype, double_quant: bool, codes: tuple, keeps_input: bool = False):
     """A stand-in for ``bitsandbytes.nn.Linear4bit`` made from an ``nn.Linear`` (fake, 16-bit).
 
     Storage, for n weights: uint8 n / 2; without double quantisation fp32 scales n / 64; with it, uint8 scales n / 64,
     fp32 scales of those n / 64 / 256 and an offset (QLoRA, arXiv:2305.14314, section 3). ``codes``: the code books that
-    all layers share.
+    all layers share. ``keeps_input``: whether the input is kept for the backward pass.
     """
     import bitsandbytes
 
@@ -260,7 +260,7 @@ def four_bit_linear(linear, compute_dtype, double_quant: bool, codes: tuple):
             else:
                 self.constants = [torch.empty(blocks)]
             self.constants.append(torch.empty(16))  # the NF4 code book, one a layer
-            self.codes = codes
+            self.codes, self.keeps_input = codes, keeps_input
 
         def dequantised(self, dtype):
             """The whole weight, (out_features, in_features); the scales are expanded first if they are quantised."""

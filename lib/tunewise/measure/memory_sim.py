@@ -66,7 +66,7 @@ class Plan:
     "dropped" before the backward pass (transformers' Trainer), to the end of the "step", or until the "next" step's
     forward pass is through (a loop that writes ``outputs = model(...)``). arch: compute
     capability times ten (75: T4, 80: A100, 89: RTX 4090, 90: H100). capacity: bytes of GPU the allocator may take (None: no
-    limit). torch, peft: the versions whose choices are followed where they differ.
+    limit). torch, peft, bitsandbytes: the versions whose choices are followed where they differ.
     """
 
     config: dict
@@ -97,6 +97,7 @@ class Plan:
     capacity: int | None = None
     torch: str = "2.13"
     peft: str = "0.21"
+    bitsandbytes: str = "0.50"
 
     def __post_init__(self):
         for name, choices in CHOICES.items():
@@ -285,10 +286,11 @@ def _quantise(model, plan: Plan) -> dict:
         raise ValueError("GPT-2 keeps its weights in Conv1D modules, for which the simulation has no 4-bit layer; use lora or full")
     head = model.get_output_embeddings()
     codes = (torch.empty(256),) if plan.double_quant else ()
+    keeps = _version(plan.bitsandbytes) < (0, 44)  # exactly: before 0.43.2
     small = {}
     for name, module in list(model.named_modules()):
         if isinstance(module, torch.nn.Linear) and module is not head:
-            stand_in = four_bit_linear(module, DTYPES[plan.dtype], plan.double_quant, codes)
+            stand_in = four_bit_linear(module, DTYPES[plan.dtype], plan.double_quant, codes, keeps)
             small[f"{name}.weight"] = stand_in, module.weight.untyped_storage().nbytes()
             model.set_submodule(name, stand_in)
     model.is_loaded_in_4bit = True
