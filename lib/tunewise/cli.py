@@ -9,6 +9,7 @@ import os
 import sys
 
 from tunewise import __version__
+from tunewise.fetch import FetchError
 
 # name -> (module with `add_arguments(parser)` and `main(args) -> int`, one line of help)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -40,6 +41,9 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except FetchError as error:  # its words are for the reader: which file, from where, how to get it
+        print(f"tunewise {wanted}: {error}", file=sys.stderr)
+        return 1
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]
         if package in ("", "tunewise"):
