@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tunewise.calculators.memory_settings import BYTES, Settings
 from tunewise.calculators.memory_shape import Shape, UnknownModel
-from tunewise.calculators.memory_step import run, small_bytes
+from tunewise.calculators.memory_step import Stretch, run, small_bytes
 from tunewise.calculators.memory_tape import rounded
 
 MOMENTS = ("load", "forward", "loss", "backward", "optimiser")
@@ -186,55 +186,54 @@ def workspace(s: Settings) -> int:
 
 def estimate(s: Settings) -> Estimate:
     """The memory of one step, moment by moment."""
-    update = None
-    if s.in_backward:
-        update = _one_update(s)
-    step = run(s, update)
-    held_weights, constants = weights(s)
-    adapters = 0 if s.method == "full" else sum(t.size for t in trained(s))
-    fixed = {"weights": held_weights, "quantisation constants": constants, "adapters": adapters, "optimiser": optimiser_states(s), "workspace": workspace(s)}
-    common = step.common
-    old = step.logits + step.leaf if s.outputs == "next" else 0
-    held = step.logits
+    step = run(s, _one_update(s) if s.in_backward else None)
+    total, constants = weights(s)
+    mine = trained(s)
+    adapters = 0 if s.method == "full" else sum(t.size for t in mine)
+    fixed = {"weights": total, "quantisation constants": constants, "adapters": adapters, "optimiser": optimiser_states(s), "workspace": workspace(s)}
+    blocks = [step.first, *step.blocks[1:]]
+    returned = step.logits + sum(block.cache for block in blocks)
+    returned = 0 if s.outputs == "dropped" else returned
+    old = returned + step.leaf if s.outputs == "next" else 0  # what the last step left
+    gradients = sum(t.size for t in mine) if s.accumulate else 0
+    moments: dict[str, dict[str, int]] = {}
 
-    moments = {}
-
-    def at(moment, saved, gradients, logits, temporaries):
+    def at(moment: str, saved: int, gradients: int, logits: int, temporaries: int) -> None:
         parts = {**fixed, "gradients": gradients, "saved activations": saved, "logits and loss": logits, "temporaries": temporaries}
         if moment not in moments or sum(parts.values()) > sum(moments[moment].values()):
-            moments[moment] = parts
+            moments[moment] = {name: parts[name] for name in COMPONENTS}
 
-    moments["load"] = {**dict.fromkeys(COMPONENTS, 0), "weights": held_weights, "quantisation constants": constants, "adapters": adapters, "temporaries": max(0, loading(s) - adapters)}
-    at("forward", common, 0, old, step.embedding.forward[0])
-    saved = common + step.embedding.kept[1]
-    blocks = [step.first, *step.blocks[1:]]
+    at("load", 0, 0, 0, 0)
+    moments["load"] |= {"optimiser": 0, "workspace": 0, "temporaries": max(0, loading(s) - adapters)}
+    saved = step.common + step.embedding.kept[1]
+    at("forward", saved, gradients, old, step.embedding.forward[0])
     for number, block in enumerate(blocks):
-        at("forward", saved, 0, old, sum(block.forward) + (step.local if number else step.masks))
+        at("forward", saved, gradients, old, sum(block.forward) + (step.local if number else step.masks))
         saved += block.kept[1]
         old += block.cached
-    at("forward", saved, 0, old, sum(step.norm.forward) + step.local)
-    f = step.loss_forward
-    at("loss", saved, 0, old + f[3], f[0])
-    b = step.loss.backward
-    at("loss", saved, b[2], b[3], b[0])
-    gradients = 0
-    b = step.norm.backward
-    at("backward", saved, b[2], held, b[0])
-    gradients += step.norm.gradients[2]
+    at("forward", saved, gradients, old, sum(step.norm.forward) + step.local)
+    at("loss", saved, gradients, old + step.loss_forward[3], step.loss_forward[0])
+
+    def back(moment: str, saved: int, part: Stretch, held: int) -> None:
+        """One stretch of the backward pass, with what it adds to the gradients. Where these were there, what comes is added to them
+        and goes again."""
+        nonlocal gradients
+        temporary, kept, made, logits = part.backward
+        at(moment, saved + kept, gradients + made, held + logits, temporary)
+        if not (s.accumulate or s.in_backward):
+            gradients += part.gradients[2]
+
+    back("loss", saved, step.loss, 0)
+    held = 0 if s.outputs == "dropped" else step.logits
+    back("backward", saved, step.norm, held)
     for block in reversed(blocks):
         saved -= block.kept[1]
-        b = block.backward
-        at("backward", saved + b[1], gradients + b[2], held, b[0])
-        gradients += block.gradients[2]
-    b = step.embedding.backward
-    at("backward", saved, gradients + b[2], held, b[0])
-    gradients += step.embedding.gradients[2]
-    if s.in_backward:
-        gradients = 0
-    at("optimiser", rounded(8 * s.batch * s.seq) + step.leaf, gradients, 0 if s.outputs == "dropped" else held, 0 if s.in_backward else update_temporaries(s))
+        back("backward", saved, block, held)
+        held += 0 if s.outputs == "dropped" else block.cache
+    back("backward", saved, step.embedding, held)
+    at("optimiser", rounded(8 * s.batch * s.seq) + step.leaf, gradients, returned, 0 if s.in_backward else update_temporaries(s))
     moment = max(MOMENTS, key=lambda name: sum(moments[name].values()))
-    parts = moments[moment]
-    return Estimate(s, sum(parts.values()), moment, parts, {name: moments[name] for name in MOMENTS})
+    return Estimate(s, sum(moments[moment].values()), moment, moments[moment], {name: moments[name] for name in MOMENTS})
 
 
 def _one_update(s: Settings):

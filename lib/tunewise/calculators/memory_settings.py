@@ -52,8 +52,10 @@ class Settings:
     each with its own cross-entropy), "fused" (no more than one part of logits exists at a time). logits: "fp32" if the
     model returns them so. outputs: until when the loop keeps what the model returned: "dropped" before the backward pass
     (transformers' Trainer), to the end of the "step", or until the "next" step's forward pass is through
-    (``outputs = model(...)`` in a loop). use_cache: whether the model returns its keys and values too.
-    arch: compute capability of the GPU times ten (75: T4, 80: A100, 86, 89, 90: H100). gpus, sharding: how many, and whether
+    (``outputs = model(...)`` in a loop). use_cache: whether the model returns its keys and values too (not under
+    checkpointing). accumulate: whether gradients of earlier batches are there already (gradient accumulation).
+    arch: compute capability of the GPU times ten (75: T4, 80: A100, 86, 89: RTX 4090, 90: H100). torch: PyTorch's version, which decides
+    on the kernel of grouped-query attention. gpus, sharding: how many, and whether
     they hold copies ("ddp") or shares ("fsdp") of the model; all else is per GPU.
 
     Raises ValueError for a value that is not possible, :class:`UnknownModel` for a model not known.
@@ -80,9 +82,12 @@ class Settings:
     loss: str = "default"
     loss_chunks: int = 8
     logits: str = "auto"
+    loss_fp32: bool = True
     outputs: str = "step"
     use_cache: bool = False
+    accumulate: bool = False
     arch: int = 80
+    torch: str = "2.14"
     gpus: int = 1
     sharding: str = "none"
 
@@ -100,6 +105,8 @@ class Settings:
                 raise ValueError(f"{f.name} is true or false, not {getattr(self, f.name)!r}")
         if isinstance(self.lora_dropout, bool) or not isinstance(self.lora_dropout, (int, float)) or not 0 <= self.lora_dropout < 1:
             raise ValueError(f"lora_dropout is a share from 0 to below 1, not {self.lora_dropout!r}")
+        if not isinstance(self.torch, str) or not all(part.isdigit() for part in self.torch.split(".")[:2]) or "." not in self.torch:
+            raise ValueError(f"torch is a version such as 2.14, not {self.torch!r}")
         if isinstance(self.targets, list):
             object.__setattr__(self, "targets", tuple(self.targets))
         self._fits_together()
@@ -121,6 +128,8 @@ class Settings:
             raise ValueError("flash attention needs 16-bit numbers: set dtype to bf16 or fp16, or attention to sdpa")
         if self.attention == "flash" and self.arch < 80:
             raise ValueError("flash attention needs an Ampere GPU or newer (arch 80 or more); use sdpa on this one")
+        if self.accumulate and self.in_backward:
+            raise ValueError("an optimiser in the backward pass cannot accumulate gradients: leave out accumulate or in_backward")
         if self.gpus > 1 and self.sharding == "none":
             raise ValueError("several GPUs need a sharding: ddp (a copy of the model on each) or fsdp (a share on each)")
         if shape.positions and self.seq > shape.positions:

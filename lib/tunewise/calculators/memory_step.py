@@ -23,6 +23,7 @@ class Stretch:
     forward: at its highest on the way there. kept: what stays for the backward pass. backward: at its highest on the way
     back, with what was kept. gradients: what stays afterwards. keeps_input: whether the input is among what is kept.
     cached: autocast's 16-bit copies of weights, which go when the loss is there, unless they are kept.
+    cache: keys and values that the model returns.
     """
 
     forward: Kinds
@@ -31,6 +32,7 @@ class Stretch:
     gradients: Kinds = (0, 0, 0, 0)
     keeps_input: bool = False
     cached: int = 0
+    cache: int = 0
 
 
 @dataclass
@@ -61,8 +63,9 @@ def kernel(s: Settings) -> str:
     """The attention kernel: "eager", "flash", "efficient" or "math".
 
     PyTorch's scaled_dot_product_attention takes flash for 16-bit numbers without a mask on Ampere and newer, else the
-    memory-efficient kernel, which knows no bf16 before Ampere (native/transformers/cuda/sdp_utils.cpp). A soft cap on the
-    scores is only in the eager code.
+    memory-efficient kernel; but that knows no bf16 before Ampere, and, without a mask to make transformers repeat them, no fewer keys
+    than queries before PyTorch 2.14; "math" then makes the whole matrix of scores (native/transformers/cuda/sdp_utils.cpp). A soft
+    cap on the scores is only in the eager code.
     """
     if s.attention == "eager" or s.shape.softcap_scores:
         return "eager"
@@ -71,7 +74,10 @@ def kernel(s: Settings) -> str:
     half = activation_bytes(s) == 2 or s.master_weights
     if half and s.arch >= 80 and s.rows == "full" and s.shape.head_dim <= 256:
         return "flash"
-    return "math" if half and s.dtype == "bf16" and s.arch < 80 else "efficient"
+    if half and s.dtype == "bf16" and s.arch < 80:
+        return "math"
+    grouped = s.shape.kv_heads < s.shape.heads and s.rows == "full"
+    return "math" if grouped and tuple(map(int, s.torch.split(".")[:2])) < (2, 14) else "efficient"
 
 
 def small_bytes(s: Settings) -> int:
@@ -118,7 +124,7 @@ class _Program:
         self.tokens, self.kernel = s.batch * s.seq, kernel(s)
         self.e = activation_bytes(s)
         self.angles = Value(None, s.seq * self.shape.head_dim, self.e)
-        self.mask_bytes = 0
+        self.cache: list[Block] = []  # keys and values that the model returns
 
     # --- modules -----------------------------------------------------------------------------------------------
 
@@ -208,6 +214,9 @@ class _Program:
             k2 = t.rotate(k, self.angles, shape.rotary)
             q, k = q2, k2
             del q2, k2
+        if self.s.use_cache and not self.s.checkpointing:
+            k, v = t.copy(k), t.copy(v)
+            self.cache += [k.block, v.block]
         mask = self.mask(window)
         if self.kernel == "eager":
             out, weights = self._eager(q, k, v)
@@ -451,13 +460,17 @@ class _Program:
         trains = y.grad or checkpointed
         del y
         cached = self._leave_autocast()
+        cache = sum(block.size for block in self.cache)
+        if self.s.outputs == "dropped":
+            self.cache.clear()
         with_input = t.total
         if not checkpointed:
             del x
         kept = (0, t.total - sum(before), 0, 0)
         keeps_input = t.total == with_input
         if not trains:
-            return Stretch(forward, kept, cached=cached)
+            self.cache.clear()
+            return Stretch(forward, kept, cached=cached, cache=cache)
         t.reset_peak()
         t.recording, t.dry = True, False
         if checkpointed:
@@ -466,12 +479,13 @@ class _Program:
         else:
             out = t.backward({node: t.new(n, e)})
         del out
+        self.cache.clear()
         peak = _less(t.at_peak, before)
         kept_size = min(kept[1], sum(peak[:2]))
         backward = (peak[0] + peak[1] - kept_size, kept_size, peak[2], peak[3])
         gradients = _less(tuple(t.live), before)
         t.free()
-        return Stretch(forward, kept, backward, gradients, keeps_input, cached)
+        return Stretch(forward, kept, backward, gradients, keeps_input, cached, cache)
 
     def _checkpointed_backward(self, x: Value, window: int, rotated: bool, n: int, e: int) -> Block | None:
         """Backward of a block that was not recorded: its operators run backward from the last; at the first that needs a
@@ -567,14 +581,15 @@ class _Program:
         """``cross_entropy`` of fp32 logits: log-softmax keeps its result; going back, the gradient of the picked logits is spread
         over a whole tensor, and log-softmax makes another (aten/src/ATen/native/LossNLL.cpp, SoftMax.cpp)."""
         t, n = self.tape, logits.n
-        logits = t.cast(logits, 4)
-        probabilities = t.new(n, 4)
+        logits = t.cast(logits, 4) if self.s.loss_fp32 else logits
+        e = logits.e
+        probabilities = t.new(n, e)
         if not logits.grad:
             return Value(None, 1, 4)
 
         def run(g, kept=probabilities):
-            picked = t.new(n, 4)
-            out = t.new(n, 4)
+            picked = t.new(n, e)
+            out = t.new(n, e)
             del picked
             return (out,)
 
