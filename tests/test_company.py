@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import random
 import re
 from collections import Counter, defaultdict
@@ -432,8 +431,7 @@ def test_card_tells_the_data_as_they_are():
     for name, count in counts.items():
         assert f"| {name} | {sum(count.values())} | {count['train']} | {count['valid']} | {count['test']} |" in card, (name, count)
     assert f"{len(company.passages())} passages" in card
-    assert (places.data_dir() / "README.md").read_text(encoding="utf-8").count("company/README.md") == 1
-    json.dumps(company.ticket_schema())
+    assert "(company/README.md)" in (places.data_dir() / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_embedded_model_does_not_know_the_company():

@@ -375,9 +375,9 @@ def _signs(draw: random.Random, words: Mapping, label: str) -> dict[str, str]:
     while True:
         signs = {
             "trouble": draw.choice(list(words["trouble"])),
-            "who": draw.choices(["private", "public", "trade"], [5, 3, 3])[0],
-            "place": draw.choices(["unsaid", "low", "high"], [3, 3, 4])[0],
-            "before": draw.choices(["first", "again"], [3, 2])[0],
+            "who": draw.choices(["private", "public", "trade"], [7, 2, 2])[0],
+            "place": draw.choices(["unsaid", "low", "high"], [4, 3, 2])[0],
+            "before": draw.choices(["first", "again"], [4, 1])[0],
         }
         if desk(signs) == label:
             return signs
@@ -390,7 +390,7 @@ def _complaint(decks: _Decks, words: Mapping, products: Sequence, pool: str, sig
         if value in words[sign]:
             parts.append(decks(f"{pool} {sign} {value}", words[sign][value][pool]))
     draw = decks.draw
-    parts += [decks("fill", words["fill"]) for _ in range(draw.randint(0, 2))]
+    parts += [decks("fill", words["fill"]) for _ in range(draw.randint(0, 1))]
     draw.shuffle(parts)
     befallen = _BEFALLS.get(signs["trouble"], tuple(FAMILIES.values()))
     able = [p for p in products if FAMILIES[p.kind] in befallen]
