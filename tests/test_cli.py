@@ -1,0 +1,126 @@
+"""The command ``tunewise``: what is light stays light, wrong words are answered in words, and its answers can be piped."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tunewise import __version__, cli, experiments
+from tunewise.fetch import FetchError
+from tunewise.runs import NotMeasured
+
+THERE = [name for name, (module, _) in cli.COMMANDS.items() if importlib.util.find_spec(module)]
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0 and capsys.readouterr().out.strip() == f"tunewise {__version__}"
+
+
+@pytest.mark.parametrize("name", list(cli.COMMANDS))
+def test_every_command_has_a_module_and_help(name, capsys):
+    if name not in THERE:
+        pytest.xfail(f"tunewise {name} is not written yet")
+    with pytest.raises(SystemExit) as ended:
+        cli.main([name, "--help"])
+    assert ended.value.code == 0
+    assert cli.COMMANDS[name][1].split(",")[0] in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("words", [[], ["dance"], ["run"], ["run", "wordings", "--scale", "huge"], ["labs"]])
+def test_wrong_words_end_with_status_2_and_the_usage(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words)
+    assert ended.value.code == 2 and "usage: tunewise" in capsys.readouterr().err
+
+
+def test_asking_for_help_loads_no_library_and_lists_all_commands():
+    code = "import sys\nfrom tunewise import cli\ntry:\n cli.main(['--help'])\nexcept SystemExit:\n pass\nprint([m for m in ('torch', 'numpy', 'transformers') if m in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip().endswith("[]") and all(name in said for name in cli.COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["run", "no_such"], 2, "no experiment 'no_such'; there are wordings"),
+        (["run", "wordings", "--set", "test_n=many"], 2, "the value is no JSON; write strings with quotes"),
+        (["run", "wordings", "--scale", "smoke", "--model", "gpt-5"], 2, "no model is called 'gpt-5'"),
+        (["run", "wordings", "--scale", "smoke", "--set", "tests=3"], 2, "tests"),
+        (["run", "wordings", "--scale", "smoke", "--set", 'tasks=["no-such-file.csv"]'], 2, "no-such-file.csv"),
+    ],
+)
+def test_run_says_what_is_wrong(words, status, said, capsys):
+    assert cli.main(words) == status
+    error = capsys.readouterr().err
+    assert said in error and error.startswith("tunewise run:")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (NotMeasured("wordings", "gpu"), 2, "measure it with: tunewise run wordings --scale gpu"),
+        (KeyboardInterrupt(), 130, "the same command goes on from here"),
+        (FetchError("weights.whl could not be fetched"), 1, "tunewise run: weights.whl could not be fetched"),
+        (ModuleNotFoundError("No module named 'peft'", name="peft"), 1, "peft is not installed: pip install 'tunewise[models]'"),
+        (BrokenPipeError(), None, ""),
+    ],
+)
+def test_what_happens_in_a_run_becomes_a_status_and_words(monkeypatch, capsys, error, status, said):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(experiments, "run", fail)
+    if status is not None:
+        assert cli.main(["run", "wordings"]) == status
+        assert said in capsys.readouterr().err
+
+
+def test_a_fault_of_our_own_is_not_dressed_up(monkeypatch):
+    def fail(*_, **__):
+        raise ModuleNotFoundError("No module named 'tunewise.nothing'", name="tunewise.nothing")
+
+    monkeypatch.setattr(experiments, "run", fail)
+    with pytest.raises(ModuleNotFoundError):
+        cli.main(["run", "wordings"])
+
+
+def test_a_pipe_that_closes_is_no_error():
+    """`tunewise list | head -1`"""
+    command = [sys.executable, "-m", "tunewise", "list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        error = process.stderr.read()
+    assert "Traceback" not in error
+
+
+def test_list_names_every_experiment_and_what_is_missing(capsys):
+    assert cli.main(["list", "--claims"]) == 0
+    said = capsys.readouterr().out
+    for name in experiments.NAMES:
+        experiment = experiments.get(name)
+        assert f"{name}: {experiment.question} ({', '.join(experiment.claims)})" in said
+    assert "recorded 20" in said
+    assert "not yet measured: tunewise run" in said or all((experiments.get(n).scales.keys() <= {"smoke", "laptop", "full"}) for n in experiments.NAMES)
+
+
+def test_json_is_json_and_nothing_else(tmp_path):
+    """A committed record is found under its key and printed whole: what a script reads."""
+    from tunewise.runs import load
+
+    record = load("wordings", "full")
+    code = "import sys, dataclasses\nfrom tunewise import cli, experiments, runs\nexperiments.run = lambda *a, **k: runs.load('wordings', 'full')\nsys.exit(cli.main(sys.argv[1:]))"
+    env = os.environ | {"TUNEWISE_CACHE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code, "run", "wordings", "--scale", "full", "--json"], env=env, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["results"] == record.results
+    plain = subprocess.run([sys.executable, "-c", code, "run", "wordings", "--scale", "full"], env=env, capture_output=True, text=True, check=True)
+    lines = plain.stdout.strip().splitlines()
+    assert len(lines) == len(record.results) + 1 and "accuracy 0." in lines[0] and "n=" in lines[0]
+    assert lines[-1].startswith(f"{len(record.results)} rows")
