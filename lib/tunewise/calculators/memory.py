@@ -1,276 +1,150 @@
-"""GPU memory of one fine-tuning step. Standard library only."""
+"""GPU memory of one fine-tuning step: will it fit? (claims C2 to C8). Standard library only.
+
+``Settings`` says what is asked about, ``estimate`` answers in bytes. ``memory_json`` is the front of the live calculator. GB means
+10**9 bytes and GiB 2**30 bytes, everywhere.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
 
-from tunewise.calculators.memory_settings import BYTES, Settings
+from tunewise.calculators.memory_estimate import COMPONENTS, MOMENTS, Estimate, estimate
+from tunewise.calculators.memory_fit import CONTEXT, GIB, GPUS, Gpu, changes, fits, largest
+from tunewise.calculators.memory_settings import Settings
 from tunewise.calculators.memory_shape import Shape, UnknownModel
-from tunewise.calculators.memory_step import Stretch, run, small_bytes
-from tunewise.calculators.memory_tape import rounded
 
-MOMENTS = ("load", "forward", "loss", "backward", "optimiser")
-COMPONENTS = (
-    "weights", "quantisation constants", "adapters", "optimiser", "workspace", "gradients", "saved activations", "logits and loss", "temporaries",
-)  # fmt: skip
-GIB = 2**30
+SHOWN = ("t4", "l4", "rtx4090", "rtx5090", "a100-40", "a6000", "h100", "h200")
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """What one step takes on one GPU, in bytes.
-
-    peak_bytes: the most allocated at once (``torch.cuda.max_memory_allocated``). moment: when. components: at the peak; they
-    add up to it. moments: the components at the highest point of each moment. context: low and high end of what the CUDA context
-    takes beside the allocator. reserved_bytes: what the caching allocator holds, and slack: the range of what it holds beyond the peak.
-    """
-
-    settings: Settings
-    peak_bytes: int
-    moment: str
-    components: dict[str, int]
-    moments: dict[str, dict[str, int]]
-
-    @property
-    def phases(self) -> dict[str, int]:
-        return {name: sum(parts.values()) for name, parts in self.moments.items()}
+def gib(size: int) -> str:
+    """Bytes as GiB, with as many digits as tell something."""
+    return f"{size / GIB:.2f} GiB" if size < 10 * GIB else f"{size / GIB:.1f} GiB"
 
 
-@dataclass(frozen=True)
-class Tensors:
-    """Trained tensors of one size: how many, elements each, bytes an element."""
-
-    count: int
-    n: int
-    e: int
-
-    @property
-    def size(self) -> int:
-        return self.count * rounded(self.n * self.e)
-
-
-def weights(s: Settings) -> tuple[int, int]:
-    """(bytes of weights, bytes of quantisation constants).
-
-    A 16-bit or 32-bit weight takes its width; NF4 half a byte (two to a byte), with scales of fp32 for each 64 weights or,
-    doubly quantised, of one byte for each 64, an fp32 scale for each 256 of those and an offset, and a code book of 16 fp32
-    numbers a layer (QLoRA, arXiv:2305.14314, section 3; bitsandbytes, functional.py, quantize_4bit). The head and everything that
-    is no linear layer stay as they are.
-    """
-    shape, e = s.shape, small_bytes(s)
-    total = constants = 0
-    for linear in shape.linears:
-        if s.method == "qlora":
-            total += rounded(-(-linear.weights // 2))
-            scales = -(-linear.weights // 64)
-            constants += rounded(16 * 4)
-            constants += rounded(scales) + rounded(-(-scales // 256) * 4) + rounded(4) if s.double_quant else rounded(4 * scales)
-        else:
-            total += rounded(linear.weights * e)
-        total += rounded(linear.outputs * e) if linear.bias else 0
-    total += sum(rounded(n * e) for n in _norms(shape))
-    total, constants = total * shape.layers, constants * shape.layers
-    if s.double_quant and s.method == "qlora":
-        constants += rounded(256 * 4)
-    rest = [shape.vocab * shape.hidden, *([shape.positions * shape.hidden] if shape.positions else []), *_final_norm(shape)]
-    rest += [] if shape.tied else [shape.head.weights]
-    rest += [shape.vocab] if shape.head.bias else []
-    return total + sum(rounded(n * e) for n in rest), constants
+def verdict(e: Estimate, gpu: Gpu) -> str:
+    """Whether it fits, in a sentence or two."""
+    s, answer = e.settings, fits(e, gpu)
+    says = {
+        "yes": f"It fits the {gpu.name}, with {gib(gpu.total - e.peak_bytes)} to spare.",
+        "tight": f"It is tight on the {gpu.name}: the tensors fit, but CUDA's context and the allocator's cache may not.",
+        "no": f"It does not fit the {gpu.name}, which has {gib(gpu.total)}.",
+    }[answer]
+    name = {"full": "Full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}[s.method]
+    each = f" on each of {s.gpus} GPUs" if s.gpus > 1 else ""
+    return f"{name} with {s.batch} x {s.seq} tokens takes {gib(e.peak_bytes)} ({e.peak_bytes / 1e9:.1f} GB) at its highest{each}, {_WHEN[e.moment]}. {says}"
 
 
-def _norms(shape: Shape) -> list[int]:
-    """Elements of each norm's weight and bias in one block."""
-    each = [] if shape.norm == "plain" else [shape.hidden] * (1 + (shape.norm == "layer" and shape.norm_bias))
-    sizes = each * shape.block_norms
-    if shape.qk_norm == "whole":
-        return [*sizes, shape.q_width, shape.kv_width]
-    if shape.qk_norm == "head" and shape.norm != "layer":
-        return [*sizes, shape.head_dim, shape.head_dim]
-    if shape.qk_norm == "head":
-        return [*sizes, *([shape.head_dim] * 4 if shape.family == "phi" else [shape.head_dim] * (shape.heads + shape.kv_heads))]
-    return sizes
+_WHEN = {
+    "load": "while the weights are loaded", "forward": "in the forward pass", "loss": "at the loss", "backward": "in the backward pass",
+    "optimiser": "in the optimiser's step",
+}  # fmt: skip
 
 
-def _final_norm(shape: Shape) -> list[int]:
-    return [] if shape.norm == "plain" else [shape.hidden] * (1 + (shape.norm == "layer" and shape.norm_bias))
+def from_controls(values: dict) -> tuple[Settings, Gpu]:
+    """Settings and GPU from the controls of the live form: field names, and ``gpu``; ``targets`` may also be "attention"
+    (query and value, or the fused projection)."""
+    values = dict(values)
+    key = values.pop("gpu", "t4")
+    if key not in GPUS:
+        raise ValueError(f"no GPU is known as {key!r}; there are {', '.join(GPUS)}")
+    gpu = GPUS[key]
+    targets = values.get("targets", "attention")
+    if targets == "attention":
+        shape = Settings(model=values.get("model", Settings.model), targets="all-linear", rank=1).shape
+        names = [linear.name for linear in shape.attention_linears]
+        values["targets"] = ("q_proj", "v_proj") if "q_proj" in names else (names[0],)
+    values.setdefault("arch", gpu.arch)
+    return Settings.from_dict(values), gpu
 
 
-def trained(s: Settings) -> list[Tensors]:
-    """The tensors that are trained, in the order of the model's parameters."""
-    shape = s.shape
-    if s.method == "full":
-        e, layers = small_bytes(s), shape.layers
-        tensors = [Tensors(1, shape.vocab * shape.hidden, e)]
-        tensors += [Tensors(1, shape.positions * shape.hidden, e)] if shape.positions else []
-        for linear in shape.linears:
-            tensors += [Tensors(layers, linear.weights, e), *([Tensors(layers, linear.outputs, e)] if linear.bias else [])]
-        tensors += [Tensors(layers, n, e) for n in _norms(shape)] + [Tensors(1, n, e) for n in _final_norm(shape)]
-        tensors += [] if shape.tied else [Tensors(1, shape.head.weights, e)]
-        return tensors + ([Tensors(1, shape.vocab, e)] if shape.head.bias else [])
-    e = BYTES[s.adapter_dtype]
-    count = {id(linear): shape.layers for linear in shape.linears}
-    return [
-        Tensors(count.get(id(linear), 1), s.rank * width, e)
-        for linear in shape.targets(s.targets)
-        for width in (linear.inputs, linear.outputs)
+def memory_json(settings: str) -> str:
+    """The calculator's front: a JSON object of settings in, ``{"figures", "tables", "text"}`` out."""
+    s, gpu = from_controls(json.loads(settings))
+    e = estimate(s)
+    lines = [verdict(e, gpu)]
+    if batch := largest(s, gpu, "batch"):
+        lines.append(f"The largest batch of this length on the {gpu.name} is {batch:,}; the longest text at this batch {_longest(s, gpu)}.")
+    else:
+        shortest = largest(s, gpu, "seq", 64)
+        lines.append(f"No batch of this length fits the {gpu.name}; texts of up to {shortest:,} tokens would." if shortest else f"No batch and no length of it fits the {gpu.name}.")
+    options = changes(s, gpu)
+    if options:
+        lines.append("Cheapest changes that make it fit: " + "; ".join(f"{n}. {c.text} ({gib(c.peak_bytes)}; costs {c.costs})" for n, c in enumerate(options, 1)) + ".")
+    text = "\n".join(lines)
+    return json.dumps({"figures": [_figure(e, gpu)], "tables": [_gpu_table(e), _part_table(e)], "text": text})
+
+
+def _longest(s: Settings, gpu: Gpu) -> str:
+    found = largest(s, gpu, "seq", 64)
+    return f"is {found:,} tokens" if found else "is under 64 tokens"
+
+
+def _figure(e: Estimate, gpu: Gpu) -> dict:
+    names = [name.capitalize() for name in MOMENTS]
+    bars = [
+        {
+            "type": "bar", "name": part, "x": names, "y": [round(e.moments[m][part] / GIB, 4) for m in MOMENTS],
+            "marker": {"pattern": {"shape": shape, "fgcolor": "#ffffff", "fillmode": "overlay"}},
+            "hovertemplate": "%{x}, " + part + ": %{y:.2f} GiB",
+        }
+        for part, shape in zip(COMPONENTS, ("", "/", ".", "\\", "x", "-", "+", "|", "", "/"), strict=True)
+        if any(e.moments[m][part] for m in MOMENTS)
     ]  # fmt: skip
+    top = 1.6 * e.peak_bytes
+    sizes = sorted({GPUS[key].total: GPUS[key].name for key in SHOWN if GPUS[key].total <= top}.items())[-2:]
+    sizes = [*[size for size in sizes if size[1] != gpu.name], (gpu.total, gpu.name)]
+    lines = [
+        {
+            "type": "scatter", "mode": "lines", "name": name, "x": [names[0], names[-1]], "y": [round(size / GIB, 4)] * 2,
+            "line": {"width": 2, "dash": dash}, "hovertemplate": name + ": %{y:.2f} GiB",
+        }
+        for (size, name), dash in zip(sizes, ("dot", "dashdot", "dash")[-len(sizes) :], strict=True)
+    ]  # fmt: skip
+    peaks = ", ".join(f"{name.lower()} {gib(size)}" for name, size in zip(names, e.phases.values(), strict=True))
+    return {
+        "data": bars + lines,
+        "layout": {"title": {"text": "Memory at each moment of the step"}, "barmode": "stack", "yaxis": {"title": {"text": "GiB"}, "rangemode": "tozero"}, "legend": {"traceorder": "normal"}},
+        "alt": f"Stacked bars of GPU memory at each moment of a step: {peaks}. Lines: {', '.join(f'{name} {gib(size)}' for size, name in sizes)}.",
+    }
 
 
-def optimiser_states(s: Settings) -> int:
-    """Bytes of optimiser states on the GPU.
-
-    PyTorch's AdamW keeps two states, SGD with momentum one, of the parameter's dtype (and "fused" a step count each);
-    Adafactor one number a row and a column in fp32 (transformers, optimization.py); bitsandbytes' AdamW two of one byte
-    with an fp32 scale for each 256, but fp32 for tensors of under 4096 elements; paged: tensors of 100,000 elements and
-    more keep theirs in CUDA managed memory, outside the allocator (bitsandbytes, optim/optimizer.py).
-    """
-    total, name, books = 0, s.optimizer, False
-    for t in trained(s):
-        if name == "adamw":
-            one = 2 * rounded(t.n * t.e) + (512 if s.optimizer_mode == "fused" else 0)
-        elif name == "sgd_momentum":
-            one = rounded(t.n * t.e)
-        elif name == "adafactor":
-            one = sum(rounded(4 * n) for n in _factors(s, t))
-        elif name == "sgd":
-            one = 0
-        else:
-            eight = "8bit" in name and t.n >= 4096
-            books = books or eight
-            paged = "paged" in name and t.n >= 100_000
-            one = (0 if paged else 2 * rounded(t.n * (1 if eight else 4))) + (2 * rounded(-(-t.n // 256) * 4) if eight else 0)
-        total += t.count * one
-    return total + (2 * rounded(256 * 4) if books else 0)
+def _gpu_table(e: Estimate) -> dict:
+    rows = [[GPUS[key].name, gib(GPUS[key].total), fits(e, GPUS[key])] for key in GPUS]
+    caption = f"Which GPU it fits (CUDA's own needs, {CONTEXT[0] / GIB:.1f} to {CONTEXT[1] / GIB:.1f} GiB, counted)"
+    return {"caption": caption, "header": ["GPU", "Usable memory", "Fits"], "rows": rows}
 
 
-def _factors(s: Settings, t: Tensors) -> tuple[int, ...]:
-    """Rows and columns of a matrix of ``t.n`` elements; a vector keeps all of its own."""
-    shape = s.shape
-    if s.method == "full":
-        for linear in (*shape.linears, shape.head):
-            if linear.weights == t.n:
-                return linear.inputs, linear.outputs
-        if t.n in (shape.vocab * shape.hidden, shape.positions * shape.hidden):
-            return t.n // shape.hidden, shape.hidden
-        return (t.n,)
-    return s.rank, t.n // s.rank
+def _part_table(e: Estimate) -> dict:
+    rows = [[part, gib(size), f"{100 * size / e.peak_bytes:.0f} %"] for part, size in e.components.items() if size]
+    rows.append(["together (allocated)", gib(e.peak_bytes), "100 %"])
+    rows.append(["reserved by the allocator, about", gib(e.reserved_bytes), ""])
+    rows.append(["CUDA context, beside that", f"{gib(CONTEXT[0])} to {gib(CONTEXT[1])}", ""])
+    return {"caption": f"What the memory holds at its highest, {_WHEN[e.moment]}", "header": ["Part", "Memory", "Share"], "rows": rows}
 
 
-def update_temporaries(s: Settings) -> int:
-    """Bytes that the optimiser step takes beside weights, gradients and states.
+_MODELS = [
+    "HuggingFaceTB/SmolLM2-135M", "HuggingFaceTB/SmolLM2-360M", "Qwen/Qwen2.5-0.5B", "Qwen/Qwen3-0.6B", "google/gemma-3-1b-pt", "TinyLlama/TinyLlama-1.1B-Chat-v1.0",
+    "meta-llama/Llama-3.2-1B", "Qwen/Qwen2.5-1.5B", "HuggingFaceTB/SmolLM2-1.7B", "google/gemma-2-2b", "microsoft/phi-2", "HuggingFaceTB/SmolLM3-3B",
+    "Qwen/Qwen2.5-3B", "meta-llama/Llama-3.2-3B", "microsoft/Phi-3-mini-4k-instruct", "Qwen/Qwen3-4B", "meta-llama/Llama-2-7b-hf", "mistralai/Mistral-7B-v0.1",
+    "Qwen/Qwen2.5-7B", "meta-llama/Llama-3.1-8B", "Qwen/Qwen3-8B", "google/gemma-2-9b", "meta-llama/Llama-2-13b-hf", "Qwen/Qwen2.5-14B", "microsoft/phi-4",
+    "mistralai/Mistral-Small-24B-Base-2501", "google/gemma-2-27b", "Qwen/Qwen2.5-32B", "meta-llama/Llama-2-70b-hf", "meta-llama/Llama-3.1-70B",
+]  # fmt: skip
+CONTROLS = [
+    {"name": "model", "group": "Model and method", "label": "Model", "kind": "select", "options": [[m, m.rpartition("/")[2]] for m in _MODELS], "value": "meta-llama/Llama-2-7b-hf"},
+    {"name": "method", "group": "Model and method", "label": "Method", "kind": "select", "options": [["full", "full fine-tuning"], ["lora", "LoRA"], ["qlora", "QLoRA (NF4)"]], "value": "lora"},
+    {"name": "rank", "group": "Model and method", "label": "Rank of LoRA", "kind": "range", "min": 1, "max": 256, "step": 1, "value": 8},
+    {"name": "targets", "group": "Model and method", "label": "LoRA on", "kind": "select", "options": [["attention", "query and value"], ["all-linear", "all linear layers"]], "value": "attention"},
+    {"name": "batch", "group": "A step", "label": "Batch", "kind": "range", "min": 1, "max": 64, "step": 1, "value": 2, "unit": "rows"},
+    {"name": "seq", "group": "A step", "label": "Length", "kind": "range", "min": 64, "max": 8192, "step": 64, "value": 512, "unit": "tokens"},
+    {"name": "checkpointing", "group": "A step", "label": "Gradient checkpointing", "kind": "checkbox", "value": True, "help": "Each block is computed again in the backward pass instead of being saved."},
+    {"name": "dtype", "group": "Numbers", "label": "Type of the weights", "kind": "select", "options": ["bf16", "fp16", "fp32"], "value": "bf16"},
+    {"name": "optimizer", "group": "Numbers", "label": "Optimiser", "kind": "select", "options": [["adamw", "AdamW"], ["adamw8bit", "AdamW, 8-bit"], ["paged_adamw8bit", "AdamW, paged 8-bit"], ["adafactor", "Adafactor"], ["sgd_momentum", "SGD with momentum"], ["sgd", "SGD"]], "value": "adamw"},
+    {"name": "attention", "group": "Numbers", "label": "Attention", "kind": "select", "options": [["sdpa", "SDPA"], ["flash", "flash"], ["eager", "eager"]], "value": "sdpa"},
+    {"name": "loss", "group": "Numbers", "label": "Loss", "kind": "select", "options": [["default", "cross-entropy over all logits"], ["chunked", "in chunks"], ["fused", "fused with the head"]], "value": "default"},
+    {"name": "gpu", "group": "GPU", "label": "GPU", "kind": "select", "options": [[key, g.name] for key, g in GPUS.items()], "value": "rtx4090"},
+]  # fmt: skip
 
-    AdamW, foreach: the square roots of all second moments at once (torch/optim/adam.py, ``_multi_tensor_adam``); one after the
-    other: a root and its quotient; fused, SGD and bitsandbytes: none. Adafactor, one after the other: the squared gradient, twice,
-    fp32 copies of 16-bit gradient and weight, and the update of the tensor before (transformers, optimization.py, ``step``).
-    """
-    tensors = trained(s)
-    if s.optimizer == "adamw" and s.optimizer_mode != "fused":
-        if s.optimizer_mode == "foreach" and not s.in_backward:
-            return sum(t.size for t in tensors)
-        return max(rounded(t.n * t.e) for t in tensors) * (1 if s.optimizer_mode == "foreach" else 2)
-    if s.optimizer == "adafactor":
-        most = before = 0
-        block = [t for t in tensors if t.count > 1] or tensors
-        for t in (*(t for t in tensors if t.count == 1), *block, *block):
-            here = rounded(4 * t.n)
-            most = max(most, here * (4 if t.e == 2 else 2) + before)
-            before = here
-        return most
-    return 0
-
-
-def workspace(s: Settings) -> int:
-    """cuBLAS takes a workspace at the first matrix product of each thread (forward, backward): 8320 KiB, on Hopper and newer 32 MiB (aten/src/ATen/cuda/CublasHandlePool.cpp)."""
-    return 2 * (32 * 1024 if s.arch >= 90 else 8320) * 1024
-
-
-def estimate(s: Settings) -> Estimate:
-    """The memory of one step, moment by moment."""
-    step = run(s, _one_update(s) if s.in_backward else None)
-    total, constants = weights(s)
-    mine = trained(s)
-    adapters = 0 if s.method == "full" else sum(t.size for t in mine)
-    fixed = {"weights": total, "quantisation constants": constants, "adapters": adapters, "optimiser": optimiser_states(s), "workspace": workspace(s)}
-    blocks = [step.first, *step.blocks[1:]]
-    returned = step.logits + sum(block.cache for block in blocks)
-    returned = 0 if s.outputs == "dropped" else returned
-    old = returned + step.leaf if s.outputs == "next" else 0  # what the last step left
-    gradients = sum(t.size for t in mine) if s.accumulate else 0
-    moments: dict[str, dict[str, int]] = {}
-
-    def at(moment: str, saved: int, gradients: int, logits: int, temporaries: int) -> None:
-        parts = {**fixed, "gradients": gradients, "saved activations": saved, "logits and loss": logits, "temporaries": temporaries}
-        if moment not in moments or sum(parts.values()) > sum(moments[moment].values()):
-            moments[moment] = {name: parts[name] for name in COMPONENTS}
-
-    at("load", 0, 0, 0, 0)
-    moments["load"] |= {"optimiser": 0, "workspace": 0, "temporaries": max(0, loading(s) - adapters)}
-    saved = step.common + step.embedding.kept[1]
-    at("forward", saved, gradients, old, step.embedding.forward[0])
-    for number, block in enumerate(blocks):
-        at("forward", saved, gradients, old, sum(block.forward) + (step.local if number else step.masks))
-        saved += block.kept[1]
-        old += block.cached
-    at("forward", saved, gradients, old, sum(step.norm.forward) + step.local)
-    at("loss", saved, gradients, old + step.loss_forward[3], step.loss_forward[0])
-
-    def back(moment: str, saved: int, part: Stretch, held: int) -> None:
-        """One stretch of the backward pass, with what it adds to the gradients. Where these were there, what comes is added to them
-        and goes again."""
-        nonlocal gradients
-        temporary, kept, made, logits = part.backward
-        at(moment, saved + kept, gradients + made, held + logits, temporary)
-        if not (s.accumulate or s.in_backward):
-            gradients += part.gradients[2]
-
-    back("loss", saved, step.loss, 0)
-    held = 0 if s.outputs == "dropped" else step.logits
-    back("backward", saved, step.norm, held)
-    for block in reversed(blocks):
-        saved -= block.kept[1]
-        back("backward", saved, block, held)
-        held += 0 if s.outputs == "dropped" else block.cache
-    back("backward", saved, step.embedding, held)
-    at("optimiser", rounded(8 * s.batch * s.seq) + step.leaf, gradients, returned, 0 if s.in_backward else update_temporaries(s))
-    moment = max(MOMENTS, key=lambda name: sum(moments[name].values()))
-    return Estimate(s, sum(moments[moment].values()), moment, moments[moment], {name: moments[name] for name in MOMENTS})
-
-
-def _one_update(s: Settings):
-    def update(size: int) -> int:
-        if s.optimizer == "adamw" and s.optimizer_mode != "fused":
-            return size * (1 if s.optimizer_mode == "foreach" else 2)
-        if s.optimizer == "adafactor":
-            return size * (8 if small_bytes(s) == 2 else 2)
-        return 0
-
-    return update
-
-
-def loading(s: Settings) -> int:
-    """Bytes at the highest point of loading beyond what the weights take in the end.
-
-    Quantisation brings one 16-bit weight at a time to the GPU (transformers, ``convert_and_load_state_dict_in_model``): the last
-    block's weights, with all before them in place, are the highest point. Then ``prepare_model_for_kbit_training`` turns one
-    tensor after the other into fp32, the embedding first, the head last.
-    """
-    if s.method != "qlora":
-        return 0
-    shape, wide = s.shape, BYTES[s.dtype]
-    grows = 2 if s.kbit_preparation and wide == 2 else 0
-    embedding, head = shape.vocab * shape.hidden, 0 if shape.tied else shape.head.weights
-    small = shape.layers * (sum(_norms(shape)) + sum(linear.outputs for linear in shape.linears if linear.bias))
-    rest = grows * (embedding + head + small)  # what will be added by turning to fp32
-    linears = sorted(shape.linears, key=lambda linear: (linear in shape.attention_linears) ^ (shape.layout == "neox"))
-    later, highest = 0, 0
-    for linear in reversed(linears):
-        scales = rounded(4 * -(-linear.weights // 64)) if s.double_quant else 0
-        highest = max(highest, linear.weights * wide + 2 * scales - later)
-        later += linear.weights // 2 + linear.weights // 16
-    points = [highest - rest]
-    if grows:
-        points += [4 * embedding - rest, 2 * head]
-    return max(0, *points)
-
-
-__all__ = ["COMPONENTS", "MOMENTS", "Estimate", "Settings", "Shape", "UnknownModel", "estimate"]
+__all__ = [
+    "COMPONENTS", "CONTEXT", "CONTROLS", "GPUS", "MOMENTS", "Estimate", "Gpu", "Settings", "Shape", "UnknownModel", "changes", "estimate", "fits",
+    "from_controls", "gib", "largest", "memory_json", "verdict",
+]  # fmt: skip
