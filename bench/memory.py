@@ -134,7 +134,8 @@ def _save(rows: list[dict], table: dict, reserved: dict) -> None:
          "reserved": r["measured"].get("reserved"), "simulated_reserved": r["simulated_reserved"], "moment": r["moment"]}
         for r in rows
     ]  # fmt: skip
-    head = {"date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}", "versions": runs.versions(), "peers": peers.PACKAGES, "errors": "percent, absolute", "slices": table, "reserved": reserved}
+    head = {"date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}", "versions": runs.versions(), "peers": peers.PACKAGES,
+            "errors": "percent, absolute", "slices": table, "reserved": reserved}  # fmt: skip
     text = json.dumps(head, ensure_ascii=False, indent=1)[:-2]
     path.write_text(f'{text},\n "rows": [\n  ' + ",\n  ".join(json.dumps(r, ensure_ascii=False) for r in kept) + "\n ]\n}\n", encoding="utf-8")
 

@@ -72,7 +72,7 @@ def gpu_poor(row: dict) -> int:
     quantisation beside QLoRA). Its optimisers are Adam and SGD; its LoRA is always of rank 8."""
     c, s = row["config"], row["settings"]
     h, layers = c.get("hidden_size", c.get("n_embd", 768)), c.get("num_hidden_layers", c.get("n_layer", 12))
-    heads, vocab = c.get("num_attention_heads", c.get("n_head", 12)), c["vocab_size"] if "vocab_size" in c else 32000
+    heads, vocab = c.get("num_attention_heads", c.get("n_head", 12)), c.get("vocab_size", 32000)
     f, length, batch = c.get("intermediate_size", 4 * h), s["seq"], s["batch"]
     size = 2 * vocab * h + layers * 4 * h * h + layers * 3 * f * h
     weights = 2 * size

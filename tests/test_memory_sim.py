@@ -168,6 +168,18 @@ def test_fused_adamw_needs_no_temporaries_and_sgd_no_states():
     assert highest(momentum, "optimiser")["optimiser"] == PARAMETERS
 
 
+def test_gradients_are_there_from_the_start_when_they_accumulate():
+    once, more = tiny(), tiny(accumulation=True)
+    assert highest(once, "forward")["gradients"] == 0
+    assert highest(more, "forward")["gradients"] == highest(more, "optimiser")["gradients"] == PARAMETERS
+    assert more.phases["backward"] > once.phases["backward"]
+
+
+def test_before_its_version_0_43_2_bitsandbytes_kept_inputs():
+    old, new = (tiny(method="qlora", targets="all-linear", length=256, bitsandbytes=version) for version in ("0.42", "0.50"))
+    assert old.components["saved activations"] > new.components["saved activations"]
+
+
 def test_hopper_takes_a_larger_workspace():
     assert highest(tiny(arch=90), "optimiser")["workspace"] == 2 * 32 * MIB
 

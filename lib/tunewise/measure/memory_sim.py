@@ -58,7 +58,7 @@ class Plan:
     config: a Hugging Face ``config.json`` as a dictionary. method: full, lora or qlora. dtype: of the weights (and for
     QLoRA of the matrix products). master_weights: fp32 weights under autocast in ``dtype``. targets: names of the adapted
     modules ("all-linear": every linear layer but the head). optimizer: adamw, adamw8bit, paged_adamw, paged_adamw8bit,
-    adafactor, sgd, sgd_momentum. loss: "default" (transformers' own), "chunked" (logits in ``loss_chunks`` parts, each with its
+    adafactor, sgd, sgd_momentum. accumulation: gradients of earlier micro-batches are there already. loss: "default" (transformers' own), "chunked" (logits in ``loss_chunks`` parts, each with its
     own cross-entropy) or "fused" (no more than one part of the logits exists at a time). loss_fp32: whether a chunked
     loss makes its logits fp32 first. logits: "fp32" if the model
     returns them so. rows: "full", or "padded" or "packed": then a mask of every row is an input. kernel: attention kernel (:data:`~tunewise.measure.memory_kernels.ATTENTION_KERNELS`) or "eager".
@@ -84,6 +84,7 @@ class Plan:
     optimizer: str = "adamw"
     optimizer_mode: str = "foreach"
     in_backward: bool = False
+    accumulation: bool = False
     checkpointing: bool = False
     kernel: str = "auto"
     loss: str = "default"
@@ -407,6 +408,10 @@ class _Run:
         """Forward, backward, two optimiser steps; the marks say where each begins."""
         plan, trace = self.plan, self.trace
         trace.enter_phase("forward")
+        if plan.accumulation:
+            for parameter in self.trainable:
+                parameter.grad = torch.empty_like(parameter)
+                trace.label(parameter.grad, "gradients")
         with _autocast(plan):
             outputs = self._forward()
         loss = outputs[0] if isinstance(outputs, tuple) else outputs.loss
