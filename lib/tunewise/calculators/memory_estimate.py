@@ -227,7 +227,7 @@ def estimate(s: Settings) -> Estimate:
     returned = 0 if s.outputs == "dropped" else step.logits + sum(block.cache for block in blocks)
     old = returned + step.leaf if s.outputs == "next" else 0  # what the last step left
     always = trainable if s.sharding == "ddp" and s.gpus > 1 else 0
-    gradients = always + (-(-trainable // shared) if s.accumulate else 0)
+    gradients = always + (-(-trainable // shared) if s.accumulation else 0)
     moments: dict[str, dict[str, int]] = {"load": loaded}
     highest = dict.fromkeys(MOMENTS, -1)
 
@@ -252,7 +252,7 @@ def estimate(s: Settings) -> Estimate:
         nonlocal gradients
         temporary, kept, made, logits = part.backward
         at(moment, saved + kept, gradients + made * (2 if shared > 1 else 1), held + logits, temporary)
-        if not (s.accumulate or s.in_backward):
+        if not (s.accumulation or s.in_backward):
             gradients += -(-part.gradients[2] // shared)
 
     back("loss", saved, step.loss, 0)

@@ -108,7 +108,7 @@ def _candidates(s: Settings) -> list[tuple[str, str, Callable[[Settings], dict]]
     offer(s.batch > 2, "batch 1 with gradient accumulation", "speed", batch=1)
     offer(s.optimizer == "adamw" and not s.master_weights, "8-bit AdamW", "hardly any quality", optimizer="adamw8bit")
     offer(s.optimizer == "adamw" and s.method == "full", "paged 8-bit AdamW", "speed while states move to and fro", optimizer="paged_adamw8bit")
-    offer(s.method == "full" and not s.in_backward and not s.accumulate, "run the optimiser in the backward pass", "no gradient accumulation, no clipping", in_backward=True)
+    offer(s.method == "full" and not s.in_backward and not s.accumulation, "run the optimiser in the backward pass", "no gradient accumulation, no clipping", in_backward=True)
     offer(s.master_weights or (s.dtype == "fp32" and s.method != "qlora"), "16-bit weights (bf16)", "some quality in long runs", master_weights=False, dtype="bf16" if s.arch >= 80 else "fp16")
     offer(s.method == "full", "LoRA instead of full fine-tuning", "quality, if there is much to learn", method="lora", targets="all-linear", rank=s.rank, in_backward=False)
     offer(s.method != "qlora" and s.shape.layout != "gpt2", "QLoRA: 4-bit weights", "speed, and some quality", method="qlora", master_weights=False, dtype="bf16" if s.arch >= 80 else "fp16", in_backward=False,

@@ -53,9 +53,9 @@ class Settings:
     model returns them so. outputs: until when the loop keeps what the model returned: "dropped" before the backward pass
     (transformers' Trainer), to the end of the "step", or until the "next" step's forward pass is through
     (``outputs = model(...)`` in a loop). use_cache: whether the model returns its keys and values too (not under
-    checkpointing). accumulate: whether gradients of earlier batches are there already (gradient accumulation).
+    checkpointing). accumulation: whether gradients of earlier batches are there already (gradient accumulation).
     arch: compute capability of the GPU times ten (75: T4, 80: A100, 86, 89: RTX 4090, 90: H100). torch: PyTorch's version, which decides
-    on the kernel of grouped-query attention. gpus, sharding: how many, and whether
+    on the kernel of grouped-query attention. bitsandbytes: its version; before 0.43.2 it kept the input of 4-bit products. gpus, sharding: how many, and whether
     they hold copies ("ddp") or shares ("fsdp") of the model; all else is per GPU.
 
     Raises ValueError for a value that is not possible, :class:`UnknownModel` for a model not known.
@@ -85,9 +85,10 @@ class Settings:
     loss_fp32: bool = True
     outputs: str = "step"
     use_cache: bool = False
-    accumulate: bool = False
+    accumulation: bool = False
     arch: int = 80
     torch: str = "2.14"
+    bitsandbytes: str = "0.50"
     gpus: int = 1
     sharding: str = "none"
 
@@ -105,8 +106,10 @@ class Settings:
                 raise ValueError(f"{f.name} is true or false, not {getattr(self, f.name)!r}")
         if isinstance(self.lora_dropout, bool) or not isinstance(self.lora_dropout, (int, float)) or not 0 <= self.lora_dropout < 1:
             raise ValueError(f"lora_dropout is a share from 0 to below 1, not {self.lora_dropout!r}")
-        if not isinstance(self.torch, str) or not all(part.isdigit() for part in self.torch.split(".")[:2]) or "." not in self.torch:
-            raise ValueError(f"torch is a version such as 2.14, not {self.torch!r}")
+        for name in ("torch", "bitsandbytes"):
+            value = getattr(self, name)
+            if not isinstance(value, str) or "." not in value or not all(part.isdecimal() for part in value.split(".")[:2]):
+                raise ValueError(f"{name} is a version such as {getattr(Settings, name)}, not {value!r}")
         if isinstance(self.targets, list):
             object.__setattr__(self, "targets", tuple(self.targets))
         self._fits_together()
@@ -128,8 +131,8 @@ class Settings:
             raise ValueError("flash attention needs 16-bit numbers: set dtype to bf16 or fp16, or attention to sdpa")
         if self.attention == "flash" and self.arch < 80:
             raise ValueError("flash attention needs an Ampere GPU or newer (arch 80 or more); use sdpa on this one")
-        if self.accumulate and self.in_backward:
-            raise ValueError("an optimiser in the backward pass cannot accumulate gradients: leave out accumulate or in_backward")
+        if self.accumulation and self.in_backward:
+            raise ValueError("an optimiser in the backward pass cannot accumulate gradients: leave out accumulation or in_backward")
         if self.gpus > 1 and self.sharding == "none":
             raise ValueError("several GPUs need a sharding: ddp (a copy of the model on each) or fsdp (a share on each)")
         if shape.positions and self.seq > shape.positions:
@@ -142,6 +145,11 @@ class Settings:
         if unknown := sorted(set(values) - names):
             raise ValueError(f"unknown setting {', '.join(unknown)}; there are {', '.join(sorted(names))}")
         return cls(**values)
+
+    def version(self, library: str) -> tuple[int, int]:
+        """Major and minor version of "torch" or "bitsandbytes"."""
+        major, minor = getattr(self, library).split(".")[:2]
+        return int(major), int(minor)
 
     def replace(self, **changes) -> Settings:
         return dataclasses.replace(self, **changes)

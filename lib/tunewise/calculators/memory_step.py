@@ -77,7 +77,7 @@ def kernel(s: Settings) -> str:
     if half and s.dtype == "bf16" and s.arch < 80:
         return "math"
     grouped = s.shape.kv_heads < s.shape.heads and s.rows == "full"
-    return "math" if grouped and tuple(map(int, s.torch.split(".")[:2])) < (2, 14) else "efficient"
+    return "math" if grouped and s.version("torch") < (2, 14) else "efficient"
 
 
 def small_bytes(s: Settings) -> int:
@@ -135,7 +135,7 @@ class _Program:
         four_bit = s.method == "qlora" and linear is not self.shape.head
         if four_bit:
             scales = -(-linear.weights // 64) if s.double_quant else 0
-            y = t.linear_4bit(x, linear.inputs, linear.outputs, BYTES[s.dtype], BYTES[s.dtype], scales)
+            y = t.linear_4bit(x, linear.inputs, linear.outputs, BYTES[s.dtype], BYTES[s.dtype], scales, s.version("bitsandbytes") < (0, 44))
         else:
             y = t.linear(x, weight, linear.outputs, bias)
         if lora is None:
@@ -558,7 +558,7 @@ class _Program:
         peak = _less(t.at_peak, before)
         del out
         held = t.live[LOSS] - before[LOSS]
-        norm = Stretch(forward, kept_norm, (peak[0], 0, peak[2], peak[3]), _less(tuple(t.live), before))
+        norm = Stretch(forward, kept_norm, (peak[0], 0, peak[2], peak[3] - held), _less(tuple(t.live), before))
         loss.gradients = (0, 0, 0, 0)
         del logits
         t.free()

@@ -276,16 +276,17 @@ class Tape:
             self.casts[id(weight)] = copy
         return copy
 
-    def linear_4bit(self, x: Value, inputs: int, outputs: int, compute: int, stored: int, scales: int) -> Value:
+    def linear_4bit(self, x: Value, inputs: int, outputs: int, compute: int, stored: int, scales: int, keeps: bool = False) -> Value:
         """bitsandbytes' 4-bit product by a GPU: the whole weight is expanded to ``compute`` bytes an element forward and to
         ``stored`` backward; of the input nothing is kept (``autograd/_functions.py``, ``MatMul4Bit``). scales: elements of
-        the quantised scales, which are expanded to fp32 first (0: they are fp32 already)."""
+        the quantised scales, which are expanded to fp32 first (0: they are fp32 already). keeps: whether the input is kept
+        after all, as old versions did (with a checkpointed block that is not followed)."""
         e = x.e
         y = self.cast(x, compute)
         weight = self._dequantised(inputs * outputs, compute, scales)
         xn, n = y.n, y.n // inputs * outputs
 
-        def run(g):
+        def run(g, kept=y.block if keeps else None):
             weight = self._dequantised(inputs * outputs, stored, scales)
             if stored != compute:
                 weight = self.new(inputs * outputs, compute)

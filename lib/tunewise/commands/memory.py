@@ -50,9 +50,10 @@ _HELP = {
     "loss_fp32": "turn 16-bit logits into fp32 for the loss",
     "outputs": "until when the loop keeps the model's output",
     "use_cache": "the model also returns its keys and values",
-    "accumulate": "gradients of earlier batches are there already",
+    "accumulation": "gradients of earlier batches are there already",
     "arch": "compute capability times ten (75: T4, 80: A100); set by --gpu",
     "torch": "PyTorch's version",
+    "bitsandbytes": "bitsandbytes' version",
     "gpus": "number of GPUs",
     "sharding": "how several GPUs share the model",
 }
