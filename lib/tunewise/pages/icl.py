@@ -211,10 +211,10 @@ def methods_table(record, labels: Sequence[int]) -> Html:
         lora = record.where(method="lora", n_labels=n)
         for m in ("lora", "qlora", "full"):
             if found := record.where(method=m, n_labels=n):
-                against = "" if m == "lora" else points(gap(found, lora, labels))
+                against = "-" if m == "lora" else gap(found, lora, labels)
                 rows.append({"labels": n, "method": NAMES[m], "accuracy": mean(found), "gap": against, "trainable": found[0]["trainable"]})
     heads = {"labels": "labels", "method": "method", "accuracy": "accuracy", "gap": "minus LoRA", "trainable": "trained parameters"}
-    return table(rows, "Three ways to fine-tune the same model on the same labels", heads)
+    return table(rows, "Three ways to fine-tune the same model on the same labels", heads, show={"gap": points})
 
 
 # -- prediction, cost, leaks -----------------------------------------------------------------------------------------------
