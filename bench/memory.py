@@ -14,6 +14,7 @@ import json
 import os
 import statistics
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import peers
@@ -59,7 +60,8 @@ def predict(rows: list[dict]) -> None:
     """Add to each row what each estimator says (``"predicted"``: bytes allocated, None where it does not know)."""
     asked = []
     for row in rows:
-        settings = Settings.from_dict(row["settings"])
+        known = {f.name for f in fields(Settings)}
+        settings = Settings.from_dict(row["settings"] | {k: v for k, v in row.get("simulation", {}).items() if k in known})
         row["settings"] = settings.as_dict()
         simulation = simulated(row, settings)
         row["simulated_reserved"], row["moment"] = simulation["reserved"], simulation["moment"]

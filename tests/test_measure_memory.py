@@ -102,6 +102,7 @@ def test_a_record_says_where_when_and_with_what(tmp_path, model, no_process):
     record = json.loads((tmp_path / "record.json").read_text())
     (row,) = record["rows"]
     assert record["device"].startswith("CPU")
+    assert command._key(row["settings"]) == command._key(row["settings"] | {"rank": 8})  # the default, written down or not
     assert row["settings"]["model"] == TINY and row["settings"]["optimizer"] == "adamw"
     assert row["versions"]["torch"] == torch.__version__ and row["date"].startswith("20")
     Settings.from_dict(row["settings"])  # the calculator takes a record's settings as they are

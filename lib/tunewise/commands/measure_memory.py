@@ -7,6 +7,7 @@ of the chapter. Each setting runs in a process of its own; what is finished is k
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import itertools
 import json
@@ -94,7 +95,8 @@ def plan(args: argparse.Namespace, device: str) -> list[dict]:
     for model in models:
         for values in itertools.product(*axes.values()):
             settings = {"model": model, **dict(zip(axes, values, strict=True)), **more}
-            found.append(Settings.from_dict(settings).as_dict())
+            Settings.from_dict(settings)  # raises for what is not possible
+            found.append(settings)
     return found
 
 
@@ -190,6 +192,9 @@ _BYTES = (
 
 
 def _key(settings: dict) -> str:
+    """The same for the same step, whether a default was written down or not."""
+    with contextlib.suppress(ValueError):
+        settings = Settings.from_dict(settings).as_dict()
     return json.dumps(settings, sort_keys=True)
 
 
