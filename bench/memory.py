@@ -57,7 +57,8 @@ def simulated(row: dict, settings: Settings) -> dict:
 
 
 def predict(rows: list[dict]) -> None:
-    """Add to each row what each estimator says (``"predicted"``: bytes allocated, None where it does not know)."""
+    """Add to each row what each estimator says (``"predicted"``: bytes, None where it does not know). Where only reserved
+    memory was published, ours say that; the others know no difference."""
     asked = []
     for row in rows:
         known = {f.name for f in fields(Settings)}
@@ -65,7 +66,10 @@ def predict(rows: list[dict]) -> None:
         row["settings"] = settings.as_dict()
         simulation = simulated(row, settings)
         row["simulated_reserved"], row["moment"] = simulation["reserved"], simulation["moment"]
-        row["predicted"] = {"simulation": simulation["allocated"], "closed formula": estimate(settings).peak_bytes}
+        formula, kind = estimate(settings), peak(row)[0]
+        row["predicted"] = {"simulation": simulation["allocated"], "closed formula": formula.peak_bytes}
+        if kind == "reserved":
+            row["predicted"] = {"simulation": simulation["reserved"], "closed formula": formula.reserved_bytes}
         asked.append({"config": dict(settings.config), "parameters": settings.shape.parameters, "gpu": row["gpu"], "settings": row["settings"]})
     for name, answers in peers.ask(asked, places.cache_dir("bench") / "peers").items():
         for row, answer in zip(rows, answers, strict=True):
