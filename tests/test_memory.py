@@ -13,7 +13,19 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from tunewise.calculators import memory_fit, shapes
-from tunewise.calculators.memory import COMPONENTS, CONTROLS, GPUS, MOMENTS, Settings, Shape, UnknownModel, estimate, fits, largest, memory_json
+from tunewise.calculators.memory import (
+    COMPONENTS,
+    CONTROLS,
+    GPUS,
+    MOMENTS,
+    Settings,
+    Shape,
+    UnknownModel,
+    estimate,
+    fits,
+    largest,
+    memory_json,
+)
 from tunewise.calculators.memory_estimate import loading, optimiser_states, trained, weights
 from tunewise.calculators.memory_settings import OPTIMIZERS
 from tunewise.calculators.memory_shape import FAMILIES
@@ -253,8 +265,9 @@ def test_more_parameters_never_take_less(s, field, more):
 @often
 @given(any_settings(method="lora", optimizer="adamw", in_backward=False, gpus=1, sharding="none"), st.integers(1, 64))
 def test_lora_is_never_above_full_with_adamw_in_fp32(s, rank):
-    """AdamW's states have the dtype of what is trained: fp32 with fp32 weights or master weights."""
-    assume((s.dtype == "fp32" or s.master_weights) and s.batch * s.seq <= 8192)
+    """AdamW's states have the dtype of what is trained: fp32 with fp32 weights or master weights. (Not with a chunked loss under autocast: that
+    casts a frozen head anew for each chunk, since autocast remembers only what is trained.)"""
+    assume((s.dtype == "fp32" or s.master_weights) and s.batch * s.seq <= 8192 and s.loss != "chunked")
     assert estimate(s.replace(rank=rank)).peak_bytes <= estimate(s.replace(method="full")).peak_bytes
 
 
@@ -448,7 +461,7 @@ def cli(*words: str, bare: bool = True):
     return subprocess.run([sys.executable, *(["-S"] if bare else []), "-m", "tunewise", "memory", *words], env=env, capture_output=True, text=True, check=False)
 
 
-EXAMPLE = "--model llama-2-7b --method lora --rank 8 --targets q_proj,v_proj --batch 2 --seq 512 --dtype bf16 --optimizer adamw --checkpointing --attention sdpa".split()
+EXAMPLE = ["--model", "llama-2-7b", "--method", "lora", "--rank", "8", "--targets", "q_proj,v_proj", "--batch", "2", "--seq", "512", "--dtype", "bf16", "--optimizer", "adamw", "--checkpointing", "--attention", "sdpa"]
 
 
 def test_the_command_runs_on_a_bare_python():

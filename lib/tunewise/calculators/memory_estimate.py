@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tunewise.calculators.memory_settings import BYTES, Settings
-from tunewise.calculators.memory_shape import Shape, UnknownModel
+from tunewise.calculators.memory_shape import Shape
 from tunewise.calculators.memory_step import Stretch, run, small_bytes
 from tunewise.calculators.memory_tape import rounded
 
@@ -246,13 +246,15 @@ def estimate(s: Settings) -> Estimate:
     at("forward", saved, gradients, old, sum(step.norm.forward) + step.local)
     at("loss", saved, gradients, old + step.loss_forward[3], step.loss_forward[0])
 
+    unit = sum(t.size // t.count for t in mine if t.count > 1) if shared > 1 else 0  # one block's gradients, while they are summed up
+
     def back(moment: str, saved: int, part: Stretch, held: int) -> None:
         """One stretch of the backward pass, with what it adds to the gradients. Where these were there, what comes is added to them
         and goes again."""
         nonlocal gradients
         temporary, kept, made, logits = part.backward
-        at(moment, saved + kept, gradients + made * (2 if shared > 1 else 1), held + logits, temporary)
-        if not (s.accumulation or s.in_backward):
+        at(moment, saved + kept, gradients + made + unit, held + logits, temporary)
+        if not s.accumulation and (part is step.norm or not s.in_backward):
             gradients += -(-part.gradients[2] // shared)
 
     back("loss", saved, step.loss, 0)
@@ -264,7 +266,9 @@ def estimate(s: Settings) -> Estimate:
         held += 0 if s.outputs == "dropped" else block.cache
     back("backward", saved, step.embedding, held)
     fixed["gathered weights"] = 0
-    scratch = 0 if s.in_backward else -(-update_temporaries(s) // shared)
+    scratch = -(-update_temporaries(s) // shared)
+    if s.in_backward:
+        gradients = scratch = 0
     at("optimiser", rounded(8 * s.batch * s.seq) + step.leaf, gradients, returned, scratch)
     moment = max(MOMENTS, key=lambda name: sum(moments[name].values()))
     return Estimate(s, sum(moments[moment].values()), moment, moments[moment], {name: moments[name] for name in MOMENTS})

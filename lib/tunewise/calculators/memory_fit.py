@@ -97,9 +97,7 @@ def _candidates(s: Settings) -> list[tuple[str, str, Callable[[Settings], dict]]
         if when:
             found.append((text, costs, changes))
 
-    flash = s.arch >= 80 and s.dtype != "fp32"
     offer(s.attention == "eager" and not s.shape.softcap_scores, "use SDPA instead of eager attention", "nothing: the same result, and faster", attention="sdpa")
-    offer(s.attention == "sdpa" and s.method == "qlora" and flash, "use flash attention", "nothing, where it can be installed", attention="flash")
     offer(s.optimizer == "adamw" and s.optimizer_mode == "foreach", "use the fused AdamW (fused=True)", "nothing: it is faster", optimizer_mode="fused")
     offer(s.loss == "default", "fuse the loss with the head (Liger-Kernel)", "nothing: a further package", loss="fused")
     offer(s.outputs != "dropped", "drop the model's output before the backward pass", "nothing", outputs="dropped")

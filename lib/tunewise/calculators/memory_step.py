@@ -6,12 +6,24 @@ others take the same: :func:`run` gives what each stretch of the step adds to wh
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from tunewise.calculators.memory_settings import BYTES, Settings
-from tunewise.calculators.memory_shape import Linear, Shape
-from tunewise.calculators.memory_tape import GRADIENT, INPUT, LOSS, TEMPORARY, Block, Parameter, Stop, Tape, Value, rounded
+from tunewise.calculators.memory_shape import Linear
+from tunewise.calculators.memory_tape import (
+    GRADIENT,
+    INPUT,
+    LOSS,
+    TEMPORARY,
+    Block,
+    Parameter,
+    Stop,
+    Tape,
+    Value,
+    rounded,
+)
 
 Kinds = tuple[int, int, int, int]
 
@@ -62,16 +74,16 @@ class Step:
 def kernel(s: Settings) -> str:
     """The attention kernel: "eager", "flash", "efficient" or "math".
 
-    PyTorch's scaled_dot_product_attention takes flash for 16-bit numbers without a mask on Ampere and newer, else the
+    PyTorch's scaled_dot_product_attention (which is asked also where "flash" is wished but not possible) takes flash for 16-bit numbers without a mask on Ampere and newer, else the
     memory-efficient kernel; but that knows no bf16 before Ampere, and, without a mask to make transformers repeat them, no fewer keys
     than queries before PyTorch 2.14; "math" then makes the whole matrix of scores (native/transformers/cuda/sdp_utils.cpp). A soft
     cap on the scores is only in the eager code.
     """
     if s.attention == "eager" or s.shape.softcap_scores:
         return "eager"
-    if s.attention == "flash":
-        return "flash"
     half = activation_bytes(s) == 2 or s.master_weights
+    if half and s.attention == "flash" and s.rows == "full":
+        return "flash"
     if half and s.arch >= 80 and s.rows == "full" and s.shape.head_dim <= 256:
         return "flash"
     if half and s.dtype == "bf16" and s.arch < 80:
@@ -124,6 +136,8 @@ class _Program:
         self.tokens, self.kernel = s.batch * s.seq, kernel(s)
         self.e = activation_bytes(s)
         self.angles = Value(None, s.seq * self.shape.head_dim, self.e)
+        # whether rotation ends in a concatenation, so that query and key lie head by head and products need no copy of them
+        self.joined = self.shape.layout in ("phi3", "neox") or self.shape.family in ("phi", "stablelm")
         self.cache: list[Block] = []  # keys and values that the model returns
 
     # --- modules -----------------------------------------------------------------------------------------------
@@ -131,6 +145,7 @@ class _Program:
     def linear(self, x: Value, linear: Linear) -> Value:
         """A linear layer, with its LoRA adapter if it has one (peft/tuners/lora/layer.py and bnb.py, ``forward``)."""
         t, s = self.tape, self.s
+        given = x  # noqa: F841  (a module's call holds on to its argument)
         weight, bias, lora = self.m.of[id(linear)]
         four_bit = s.method == "qlora" and linear is not self.shape.head
         if four_bit:
@@ -209,7 +224,7 @@ class _Program:
         if rotated:
             if shape.family in ("phi", "stablelm"):  # their code holds on to the parts before and after rotation
                 turned = [t.new(int(x.n * shape.rotary), max(x.e, self.e)) for x in (q, k)]
-                held = (q, k, turned)
+                held = (q, k, turned)  # noqa: F841
             q2 = t.rotate(q, self.angles, shape.rotary)
             k2 = t.rotate(k, self.angles, shape.rotary)
             q, k = q2, k2
@@ -260,9 +275,9 @@ class _Program:
         dtype = q.e
         if t.autocast:
             q, k, v = (t.cast(x, t.autocast) for x in (q, k, v))
-        k2 = t.expand(k, groups) if groups > 1 else t.copy(k)
+        k2 = t.expand(k, groups) if groups > 1 else k if self.joined else t.copy(k)
         v2 = t.expand(v, groups) if groups > 1 else t.copy(v)
-        weights = t.plain(t.matmul(t.copy(q), k2, scores))
+        weights = t.plain(t.matmul(q if self.joined else t.copy(q), k2, scores))
         if shape.softcap_scores:
             weights = t.plain(weights)
             weights = t.unary(weights, keeps_result=True)
@@ -280,7 +295,7 @@ class _Program:
 
     def mask(self, window: int) -> Value | None:
         """A mask for scaled_dot_product_attention, made additive in each block, where rows or a window need one."""
-        if self.kernel in ("eager", "flash") or not self.needs_mask(window):
+        if self.kernel == "eager" or not self.needs_mask(window):
             return None
         t, n = self.tape, self.s.batch * self.s.seq * self.s.seq
         inverse = t.new(n, 1)
@@ -295,7 +310,7 @@ class _Program:
         """A fused kernel: keeps query, key, value, its output and one number a head and token."""
         t, shape, s = self.tape, self.shape, self.s
         use = self.kernel
-        if use == "flash" and self.needs_mask(0) and s.attention != "flash":
+        if use == "flash" and mask is not None:
             use = "efficient"
         groups, heads, d = shape.heads // shape.kv_heads, shape.heads, shape.head_dim
         if t.autocast:
@@ -312,10 +327,7 @@ class _Program:
         if not grad:
             del mask
             return Value(out, qn, e)
-        if use == "flash":
-            sums = t.new(b * heads * n, 4)
-        else:
-            sums = t.new(b * heads * (-(-n // 32) * 32), 4)
+        sums = t.new(b * heads * (n if use == "flash" else -(-n // 32) * 32), 4)
 
         def flash(g, kept=(q.block, k.block, v.block, out, sums)):
             rows, columns = -(-n // 128) * 128, -(-d // (32 if d <= 128 else 64)) * (32 if d <= 128 else 64)
@@ -351,10 +363,12 @@ class _Program:
         if e == 2:
             q, k, v = t.cast(q, 4), t.cast(k, 4), t.cast(v, 4)
         q = t.plain(q)
-        weights = t.matmul(t.copy(q), t.copy(t.plain(k)), scores)
+        apart, alone = not self.joined, self.shape.kv_heads == self.shape.heads
+        k = t.plain(k)
+        weights = t.matmul(t.copy(q) if apart else q, t.copy(k) if apart and alone else k, scores)
         weights = t.softmax(weights)
         del bias
-        return t.cast(t.matmul(weights, t.copy(v), q.n), e)
+        return t.cast(t.matmul(weights, t.copy(v) if alone else v, q.n), e)
 
     def block(self, x: Value, window: int, rotated: bool) -> Value:
         """One decoder layer."""
@@ -416,8 +430,6 @@ class _Program:
             windows = {0}
         if self.kernel == "eager":
             return rounded(square * self.e) * len(windows)
-        if self.kernel == "flash":
-            return 0
         return rounded(square) * sum(self.needs_mask(window) for window in windows)
 
     def embedding(self) -> Stretch:
@@ -436,11 +448,13 @@ class _Program:
             distinct = min(self.tokens, shape.vocab)
             partial = self.tokens // 10 + distinct
             scratch = 2 * rounded(8 * self.tokens) + 2 * rounded(8 * distinct) + rounded(8 * partial) + rounded(4 * partial * shape.hidden)
+        if self.tape.update and not shape.tied:  # then the update follows at once
+            scratch = max(scratch, self.tape.update(rounded(shape.vocab * shape.hidden * self.e)) - out)
         spread = out * (1 + bool(shape.embed_dropout or shape.scaled_embedding))
         kept = whole
-        if shape.tied:  # the head's gradient is a view (not with the fused loss), so that both are summed up in a third tensor
+        if shape.tied:  # the head's gradient is a view (if it is made in one piece), so that both are summed up in a third tensor
             kept -= rounded(shape.vocab * shape.hidden * self.e)
-            whole += 0 if s.loss == "fused" else rounded(shape.vocab * shape.hidden * self.e)
+            whole += 0 if s.loss != "default" or s.master_weights else rounded(shape.vocab * shape.hidden * self.e)
         return Stretch((forward + mask, 0, 0, 0), (0, mask, 0, 0), (spread + scratch, 0, whole, 0), (0, 0, kept, 0))
 
     # --- stretches ---------------------------------------------------------------------------------------------
@@ -504,10 +518,8 @@ class _Program:
             t.start()
             t.casts.clear()
             t.stop_after = needed
-            try:
+            with contextlib.suppress(Stop):
                 self.block(Value(x.block, n, e, True, INPUT), window, rotated)
-            except Stop:
-                pass
             t.stop_after = -1
             t.casts.clear()
             made = t.nodes
@@ -528,6 +540,8 @@ class _Program:
         """Final norm, head and loss: (norm, loss, highest until the loss is there, bytes of logits held)."""
         t, s, shape, n, e = self.tape, self.s, self.shape, self.tokens * self.shape.hidden, self.e
         t.start()
+        if shape.tied and s.method == "full":  # a shared weight is updated when the embedding's gradient is there too
+            t.update = None
         before = tuple(t.live)
         t.reset_peak()
         x = Value(t.new(n, e), n, e, needs_gradient, INPUT if needs_gradient else None)
@@ -606,10 +620,11 @@ class _Program:
         return (lambda: {loss.node: Block(t, 0, LOSS, False) for loss in losses}) if losses[0].grad else None
 
     def _chunked_loss(self, h: Value):
-        """Logits in parts, all held; of each part an fp32 copy for its own cross-entropy (torchtune, CEWithChunkedOutputLoss)."""
+        """Logits in parts, all held; of each part an fp32 copy for its own cross-entropy (torchtune, CEWithChunkedOutputLoss); the head's
+        output is taken as it is, without soft cap or scale."""
         t, shape = self.tape, self.shape
         parts = t.parts(h, tuple(self.s.batch * size * shape.hidden for size in _chunks(self.s.seq, self.s.loss_chunks)))
-        logits = [self._logits(part) for part in parts]
+        logits = [t.cast(self.linear(part, shape.head), 4) if self.s.logits == "fp32" else self.linear(part, shape.head) for part in parts]
         losses = [self._cross_entropy(part) for part in logits]
         return logits, self._start_of(losses)
 
@@ -647,6 +662,7 @@ def run(s: Settings, update: Callable[[int], int] | None = None) -> Step:
     order = list(zip(shape.windows or (0,) * shape.layers, shape.rotated or (shape.rotary > 0,) * shape.layers, strict=True))
     first = blocks[order[0]] if flows else p.run_block(*order[0], False)
     adapted = full or any(linear in shape.linears for linear in shape.targets(s.targets))
+    embedding = p.embedding()
     norm, loss, loss_forward, held = p.run_tail(adapted or s.checkpointing)
     stream = rounded(p.tokens * shape.hidden * p.e)
     separate = shape.positions > 0 or shape.embed_dropout > 0 or shape.family == "granite"  # the blocks get another tensor
@@ -654,7 +670,7 @@ def run(s: Settings, update: Callable[[int], int] | None = None) -> Step:
     leaf = 2 * stream if s.checkpointing and not full else 0
     common = p.common() + (masks if s.checkpointing else 0) + (stream if leaf and separate else 0)
     local = (0 if s.checkpointing else masks) + (stream if separate or not first.keeps_input else 0) + (rounded(s.seq * shape.hidden * p.e) if shape.positions else 0)
-    return Step(p.embedding(), first, [blocks[kind] for kind in order], norm, loss, common, 0 if s.checkpointing else masks, local, leaf, held, loss_forward)
+    return Step(embedding, first, [blocks[kind] for kind in order], norm, loss, common, 0 if s.checkpointing else masks, local, leaf, held, loss_forward)
 
 
 def _chunks(n: int, parts: int) -> list[int]:
