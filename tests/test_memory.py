@@ -426,6 +426,14 @@ def test_changes_make_it_fit_and_the_cheap_come_first():
     assert memory_fit.changes(s.replace(batch=1, seq=128), gpu) == []
 
 
+def test_changes_that_are_not_enough_alone_are_put_together():
+    s, gpu = Settings(model="qwen2.5-7b", targets="all-linear", seq=4096, arch=75), GPUS["t4"]
+    (together,) = memory_fit.changes(s, gpu)
+    assert "QLoRA" in together.text and "checkpointing" in together.text
+    assert together.settings.method == "qlora" and together.settings.checkpointing and together.settings.seq == 4096
+    assert together.peak_bytes <= gpu.total - memory_fit.CONTEXT[1]
+
+
 # --- fronts --------------------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from tunewise.calculators.memory_estimate import Estimate, estimate
@@ -88,7 +87,7 @@ class Change:
     peak_bytes: int
 
 
-def _candidates(s: Settings) -> list[tuple[str, str, Callable[[Settings], dict]]]:
+def _candidates(s: Settings) -> list[tuple[str, str, dict]]:
     """Changes in the order of what they cost: nothing, some speed, some quality or convenience."""
     half_batch, half_seq = max(1, s.batch // 2), max(64, s.seq // 2)
     found: list[tuple[str, str, dict]] = []
@@ -117,37 +116,50 @@ def _candidates(s: Settings) -> list[tuple[str, str, Callable[[Settings], dict]]
 
 
 def changes(s: Settings, gpu: Gpu, most: int = 3) -> list[Change]:
-    """The cheapest changes (at most ``most``) each of which makes the step fit; if there are fewer, the cheapest ones together
-    until it fits. Empty if it fits already, or if nothing here helps."""
-    if _goes(estimate(s), gpu):
+    """The cheapest changes (at most ``most``) each of which makes the step fit; if there are fewer, also the cheapest ones together
+    that do. Empty if it fits already, or if nothing here helps."""
+    before = estimate(s)
+    if _goes(before, gpu):
         return []
-    found, together, words, costs = [], s, [], []
-    alone = []
+    found: list[Change] = []
+    others: list[tuple[str, str, dict]] = []
     for text, cost, change in _candidates(s):
-        try:
-            changed = s.replace(**change)
-        except ValueError:
+        e = _tried(s, change)
+        if e is None or e.peak_bytes >= before.peak_bytes:
             continue
-        e = estimate(changed)
-        alone.append((text, cost, change, e.peak_bytes))
         if _goes(e, gpu):
-            found.append(Change(text, cost, changed, e.peak_bytes))
+            found.append(Change(text, cost, e.settings, e.peak_bytes))
             if len(found) == most:
                 return found
-    before = estimate(s).peak_bytes
-    for text, cost, change, peak in alone:
-        if peak >= before or any(text == f.text for f in found):
+        else:
+            others.append((text, cost, change))
+    return found + _together(s, gpu, others)
+
+
+def _tried(s: Settings, *some: dict) -> Estimate | None:
+    """The estimate after some changes, None if they make no sense together."""
+    try:
+        return estimate(s.replace(**{name: value for change in some for name, value in change.items()}))
+    except ValueError:
+        return None
+
+
+def _together(s: Settings, gpu: Gpu, others: list[tuple[str, str, dict]]) -> list[Change]:
+    """The cheapest of these changes, none of which is enough alone, that are enough together: added one by one until they are,
+    then without those that turn out not to be needed, the dearest first."""
+    taken: list[tuple[str, str, dict]] = []
+    for other in others:
+        e = _tried(s, *(change for *_, change in taken), other[2])
+        if e is None:
             continue
-        try:
-            changed = together.replace(**change)
-        except ValueError:
+        taken.append(other)
+        if not _goes(e, gpu):
             continue
-        e = estimate(changed)
-        if e.peak_bytes >= before:
-            continue
-        together, before = changed, e.peak_bytes
-        words.append(text)
-        costs.append(cost)
-        if _goes(e, gpu) and len(words) > 1:
-            return [*found, Change(" + ".join(words), "; ".join(dict.fromkeys(costs)), together, e.peak_bytes)]
-    return found
+        for spare in reversed(taken[:-1]):
+            fewer = [one for one in taken if one is not spare]
+            without = _tried(s, *(change for *_, change in fewer))
+            if without is not None and _goes(without, gpu):
+                taken, e = fewer, without
+        texts, costs, _ = zip(*taken, strict=True)
+        return [Change(", and ".join(texts), "; ".join(dict.fromkeys(costs)), e.settings, e.peak_bytes)]
+    return []
