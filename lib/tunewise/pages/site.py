@@ -142,7 +142,7 @@ def on_page(app, pagename, templatename, context, doctree) -> None:
     context["script_files"][:] = keep
     make_accessible(context)
     raw = " ".join(n.astext() for n in doctree.findall(nodes.raw)) if doctree is not None else ""
-    if 'class="tw-plotly"' in raw:
+    if 'class="tw-plotly"' in raw or 'class="tw-live"' in raw:  # live.mjs draws with what figures.js gives it
         app.add_js_file("figures.js", loading_method="defer")
     if 'class="tw-live"' in raw:
         app.add_js_file("live.mjs", type="module")
