@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 
 from tunewise.pages.figures import STYLE, Figure, Html, table_from_lists
@@ -66,7 +67,6 @@ class Live:
     def widget(self):
         """The ipywidgets form, with its result under it."""
         import ipywidgets as w
-        from IPython.display import display
 
         inputs, groups, out = {}, {}, w.Output()
         for c in self.controls:
@@ -74,15 +74,11 @@ class Live:
             groups.setdefault(c.get("group", ""), []).append(inputs[c["name"]])
 
         def show(*_):
-            with out:
-                out.clear_output(wait=True)
-                try:
-                    answer = json.loads(self.function(json.dumps({k: i.value for k, i in inputs.items()})))
-                except ValueError as error:
-                    print(error)
-                    return
-                for part in shown(answer):
-                    display(part)
+            try:
+                answer = json.loads(self.function(json.dumps({k: i.value for k, i in inputs.items()})))
+            except ValueError as error:
+                return fill(out, [Html(f"<p>{_escape(str(error))}</p>", str(error))])
+            fill(out, shown(answer))
 
         for item in inputs.values():
             item.observe(show, "value")
@@ -103,6 +99,28 @@ class Live:
         except ImportError:
             pass
         return bundle
+
+
+def fill(out, parts: Sequence) -> None:
+    """Put figures, tables and texts into an ipywidgets ``Output``, in place of what it held.
+
+    The outputs are assigned, not captured with ``with out:``. Capturing makes a client without a front end (nbclient: the book's
+    build, nbval) send messages back in the middle of a cell, on which ipykernel 7 can wait for ever. Colab has its own
+    ``Output``, which captures.
+    """
+    if "google.colab" in sys.modules:
+        from IPython.display import display
+
+        out.clear_output(wait=True)
+        with out:
+            for part in parts:
+                display(part)
+        return
+    out.outputs = tuple({"output_type": "display_data", "data": _bundle(part), "metadata": {}} for part in parts)
+
+
+def _bundle(part) -> dict:
+    return part._repr_mimebundle_() if hasattr(part, "_repr_mimebundle_") else {"text/html": part._repr_html_(), "text/plain": repr(part)}
 
 
 def shown(answer: Mapping) -> list:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tunewise.pages.figures import Figure, bars_with_interval
+from tunewise.pages.figures import Figure, Html, bars_with_interval
+from tunewise.pages.live import fill
 
 
 class TryIt:
@@ -27,19 +28,14 @@ class TryIt:
     def widget(self):
         """The ipywidgets form."""
         import ipywidgets as w
-        from IPython.display import display
 
         text = w.Textarea(value=self.text, description="text", layout=w.Layout(width="95%"))
         k = w.IntSlider(value=self.k, min=0, max=self.most, description="examples")
         go, out = w.Button(description="ask the model"), w.Output()
 
         def ask(_=None):
-            out.clear_output(wait=True)
-            with out:
-                if text.value.strip():
-                    display(self.figure(text.value, k.value))
-                else:
-                    print("write a text first")
+            written = text.value.strip()
+            fill(out, [self.figure(written, k.value) if written else Html("<p>Write a text first.</p>", "Write a text first.")])
 
         go.on_click(ask)
         ask()
