@@ -16,7 +16,7 @@ from tunewise.tasks.vader import near_duplicates
 
 MAILS = {"train": 240, "valid": 40, "test": 120}
 TICKETS = {"train": 240, "valid": 40, "test": 120}
-LABELLED = {"train": 300, "valid": 60, "test": 240}  # of each desk a third
+LABELLED = {"train": 360, "valid": 60, "test": 240}  # of each desk a third
 _TRIES = 400
 
 
@@ -53,7 +53,7 @@ class _Distinct:
     def add(self, text: str) -> bool:
         """Keep ``text`` unless it is a near-duplicate; was it kept?"""
         words = re.findall(r"[^\W_]+", text.lower())
-        runs = {tuple(words[k : k + 3]) for k in range(len(words) - 2)}
+        runs = {tuple(words[k : k + n]) for n in (2, 3) for k in range(len(words) - n + 1)}
         shared = Counter(i for run in runs for i in self._of_run[run])
         if any(near_duplicates([text, self._texts[i]]) for i in shared):
             return False
@@ -268,12 +268,8 @@ FAMILIES = {
     }.items()
     for kind in kinds
 }
-# families that a trouble of the labelling rule can befall; the others can befall all
-_BEFALLS = {
-    **dict.fromkeys(("rhythm", "drone", "dead"), ("awning", "shutter", "drive")),
-    "water": ("awning", "canopy", "shutter"),
-    "cloth": ("awning", "canopy", "screen"),
-}
+# families that every trouble of the labelling rule can befall, so that a product's name gives no hint of the desk
+_LABELLED_FAMILIES = ("awning", "screen")
 _HOSTS = ("tarnpost", "daskmail", "fusenet", "quaybox", "millpost")
 
 
@@ -383,18 +379,21 @@ def _signs(draw: random.Random, words: Mapping, label: str) -> dict[str, str]:
             return signs
 
 
+_DEFAULTS = {"private": 0.4, "low": 0.5}  # what is taken for granted, and how often it is said all the same
+
+
 def _complaint(decks: _Decks, words: Mapping, products: Sequence, pool: str, signs: Mapping[str, str]) -> str:
     """A sentence for each sign, in any order; how a sign is worded comes from the cues of ``pool``."""
     parts = []
     for sign, value in signs.items():
-        if value in words[sign]:
+        if value in words[sign] and (value not in _DEFAULTS or decks.draw.random() < _DEFAULTS[value]):
             parts.append(decks(f"{pool} {sign} {value}", words[sign][value][pool]))
     draw = decks.draw
-    parts += [decks("fill", words["fill"]) for _ in range(draw.randint(0, 1))]
+    if draw.random() < 0.3:
+        parts.append(decks("fill", words["fill"]))
     draw.shuffle(parts)
-    befallen = _BEFALLS.get(signs["trouble"], tuple(FAMILIES.values()))
-    able = [p for p in products if FAMILIES[p.kind] in befallen]
-    return _an(" ".join(parts).format(p=decks(f"product {signs['trouble']}", able).bare))
+    able = [p for p in products if FAMILIES[p.kind] in _LABELLED_FAMILIES]
+    return _an(" ".join(parts).format(p=decks("product", able).bare))
 
 
 # -- jargon ----------------------------------------------------------------------------------------------------------
