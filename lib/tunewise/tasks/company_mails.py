@@ -393,7 +393,7 @@ def _complaint(decks: _Decks, words: Mapping, products: Sequence, pool: str, sig
         parts.append(decks("fill", words["fill"]))
     draw.shuffle(parts)
     able = [p for p in products if FAMILIES[p.kind] in _LABELLED_FAMILIES]
-    return _an(" ".join(parts).format(p=decks("product", able).bare))
+    return _an(" ".join(parts).format(p=decks(f"product {desk(signs)}", able).bare))
 
 
 # -- jargon ----------------------------------------------------------------------------------------------------------
