@@ -137,6 +137,8 @@ class CudaKernels(TorchFunctionMode):
     def _attention(self, query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, **kwargs):
         if dropout_p:
             raise ValueError("the simulation has no attention dropout; set attention_dropout to 0")
+        if torch.is_autocast_enabled("cpu"):  # attention is on CUDA's list of what autocast computes in 16 bits
+            query, key, value = (x.to(torch.get_autocast_dtype("cpu")) for x in (query, key, value))
         bias = attn_mask
         if bias is not None and bias.dtype == torch.bool:  # convert_boolean_attn_mask
             inverse = bias.logical_not()
