@@ -245,3 +245,13 @@ def test_a_third_label_that_is_a_number_or_boolean(tmp_path):
     path = tmp_path / "n.jsonl"
     path.write_text("\n".join(json.dumps({"text": t, "label": y == "billing"}) for t, y in rows()), encoding="utf-8")
     assert own_data(path).labels == ("false", "true")
+
+
+def test_a_small_data_set_gives_as_many_examples_as_it_has():
+    from tunewise.experiments.base import pool_size, sample
+    from tunewise.tasks.text_classification import Example, Task
+
+    train = tuple(Example(f"t{i}", int(i % 3 == 0), f"e{i}") for i in range(12))  # eight of one label, four of the other
+    task = Task("mine", ("a", "b"), train, train[:2], train[:2])
+    assert pool_size(task, 300) == 8 and pool_size(task, 6) == 6
+    assert sorted(y for _, y in sample(task, pool_size(task, 300), 0)) == [0] * 4 + [1] * 4

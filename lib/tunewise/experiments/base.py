@@ -159,6 +159,12 @@ def sample(task, n: int, seed: int) -> list[tuple[str, int]]:
     return balanced_shots([(e.text, e.label) for e in task.train], n, len(task.labels), seed)
 
 
+def pool_size(task, most: int) -> int:
+    """How many training examples, up to ``most``, can be drawn with as many of each label: small data of the reader's own have fewer."""
+    rarest = min(sum(e.label == y for e in task.train) for y in range(len(task.labels)))
+    return min(most, rarest * len(task.labels))
+
+
 def subset(examples: Sequence, n: int | None) -> list:
     """The first ``n`` examples after a fixed shuffle (all for None); the splits are balanced by construction."""
     if n is None or n >= len(examples):

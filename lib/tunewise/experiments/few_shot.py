@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from tunewise.experiments.base import Bench, Experiment, outcome, public, sample, subset
+from tunewise.experiments.base import Bench, Experiment, outcome, pool_size, public, sample, subset
 from tunewise.methods import prompting
 from tunewise.models.score import label_logprobs, prompt_tokens
 from tunewise.tasks.prompts import WORDINGS
@@ -40,7 +40,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
 
     step({"method": "zero-shot", "k": 0}, lambda: shared([]))
     for seed in params["seeds"]:
-        pool = sample(task, params["pool"], seed)
+        pool = sample(task, pool_size(task, params["pool"]), seed)
         for k in params["random"]:
             step({"method": "random", "k": k, "seed": seed}, lambda k=k, pool=pool, seed=seed: shared(prompting.random_shots(pool, k, seed)))
         for k in params["balanced"]:
@@ -54,7 +54,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
 
     def embedded(seed):
         if seed not in vectors:
-            pool = sample(task, params["pool"], seed)
+            pool = sample(task, pool_size(task, params["pool"]), seed)
             vectors[seed] = pool, bench.embed([t for t, _ in pool]), bench.embed([e.text for e in test])
         return vectors[seed]
 
