@@ -76,9 +76,9 @@ def filled(tmp_path):
 
 def test_the_block_blocks(offline, tmp_path):
     """Else the tests below would show nothing."""
-    (tmp_path / "out.py").write_text("import urllib.request; urllib.request.urlopen('https://pypi.org/simple/pip/', timeout=5)")
+    (tmp_path / "out.py").write_text("import urllib.request; urllib.request.urlopen('https://example.org/', timeout=5)")
     done = offline(module="out", PYTHONPATH=f"{tmp_path / 'block'}{os.pathsep}{tmp_path}")
-    assert done.returncode and "the test blocks the network: pypi.org" in done.stderr
+    assert done.returncode and "the test blocks the network: example.org" in done.stderr
     (tmp_path / "out.py").write_text("import socket; socket.create_connection(('192.0.2.1', 80), 5)")
     done = offline(module="out", PYTHONPATH=f"{tmp_path / 'block'}{os.pathsep}{tmp_path}")
     assert done.returncode and "the test blocks the network: 192.0.2.1" in done.stderr
