@@ -16,6 +16,13 @@ NAMES = (
     "prompt_cost",
     "gain_prediction",
     "leaks",
+    "rag_retrieval",
+    "rag_knowledge",
+    "rag_hybrid",
+    "rag_hallucination",
+    "rag_dynamic",
+    "rag_citations",
+    "rag_cost",
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import time
@@ -49,6 +50,7 @@ class Bench:
     precision: object
     data: dict = field(default_factory=dict)
     vectors: dict = field(default_factory=dict)
+    trained: set = field(default_factory=set)
 
     @cached_property
     def lm(self):
@@ -133,6 +135,27 @@ class Bench:
 
         return public(self.work.step(settings, run))
 
+    @contextlib.contextmanager
+    def adapter(self, settings: dict, tuning: Tuning, pairs: Callable[[], Sequence[tuple[str, str]]], prefix: str = ""):
+        """The model with an adapter that was trained on ``pairs()``, for the length of a ``with`` block.
+
+        Trained once: the adapter is kept under ``settings`` and ``tuning``, so that several experiments can ask the same tuned model.
+        settings: what tells these pairs from others; needs ``method`` and ``n_labels``.
+        """
+        lm = self.model_for(tuning.method)
+        told = {"adapter": settings, "tuning": vars(tuning) | {"targets": list(tuning.targets)}, "prefix": prefix}
+        path = self.work.path(told).with_suffix(".adapter")
+        if path.exists() and (not self.work.fresh or path in self.trained):
+            tuned = ft.take(lm, tuning, path)
+        else:
+            tuned = ft.finetune(lm, pairs(), tuning, prefix=prefix, checkpoint=self.work.checkpoint(told), progress=ticker(settings))
+            ft.keep(tuned, path)
+            self.trained.add(path)
+        try:
+            yield tuned
+        finally:
+            self.forget(tuning, lm, tuned)
+
     def model_for(self, method: str):
         """The model as a way of tuning wants it: 4-bit for ``qlora``, float32 for ``full``, else as the machine runs it."""
         return getattr(self, {"qlora": "quantized", "full": "whole"}.get(method, "lm"))
@@ -191,7 +214,7 @@ def ticker(settings: dict):
     from tqdm.auto import tqdm
 
     bar = None
-    label = f"{settings['method']}, {settings['n_labels']} labels, seed {settings['seed']}"
+    label = f"{settings['method']}, {settings['n_labels']} examples, seed {settings.get('seed', 0)}"
 
     def tick(step: int, steps: int, loss: float) -> None:
         nonlocal bar

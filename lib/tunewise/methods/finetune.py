@@ -22,8 +22,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tunewise.models.packing import Row, Segment
+from tunewise.models.packing import Row, Segment, rows_of
 from tunewise.models.score import encode, parts
+
+# Tokens of a batch that go through the model at once. A longer batch is cut into rows whose gradients add up to the same: attention
+# costs the square of a row's length, and the items in a row do not see each other anyway.
+ROW_TOKENS = 1024
 
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -213,17 +217,21 @@ def finetune(
     model.train()
     start = last_saved = time.perf_counter()
     for step in range(done, steps):
-        loss = loss_of(accelerator.unwrap_model(model), prefix_ids, [ids[i] for i in batches[step]])
-        if not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss is {loss.item()} at step {step + 1} of {steps}: lower learning_rate ({tuning.learning_rate})"
-            )
-        accelerator.backward(loss)
+        batch = [ids[i] for i in batches[step]]
+        wanted, loss = sum(len(answer) for _, answer in batch), 0.0
+        for row in rows_of(batch, lambda pair: len(pair[0]) + len(pair[1]), ROW_TOKENS):
+            part = loss_of(accelerator.unwrap_model(model), prefix_ids, row) * (sum(len(answer) for _, answer in row) / wanted)
+            if not torch.isfinite(part):
+                raise FloatingPointError(
+                    f"the loss is {part.item()} at step {step + 1} of {steps}: lower learning_rate ({tuning.learning_rate})"
+                )
+            accelerator.backward(part)
+            loss += part.item()
         accelerator.clip_grad_norm_(trained, tuning.max_grad_norm)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
-        losses.append(loss.item())
+        losses.append(loss)
         if progress:
             progress(step + 1, steps, losses[-1])
         if checkpoint and step + 1 < steps and time.perf_counter() - last_saved >= checkpoint_seconds:
@@ -242,3 +250,28 @@ def finetune(
 def restore(tuned: Tuned):
     """The base model as it was before LoRA or QLoRA: takes the adapter off."""
     return tuned.model.unload() if hasattr(tuned.model, "unload") else tuned.model
+
+
+def keep(tuned: Tuned, path: Path) -> None:
+    """Write what was trained, and what its training was like, to a file for :func:`take`. Written whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_suffix(".part")
+    told = {name: getattr(tuned, name) for name in ("losses", "seconds", "trainable", "examples")}
+    torch.save(told | {"trained": [p.detach().cpu() for p in tuned.model.parameters() if p.requires_grad]}, half)
+    os.replace(half, path)
+
+
+def take(lm, tuning: Tuning, path: Path) -> Tuned:
+    """``lm`` tuned as it was when :func:`keep` wrote ``path``: the adapter is put on again, nothing is trained.
+
+    Raises ValueError for a file that another ``tuning`` has made.
+    """
+    state = torch.load(path, weights_only=True, map_location=lm.model.device)
+    model = _adapt(lm.model, tuning)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if [p.shape for p in trained] != [p.shape for p in state["trained"]]:
+        raise ValueError(f"{path} was made by another tuning; delete it")
+    with torch.no_grad():
+        for p, kept in zip(trained, state.pop("trained"), strict=True):
+            p.copy_(kept)
+    return Tuned(model.eval(), lm.tokenizer, **state)
