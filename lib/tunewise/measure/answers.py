@@ -1,8 +1,8 @@
 """Is a short written answer right? Exact match, token F1, containment, and whether it declines to answer.
 
 The first two follow SQuAD's evaluation (Rajpurkar et al. 2016, arXiv 1606.05250): lower case, no punctuation, no articles, the best over
-all right answers. One thing differs: a number with its decimals or minutes is one token, so that ``43.7`` does not match ``43`` or
-``143.7``.
+all right answers. One thing differs: a number with its decimals or minutes, and a code with its dash, is one token, so that ``43.7``
+does not match ``43``, nor ``L8-015`` a 15.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-_TOKEN = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:-\w+)*|\w+")
+_TOKEN = re.compile(r"\w+(?:-\w+|[.,:]\d+\w*)*|%")
 _ARTICLES = {"a", "an", "the"}
 _DECLINED = re.compile(
     r"\b(not|n't|never|no longer) (been )?(stated|mentioned|given|known|provided|specified|listed|included|available|clear|found|in the)\b"
