@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 
+import numpy as np
+
 from tunewise.experiments import handbook as hb
 from tunewise.experiments.base import Bench, Experiment, public
 from tunewise.methods import rag
@@ -30,7 +32,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
     asks = [q.ask[hb.HELD_OUT] for q in questions]
     right = [q.answers for q in questions]
     book = hb.Handbook(bench)
-    found = book.find(asks, max([params["k"], *params["sweep"]]))
+    found = book.find(asks, max([params["k"], *params["sweep"], *(d + 4 for d in params["sweep_distractors"])]))
     gold = [book.gold(q)[0] for q in questions]
     sizes = {"facts": params["facts"], "multihop": params["multihop"], "exposures": params["exposures"], "readings": params["readings"]}
     rows = []
@@ -49,28 +51,28 @@ def run(bench: Bench, params: dict) -> list[dict]:
         rows.append(public(bench.work.step({k: v for k, v in settings.items() if v is not None}, measure)))
 
     arms = [("untouched", None)] + [(way, seed) for way in params["ways"] for seed in params["seeds"]]
-    given = [[min(g)] for g in gold]
-    among = [_among(f, g, params["distractors"]) for f, g in zip(found, gold, strict=True)]
     for way, seed in arms:
         step(way, seed, "none", 0, [[] for _ in asks])
         step(way, seed, "found", params["k"], [f[: params["k"]] for f in found])
-        if way != "facts":
-            step(way, seed, "gold", 1, given)
-            step(way, seed, "gold among distractors", 1 + params["distractors"], among)
+        for d in (0, params["distractors"]) if way != "facts" else ():
+            step(way, seed, "gold", 1 + d, [_among(f, g, d) for f, g in zip(found, gold, strict=True)])
     for way, seed in arms:
         if way != "facts" and (seed is None or seed in params["sweep_seeds"]):
             for k in params["sweep"]:
-                step(way, seed, "sweep", k, [f[:k] for f in found], params["sweep_n"])
+                step(way, seed, "sweep found", k, [f[:k] for f in found], params["sweep_n"])
+            for d in params["sweep_distractors"]:
+                step(way, seed, "sweep gold", 1 + d, [_among(f, g, d) for f, g in zip(found, gold, strict=True)], params["sweep_n"])
     rows.append({
-        "method": "retrieval", "k": max([params["k"], *params["sweep"]]), "questions": [q.id for q in questions], "asked": asks,
+        "method": "retrieval", "questions": [q.id for q in questions], "asked": asks,
         "found": [[book.passages[i].id for i in f] for f in found], "gold": [sorted(book.passages[i].id for i in g) for g in gold],
     })  # fmt: skip
     return rows
 
 
 def _among(found: list[int], gold: set[int], distractors: int) -> list[int]:
-    """The passage that holds the answer behind the nearest that do not: the hardest place."""
-    return [p for p in found if p not in gold][:distractors] + [min(gold)]
+    """The passage that holds the answer and the nearest that do not, in an order drawn for these passages."""
+    mixed = [p for p in found if p not in gold][:distractors] + [min(gold)]
+    return [mixed[i] for i in np.random.default_rng(mixed).permutation(len(mixed))]
 
 
 _COMMON = {
@@ -85,10 +87,10 @@ EXPERIMENT = Experiment(
     run=run,
     scales={
         "smoke": _COMMON | {"facts": 6, "multihop": 1, "exposures": 2, "phrasings": [2], "readings": 8, "ways": ["reading"], "seeds": [0],
-                            "sweep": [1], "sweep_seeds": [0], "sweep_n": 4},
-        "laptop": _COMMON | {"facts": 16, "multihop": 4, "readings": 48, "ways": ["reading"], "seeds": [0], "sweep": [], "sweep_seeds": [], "sweep_n": 16},
-        "full": _COMMON | {"seeds": [0, 1, 2, 3, 4], "sweep": [1, 3, 5, 10], "sweep_seeds": [0, 1], "sweep_n": 40},
+                            "sweep": [1], "sweep_distractors": [1], "sweep_seeds": [0], "sweep_n": 4},
+        "laptop": _COMMON | {"facts": 16, "multihop": 4, "readings": 48, "ways": ["reading"], "seeds": [0], "sweep": [], "sweep_distractors": [], "sweep_seeds": [], "sweep_n": 16},
+        "full": _COMMON | {"seeds": [0, 1, 2, 3, 4], "sweep": [1, 3, 5, 10], "sweep_distractors": [0, 1, 4], "sweep_seeds": [0, 1], "sweep_n": 40},
         "gpu": _COMMON | {"model": "qwen2.5-1.5b", "facts": 160, "multihop": 40, "readings": 400, "seeds": [0, 1, 2, 3, 4],
-                          "sweep": [1, 2, 3, 5, 10, 20], "sweep_seeds": [0, 1, 2], "sweep_n": 160},
+                          "sweep": [1, 2, 3, 5, 10, 20], "sweep_distractors": [0, 1, 2, 4, 8], "sweep_seeds": [0, 1, 2], "sweep_n": 160},
     },
 )  # fmt: skip
