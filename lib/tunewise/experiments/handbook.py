@@ -166,3 +166,34 @@ READING = {"readings": 160, "reading_recipe": {"learning_rate": 1e-3, "epochs": 
 def untuned(bench: Bench) -> Tuned:
     """The model as it is, in the shape of a tuned one."""
     return Tuned(bench.lm.model, bench.lm.tokenizer, [], 0.0, 0, 0)
+
+
+def asker(tuned: bool = False, *, examples: int = 96, seed: int = 0, **options):
+    """A function (question, k) -> the answer from the k passages found: ``{"answer", "cited", "passages": [{"id", "title", "text"}]}``.
+
+    tuned: by the model after tuning to read on ``examples`` questions (a minute or two, once). options: for
+    :func:`tunewise.models.load.load`; the model is loaded at the first question.
+    """
+    from tunewise import runs
+    from tunewise.models.device import choose
+    from tunewise.models.load import model_checksum
+
+    held: dict = {}
+
+    def prepare() -> None:
+        name, precision = options.get("name", "smollm2-135m"), options.get("precision") or choose()
+        bench = Bench(name, runs.Work({"model": model_checksum(name), "dtype": str(precision.dtype)}, say=None), precision)
+        held["book"], held["lm"] = Handbook(bench), untuned(bench)
+        if tuned:
+            stay = reads(bench, READING | {"readings": examples}, seed, distractors=2, without=0.2)
+            held["lm"], held["open"] = stay.__enter__(), stay
+
+    def ask(question: str, k: int = 3) -> dict:
+        held or prepare()
+        book = held["book"]
+        places = book.find([question], k)[0] if k else []
+        said = rag.answer(held["lm"], [question], [book.show(places)])[0]
+        shown = [{"id": p.id, "title": p.title, "text": p.text} for p in (book.passages[i] for i in places)]
+        return {"answer": said.text, "cited": said.cited, "passages": shown}
+
+    return ask
