@@ -9,6 +9,7 @@ NAMES = (
     "wordings",
     "few_shot",
     "learning_curve",
+    "label_curve",
     "tuning_methods",
     "forgetting",
     "memory_table",
