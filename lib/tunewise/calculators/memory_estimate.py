@@ -226,6 +226,8 @@ def estimate(s: Settings) -> Estimate:
     blocks = [step.first, *step.blocks[1:]]
     returned = 0 if s.outputs == "dropped" else step.logits + sum(block.cache for block in blocks)
     old = returned + step.leaf if s.outputs == "next" else 0  # what the last step left
+    graph = sum(block.graph for block in blocks)
+    left = graph if s.outputs == "next" else 0  # to the end of the forward pass
     always = trainable if s.sharding == "ddp" and s.gpus > 1 else 0
     gradients = always + (-(-trainable // shared) if s.accumulation else 0)
     moments: dict[str, dict[str, int]] = {"load": loaded}
@@ -237,7 +239,7 @@ def estimate(s: Settings) -> Estimate:
             highest[moment] = size
             moments[moment] = {**fixed, "gradients": gradients, "saved activations": saved, "logits and loss": logits, "temporaries": temporaries}
 
-    saved = step.common + step.embedding.kept[1]
+    saved = step.common + step.embedding.kept[1] + left
     at("forward", saved, gradients, old, step.embedding.forward[0])
     for number, block in enumerate(blocks):
         at("forward", saved, gradients, old, sum(block.forward) + (step.local if number else step.masks))
@@ -245,6 +247,7 @@ def estimate(s: Settings) -> Estimate:
         old += block.cached
     at("forward", saved, gradients, old, sum(step.norm.forward) + step.local)
     at("loss", saved, gradients, old + step.loss_forward[3], step.loss_forward[0])
+    saved -= left
 
     unit = sum(t.size // t.count for t in mine if t.count > 1) if shared > 1 else 0  # one block's gradients, while they are summed up
 
@@ -263,13 +266,14 @@ def estimate(s: Settings) -> Estimate:
     for block in reversed(blocks):
         saved -= block.kept[1]
         back("backward", saved, block, held)
+        saved += block.graph
         held += 0 if s.outputs == "dropped" else block.cache
     back("backward", saved, step.embedding, held)
     fixed["gathered weights"] = 0
     scratch = -(-update_temporaries(s) // shared)
     if s.in_backward:
         gradients = scratch = 0
-    at("optimiser", rounded(8 * s.batch * s.seq) + step.leaf, gradients, returned, scratch)
+    at("optimiser", rounded(8 * s.batch * s.seq) + step.leaf + graph, gradients, returned, scratch)
     moment = max(MOMENTS, key=lambda name: sum(moments[name].values()))
     return Estimate(s, sum(moments[moment].values()), moment, moments[moment], {name: moments[name] for name in MOMENTS})
 

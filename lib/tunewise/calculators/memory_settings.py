@@ -55,7 +55,7 @@ class Settings:
     (``outputs = model(...)`` in a loop). use_cache: whether the model returns its keys and values too (not under
     checkpointing). accumulation: whether gradients of earlier batches are there already (gradient accumulation).
     arch: compute capability of the GPU times ten (75: T4, 80: A100, 86, 89: RTX 4090, 90: H100). torch: PyTorch's version, which decides
-    on the kernel of grouped-query attention. bitsandbytes: its version; before 0.43.2 it kept the input of 4-bit products. gpus, sharding: how many, and whether
+    on the kernel of grouped-query attention. bitsandbytes: its version; before 0.43.2 it kept the input of 4-bit products as long as the graph lived. gpus, sharding: how many, and whether
     they hold copies ("ddp") or shares ("fsdp") of the model; all else is per GPU.
 
     Raises ValueError for a value that is not possible, :class:`UnknownModel` for a model not known.
@@ -146,10 +146,9 @@ class Settings:
             raise ValueError(f"unknown setting {', '.join(unknown)}; there are {', '.join(sorted(names))}")
         return cls(**values)
 
-    def version(self, library: str) -> tuple[int, int]:
-        """Major and minor version of "torch" or "bitsandbytes"."""
-        major, minor = getattr(self, library).split(".")[:2]
-        return int(major), int(minor)
+    def version(self, library: str) -> tuple[int, ...]:
+        """The version of "torch" or "bitsandbytes": at most three numbers."""
+        return tuple(int(part) for part in getattr(self, library).split(".")[:3] if part.isdecimal())
 
     def replace(self, **changes) -> Settings:
         return dataclasses.replace(self, **changes)

@@ -35,7 +35,7 @@ class Stretch:
     forward: at its highest on the way there. kept: what stays for the backward pass. backward: at its highest on the way
     back, with what was kept. gradients: what stays afterwards. keeps_input: whether the input is among what is kept.
     cached: autocast's 16-bit copies of weights, which go when the loss is there, unless they are kept.
-    cache: keys and values that the model returns.
+    cache: keys and values that the model returns. graph: part of what is kept that lives as long as the graph.
     """
 
     forward: Kinds
@@ -45,6 +45,7 @@ class Stretch:
     keeps_input: bool = False
     cached: int = 0
     cache: int = 0
+    graph: int = 0
 
 
 @dataclass
@@ -150,7 +151,7 @@ class _Program:
         four_bit = s.method == "qlora" and linear is not self.shape.head
         if four_bit:
             scales = -(-linear.weights // 64) if s.double_quant else 0
-            y = t.linear_4bit(x, linear.inputs, linear.outputs, BYTES[s.dtype], BYTES[s.dtype], scales, s.version("bitsandbytes") < (0, 44))
+            y = t.linear_4bit(x, linear.inputs, linear.outputs, BYTES[s.dtype], BYTES[s.dtype], scales, s.version("bitsandbytes") < (0, 43, 2))
         else:
             y = t.linear(x, weight, linear.outputs, bias)
         if lora is None:
@@ -484,6 +485,7 @@ class _Program:
         keeps_input = t.total == with_input
         if not trains:
             self.cache.clear()
+            t.graph.clear()
             return Stretch(forward, kept, cached=cached, cache=cache)
         t.reset_peak()
         t.recording, t.dry = True, False
@@ -497,9 +499,12 @@ class _Program:
         peak = _less(t.at_peak, before)
         kept_size = min(kept[1], sum(peak[:2]))
         backward = (peak[0] + peak[1] - kept_size, kept_size, peak[2], peak[3])
+        with_graph = t.total
+        t.graph.clear()
+        graph = with_graph - t.total
         gradients = _less(tuple(t.live), before)
         t.free()
-        return Stretch(forward, kept, backward, gradients, keeps_input, cached, cache)
+        return Stretch(forward, kept, backward, gradients, keeps_input, cached, cache, graph)
 
     def _checkpointed_backward(self, x: Value, window: int, rotated: bool, n: int, e: int) -> Block | None:
         """Backward of a block that was not recorded: its operators run backward from the last; at the first that needs a
@@ -518,8 +523,10 @@ class _Program:
             t.start()
             t.casts.clear()
             t.stop_after = needed
+            first = len(t.graph)
             with contextlib.suppress(Stop):
                 self.block(Value(x.block, n, e, True, INPUT), window, rotated)
+            del t.graph[first:]
             t.stop_after = -1
             t.casts.clear()
             made = t.nodes

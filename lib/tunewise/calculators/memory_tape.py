@@ -64,7 +64,8 @@ class Tape:
 
     autocast: bytes an element that matrix products are cast to (None: no autocast). update: bytes of temporaries that an
     update of one parameter takes as soon as its gradient, of so many bytes, is there (None: gradients are kept). kind: of
-    blocks that are made. shared: whether there is one parameter only, used several times.
+    blocks that are made. graph: blocks that operators hold outside of what autograd saves: they live as long as the graph, through
+    the backward pass and until the loss goes. shared: whether there is one parameter only, used several times.
     """
 
     def __init__(self, autocast: int | None = None, update: Callable[[int], int] | None = None):
@@ -72,6 +73,7 @@ class Tape:
         self.autocast, self.update = autocast, update
         self.casts: dict[int, Value] = {}
         self.gradients: list[Block] = []
+        self.graph: list[Block] = []
         self.kind, self.shared = TEMPORARY, False
         self.start()
         self.recording, self.dry, self.stop_after = True, False, -1
@@ -280,13 +282,17 @@ class Tape:
         """bitsandbytes' 4-bit product by a GPU: the whole weight is expanded to ``compute`` bytes an element forward and to
         ``stored`` backward; of the input nothing is kept (``autograd/_functions.py``, ``MatMul4Bit``). scales: elements of
         the quantised scales, which are expanded to fp32 first (0: they are fp32 already). keeps: whether the input is kept
-        after all, as old versions did (with a checkpointed block that is not followed)."""
+        after all: before version 0.43.2 it was an attribute of the graph's node (``ctx.tensors = (A, B)``), which neither
+        the end of its backward nor gradient checkpointing frees."""
         e = x.e
         y = self.cast(x, compute)
         weight = self._dequantised(inputs * outputs, compute, scales)
         xn, n = y.n, y.n // inputs * outputs
 
-        def run(g, kept=y.block if keeps else None):
+        if keeps and x.grad and not self.dry:
+            self.graph.append(y.block)
+
+        def run(g):
             weight = self._dequantised(inputs * outputs, stored, scales)
             if stored != compute:
                 weight = self.new(inputs * outputs, compute)

@@ -287,7 +287,7 @@ def _quantise(model, plan: Plan) -> dict:
         raise ValueError("GPT-2 keeps its weights in Conv1D modules, for which the simulation has no 4-bit layer; use lora or full")
     head = model.get_output_embeddings()
     codes = (torch.empty(256),) if plan.double_quant else ()
-    keeps = _version(plan.bitsandbytes) < (0, 44)  # exactly: before 0.43.2
+    keeps = _version(plan.bitsandbytes) < (0, 43, 2)
     small = {}
     for name, module in list(model.named_modules()):
         if isinstance(module, torch.nn.Linear) and module is not head:
@@ -331,9 +331,8 @@ def _natural(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in name.split(".")]
 
 
-def _version(text: str) -> tuple[int, int]:
-    major, minor = text.split(".")[:2]
-    return int(major), int(minor)
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")[:3] if part.isdecimal())
 
 
 def _adapt(model, plan: Plan):
