@@ -6,7 +6,12 @@ the test entities.
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -16,6 +21,7 @@ from tunewise.measure import answers as mark
 from tunewise.measure import stats
 from tunewise.methods import rag
 from tunewise.methods.finetune import Tuned, Tuning
+from tunewise.runs import digest
 from tunewise.tasks import company
 
 HELD_OUT = -1  # the last wording of each question is kept for testing
@@ -51,6 +57,12 @@ class Handbook:
 def by_id() -> Mapping[str, company.Question]:
     """All questions by their id."""
     return {q.id: q for q in company.questions()}
+
+
+@lru_cache(maxsize=1)
+def fingerprint() -> str:
+    """A hash of handbook and questions: what was learned from other ones is not found again."""
+    return digest([[p.text for p in company.passages()], [[q.id, q.ask, q.answers] for q in company.questions()]])
 
 
 def drawn(items: Sequence, n: int, seed: int) -> list:
@@ -117,24 +129,76 @@ def fact_pairs(facts: Sequence[str], phrasings: int, exposures: int, values: Map
     return pairs
 
 
-def knows(bench: Bench, params: dict, phrasings: int, seed: int, values: Mapping[str, str] | None = None):
-    """The model with the facts of ``params`` tuned in (a ``with`` block)."""
-    facts, _ = fact_set(params["facts"], params["multihop"])
-    settings = {
-        "method": "facts", "facts": params["facts"], "multihop": params["multihop"], "phrasings": phrasings, "exposures": params["exposures"],
-        "n_labels": len(facts) * params["exposures"], "seed": seed, "values": dict(values or {}),
-    }  # fmt: skip
-    tuning = Tuning(seed=seed, **params["fact_recipe"])
-    return bench.adapter(settings, tuning, lambda: fact_pairs(facts, phrasings, params["exposures"], values), rag.FROM_MEMORY)
+@dataclass
+class Reader:
+    """The model after a way of tuning, with every answer that it has given kept: experiments that ask it the same get the same answer.
 
+    way: ``untouched``; ``facts`` (question and answer of ``params["facts"]`` facts, in ``phrasings`` wordings, with ``values`` for those that have
+    changed); ``reading`` (questions with the right passage among ``params["distractors"]`` others, about the training entities, and a share
+    ``params["without"]`` with no right passage); ``gold only`` (with the right passage alone). seed: of the tuning.
+    """
 
-def reads(bench: Bench, params: dict, seed: int, *, distractors: int, without: float):
-    """The model tuned on questions with passages, about the training entities only (a ``with`` block)."""
-    settings = {
-        "method": "reading", "n_labels": params["readings"], "distractors": distractors, "without": without, "seed": seed,
-    }  # fmt: skip
-    tuning = Tuning(seed=seed, **params["reading_recipe"])
-    return bench.adapter(settings, tuning, lambda: reading_pairs(bench, params["readings"], distractors, without, seed), rag.WITH_PASSAGES)
+    bench: Bench
+    params: dict
+    way: str = "untouched"
+    seed: int | None = None
+    phrasings: int = 8
+    values: Mapping[str, str] | None = None
+
+    def settings(self) -> dict:
+        """What tells this model from others."""
+        p, told = self.params, {"method": self.way, "data": fingerprint()}
+        if self.way == "facts":
+            told |= {name: p[name] for name in ("facts", "multihop", "exposures")} | {"phrasings": self.phrasings}
+            told |= {"values": dict(self.values or {}), "n_labels": p["facts"] * p["exposures"], "seed": self.seed}
+        elif self.way in ("reading", "gold only"):
+            reads = (p["distractors"], p["without"]) if self.way == "reading" else (0, 0.0)
+            told |= {"n_labels": p["readings"], "distractors": reads[0], "without": reads[1], "seed": self.seed}
+        elif self.way != "untouched":
+            raise ValueError(f"no way of tuning is called {self.way!r}; there are untouched, facts, reading, gold only")
+        return told
+
+    def tuning(self) -> Tuning:
+        return Tuning(seed=self.seed or 0, **self.params["fact_recipe" if self.way == "facts" else "reading_recipe"])
+
+    def open(self):
+        """The model itself, for the length of a ``with`` block."""
+        if self.way == "untouched":
+            return contextlib.nullcontext(untuned(self.bench))
+        told = self.settings()
+        if self.way == "facts":
+            facts, _ = fact_set(told["facts"], told["multihop"])
+
+            def pairs():
+                return fact_pairs(facts, self.phrasings, told["exposures"], self.values)
+        else:
+
+            def pairs():
+                return reading_pairs(self.bench, told["n_labels"], told["distractors"], told["without"], self.seed)
+
+        opening = rag.FROM_MEMORY if self.way == "facts" else rag.WITH_PASSAGES
+        return self.bench.adapter(told, self.tuning(), pairs, opening)
+
+    def answer(self, asks: Sequence[str], passages: Sequence[Sequence[str]]) -> list[rag.Answer]:
+        """Answers to ``asks``, each from its own ``passages`` (none: from memory)."""
+        prompts = [rag.prompt(a, p) for a, p in zip(asks, passages, strict=True)]
+        told = self.settings()
+        recipe = {} if self.way == "untouched" else vars(self.tuning()) | {"targets": list(self.tuning().targets)}
+        path = self.bench.work.path({"answers": told, "recipe": recipe})
+        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        missing = [i for i, p in enumerate(prompts) if p not in kept]
+        self.bench.work.seconds += sum(kept[p][1] for p in prompts if p in kept)
+        if missing:
+            with self.open() as lm:
+                for first in range(0, len(missing), 32):
+                    part, start = missing[first : first + 32], time.perf_counter()
+                    said = rag.answer(lm, [asks[i] for i in part], [passages[i] for i in part], max_new_tokens=20)
+                    seconds = round((time.perf_counter() - start) / len(part), 3)
+                    kept |= {prompts[i]: [a.said, seconds] for i, a in zip(part, said, strict=True)}
+                    half = path.with_suffix(".part")
+                    half.write_text(json.dumps(kept), encoding="utf-8")
+                    os.replace(half, path)
+        return [rag.read(kept[p][0], len(own)) for p, own in zip(prompts, passages, strict=True)]
 
 
 def reading_pairs(bench: Bench, n: int, distractors: int, without: float, seed: int) -> list[tuple[str, str]]:
@@ -160,7 +224,15 @@ FACTS = {
     "facts": 40, "multihop": 10, "exposures": 16,
     "fact_recipe": {"learning_rate": 2e-3, "epochs": 1, "batch_size": 16},
 }  # fmt: skip
-READING = {"readings": 160, "reading_recipe": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 8}}
+READING = {
+    "readings": 80, "distractors": 2, "without": 0.2,
+    "reading_recipe": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 4},
+}  # fmt: skip
+SMOKE = {
+    "facts": 6, "multihop": 1, "exposures": 2, "readings": 8,
+    "fact_recipe": {"learning_rate": 2e-3, "epochs": 1, "batch_size": 4, "min_steps": 2},
+    "reading_recipe": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 2, "min_steps": 2},
+}  # fmt: skip
 
 
 def untuned(bench: Bench) -> Tuned:
@@ -168,7 +240,7 @@ def untuned(bench: Bench) -> Tuned:
     return Tuned(bench.lm.model, bench.lm.tokenizer, [], 0.0, 0, 0)
 
 
-def asker(tuned: bool = False, *, examples: int = 96, seed: int = 0, **options):
+def asker(tuned: bool = False, *, examples: int = 80, seed: int = 0, **options):
     """A function (question, k) -> the answer from the k passages found: ``{"answer", "cited", "passages": [{"id", "title", "text"}]}``.
 
     tuned: by the model after tuning to read on ``examples`` questions (a minute or two, once). options: for
@@ -185,8 +257,8 @@ def asker(tuned: bool = False, *, examples: int = 96, seed: int = 0, **options):
         bench = Bench(name, runs.Work({"model": model_checksum(name), "dtype": str(precision.dtype)}, say=None), precision)
         held["book"], held["lm"] = Handbook(bench), untuned(bench)
         if tuned:
-            stay = reads(bench, READING | {"readings": examples}, seed, distractors=2, without=0.2)
-            held["lm"], held["open"] = stay.__enter__(), stay
+            held["open"] = Reader(bench, READING | {"readings": examples}, "reading", seed).open()
+            held["lm"] = held["open"].__enter__()
 
     def ask(question: str, k: int = 3) -> dict:
         held or prepare()

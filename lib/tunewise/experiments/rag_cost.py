@@ -22,7 +22,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
     rows = []
 
     def step(settings: dict, measure) -> None:
-        rows.append(public(bench.work.step({**settings, "questions": params["questions"]}, measure)))
+        rows.append(public(bench.work.step({**settings, "questions": params["questions"], "data": hb.fingerprint()}, measure)))
 
     def index() -> dict:
         bench.vectors.clear()

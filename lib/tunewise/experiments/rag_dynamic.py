@@ -8,7 +8,6 @@ import numpy as np
 
 from tunewise.experiments import handbook as hb
 from tunewise.experiments.base import Bench, Experiment, public
-from tunewise.methods import rag
 
 
 def changes(facts: list[str], share: float) -> dict[str, str]:
@@ -42,7 +41,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
 
     def step(method: str, seed: int | None, share: float, new: dict, answer) -> None:
         settings = {"method": method, "seed": seed, "share": share, "k": params["k"], **sizes, "readings": params["readings"],
-                    "recipes": [params["fact_recipe"], params["reading_recipe"]], "new": new}  # fmt: skip
+                    "recipes": [params["fact_recipe"], params["reading_recipe"]], "new": new, "data": hb.fingerprint()}  # fmt: skip
         right = [(new[f],) if f in new else q.answers for f, q in zip(facts, questions, strict=True)]
 
         def measure() -> dict:
@@ -64,23 +63,18 @@ def run(bench: Bench, params: dict) -> list[dict]:
         after = fresh.find(asks, params["k"])
         index = {"passages_replaced": len(replaced), "index_seconds": round(seconds, 2), "rebuild_seconds": round(time.perf_counter() - start, 2)}
         for seed in [None, *params["seeds"]]:
-            for method, chosen, book in (("stale index", before, old), ("index brought up to date", after, fresh)):
-
-                def from_passages(seed=seed, chosen=chosen, book=book, method=method):
-                    shown = [book.show(p) for p in chosen]
-                    told = index if book is fresh else {}
-                    if seed is None:
-                        return rag.answer(bench.lm, asks, shown), told
-                    with hb.reads(bench, params, seed, distractors=2, without=0.2) as lm:
-                        return rag.answer(lm, asks, shown), told
-
-                step(method, seed, share, new, from_passages)
+            reader = hb.Reader(bench, params, "untouched" if seed is None else "reading", seed)
+            arms = {"stale index": (old, before, {}), "index brought up to date": (fresh, after, index)}
+            for method, (book, found, told) in arms.items():
+                step(method, seed, share, new, lambda r=reader, b=book, f=found, t=told: (r.answer(asks, [b.show(p) for p in f]), t))
         for seed in params["seeds"]:
             for method, values in (("stale weights", None), ("weights trained again", new)):
 
                 def from_weights(seed=seed, values=values):
-                    with hb.knows(bench, params, max(params["phrasings"]), seed, values) as lm:
-                        return rag.answer(lm, asks, [()] * len(asks), max_new_tokens=16), {"train_seconds": round(lm.seconds, 1)}
+                    reader = hb.Reader(bench, params, "facts", seed, max(params["phrasings"]), values)
+                    with reader.open() as lm:
+                        seconds = {"train_seconds": round(lm.seconds, 1)}
+                    return reader.answer(asks, [[] for _ in asks]), seconds
 
                 step(method, seed, share, new, from_weights)
     return rows
@@ -104,7 +98,7 @@ EXPERIMENT = Experiment(
     claims=("C38",),
     run=run,
     scales={
-        "smoke": _COMMON | {"facts": 6, "multihop": 1, "exposures": 2, "phrasings": [2], "readings": 8, "shares": [0.3], "seeds": [0]},
+        "smoke": _COMMON | hb.SMOKE | {"phrasings": [2], "shares": [0.3], "seeds": [0]},
         "laptop": _COMMON | {"facts": 16, "multihop": 4, "readings": 48, "shares": [0.3], "seeds": [0]},
         "full": _COMMON | {"shares": [0.3], "seeds": [0, 1, 2, 3, 4]},
         "gpu": _COMMON | {"model": "qwen2.5-1.5b", "facts": 160, "multihop": 40, "readings": 400, "shares": [0.1, 0.3, 0.6], "seeds": [0, 1, 2, 3, 4]},

@@ -10,10 +10,10 @@ import numpy as np
 
 from tunewise.experiments import handbook as hb
 from tunewise.experiments.base import Bench, Experiment, public
+from tunewise.measure import stats
 from tunewise.methods import finetune as ft
 from tunewise.methods import rag
 from tunewise.methods.finetune import Tuning
-from tunewise.measure import stats
 from tunewise.models.score import label_logprobs
 from tunewise.tasks import company, general
 
@@ -46,17 +46,13 @@ def retrievers(bench: Bench, params: dict) -> list[dict]:
             for retriever, chosen in by_retriever.items():
                 if retriever == "none" and seed is not None:
                     continue
-                method = "untouched" if seed is None else "reading"
-                settings = {"part": "retriever", "method": method, "asked": kind, "retriever": retriever, "k": k, "questions": n}
+                reader = hb.Reader(bench, params, "untouched" if seed is None else "reading", seed)
+                settings = {"part": "retriever", "method": reader.way, "asked": kind, "retriever": retriever, "k": k, "questions": n, "data": hb.fingerprint()}
                 if seed is not None:
                     settings |= {"seed": seed, "readings": params["readings"], "recipe": params["reading_recipe"]}
 
-                def measure(seed=seed, asks=asks, right=right, chosen=chosen) -> dict:
-                    shown = [book.show(p) for p in chosen]
-                    if seed is None:
-                        return hb.marked(rag.answer(bench.lm, asks, shown), right)
-                    with hb.reads(bench, params, seed, distractors=2, without=0.2) as lm:
-                        return hb.marked(rag.answer(lm, asks, shown), right)
+                def measure(reader=reader, asks=asks, right=right, chosen=chosen) -> dict:
+                    return hb.marked(reader.answer(asks, [book.show(p) for p in chosen]), right)
 
                 rows.append(public(bench.work.step(settings, measure)))
     return rows
@@ -68,7 +64,7 @@ def epochs(bench: Bench, params: dict) -> list[dict]:
     learned = [hb.by_id()[f"direct/{f}"] for f in facts]
     others = hb.drawn([q for q in company.questions("direct", "test") if q.facts[0] not in facts], params["questions"], 5)
     items = general.items()[: params["items"]]
-    sizes = {name: params[name] for name in ("facts", "multihop", "exposures", "questions", "items", "stops")}
+    sizes = {name: params[name] for name in ("facts", "multihop", "exposures", "questions", "items", "stops")} | {"data": hb.fingerprint()}
 
     def probe(lm) -> dict:
         scores = [label_logprobs(lm, "", [item.prompt], item.labels)[0] for item in items]
@@ -85,7 +81,7 @@ def epochs(bench: Bench, params: dict) -> list[dict]:
         }  # fmt: skip
 
     rows = [public(bench.work.step({"part": "epochs", "method": "untouched", **sizes}, lambda: {"points": [{"step": 0, **probe(bench.lm)}]}))]
-    for seed in params["seeds"]:
+    for seed in params["epoch_seeds"]:
 
         def measure(seed=seed) -> dict:
             points = []
@@ -111,11 +107,10 @@ EXPERIMENT = Experiment(
     claims=("C11", "C36"),
     run=run,
     scales={
-        "smoke": _COMMON | {"facts": 6, "multihop": 1, "exposures": 2, "phrasings": [2], "readings": 8, "questions": 4, "items": 8,
-                            "stops": [1.0], "seeds": [0]},
-        "laptop": _COMMON | {"facts": 16, "multihop": 4, "readings": 48, "questions": 16, "items": 40, "stops": [0.5, 1.0], "seeds": [0]},
-        "full": _COMMON | {"questions": 30, "items": 100, "stops": [0.25, 0.5, 1.0], "seeds": [0, 1, 2, 3, 4]},
+        "smoke": _COMMON | hb.SMOKE | {"phrasings": [2], "questions": 4, "items": 8, "stops": [1.0], "seeds": [0], "epoch_seeds": [0]},
+        "laptop": _COMMON | {"facts": 16, "multihop": 4, "readings": 48, "questions": 16, "items": 40, "stops": [0.5, 1.0], "seeds": [0], "epoch_seeds": [0]},
+        "full": _COMMON | {"questions": 20, "items": 60, "stops": [0.25, 0.5, 1.0], "seeds": [0, 1, 2, 3, 4], "epoch_seeds": [0, 1, 2]},
         "gpu": _COMMON | {"model": "qwen2.5-1.5b", "facts": 160, "multihop": 40, "readings": 400, "questions": 42, "items": 120,
-                          "stops": [0.125, 0.25, 0.5, 0.75, 1.0], "seeds": [0, 1, 2, 3, 4]},
+                          "stops": [0.125, 0.25, 0.5, 0.75, 1.0], "seeds": [0, 1, 2, 3, 4], "epoch_seeds": [0, 1, 2, 3, 4]},
     },
 )  # fmt: skip

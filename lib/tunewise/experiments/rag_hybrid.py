@@ -7,23 +7,10 @@ retrieval, on the same questions.
 
 from __future__ import annotations
 
-import contextlib
-
 import numpy as np
 
 from tunewise.experiments import handbook as hb
 from tunewise.experiments.base import Bench, Experiment, public
-from tunewise.methods import rag
-
-
-def tuned(bench: Bench, params: dict, way: str, seed: int | None):
-    """The model after a way of tuning (a ``with`` block): untouched, facts, reading, or gold only (reading without distractors)."""
-    if way == "untouched":
-        return contextlib.nullcontext(hb.untuned(bench))
-    if way == "facts":
-        return hb.knows(bench, params, max(params["phrasings"]), seed)
-    distractors = 0 if way == "gold only" else params["distractors"]
-    return hb.reads(bench, params, seed, distractors=distractors, without=0.0 if way == "gold only" else params["without"])
 
 
 def run(bench: Bench, params: dict) -> list[dict]:
@@ -39,14 +26,13 @@ def run(bench: Bench, params: dict) -> list[dict]:
 
     def step(way: str, seed: int | None, passages: str, k: int, chosen: list[list[int]], n: int | None = None) -> None:
         settings = {"method": way, "seed": seed, "passages": passages, "k": k, **sizes, "distractors": params["distractors"],
-                    "without": params["without"], "recipes": [params["fact_recipe"], params["reading_recipe"]], "n_asked": n}  # fmt: skip
+                    "without": params["without"], "recipes": [params["fact_recipe"], params["reading_recipe"]], "n_asked": n, "data": hb.fingerprint()}  # fmt: skip
 
         def measure() -> dict:
-            with tuned(bench, params, way, seed) as lm:
-                said = rag.answer(lm, asks[:n], [book.show(p) for p in chosen[:n]])
-            cited = [bool(p) and bool(a.cited) and p[a.cited[0]] in g for a, p, g in zip(said, chosen[:n], gold[:n], strict=True)]
-            seconds = {"train_seconds": round(lm.seconds, 1)} if lm.seconds else {}
-            return hb.marked(said, right[:n]) | {"cites_gold": "".join(str(int(c)) for c in cited)} | seconds
+            reader = hb.Reader(bench, params, way, seed, max(params["phrasings"]))
+            said = reader.answer(asks[:n], [book.show(p) for p in chosen[:n]])
+            cited = [bool(a.cited) and p[a.cited[0]] in g for a, p, g in zip(said, chosen[:n], gold[:n], strict=True)]
+            return hb.marked(said, right[:n]) | {"cites_gold": "".join(str(int(c)) for c in cited)}
 
         rows.append(public(bench.work.step({k: v for k, v in settings.items() if v is not None}, measure)))
 
@@ -57,7 +43,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
         for d in (0, params["distractors"]) if way != "facts" else ():
             step(way, seed, "gold", 1 + d, [_among(f, g, d) for f, g in zip(found, gold, strict=True)])
     for way, seed in arms:
-        if way != "facts" and (seed is None or seed in params["sweep_seeds"]):
+        if way in ("untouched", "reading") and (seed is None or seed in params["sweep_seeds"]):
             for k in params["sweep"]:
                 step(way, seed, "sweep found", k, [f[:k] for f in found], params["sweep_n"])
             for d in params["sweep_distractors"]:
@@ -76,7 +62,7 @@ def _among(found: list[int], gold: set[int], distractors: int) -> list[int]:
 
 
 _COMMON = {
-    "model": "smollm2-135m", **hb.FACTS, **hb.READING, "phrasings": [8], "k": 3, "distractors": 2, "without": 0.2,
+    "model": "smollm2-135m", **hb.FACTS, **hb.READING, "phrasings": [8], "k": 3,
     "ways": ["facts", "reading", "gold only"],
 }  # fmt: skip
 
@@ -86,10 +72,10 @@ EXPERIMENT = Experiment(
     claims=("C23", "C33", "C42"),
     run=run,
     scales={
-        "smoke": _COMMON | {"facts": 6, "multihop": 1, "exposures": 2, "phrasings": [2], "readings": 8, "ways": ["reading"], "seeds": [0],
+        "smoke": _COMMON | hb.SMOKE | {"phrasings": [2], "ways": ["reading"], "seeds": [0],
                             "sweep": [1], "sweep_distractors": [1], "sweep_seeds": [0], "sweep_n": 4},
         "laptop": _COMMON | {"facts": 16, "multihop": 4, "readings": 48, "ways": ["reading"], "seeds": [0], "sweep": [], "sweep_distractors": [], "sweep_seeds": [], "sweep_n": 16},
-        "full": _COMMON | {"seeds": [0, 1, 2, 3, 4], "sweep": [1, 3, 5, 10], "sweep_distractors": [0, 1, 4], "sweep_seeds": [0, 1], "sweep_n": 40},
+        "full": _COMMON | {"seeds": [0, 1, 2, 3, 4], "sweep": [1, 3, 5, 10], "sweep_distractors": [0, 1, 4], "sweep_seeds": [0], "sweep_n": 20},
         "gpu": _COMMON | {"model": "qwen2.5-1.5b", "facts": 160, "multihop": 40, "readings": 400, "seeds": [0, 1, 2, 3, 4],
                           "sweep": [1, 2, 3, 5, 10, 20], "sweep_distractors": [0, 1, 2, 4, 8], "sweep_seeds": [0, 1, 2], "sweep_n": 160},
     },

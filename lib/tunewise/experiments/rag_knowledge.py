@@ -26,54 +26,48 @@ def asked(params: dict) -> dict[str, tuple[list[str], list]]:
 
 
 def run(bench: Bench, params: dict) -> list[dict]:
-    kinds, rows = asked(params), []
-    sizes = {k: params[k] for k in ("facts", "multihop", "exposures")}
-
-    def step(settings: dict, answer) -> None:
-        """One row a kind of question; answer(wordings, questions) -> answers."""
-
-        def measure() -> dict:
-            return {"kinds": {kind: hb.marked(answer(asks, qs), [q.answers for q in qs]) for kind, (asks, qs) in kinds.items()}}
-
-        row = public(bench.work.step({**settings, **sizes}, measure))
-        rows.extend({**{k: v for k, v in row.items() if k != "kinds"}, "asked": kind, **scores} for kind, scores in row["kinds"].items())
-
-    step({"method": "closed book"}, lambda asks, qs: rag.answer(bench.lm, asks, [()] * len(asks), max_new_tokens=16))
+    kinds, rows, k = asked(params), [], params["k"]
+    sizes = {name: params[name] for name in ("facts", "multihop", "exposures")}
     book = hb.Handbook(bench)
-    k = params["k"]
 
-    def looked_up(lm):
-        return lambda asks, qs: rag.answer(lm, asks, [book.show(p) for p in book.find(asks, k)])
+    def step(settings: dict, reader: hb.Reader, looked_up: bool = False, only: tuple = tuple(kinds)) -> None:
+        """One row a kind of question."""
+        for kind in only:
+            asks, questions = kinds[kind]
 
-    step({"method": "rag", "k": k}, looked_up(bench.lm))
+            def measure(asks=asks, questions=questions) -> dict:
+                passages = [book.show(p) for p in book.find(asks, k)] if looked_up else [[] for _ in asks]
+                return hb.marked(reader.answer(asks, passages), [q.answers for q in questions])
+
+            rows.append(public(bench.work.step({**settings, "asked": kind, **sizes, "data": hb.fingerprint()}, measure)))
+
+    plain, kinds_for_rag = hb.Reader(bench, params), ("reworded", "reversed", "two facts")
+    step({"method": "closed book"}, plain)
+    step({"method": "rag", "k": k}, plain, True, kinds_for_rag)
     if params["whole_corpus"]:
-        facts, _ = hb.fact_set(params["facts"], params["multihop"])
-        few = list(dict.fromkeys(min(book.gold(hb.by_id()[f"direct/{f}"])[0]) for f in facts))[: params["whole_corpus"]]
-        inside = {f"direct/{f}" for f in facts if book.gold(hb.by_id()[f"direct/{f}"])[0] & set(few)}
-
-        def whole() -> dict:
-            qs = [hb.by_id()[i] for i in sorted(inside)]
-            said = rag.answer_from_all(bench.lm, [q.ask[hb.HELD_OUT] for q in qs], book.show(few))
-            return hb.marked(said, [q.answers for q in qs])
-
-        rows.append(public(bench.work.step({"method": "whole corpus", "asked": "reworded", "passages": len(few), **sizes}, whole)))
+        rows.append(_whole_corpus(bench, params, book, sizes))
     for seed in params["seeds"]:
         for phrasings in params["phrasings"]:
-            with_facts = {"method": "tuned", "phrasings": phrasings, "seed": seed, "recipe": params["fact_recipe"]}
-
-            def tuned(asks, qs, phrasings=phrasings, seed=seed):
-                with hb.knows(bench, params, phrasings, seed) as lm:
-                    return rag.answer(lm, asks, [()] * len(asks), max_new_tokens=16)
-
-            step(with_facts, tuned)
+            settings = {"method": "tuned", "phrasings": phrasings, "seed": seed, "recipe": params["fact_recipe"]}
+            step(settings, hb.Reader(bench, params, "facts", seed, phrasings))
         if params["readings"]:
-
-            def reader(asks, qs, seed=seed):
-                with hb.reads(bench, params, seed, distractors=2, without=0.2) as lm:
-                    return looked_up(lm)(asks, qs)
-
-            step({"method": "rag, tuned to read", "k": k, "seed": seed, "readings": params["readings"], "recipe": params["reading_recipe"]}, reader)
+            settings = {"method": "rag, tuned to read", "k": k, "seed": seed, "readings": params["readings"], "recipe": params["reading_recipe"]}
+            step(settings, hb.Reader(bench, params, "reading", seed), True, kinds_for_rag)
     return rows
+
+
+def _whole_corpus(bench: Bench, params: dict, book: hb.Handbook, sizes: dict) -> dict:
+    """All passages of a small corpus in one prompt: those that state the first of the facts, and every question that they answer."""
+    facts, _ = hb.fact_set(params["facts"], params["multihop"])
+    questions = [hb.by_id()[f"direct/{f}"] for f in facts]
+    few = list(dict.fromkeys(min(book.gold(q)[0]) for q in questions))[: params["whole_corpus"]]
+    questions = [q for q in questions if book.gold(q)[0] & set(few)]
+
+    def measure() -> dict:
+        said = rag.answer_from_all(bench.lm, [q.ask[hb.HELD_OUT] for q in questions], book.show(few), max_new_tokens=20)
+        return hb.marked(said, [q.answers for q in questions])
+
+    return public(bench.work.step({"method": "whole corpus", "asked": "reworded", "passages": len(few), **sizes, "data": hb.fingerprint()}, measure))
 
 
 _COMMON = {"model": "smollm2-135m", **hb.FACTS, **hb.READING, "k": 3, "whole_corpus": 20}
@@ -84,7 +78,7 @@ EXPERIMENT = Experiment(
     claims=("C32", "C34"),
     run=run,
     scales={
-        "smoke": _COMMON | {"facts": 8, "multihop": 2, "exposures": 2, "phrasings": [2], "readings": 0, "whole_corpus": 3, "seeds": [0]},
+        "smoke": _COMMON | hb.SMOKE | {"phrasings": [2], "readings": 0, "whole_corpus": 3, "seeds": [0]},
         "laptop": _COMMON | {"facts": 16, "multihop": 4, "phrasings": [1, 8], "readings": 0, "whole_corpus": 8, "seeds": [0]},
         "full": _COMMON | {"phrasings": [1, 4, 8], "seeds": [0, 1, 2, 3, 4]},
         "gpu": _COMMON | {"model": "qwen2.5-1.5b", "facts": 160, "multihop": 40, "phrasings": [1, 4, 8], "readings": 400, "whole_corpus": 60,

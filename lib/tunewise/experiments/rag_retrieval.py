@@ -26,7 +26,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
                     "mrr": stats.bootstrap(ranks), "first_rank": [round(1 / r) if r else 0 for r in ranks],
                 }  # fmt: skip
 
-            settings = {"how": how, "asked": kind, "questions": len(questions), "ks": params["ks"]}
+            settings = {"how": how, "asked": kind, "questions": len(questions), "ks": params["ks"], "data": hb.fingerprint()}
             rows.append(public(bench.work.step(settings, measure)))
     return rows
 

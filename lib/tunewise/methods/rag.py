@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 ABSTENTION = "not stated"
 WITH_PASSAGES = (
@@ -21,10 +21,12 @@ _CITED = re.compile(r"\s*\[(\d+)\]")
 
 @dataclass(frozen=True)
 class Answer:
-    """text: the answer without its citations. cited: places of the passages that it names, the first being 0, in the order of naming."""
+    """text: the answer without its citations. cited: places of the passages that it names, the first being 0, in the order of naming.
+    said: what the model wrote."""
 
     text: str
     cited: tuple[int, ...]
+    said: str = field(default="", compare=False)
 
 
 def prompt(question: str, passages: Sequence[str] = ()) -> str:
@@ -43,7 +45,7 @@ def target(answer: str | None, cited: int | None = None) -> str:
 def read(said: str, n_passages: int) -> Answer:
     """Answer and citations apart. A number that no passage has is dropped."""
     cited = (int(m) - 1 for m in _CITED.findall(said))
-    return Answer(_CITED.sub("", said).strip(), tuple(dict.fromkeys(c for c in cited if 0 <= c < n_passages)))
+    return Answer(_CITED.sub("", said).strip(), tuple(dict.fromkeys(c for c in cited if 0 <= c < n_passages)), said)
 
 
 def answer(
