@@ -334,7 +334,7 @@ RULES = (
 EXPERIMENTS = {
     "wordings": "C13", "few_shot": "C26 C28 C30", "learning_curve": "C1 C13 C14", "example_position": "C29", "prompt_cost": "C20 C28",
     "gain_prediction": "C27", "leaks": "C31",
-    "rag_knowledge": "C32 C34", "rag_voice": "C35", "rag_hallucination": "C11 C36", "label_curve": "C37", "rag_dynamic": "C38",
+    "rag_knowledge": "C32 C34", "voice": "C9 C35", "rag_hallucination": "C11 C36", "label_curve": "C37", "rag_dynamic": "C38",
     "rag_citations": "C39", "rag_cost": "C40", "task_diversity": "C41", "rag_hybrid": "C23 C33 C42",
 }  # fmt: skip
 

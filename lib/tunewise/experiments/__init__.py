@@ -24,6 +24,7 @@ NAMES = (
     "rag_dynamic",
     "rag_citations",
     "rag_cost",
+    "voice",
 )
 
 
