@@ -25,6 +25,13 @@ NAMES = (
     "rag_citations",
     "rag_cost",
     "voice",
+    "task_diversity",
+    "jargon",
+    "notes",
+    "new_language",
+    "invented_operation",
+    "groundedness",
+    "context_window",
 )
 
 
