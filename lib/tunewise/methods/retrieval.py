@@ -235,9 +235,9 @@ def _ordered(scores: Iterable[tuple[int, float]], digits: int = _DIGITS) -> list
 def _needed(module: str):
     try:
         return importlib.import_module(module)
-    except ModuleNotFoundError as error:
+    except ModuleNotFoundError:
         package = {"qdrant_client": "qdrant-client"}.get(module, module)
-        raise ModuleNotFoundError(f"retrieval needs {package}: pip install 'tunewise[rag]'", name=error.name) from None
+        raise ImportError(f"retrieval needs {package}: pip install 'tunewise[rag]'") from None
 
 
 def _open(qdrant, address: str, served: bool):
