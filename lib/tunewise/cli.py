@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "memory": ("tunewise.commands.memory", "how much GPU memory a fine-tuning step takes, and what it fits"),
     "measure-memory": ("tunewise.commands.measure_memory", "take real training steps here and record their peak memory"),
     "decide": ("tunewise.commands.decide", "prompt, examples, RAG or fine-tuning: eight questions, one piece of advice"),
+    "ask": ("tunewise.commands.ask", "a question to your own documents, with the passages that the answer is from"),
     "doctor": ("tunewise.commands.doctor", "what this machine can do, and what is missing"),
     "run": ("tunewise.commands.run", "run an experiment, or find its finished record"),
     "list": ("tunewise.commands.list_runs", "the experiments and their records"),

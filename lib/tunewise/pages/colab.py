@@ -21,7 +21,7 @@ from pathlib import Path
 SITE = "https://colab.research.google.com"
 LEFT_ALONE = ("torch", "transformers", "numpy", "scipy", "scikit-learn", "pandas")  # never installed on Colab by us
 SHOWN = ("torch", "transformers", "peft", "bitsandbytes", "numpy")
-EXTRAS = ("models", "qlora", "notebook")
+EXTRAS = ("models", "qlora", "rag", "notebook")
 
 
 # -- what the install cell calls ---------------------------------------------------------------------------------------
