@@ -79,7 +79,8 @@ def marked(mails: Sequence[company.Mail], replies: Sequence[str]) -> dict:
 def run(bench: Bench, params: dict) -> list[dict]:
     """One row a way to answer, with or without facts, and a seed (draw of examples, or training)."""
     mails = subset(company.mails(params["split"]), params["test_n"])
-    same = {"data": digest([vars(m) for m in company.mails()] + [company.voice_prompt()]), "split": params["split"], "test_n": len(mails),
+    asked = [prefix(rules, (), facts) + prompt(m, facts) for m in company.mails() for rules in (False, True) for facts in (False, True)]
+    same = {"data": digest([asked, [vars(m) for m in company.mails()]]), "split": params["split"], "test_n": len(mails),
             "max_new_tokens": params["max_new_tokens"]}  # fmt: skip
     rows = [{"method": "items", "mails": [m.id for m in mails], "rules": {r.name: r.says for r in company.voice()}}]
 
