@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tunewise import places
 from tunewise.calculators.memory import Settings
 from tunewise.measure.caching_allocator import MIB, CachingAllocator, OutOfMemory, round_up
-from tunewise.measure.memory_sim import COMPONENTS, MOMENTS, Plan, plan_of, simulate
+from tunewise.measure.memory_sim import COMPONENTS, MOMENTS, Plan, plan_of, record, simulate
 
 TINY = {
     "model_type": "llama", "hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -173,6 +173,25 @@ def test_gradients_are_there_from_the_start_when_they_accumulate():
     assert highest(once, "forward")["gradients"] == 0
     assert highest(more, "forward")["gradients"] == highest(more, "optimiser")["gradients"] == PARAMETERS
     assert more.phases["backward"] > once.phases["backward"]
+
+
+@pytest.mark.parametrize("changes", [{"config": {**TINY, "tie_word_embeddings": True}}, {"config": {**TINY, "model_type": "phi", "num_key_value_heads": 4}}, {}], ids=["tied", "bias", "plain"])
+@pytest.mark.parametrize("outputs", ["step", "next"])
+def test_a_fused_loss_gives_every_parameter_its_gradient_in_both_steps(changes, outputs):
+    """Phi's head has a bias; a tied head's gradient is added to the embedding's."""
+    plan = Plan(**{"config": TINY, "batch": 2, "length": 32, "loss": "fused", "outputs": outputs, "optimizer": "sgd_momentum", **changes})
+    events, live, seen = record(plan), {}, []
+    starts = {at for at, name in events.marks if name in ("optimiser", "again")}
+    for at, entry in enumerate(events.log):
+        if at in starts:
+            seen.append({kind: sum(round_up(b.size) for b in live.values() if b.kind == kind) for kind in ("weights", "gradients")})
+        if entry > 0:
+            live[entry - 1] = events.blocks[entry - 1]
+        else:
+            live.pop(-entry - 1)
+    buffers = seen[0]["weights"] - seen[0]["gradients"]
+    assert 0 < buffers <= 3 * 512  # frequencies of the rotary embedding: weights that are not trained
+    assert {at["gradients"] for at in seen} == {seen[0]["gradients"]}
 
 
 def test_before_its_version_0_43_2_bitsandbytes_kept_inputs():

@@ -639,9 +639,10 @@ class _Program:
         """Liger-Kernel's fused linear cross-entropy: of each part of the tokens the logits are made, turned into their gradient
         in place, multiplied back and dropped, all in the forward pass (ops/fused_linear_cross_entropy.py)."""
         t, shape, tokens = self.tape, self.shape, self.tokens
-        weight, _, _ = self.m.of[id(shape.head)]
+        weight, bias, _ = self.m.of[id(shape.head)]
         grad_hidden = t.new(h.n, h.e)
         grad_weight = t.new(weight.n, weight.e) if weight.grad else None
+        grad_bias = t.new(bias.n, bias.e) if bias is not None and bias.grad else None
         for size in _chunks(tokens, self.s.loss_chunks):
             logits = t.new(size * shape.vocab, h.e)
             part = t.new(size * shape.hidden, h.e)
@@ -651,12 +652,12 @@ class _Program:
         if not (h.grad or weight.grad):
             return None, None
 
-        def run(g, kept=(grad_hidden, grad_weight)):
-            whole = None if kept[1] is None else t.new(weight.n, weight.e, GRADIENT)
-            return (kept[0] if h_grad else None, whole)
+        def run(g, kept=(grad_hidden, grad_weight, grad_bias)):
+            whole = [None if block is None else t.new(p.n, p.e, GRADIENT) for block, p in zip(kept[1:], (weight, bias), strict=True)]
+            return (kept[0] if h_grad else None, *whole)
 
         h_grad = h.grad
-        loss = Value(None, 1, 4, True, t.record((h.node, weight.node), run, True))
+        loss = Value(None, 1, 4, True, t.record((h.node, weight.node, None if bias is None else bias.node), run, True))
         return None, self._start_of([loss])
 
 

@@ -197,19 +197,21 @@ class FusedLoss(torch.autograd.Function):
         flat = hidden.reshape(-1, hidden.shape[-1])
         grad_hidden = torch.zeros_like(hidden)
         grad_weight = torch.zeros_like(weight) if weight.requires_grad else None
+        grad_bias = torch.zeros_like(bias) if bias is not None and bias.requires_grad else None
         for part in flat.chunk(chunks):
             logits = F.linear(part, weight, bias)
             part_grad = logits @ weight
             if grad_weight is not None:
                 grad_weight += logits.t() @ part
+            if grad_bias is not None:
+                grad_bias += logits.sum(0)
             del logits, part_grad
-        ctx.save_for_backward(grad_hidden, grad_weight)
+        ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
         return torch.zeros((), dtype=torch.float32)
 
     @staticmethod
     def backward(ctx, grad):
-        grad_hidden, grad_weight = ctx.saved_tensors
-        return grad_hidden, grad_weight, None, None
+        return *ctx.saved_tensors, None
 
 
 class _Matmul4Bit(torch.autograd.Function):
