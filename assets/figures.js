@@ -21,8 +21,15 @@
     return out;
   };
 
-  // The reader's theme and width: Plotly knows no CSS.
-  const dress = (layout, width) => {
+  // Rows of the legend: Plotly sets its entries in columns as wide as the longest name.
+  const legendRows = (data, { showlegend }, width) => {
+    const names = data.filter((t) => t.name && t.showlegend !== false && t.visible !== false).map((t) => t.name.length);
+    if (showlegend === false || names.length < 2) return 0;
+    return Math.ceil(names.length / Math.max(1, Math.floor((width - 60) / (40 + 7 * Math.max(...names)))));
+  };
+
+  // The reader's theme and width: Plotly knows no CSS. A legend of several rows gets its own height, so that it takes none of the figure's.
+  const dress = ({ data, layout }, width) => {
     const css = getComputedStyle(document.documentElement);
     const ink = css.getPropertyValue("--pst-color-text-base").trim() || "#222";
     const line = css.getPropertyValue("--pst-color-border").trim() || "#ccc";
@@ -32,6 +39,7 @@
     if (width < 520) themed.margin = { ...themed.margin, l: Math.min(52, themed.margin?.l ?? 52), r: 8 };
     themed.hoverlabel = { font: { size: 14 } };
     themed.margin = { ...themed.margin, t: 36 };
+    themed.height = (themed.height ?? 400) + 20 * Math.max(0, legendRows(data, layout, width) - 1);
     delete themed.title; // it stands above the figure as text
     delete themed.updatemenus;
     delete themed.sliders;
@@ -53,7 +61,7 @@
     plot.setAttribute("role", "group"); // no longer one picture: Plotly's buttons in it can be reached by keyboard
     if (first) plot.replaceChildren();
     name(figure, spec);
-    const layout = dress(spec.layout, plot.clientWidth);
+    const layout = dress(spec, plot.clientWidth);
     await (first ? library.newPlot : library.react)(plot, structuredClone(spec.data), structuredClone(layout), config);
     if (first) choices(figure, library);
   }
@@ -86,7 +94,7 @@
         figure.spec.data.forEach((t, i) => { t.visible = traces.visible[i]; });
         Object.assign(figure.spec.layout, rest, meta ? { meta } : {});
         name(figure, figure.spec);
-        await library.react(plot, structuredClone(figure.spec.data), structuredClone(dress(figure.spec.layout, plot.clientWidth)), config);
+        await library.react(plot, structuredClone(figure.spec.data), structuredClone(dress(figure.spec, plot.clientWidth)), config);
       });
       row.append(`${words}: `, field, shown);
       say();
