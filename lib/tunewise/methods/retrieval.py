@@ -22,7 +22,8 @@ import numpy as np
 
 HOWS = ("bm25", "dense", "hybrid")
 RRF_K = 60  # Cormack et al. (2009): what they found on a pilot, and kept
-_DIGITS = 6  # scores are compared after rounding, so that a vector's rounding (about 1e-7) decides no rank
+_DIGITS = 6  # of a score: what rounding does to vectors and sums (about 1e-7) decides no rank
+_SPARE = 16  # vectors asked for beyond k, so that equal ones at the end are told apart here, by their places
 
 Embed = Callable[[Sequence[str]], np.ndarray]
 
@@ -195,7 +196,7 @@ class Vectors:
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         if not self._ids or not queries:
             return [[] for _ in queries]
-        asked = [self.models.QueryRequest(query=v.tolist(), limit=k) for v in np.asarray(self.embed(list(queries)), dtype=np.float32)]
+        asked = [self.models.QueryRequest(query=v.tolist(), limit=k + _SPARE) for v in np.asarray(self.embed(list(queries)), dtype=np.float32)]
         return [self._hits(found.points)[:k] for found in self.client.query_batch_points(self.collection, asked)]
 
     def _hits(self, points) -> list[Hit]:
@@ -228,8 +229,8 @@ def point_id(text: str) -> str:
 
 
 def _ordered(scores: Iterable[tuple[int, float]], digits: int = _DIGITS) -> list[Hit]:
-    hits = [Hit(int(index), float(score)) for index, score in scores]
-    return sorted(hits, key=lambda hit: (-round(hit.score, digits), hit.index))
+    hits = [Hit(int(index), round(float(score), digits)) for index, score in scores]
+    return sorted(hits, key=lambda hit: (-hit.score, hit.index))
 
 
 def _needed(module: str):
