@@ -1,17 +1,26 @@
 """What tuning costs and saves: adapters for several tasks, distilled models, a distilled judge, and the calculator of all that."""
 
+import json
 import types
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from tunewise import runs
-from tunewise.experiments import get
+from tunewise.calculators import cost
+from tunewise.experiments import distillation, get, judge, task_diversity
 from tunewise.experiments.base import Bench
 from tunewise.models.device import choose
 from tunewise.models.load import converted
 from tunewise.models.registry import get as spec
+from tunewise.pages import Live
+from tunewise.tasks import company, vader
+from tunewise.tasks.text_classification import load_task
 
 
 def small(seed=0):
@@ -29,8 +38,14 @@ def bench(tmp_path, monkeypatch):
     work = runs.Work({"test": 1}, say=None)
     monkeypatch.undo()
     made = Bench("smollm2-135m", work, choose("cpu"))
-    made.lm = small()
+    made.lm, made.embedder = small(), types.SimpleNamespace(encode=lambda texts: np.stack([letters(t) for t in texts]))
     return made
+
+
+def letters(text: str) -> np.ndarray:
+    """A stand-in for a sentence embedding: how often each letter stands in the text, of unit length."""
+    counts = np.array([1.0, *(text.lower().count(c) for c in "abcdefghijklmnopqrstuvwxyz!'")])
+    return counts / np.linalg.norm(counts)
 
 
 # -- several tasks, several adapters -----------------------------------------------------------------------------------
@@ -43,9 +58,19 @@ def adapters(bench, monkeypatch):
     return types.SimpleNamespace(rows=experiment.run(bench, experiment.scales["smoke"]), params=experiment.scales["smoke"], bench=bench)
 
 
+def test_complaints_are_balanced_and_their_splits_apart():
+    task = task_diversity.complaints()
+    for counts in task.counts().values():
+        assert len(set(counts.values())) == 1 and min(counts.values()) >= 3
+    texts = [{e.text for e in part} for part in (task.train, task.valid, task.test)]
+    assert not texts[0] & texts[2] and not texts[0] & texts[1] and not texts[1] & texts[2]
+    trouble = {i.text: i.signs["trouble"] for i in company.labelled()}
+    assert all(trouble[e.text] == "water" for e in task.test if task.labels[e.label] == "water")
+
+
 def test_every_adapter_is_asked_about_every_task(adapters):
     asked = {(r["trained"], r["tested"]) for r in adapters.rows if "predictions" in r}
-    tasks = ["tweets", "domain", "desks"]
+    tasks = ["tweets", "domain", "complaints"]
     assert asked == {(a, t) for a in ["none", *tasks, "mixed", "mixed, same total"] for t in tasks}
     items = {r["tested"]: r for r in adapters.rows if r["method"] == "items"}
     for row in adapters.rows:
@@ -65,9 +90,224 @@ def test_mixed_adapters_see_as_many_examples_as_they_say(adapters):
 
 def test_an_adapter_answers_the_same_after_others_had_their_turn(adapters):
     (row,) = [r for r in adapters.rows if r["method"] == "switch"]
-    assert row["same_after_switching"] == {"tweets": True, "domain": True, "desks": True} and row["same_when_off"]
+    assert row["same_after_switching"] == {"tweets": True, "domain": True, "complaints": True} and row["same_when_off"]
     assert len(row["switch_ms"]) == 6 + adapters.params["switches"] and min(row["switch_ms"]) >= 0
     lora = next(r for r in adapters.rows if r["method"] == "lora")
     assert row["adapter_bytes"] == 4 * lora["trainable"]
     # the base model is left as it was
     assert not hasattr(adapters.bench.lm.model, "peft_config") or not any("lora" in n for n, _ in adapters.bench.lm.model.named_parameters())
+
+
+# -- a student learns from a teacher -------------------------------------------------------------------------------------
+
+
+def test_slices_are_apart_and_hard_is_nearer_to_a_threshold(bench):
+    parts = distillation.slices(bench, {"tasks": ["tweets", "products"], "test_n": None})
+    rating = {r.id: r.rating for r in vader.read("tweets")}
+
+    def distances(items):
+        return [min(abs(rating[e.id] - 0.8), abs(rating[e.id] + 0.8)) for e in items]
+
+    assert max(distances(parts["hard"])) <= min(distances(parts["easy"]))
+    assert {e.id for e in parts["hard"]} | {e.id for e in parts["easy"]} == {e.id for e in load_task("tweets").test}
+    assert parts["shifted"] == list(load_task("products").test)
+
+
+def test_what_the_teacher_labels_is_neither_its_own_lessons_nor_test():
+    task = load_task("tweets")
+    known = [e.text for e in task.train[:50]]
+    pool = distillation.unlabelled(task, known, 200, 3)
+    texts = [t for t, _ in pool]
+    assert len(set(texts)) == 200 and not set(texts) & (set(known) | {e.text for e in (*task.test, *task.valid)})
+    assert pool == distillation.unlabelled(task, known, 200, 3) != distillation.unlabelled(task, known, 200, 4)
+    sentiment = {r.text: r.sentiment for r in vader.read("tweets")}
+    assert all(task.labels[y] == sentiment[t] for t, y in pool)
+
+
+def test_students_learn_from_the_teacher_from_people_and_from_few_labels(bench):
+    experiment = get("distillation")
+    rows = experiment.run(bench, experiment.scales["smoke"])
+    labels = {r["slice"]: r["labels"] for r in rows if r["method"] == "items"}
+    scored = [r for r in rows if "slice" in r and "predictions" in r]
+    assert {(r["method"], r.get("source"), r["slice"]) for r in scored} == {
+        (m, s, part) for m, s in [("teacher", None), *((m, s) for m in ("embeddings", "tfidf") for s in ("teacher", "human", "few human"))]
+        for part in ("easy", "hard", "shifted")
+    }  # fmt: skip
+    for r in scored:
+        assert r["accuracy"]["value"] == pytest.approx(np.mean([p == y for p, y in zip(r["predictions"], labels[r["slice"]], strict=True)]))
+    assert {r["n_labels"] for r in scored if r.get("source") == "few human"} == {9}
+    assert {r["n_labels"] for r in scored if r.get("source") in ("teacher", "human")} == {12}
+    clocks = {r["of"]: r for r in rows if r["method"] == "clock"}
+    assert set(clocks) == {"teacher", "embeddings", "tfidf"} and all(c["batched"] > 0 and c["single"]["n"] == 2 for c in clocks.values())
+
+
+# -- a judge learns from a teacher ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", judge.INSERTS)
+def test_what_is_put_in_breaks_its_own_rule_and_no_other(rule):
+    for sentence in judge.INSERTS[rule]:
+        checked = company.check_voice(sentence, "")
+        assert [r for r in judge.RULES if not checked[r]] == ([rule] if rule else []), sentence
+
+
+def test_the_replies_themselves_break_no_rule_and_no_wording_is_in_both_splits():
+    for split in ("train", "test"):
+        assert all(judge.teacher(judge.body(mail)) == 0 for mail in company.mails(split))
+    inserts = [s for sentences in judge.INSERTS.values() for s in sentences]
+    assert len(set(inserts)) == len(inserts)
+    train = " ".join(t.text for t in judge.pointwise("train", 200, 0))
+    test = " ".join(t.text for t in judge.pointwise("test", 200, 0))
+    used = {s: (s in train, s in test) for s in inserts}
+    assert all(a != b for a, b in used.values()), used
+
+
+def test_items_are_balanced_and_the_better_text_breaks_fewer_rules():
+    points, pairs = judge.pointwise("test", 60, 0), judge.pairwise("test", 30, 0)
+    assert sum(t.broken == 0 for t in points) == 30 and sum(t.broken == 2 for t in points) == 15
+    assert sum(a.broken < b.broken for a, b in pairs) == sum(b.broken < a.broken for a, b in pairs) == 15
+    assert {tuple(sorted((a.broken, b.broken))) for a, b in pairs} == {(0, 1), (0, 2), (1, 2)}
+    assert all(t.broken == judge.teacher(t.text) for pair in pairs for t in pair)
+
+
+def test_judges_give_verdicts_both_ways(bench):
+    experiment = get("judge")
+    rows = experiment.run(bench, experiment.scales["smoke"])
+    labels = {r["way"]: r["labels"] for r in rows if r["method"] == "items"}
+    found = {(r["method"], r["way"]) for r in rows}
+    assert found == {(m, w) for m in ("items", "asked", "rubric", "tuned") for w in ("point", "pair")} | {(m, "point") for m in ("tfidf", "embeddings", "rules")}
+    for r in rows:
+        if r["way"] == "pair" and "swapped" in r:
+            same = [a == b for a, b in zip(r["predictions"], r["swapped"]["predictions"], strict=True)]
+            assert r["consistent"]["value"] == pytest.approx(np.mean(same))
+            right = [p == y for p, y in zip(r["swapped"]["predictions"], labels["pair"], strict=True)]
+            assert r["swapped"]["accuracy"]["value"] == pytest.approx(np.mean(right))
+    price = {(r["method"], r["way"]): r for r in rows if "prompt_tokens" in r}
+    for way in ("point", "pair"):
+        assert price["tuned", way]["prompt_tokens"] == price["asked", way]["prompt_tokens"] < price["rubric", way]["prompt_tokens"]
+        longer = price["rubric", way]["shared_tokens"] - price["asked", way]["shared_tokens"]
+        assert price["rubric", way]["prompt_tokens"] - price["asked", way]["prompt_tokens"] == pytest.approx(longer) and longer > 50
+
+
+# -- the calculator of four ways -------------------------------------------------------------------------------------------
+
+
+def test_four_ways_by_hand():
+    """Question 150, examples 1,350, three passages of 120, answer 20 tokens; $1 and $3 a million untuned, $2 and $6 tuned."""
+    found = cost.ways(cost.Ways())
+    assert found["long prompt"].call == pytest.approx(0.00150 + 0.00006)
+    # 150 + 360 tokens at 1, 20 at 3, and 150 tokens embedded at 0.1 a million
+    assert found["RAG"].call == pytest.approx(0.00051 + 0.00006 + 0.000015)
+    assert found["tuned model"].call == pytest.approx(0.00030 + 0.00012)
+    assert found["RAG + tuned"].call == pytest.approx(0.00102 + 0.00012 + 0.000015)
+    # 10,000 passages of 120 tokens at 0.1 a million are 0.12; a tenth of them changes each month, and the store is 20
+    assert found["RAG"].setup == pytest.approx(0.12) and found["RAG"].upkeep == pytest.approx(20.012)
+    assert found["tuned model"].setup == pytest.approx(10) and found["tuned model"].upkeep == pytest.approx(40 / 12)
+    # 100,000 calls save 156 - 58.5 = 97.5; less 20.012 of upkeep; 0.12 is back after 0.00155 months
+    m = cost.meeting(found["long prompt"], found["RAG"], 100_000)
+    assert m.months == pytest.approx(0.12 / 77.488) and m.calls_per_month == pytest.approx(20.012 / 0.000975)
+
+
+def test_embedding_on_ones_own_machine_by_hand():
+    """0.036 s a passage at 1 euro an hour are 0.00001 euro: 0.10 for 10,000 passages, and the same for each question."""
+    s = cost.Ways(embed_price=0.0, embed_seconds=0.036, machine_per_hour=1.0, changed_per_month=0.5, store_per_month=0.0)
+    rag = cost.ways(s)["RAG"]
+    assert rag.setup == pytest.approx(0.1) and rag.upkeep == pytest.approx(0.05) and rag.parts["search"] == pytest.approx(0.00001)
+
+
+money, many = st.floats(0, 1000), st.floats(0, 1e7)
+setting = st.builds(
+    cost.Ways, question_tokens=st.floats(1, 5000), examples_tokens=st.floats(0, 50_000), passages=st.floats(0, 50), passage_tokens=st.floats(0, 2000),
+    output_tokens=st.floats(0, 5000), calls_per_month=many, base_in=money, base_out=money, caching=st.booleans(), cache_discount=st.floats(0, 1),
+    tuned_in=money, tuned_out=money, training_tokens=many, training_price=money, retrainings_per_year=st.floats(0, 52), hosting_per_month=money,
+    corpus_passages=many, embed_price=money, embed_seconds=st.floats(0, 60), machine_per_hour=money, changed_per_month=st.floats(0, 1), store_per_month=money,
+)  # fmt: skip
+
+
+@given(setting)
+def test_prompt_and_tuned_are_those_of_the_calculator_of_two(s):
+    found, two = cost.ways(s), cost.cost(s.prompting())
+    assert found["long prompt"].call == pytest.approx(two.prompt_call) and found["tuned model"].call == pytest.approx(two.tuned_call)
+    assert found["tuned model"].setup == two.training
+    m = cost.meeting(found["long prompt"], found["tuned model"], s.calls_per_month)
+    assert (m.months is None) == (two.break_even_months is None) or abs(s.calls_per_month * (two.prompt_call - two.tuned_call)) < 1e-6
+    if m.months is not None and two.break_even_months is not None:
+        assert m.months == pytest.approx(two.break_even_months, rel=1e-6)
+
+
+@given(setting)
+def test_where_two_ways_meet_both_have_cost_the_same(s):
+    found = cost.ways(s)
+    for name in ("RAG", "tuned model", "RAG + tuned"):
+        old, new = found["long prompt"], found[name]
+        m = cost.meeting(old, new, s.calls_per_month)
+        if m.months:
+            totals = [w.setup + m.months * w.month(s.calls_per_month) for w in (old, new)]
+            assert totals[0] == pytest.approx(totals[1], rel=1e-6, abs=1e-9)
+        if m.calls_per_month:
+            assert old.month(m.calls_per_month) == pytest.approx(new.month(m.calls_per_month), rel=1e-6, abs=1e-9)
+            assert old.month(2 * m.calls_per_month) >= new.month(2 * m.calls_per_month)
+
+
+@given(setting)
+def test_both_ways_together_cost_at_least_as_much_as_the_tuned_model_alone(s):
+    found = cost.ways(s)
+    rag, tuned, both = found["RAG"], found["tuned model"], found["RAG + tuned"]
+    assert both.call >= tuned.call * (1 - 1e-9) and both.setup == pytest.approx(rag.setup + tuned.setup)
+    assert both.upkeep == pytest.approx(rag.upkeep + tuned.upkeep)
+
+
+@given(setting, st.sampled_from(["calls_per_month", "changed_per_month", "passages", "retrainings_per_year"]))
+def test_more_of_anything_is_never_cheaper(s, name):
+    more = replace(s, **{name: min(1.0, 2 * getattr(s, name)) if name == "changed_per_month" else 2 * getattr(s, name) + 1})
+    for way, other in zip(cost.ways(s).values(), cost.ways(more).values(), strict=True):
+        before, after = (w.setup + 12 * w.month(x.calls_per_month) for w, x in ((way, s), (other, more)))
+        assert after >= before * (1 - 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("core", "changes", "words"),
+    [
+        ("ways_json", {"changed_per_month": 1.5}, "a share between 0 and 1"),
+        ("ways_json", {"passages": -1}, "cannot be negative"),
+        ("ways_json", {"passages": "3"}, "must be a number"),
+        ("ways_json", {"caching": 1}, "true or false"),
+        ("ways_json", {"chunks": 3}, "unknown setting chunks"),
+        ("distilling_json", {"pool": -5}, "cannot be negative"),
+        ("distilling_json", {"seconds": 5}, "unknown setting seconds"),
+    ],
+)
+def test_bad_settings_are_refused_in_words(core, changes, words):
+    with pytest.raises(ValueError, match=words):
+        getattr(cost, core)(json.dumps(changes))
+
+
+@given(setting)
+def test_the_four_ways_always_get_an_answer(s):
+    answer = json.loads(cost.ways_json(json.dumps(vars(s))))
+    assert "lowest running cost" in answer["text"] and len(answer["tables"][0]["rows"]) == 7 and "nan" not in json.dumps(answer).lower()
+
+
+def test_words_for_ways_that_never_pay():
+    assert "Tuned model: never cheaper than the long prompt, a call costs no less." in cost.ways_verdict(cost.Ways(tuned_in=50.0))
+    assert "RAG: at this number of calls never cheaper" in cost.ways_verdict(cost.Ways(calls_per_month=100))
+
+
+def test_a_student_by_hand():
+    """3.6 s and 0.36 s for 1,000 items at 1 euro an hour: 0.001 and 0.0001 euro. 300 labels by the teacher: 0.0003 euro, back after 334 answers."""
+    s = cost.Distilling(teacher_seconds=3.6, student_seconds=0.36, machine_per_hour=1.0, human_labels=60, label_price=0.1, train_seconds=3600, pool=300)
+    found = cost.distilling(s)
+    assert 1000 * found["teacher"].call == pytest.approx(0.001) and 1000 * found["student of the teacher"].call == pytest.approx(0.0001)
+    assert found["teacher"].setup == pytest.approx(6 + 1) and found["student of people"].setup == pytest.approx(30)
+    assert found["student of the teacher"].setup == pytest.approx(7.0003)
+    assert "after 334 answers" in json.loads(cost.distilling_json(json.dumps(vars(s))))["text"]
+    slow = json.loads(cost.distilling_json(json.dumps({"student_seconds": 60, "teacher_seconds": 6})))["text"]
+    assert "no faster than the teacher" in slow
+
+
+@pytest.mark.parametrize(("name", "core"), [("WAYS_CONTROLS", "ways_json"), ("DISTIL_CONTROLS", "distilling_json")])
+def test_controls_name_every_setting_and_start_with_its_default(name, core):
+    live = Live("a-block", getattr(cost, name), f"tunewise.calculators.cost:{core}")
+    of = cost.Ways if core == "ways_json" else cost.Distilling
+    assert live.values == vars(of())
+    assert live.compute()["text"]

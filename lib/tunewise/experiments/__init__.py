@@ -26,6 +26,8 @@ NAMES = (
     "rag_cost",
     "voice",
     "task_diversity",
+    "distillation",
+    "judge",
     "jargon",
     "notes",
     "new_language",

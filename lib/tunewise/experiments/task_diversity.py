@@ -1,7 +1,7 @@
 """One adapter a task, or one for all? Each task's adapter asked about every task, a mixed one, and what changing adapters costs (C41).
 
-Three short classifications that share nothing but their form: the mood of a tweet, where a text is from, and which desk of the invented company
-a complaint goes to. A mixed adapter learns from as many examples of each task as a task's own adapter has, or from as many in all.
+Three short classifications that share nothing but their form: the mood of a tweet, where a text is from, and what a complaint to the invented company
+is about. A mixed adapter learns from as many examples of each task as a task's own adapter has, or from as many in all.
 """
 
 from __future__ import annotations
@@ -12,20 +12,32 @@ import time
 import numpy as np
 
 from tunewise.experiments.base import Bench, Experiment, outcome, public, sample, subset
-from tunewise.experiments.label_curve import TASK as DESKS
-from tunewise.experiments.label_curve import desks
 from tunewise.methods.finetune import Tuning
+from tunewise.tasks import company
 from tunewise.tasks.prompts import WORDINGS
-from tunewise.tasks.text_classification import fingerprint
+from tunewise.tasks.text_classification import Example, Task, fingerprint
 
 NONE, MIXED, SMALL = "none", "mixed", "mixed, same total"
+COMPLAINTS = "complaints"
+ABOUT = {"rhythm": "noise", "drone": "noise", "water": "water", "cloth": "cloth", "paper": "bill"}
+
+
+def complaints() -> Task:
+    """What a complaint is about: noise, water, cloth or a bill. As many of each as the rarest has, in turn."""
+    labels = tuple(dict.fromkeys(ABOUT.values()))
+
+    def examples(split: str) -> tuple[Example, ...]:
+        of = [[i for i in company.labelled(split) if ABOUT.get(i.signs["trouble"]) == label] for label in labels]
+        return tuple(Example(i.text, y, i.id) for one_of_each in zip(*of, strict=False) for y, i in enumerate(one_of_each))
+
+    return Task(COMPLAINTS, labels, *map(examples, company.SPLITS))
 
 
 def run(bench: Bench, params: dict) -> list[dict]:
     """One row for each adapter (``trained``), task it is asked about (``tested``) and seed; the right labels of each task; the switching."""
-    task = desks()
-    bench.data[DESKS] = task, fingerprint(task)
-    names = [*params["tasks"], DESKS]
+    task = complaints()
+    bench.data[COMPLAINTS] = task, fingerprint(task)
+    names = [*params["tasks"], COMPLAINTS]
     tests = {name: subset(bench.task(name).test, params["test_n"]) for name in names}
     rows = [
         {"method": "items", "tested": name, "labels": "".join(str(e.label) for e in tests[name]), "names": list(bench.task(name).labels),
