@@ -1,0 +1,238 @@
+"""Figures, tables and summaries of the chapter *Both?*, each a function of the run record ``rag_hybrid``."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tunewise.measure import answers, stats
+from tunewise.pages.figures import Figure, Html, bars_with_interval, table, with_menu, with_slider
+from tunewise.pages.rag import MODELS, OUTCOMES, Rows, _said, _whole, bits, clear, gap, listed, mean_of, share
+from tunewise.pages.records import pct, points
+
+TAUGHT = {"facts": "the facts themselves", "reading": "reading, among distractors", "gold only": "reading, the right passage alone"}
+QUADRANTS = ("neither", "retrieval alone", "tuning alone", "both")
+
+
+def ways(record) -> list[str]:
+    """The ways of tuning that were measured."""
+    return [w for w in TAUGHT if record.where(method=w)]
+
+
+def quadrant(record, way: str) -> dict[str, list[dict]]:
+    """The four quadrants of a way of tuning -> rows."""
+    cells = (("untouched", "none"), ("untouched", "found"), (way, "none"), (way, "found"))
+    return {name: record.where(method=m, passages=p) for name, (m, p) in zip(QUADRANTS, cells, strict=True)}
+
+
+def over_seeds_and_questions(values: Sequence[Sequence[float]], draws: int = 4000, seed: int = 0) -> dict:
+    """The mean of ``values`` [seeds, questions] as a metric, its interval from a bootstrap over both.
+
+    Seeds and questions are drawn again with replacement, independently (Owen 2007, The pigeonhole bootstrap, Ann. Appl. Stat. 1,
+    386-411, which errs on the wide side); percentiles. With one seed the questions alone are drawn.
+    """
+    v = np.asarray(values, dtype=float)
+    rng = np.random.default_rng(seed)
+    rows, columns = (rng.multinomial(n, [1 / n] * n, size=draws) / n for n in v.shape)
+    low, high = np.quantile(((rows @ v) * columns).sum(axis=1), [(1 - stats.LEVEL) / 2, (1 + stats.LEVEL) / 2])
+    return {"value": float(v.mean()), "n": v.shape[1], "low": float(low), "high": float(high), "seeds": v.shape[0]}
+
+
+def interaction(record, way: str) -> dict:
+    """(both - retrieval) - (tuning - neither): what the two bring together beyond the sum of what each brings, in [-2, 2].
+
+    Paired by question, and by seed of the tuning.
+    """
+    neither, rag, tuned, both = (np.array(bits(rows), dtype=float) for rows in quadrant(record, way).values())
+    return over_seeds_and_questions(both - tuned - rag + neither)
+
+
+def quadrants_menu(record) -> Figure:
+    """A menu over what was tuned: right answers with and without retrieval, with and without tuning."""
+    figures = {}
+    for way in ways(record):
+        q = {name: share(rows) for name, rows in quadrant(record, way).items()}
+        bars = {
+            "without tuning": {"from memory": q["neither"], "with retrieval": q["retrieval alone"]},
+            "tuned": {"from memory": q["tuning alone"], "with retrieval": q["both"]},
+        }
+        figures[TAUGHT[way]] = _whole(bars_with_interval(bars, "right answers", alt=f"Tuned on {TAUGHT[way]}. {_said(bars)}."))
+    return with_menu(figures, "what tuning taught")
+
+
+def quadrants_table(record) -> Html:
+    """The four quadrants, what both bring over each alone, and the interaction, for each thing that tuning taught."""
+    rows = []
+    for way in ways(record):
+        q = quadrant(record, way)
+        rows.append({"way": TAUGHT[way], **{name: share(found) for name, found in q.items()}, "over rag": gap(q["both"], q["retrieval alone"]),
+                     "over tuning": gap(q["both"], q["tuning alone"]), "interaction": interaction(record, way)})  # fmt: skip
+    heads = {"way": "tuning taught"} | {name: name for name in QUADRANTS}
+    heads |= {"over rag": "both minus retrieval", "over tuning": "both minus tuning", "interaction": "interaction"}
+    return table(rows, "Retrieval, tuning, both", heads, show=dict.fromkeys(("over rag", "over tuning", "interaction"), points))
+
+
+def over_retrieval(record) -> dict[str, dict]:
+    """What tuning adds to retrieval: both minus retrieval alone, by what was taught."""
+    return {way: gap((q := quadrant(record, way))["both"], q["retrieval alone"]) for way in ways(record)}
+
+
+def over_retrieval_figure(record) -> Figure:
+    """Both minus retrieval alone, and the interaction, with their intervals."""
+    bars = {
+        "both minus retrieval alone": {TAUGHT[w]: m for w, m in over_retrieval(record).items()},
+        "interaction": {TAUGHT[w]: interaction(record, w) for w in ways(record)},
+    }
+    return bars_with_interval(bars, "difference in right answers", alt=f"What tuning adds to retrieval. {_said(bars)}.", line=(0, "nothing added"))
+
+
+# -- what the reader makes of its passages -----------------------------------------------------------------------------
+
+
+def shown(record, way: str, distractors: int) -> list[dict]:
+    """The rows where the right passage was shown beside so many distractors."""
+    return record.where(method=way, passages="gold", k=1 + distractors)
+
+
+def reading_table(record) -> Html:
+    """Each model with the right passage alone, among distractors, with what was found, and from memory."""
+    d = record.params["distractors"]
+    rows = []
+    for way in ("untouched", *ways(record)):
+        alone, among = shown(record, way, 0), shown(record, way, d)
+        found, memory = record.where(method=way, passages="found"), record.where(method=way, passages="none")
+        rows.append({"way": MODELS[way], "alone": share(alone) or "-", "among": share(among) or "-", "lost": gap(among, alone) or "-",
+                     "found": share(found), "memory": share(memory)})  # fmt: skip
+    heads = {
+        "way": "model", "alone": "right passage alone", "among": f"with {d} distractors", "lost": "lost to distractors",
+        "found": f"{record.params['k']} passages found", "memory": "from memory",
+    }  # fmt: skip
+    return table(rows, "Right answers, by what stands in the prompt", heads, show={"lost": points})
+
+
+def _sweep(record, passages: str) -> dict[int, dict[str, list[dict]]]:
+    """k -> model -> rows, of a sweep over the passages in the prompt."""
+    rows = record.where(passages=passages)
+    return {k: {MODELS[m]: record.where(passages=passages, k=k, method=m) for m in ("untouched", "reading")} for k in sorted({r["k"] for r in rows})}
+
+
+def cites_gold(rows: Rows) -> dict | None:
+    """The share of answers whose first citation is a passage that states the fact."""
+    return mean_of([[int(c) for c in r["cites_gold"]] for r in rows])
+
+
+def distractors_slider(record) -> Figure | Html:
+    """A slider over the distractors beside the right passage: right answers and right citations, by model."""
+    figures = {}
+    for k, models in _sweep(record, "sweep gold").items():
+        bars = {"right answers": {m: share(rows) for m, rows in models.items()}, "cites the right passage": {m: cites_gold(rows) for m, rows in models.items()}}
+        title = f"The right passage and {k - 1} distractor{'s' * (k != 2)}"
+        figures[str(k - 1)] = _whole(bars_with_interval(bars, "share of the answers", alt=f"{title}. {_said(bars)}.", title=title))
+    return with_slider(figures, "distractors") if figures else _none(record, "number of distractors")
+
+
+def k_slider(record) -> Figure | Html:
+    """A slider over the passages brought back: how often the right one is among them, and how often the answer is right."""
+    figures, kept = {}, record.one(method="retrieval")
+    for k, models in _sweep(record, "sweep found").items():
+        n = len(next(iter(models.values()))[0]["outcomes"])
+        there = mean_of([[int(bool(set(f[:k]) & set(g))) for f, g in zip(kept["found"][:n], kept["gold"][:n], strict=True)]])
+        bars = {"the right passage is among them": there} | {f"right answer, {m}": share(rows) for m, rows in models.items()}
+        title = f"{k} passage{'s' * (k > 1)} from the handbook"
+        figures[str(k)] = _whole(bars_with_interval(bars, "share of the questions", alt=f"{title}. {_said({'': bars})}.", title=title))
+    return with_slider(figures, "passages brought back (k)") if figures else _none(record, "number of passages")
+
+
+def _none(record, what: str) -> Html:
+    text = f"The scale {record.scale} of this run does not vary the {what}."
+    return Html(f"<p>{html.escape(text)}</p>", text)
+
+
+# -- looking at single questions ---------------------------------------------------------------------------------------
+
+
+def browser(record, passages: Mapping[str, tuple[str, str]], way: str = "reading", n: int = 12) -> Html:
+    """Questions to open: the passages that came back, the answers before and after tuning, the words of the answer marked where they stand.
+
+    passages: id -> (title, text). way: what the tuned model was taught; its first seed is shown. n: how many questions, spread over the record.
+    """
+    kept, k = record.one(method="retrieval"), record.params["k"]
+    before = record.one(method="untouched", passages="found")
+    after = record.where(method=way, passages="found")[0]
+    chosen = np.unique(np.linspace(0, len(kept["asked"]) - 1, n).astype(int))
+    items, plain = [], []
+    for i in chosen:
+        told = {f"model {MODELS[m]}": (r["said"][i], r["outcomes"][i], r["cites_gold"][i] == "1", _cited(r, i)) for m, r in (("untouched", before), (way, after))}
+        items.append(_question(kept["asked"][i], kept["found"][i][:k], set(kept["gold"][i]), told, passages))
+        plain.append(f"{kept['asked'][i]} " + "; ".join(f"{name}: {text} ({OUTCOMES[o]})" for name, (text, o, _, _) in told.items()))
+    return Html(f'<div class="tw-browser">{"".join(items)}</div>', "\n".join(plain))
+
+
+def _cited(row: Mapping, i: int) -> str:
+    """The citation as it was written, where the record keeps it."""
+    places = row["cited"][i] if "cited" in row else []
+    return "".join(f" [{p + 1}]" for p in places)
+
+
+def _question(ask: str, found: Sequence[str], gold: set, told: Mapping, passages: Mapping) -> str:
+    """One question as ``details`` that open without a script."""
+    lines = "".join(
+        f"<dt>{html.escape(name)}</dt><dd>“{html.escape(text)}{html.escape(citation)}”: {OUTCOMES[o]}; "
+        f"{'cites a right passage' if cites else 'cites no right passage'}</dd>"
+        for name, (text, o, cites, citation) in told.items()
+    )
+    wanted = [text for text, *_ in told.values()]
+    shown = "".join(_passage(i, p in gold, *passages[p], wanted) for i, p in enumerate(found, 1))
+    marks = ", ".join(OUTCOMES[o] for _, o, *_ in told.values())
+    missing = "" if gold & set(found) else "<p>No passage that states the fact came back.</p>"
+    return f"<details><summary>{html.escape(ask)} <small>({marks})</small></summary><dl>{lines}</dl>{missing}{shown}</details>"
+
+
+def _passage(place: int, right: bool, title: str, text: str, said: Sequence[str] = (), cited: bool = False) -> str:
+    """One passage as ``details``: its number and title, whether it is right or cited, the words of the answers marked."""
+    notes = [note for note, so in (("states the fact", right), ("cited", cited)) if so]
+    told = f" <strong>({', '.join(notes)})</strong>" if notes else ""
+    body = f"<p>{marked(text, said)}</p>"
+    return f"<details><summary>[{place}] {html.escape(title)}{told}</summary>{body}</details>"
+
+
+def marked(text: str, said: Sequence[str]) -> str:
+    """The text as HTML, with ``mark`` around each place where one of the answers stands in it word for word."""
+    parts = [re.escape(html.escape(s.strip(" .,;:"))) for s in said if answers.tokens(s) and answers.contains(text, [s])]
+    safe = html.escape(text)
+    return re.sub(rf"(?<!\w)({'|'.join(parts)})(?!\w)", r"<mark>\1</mark>", safe, flags=re.IGNORECASE) if parts else safe
+
+
+# -- in words ----------------------------------------------------------------------------------------------------------
+
+
+def hybrid_summary(record) -> str:
+    """Does tuning add to retrieval? In a paragraph, decided from the intervals."""
+    words = {1: "clearly adds to it", -1: "clearly takes from it", 0: "does not clearly change it"}
+    found = over_retrieval(record)
+    told = [f"tuning that teaches {TAUGHT[w]} {words[clear(m)]} ({points(m, n=False)})" for w, m in found.items()]
+    alone = share(quadrant(record, ways(record)[0])["retrieval alone"])
+    return f"Retrieval alone is right in {pct(alone)} of the answers; {listed(told)}."
+
+
+def losses(record, way: str) -> dict[str, float]:
+    """Of all questions asked with retrieval (all seeds): right; lost by the search; lost by the reader. They add up to one."""
+    kept, k = record.one(method="retrieval"), record.params["k"]
+    there = [bool(set(f[:k]) & set(g)) for f, g in zip(kept["found"], kept["gold"], strict=True)]
+    told = [(t, o) for row in bits(record.where(method=way, passages="found")) for t, o in zip(there, row, strict=True)]
+    n = len(told)
+    return {"right": sum(o for _, o in told) / n, "right passage missing": sum(not t and not o for t, o in told) / n,
+            "right passage there, misread": sum(t and not o for t, o in told) / n}  # fmt: skip
+
+
+def losses_figure(record) -> Figure:
+    """Where the right answers are lost: in the search, or in reading."""
+    from tunewise.pages.figures import stacked_bars
+
+    bars = {MODELS[way]: losses(record, way) for way in ("untouched", *ways(record))}
+    figure = stacked_bars(bars, "share of the answers", f"With retrieval: {_said(bars)}.", horizontal=True)
+    figure.layout["xaxis"] |= {"tickformat": ".0%", "range": [0, 1]}
+    return figure
