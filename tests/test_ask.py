@@ -158,6 +158,12 @@ def test_a_word_that_a_pdf_cuts_at_a_lines_end_is_whole_again(tmp_path):
     assert "The thermostat is in the hall." in passage.text and "Zone-" in passage.text
 
 
+def test_many_files_of_other_kinds_take_one_line(folder):
+    for i in range(40):
+        (folder / f"{i}.jpg").write_bytes(b"\xff\xd8")
+    assert documents.read_folder(folder).left_out == ["40 files of other kinds (.jpg): not .txt, .md, .markdown, .pdf"]
+
+
 def test_a_file_in_place_of_a_folder_is_read(folder):
     assert {p.file for p in documents.read_folder(folder / "neighbours.txt").passages} == {"neighbours.txt"}
 
@@ -213,6 +219,12 @@ def test_what_was_kept_of_a_file_may_be_damaged(folder, light, capsys):
     for path in kept:
         path.write_text('{"passages": [{"wor', encoding="utf-8")
     assert run(capsys, "--docs", str(folder), "Must the cat have no milk?")[0] == 0
+    files = [p for p in ask.places.cache_dir("ask").rglob("*") if p.is_file() and p.name in ("meta.json", "storage.sqlite")]
+    assert len(files) == 2
+    for path in files:
+        path.write_bytes(b"no such thing")
+        status, _, err = run(capsys, "--docs", str(folder), "Must the cat have no milk?")
+        assert status == 0 and "damaged: making it again" in err
 
 
 def test_files_of_the_same_content_are_told_apart(folder, light, capsys):
@@ -301,7 +313,7 @@ What is a sonnet?
 How do I file my taxes online?
 Who discovered penicillin?
 What should I plant in March?
-How far away is the moon?""".split("\n")
+How far away is the moon?""".splitlines()
 
 
 def test_the_threshold_parts_questions_on_the_documents_from_others():

@@ -9,7 +9,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import pickle
 import re
+import shutil
+import sqlite3
 import sys
 import textwrap
 import time
@@ -95,9 +98,16 @@ def ask(docs: str, question: str, *, k: int = 4, how: str = "hybrid", model: str
 def index(docs: str, passages: Sequence[documents.Passage], how: str, store: str | None) -> Retriever:
     """The folder's passages, ready to search. Those that the store knows already are not embedded again."""
     folder = hashlib.sha256(str(Path(docs).expanduser().resolve()).encode()).hexdigest()[:16]
-    if store is None:
-        store = str(places.cache_dir("ask", folder))
-    return Retriever([p.full for p in passages], _embed, how, store=store, collection=f"tunewise-{folder}-{EMBEDDING}")
+    texts, collection = [p.full for p in passages], f"tunewise-{folder}-{EMBEDDING}"
+    if store is not None:
+        return Retriever(texts, _embed, how, store=store, collection=collection)
+    kept = places.cache_dir("ask", folder)
+    try:
+        return Retriever(texts, _embed, how, store=kept, collection=collection)
+    except (ValueError, KeyError, EOFError, sqlite3.Error, pickle.UnpicklingError):
+        _say("the index in the cache is damaged: making it again")
+    shutil.rmtree(kept)
+    return Retriever(texts, _embed, how, store=kept, collection=collection)
 
 
 def search(retriever: Retriever, question: str, k: int) -> tuple[list[Hit], float | None]:
@@ -171,7 +181,7 @@ def _remembered(path: Path, name: str, words: int) -> tuple[list[documents.Passa
 def _embed(texts: Sequence[str]):
     """Sentence vectors. The model is loaded once, and only if there is something to embed."""
     if len(texts) > 1:
-        _say(f"indexing {len(texts)} new passages (about {max(1, round(len(texts) / 20))} s; next time they are there)")
+        _say(f"indexing {len(texts)} new passages")
     if not _loaded:
         from tunewise.models.embed import Embedder
 

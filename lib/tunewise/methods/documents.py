@@ -78,11 +78,13 @@ def read_folder(folder: str | Path, read=None, words: int = WORDS) -> Found:
     else:
         paths = sorted(_files(folder))
     found, kinds = Found(), ", ".join(SUFFIXES)
-    for path in paths:
+    others = [path for path in paths if path.suffix.lower() not in SUFFIXES]
+    if len(others) > 5:
+        found.left_out.append(f"{len(others)} files of other kinds ({', '.join(sorted({p.suffix.lower() or p.name for p in others})[:5])}): not {kinds}")
+    else:
+        found.left_out += [f"{path.relative_to(folder).as_posix()}: not one of {kinds}" for path in others]
+    for path in sorted(set(paths) - set(others)):
         name = path.relative_to(folder).as_posix()
-        if path.suffix.lower() not in SUFFIXES:
-            found.left_out.append(f"{name}: not one of {kinds}")
-            continue
         try:
             passages, notes = (read or read_file)(path, name, words)
         except Unreadable as error:

@@ -23,6 +23,7 @@ import numpy as np
 HOWS = ("bm25", "dense", "hybrid")
 RRF_K = 60  # Cormack et al. (2009): what they found on a pilot, and kept
 _DIGITS = 6  # of a score: what rounding does to vectors and sums (about 1e-7) decides no rank
+_PART = 512  # texts are embedded and stored in parts of so many, so that what is interrupted is not lost
 _SPARE = 16  # vectors asked for beyond k, so that equal ones at the end are told apart here, by their places
 
 Embed = Callable[[Sequence[str]], np.ndarray]
@@ -189,8 +190,10 @@ class Vectors:
         by_id = {point_id(text): text for text in texts.values()}
         if gone := sorted(self._ids - by_id.keys()):
             self.client.delete(self.collection, self.models.PointIdsList(points=gone), wait=True)
-        if fresh := {i: t for i, t in by_id.items() if i not in self._ids}:
-            self._insert(list(fresh), np.asarray(self.embed(list(fresh.values())), dtype=np.float32))
+        fresh = [i for i in by_id if i not in self._ids]
+        for start in range(0, len(fresh), _PART):
+            part = fresh[start : start + _PART]
+            self._insert(part, np.asarray(self.embed([by_id[i] for i in part]), dtype=np.float32))
         self._ids = set(by_id)
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
@@ -206,9 +209,7 @@ class Vectors:
         if not self.client.collection_exists(self.collection):
             params = self.models.VectorParams(size=vectors.shape[1], distance=self.models.Distance.COSINE)
             self.client.create_collection(self.collection, vectors_config=params)
-        for start in range(0, len(ids), 256):
-            part = slice(start, start + 256)
-            self.client.upsert(self.collection, self.models.Batch(ids=ids[part], vectors=vectors[part].tolist()), wait=True)
+        self.client.upsert(self.collection, self.models.Batch(ids=ids, vectors=vectors.tolist()), wait=True)
 
     def _stored(self) -> set[str]:
         """The ids of all points in the collection."""
