@@ -102,7 +102,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
     return rows
 
 
-_RECIPE = {"learning_rate": 1e-3, "epochs": 2, "batch_size": 8, "min_steps": 1}
+_RECIPE = {"learning_rate": 1e-3, "epochs": 1, "batch_size": 8, "min_steps": 1}
 _COMMON = {"model": "smollm2-135m", "recipe": _RECIPE}
 
 EXPERIMENT = Experiment(
@@ -111,9 +111,9 @@ EXPERIMENT = Experiment(
     claims=("C24",),
     run=run,
     scales={
-        "smoke": _COMMON | {"test_n": 4, "stale_n": 2, "items": 8, "seeds": [0], "recipe": _RECIPE | {"epochs": 1}},
+        "smoke": _COMMON | {"test_n": 4, "stale_n": 2, "items": 8, "seeds": [0]},
         "laptop": _COMMON | {"test_n": 40, "stale_n": 10, "items": 60, "seeds": [0]},
-        "full": _COMMON | {"test_n": 120, "stale_n": 40, "items": 96, "seeds": [0, 1, 2, 3, 4]},
+        "full": _COMMON | {"test_n": 120, "stale_n": 40, "items": 128, "seeds": [0, 1, 2, 3, 4]},
         "gpu": _COMMON | {"model": "qwen2.5-1.5b", "test_n": 258, "stale_n": 58, "items": 400, "seeds": [0, 1, 2, 3, 4]},
     },
 )  # fmt: skip

@@ -122,7 +122,7 @@ EXPERIMENT = Experiment(
     scales={
         "smoke": _COMMON | {"test_n": 6, "lessons": ["questions"], "questions": 2, "exposures": 1, "seeds": [0]},
         "laptop": _COMMON | {"test_n": 60, "lessons": ["entries"], "questions": 72, "exposures": 1, "seeds": [0]},
-        "full": _COMMON | {"test_n": 120, "lessons": _ALL, "questions": 96, "exposures": 3, "seeds": [0, 1, 2, 3, 4]},
+        "full": _COMMON | {"test_n": 120, "lessons": _ALL, "questions": 64, "exposures": 2, "seeds": [0, 1, 2, 3, 4]},
         "gpu": _COMMON | {"model": "qwen2.5-1.5b", "test_n": 120, "lessons": _ALL, "questions": 216, "exposures": 6, "seeds": [0, 1, 2, 3, 4]},
     },
 )
