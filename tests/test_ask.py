@@ -158,6 +158,13 @@ def test_a_word_that_a_pdf_cuts_at_a_lines_end_is_whole_again(tmp_path):
     assert "The thermostat is in the hall." in passage.text and "Zone-" in passage.text
 
 
+def test_running_headers_and_page_numbers_are_no_part_of_the_text(tmp_path):
+    (tmp_path / "a.pdf").write_bytes(pdf(*(f"The House Book\n{text}\n- {i} -" for i, text in enumerate((*GARDEN, "Wasps sleep in May."), 8))))
+    assert [p.text for p in documents.read_folder(tmp_path).passages] == [*GARDEN, "Wasps sleep in May."]
+    (tmp_path / "a.pdf").write_bytes(pdf("Two pages may\nbegin alike.", "Two pages may\nbegin alike."))
+    assert documents.read_folder(tmp_path).passages[0].text == "Two pages may begin alike."
+
+
 def test_many_files_of_other_kinds_take_one_line(folder):
     for i in range(40):
         (folder / f"{i}.jpg").write_bytes(b"\xff\xd8")

@@ -15,6 +15,7 @@ import importlib
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -207,7 +208,7 @@ def _pdf(path: Path, name: str, words: int) -> tuple[list[Passage], list[str]]:
         reader = pypdf.PdfReader(path)
         if reader.is_encrypted and not reader.decrypt(""):
             raise Unreadable("needs a password: save a copy without one")
-        pages = [_prose(page.extract_text() or "") for page in reader.pages]
+        pages = [_prose(text) for text in _bare([page.extract_text() or "" for page in reader.pages])]
     except Unreadable:
         raise
     except pypdf.errors.DependencyError as error:
@@ -219,6 +220,14 @@ def _pdf(path: Path, name: str, words: int) -> tuple[list[Passage], list[str]]:
         raise Unreadable("no page has text: it is made of pictures, such as scans. Recognise the text first (ocrmypdf in.pdf out.pdf)")
     silent = [str(i) for i, text in enumerate(pages, 1) if not text.strip()]
     return passages, [f"{name}: no text on page {', '.join(silent)} (pictures?)"] if silent else []
+
+
+def _bare(pages: list[str]) -> list[str]:
+    """Pages without page numbers, and without a first line that most of them share."""
+    lines = [[line for line in page.strip().split("\n") if not re.fullmatch(r"\W*\d{1,4}\W*", line)] for page in pages]
+    firsts = Counter(page[0].strip() for page in lines if page)
+    header = next((line for line, n in firsts.most_common(1) if n >= 3 and n > len(pages) / 2), None)
+    return ["\n".join(page[1:] if page and page[0].strip() == header else page) for page in lines]
 
 
 def _prose(text: str) -> str:
