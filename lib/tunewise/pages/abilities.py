@@ -80,7 +80,7 @@ def controls(record) -> Html:
             row[method] = exact(found) if found else None
         rows.append(row)
     heads = {"task": "task", "n": "examples", "pretrained": "pretrained, LoRA", "random": "random weights, all trained"}
-    return table(rows, "The same training, with and without what pretraining knows (exact answers on new lists)", heads)
+    return table(rows, "The same examples, with and without what pretraining knows (exact answers on new lists)", heads)
 
 
 # -- a judge -----------------------------------------------------------------------------------------------------------
