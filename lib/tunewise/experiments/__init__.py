@@ -10,6 +10,7 @@ NAMES = (
     "few_shot",
     "learning_curve",
     "label_curve",
+    "parse_fixes",
     "tuning_methods",
     "forgetting",
     "memory_table",
