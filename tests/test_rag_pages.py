@@ -19,7 +19,7 @@ from tunewise.experiments import rag_cost, rag_hallucination
 from tunewise.experiments import handbook as hb
 from tunewise.measure import stats
 from tunewise.methods import rag as reading
-from tunewise.pages import hybrid, measured, rag, verdict
+from tunewise.pages import hybrid, rag, verdict
 from tunewise.pages import rag_verdicts as verdicts
 from tunewise.pages.ask_it import AskIt
 from tunewise.tasks import company
@@ -103,7 +103,7 @@ def record(name: str, rows: list[dict], scale="full", params=None, seeds=()) -> 
 FULL = ("rag_retrieval", "rag_knowledge", "rag_hallucination", "rag_dynamic", "rag_citations", "rag_cost", "rag_hybrid")
 PAGES = {
     "rag_retrieval": (rag.recall_menu, rag.retrieval_table, rag.retrieval_summary),
-    "rag_knowledge": (rag.knowledge_slider, rag.knowledge_table, rag.memorised_table, rag.knowledge_summary, rag.live_table, verdicts.c32, verdicts.c34),
+    "rag_knowledge": (rag.knowledge_slider, rag.knowledge_table, rag.scores_table, rag.memorised_table, rag.knowledge_summary, rag.live_table, verdicts.c32, verdicts.c34),
     "rag_hallucination": (rag.outcomes_menu, rag.outcomes_table, rag.epochs_figure, rag.hallucination_summary, verdicts.c11, verdicts.c36),
     "rag_dynamic": (rag.dynamic_figure, rag.dynamic_table, rag.change_slider, rag.dynamic_summary, verdicts.c38),
     "rag_citations": (rag.citations_figure, rag.citations_table, rag.planted_figure, rag.planted_table, rag.citations_summary, verdicts.c39),
@@ -457,9 +457,9 @@ def test_fusing_is_judged_by_paired_differences():
         rows = [{"how": h, "asked": "direct", "first_rank": [1] * v + [0] * (N - v), "mrr": told(v)["right"], "recall": {"3": told(v)["right"]}} for h, v in hows.items()]
         return record("rag_retrieval", rows, params={"hows": list(hows), "kinds": ["direct"], "ks": [3]})
 
-    assert "finds clearly more than" in rag.retrieval_summary(searched(10, 20, 35))
-    assert "finds clearly less than" in rag.retrieval_summary(searched(35, 20, 10))
-    assert "is not clearly different from" in rag.retrieval_summary(searched(20, 20, 20))
+    assert "clearly more than embeddings (meaning) alone" in rag.retrieval_summary(searched(10, 20, 35))
+    assert "clearly less than BM25 (words) alone" in rag.retrieval_summary(searched(35, 20, 10))
+    assert "not clearly different from" in rag.retrieval_summary(searched(20, 20, 20))
 
 
 # -- what a reader opens -----------------------------------------------------------------------------------------------
@@ -506,5 +506,9 @@ def test_the_form_shows_answer_citation_and_passages():
 
 
 def test_a_missing_record_is_named_with_its_command(monkeypatch, tmp_path):
-    monkeypatch.setattr(runs.record, "committed", lambda *_: tmp_path / "none.json")
-    assert "tunewise run rag_hybrid" in repr(measured(lambda: hybrid.quadrants_menu(runs.load("rag_hybrid"))))
+    monkeypatch.setattr(runs.record, "committed", lambda name, scale: tmp_path / f"{name}.json")
+    assert "tunewise run rag_hybrid" in repr(rag.show(hybrid.quadrants_menu, "rag_hybrid"))
+    assert "tunewise run rag_dynamic" in repr(rag.judge("C38", verdicts.c38, "rag_dynamic"))
+    dynamic().save(tmp_path / "rag_dynamic.json")
+    assert repr(rag.show(rag.dynamic_summary, "rag_dynamic")) == rag.dynamic_summary(dynamic())
+    assert "agrees" in repr(rag.judge("C38", verdicts.c38, "rag_dynamic"))

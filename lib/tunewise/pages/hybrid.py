@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tunewise.measure import answers, stats
-from tunewise.pages.figures import Figure, Html, bars_with_interval, table, with_menu, with_slider
+from tunewise.pages.figures import Figure, Html, bars_with_interval, stacked_bars, table, with_menu, with_slider
 from tunewise.pages.rag import MODELS, OUTCOMES, Rows, _said, _whole, bits, clear, gap, listed, mean_of, share
 from tunewise.pages.records import pct, points
 
@@ -92,7 +92,7 @@ def over_retrieval_figure(record) -> Figure:
 # -- what the reader makes of its passages -----------------------------------------------------------------------------
 
 
-def shown(record, way: str, distractors: int) -> list[dict]:
+def with_gold(record, way: str, distractors: int) -> list[dict]:
     """The rows where the right passage was shown beside so many distractors."""
     return record.where(method=way, passages="gold", k=1 + distractors)
 
@@ -102,7 +102,7 @@ def reading_table(record) -> Html:
     d = record.params["distractors"]
     rows = []
     for way in ("untouched", *ways(record)):
-        alone, among = shown(record, way, 0), shown(record, way, d)
+        alone, among = with_gold(record, way, 0), with_gold(record, way, d)
         found, memory = record.where(method=way, passages="found"), record.where(method=way, passages="none")
         rows.append({"way": MODELS[way], "alone": share(alone) or "-", "among": share(among) or "-", "lost": gap(among, alone) or "-",
                      "found": share(found), "memory": share(memory)})  # fmt: skip
@@ -230,8 +230,6 @@ def losses(record, way: str) -> dict[str, float]:
 
 def losses_figure(record) -> Figure:
     """Where the right answers are lost: in the search, or in reading."""
-    from tunewise.pages.figures import stacked_bars
-
     bars = {MODELS[way]: losses(record, way) for way in ("untouched", *ways(record))}
     figure = stacked_bars(bars, "share of the answers", f"With retrieval: {_said(bars)}.", horizontal=True)
     figure.layout["xaxis"] |= {"tickformat": ".0%", "range": [0, 1]}

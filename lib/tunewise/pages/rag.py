@@ -7,11 +7,14 @@ same are compared question by question. :mod:`tunewise.pages.hybrid` has what th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from tunewise.measure import stats
 from tunewise.pages.figures import Figure, Html, bars_with_interval, line_with_interval, stacked_bars, table, with_menu, with_slider
-from tunewise.pages.records import pct, plain, points
+from tunewise.pages.records import measured, pct, plain, points, prose
+from tunewise.pages.verdict import verdict
+from tunewise.runs import load
 
 Rows = Sequence[Mapping]
 HOWS = {"bm25": "BM25 (words)", "dense": "embeddings (meaning)", "hybrid": "both, ranks fused"}
@@ -19,6 +22,24 @@ ASKED = {"direct": "a value is asked for", "reversed": "the other way round", "c
 KINDS = ("same wording", "reworded", "reversed", "two facts")
 OUTCOMES = {"R": "right", "W": "wrong", "A": "abstained"}
 MODELS = {"untouched": "as it comes", "reading": "tuned to read", "facts": "tuned on the facts", "gold only": "tuned to read, no distractors"}
+
+
+# -- from the book's records to the page -------------------------------------------------------------------------------
+
+
+def show(make: Callable, *names: str, **options):
+    """What ``make`` makes of the book's records of these names (a text as a paragraph), or a note of the one that is missing."""
+
+    def shown():
+        made = make(*map(load, names), **options)
+        return prose(made) if isinstance(made, str) else made
+
+    return measured(shown)
+
+
+def judge(claim: str, make: Callable, *names: str):
+    """The verdict on a claim that ``make`` reaches from the book's records, or a note of the one that is missing."""
+    return measured(lambda: verdict(claim, *make(*map(load, names))))
 
 
 # -- rows that differ by seed only -------------------------------------------------------------------------------------
@@ -115,14 +136,16 @@ def among(record, how: str, asked: str, k: int) -> list[list[int]]:
     return [[int(0 < rank <= k) for rank in record.one(how=how, asked=asked)["first_rank"]]]
 
 
-def retrieval_summary(record, k: int = 3, asked: str = "direct") -> str:
-    """Which way to search finds more, decided by paired differences."""
-    recall = {how: record.one(how=how, asked=asked)["recall"][str(k)] for how in record.params["hows"]}
-    text = f"Among {k} passages the right one is found " + ", ".join(f"by {HOWS[how]} for {pct(m)}" for how, m in recall.items()) + " of the questions. "
-    single = max(("bm25", "dense"), key=lambda how: recall[how]["value"])
-    fused = difference(among(record, "hybrid", asked, k), among(record, single, asked, k))
-    verdict = compared(fused, "finds clearly more than", "finds clearly less than", "is not clearly different from")
-    text += f"Fusing the two rankings {verdict} the better of the two alone ({points(fused, n=False)})."
+def retrieval_summary(record, k: int = 3) -> str:
+    """Which way to search finds more, for each kind of question about one fact, decided by paired differences."""
+    told = []
+    for asked in (a for a in record.params["kinds"] if a != "multihop"):
+        recall = {how: record.one(how=how, asked=asked)["recall"][str(k)] for how in record.params["hows"]}
+        single = max(("bm25", "dense"), key=lambda how: recall[how]["value"])
+        fused = difference(among(record, "hybrid", asked, k), among(record, single, asked, k))
+        verdict_ = compared(fused, "clearly more than", "clearly less than", "not clearly different from")
+        told.append(f"{ASKED[asked]}, {pct(recall['hybrid'])}, {verdict_} {HOWS[single]} alone ({points(fused, n=False)})")
+    text = f"How often a right passage is among the first {k} when both rankings are fused: {'; '.join(told)}."
     if "multihop" in record.params["kinds"]:
         text += f" Questions over two facts need two passages; both are among the first {k} for {pct(record.one(how='hybrid', asked='multihop')['recall'][str(k)])}."
     return text
@@ -172,6 +195,16 @@ def knowledge_table(record) -> Html:
         ways |= {(f"{name}, {p} phrasing{'s' * (p > 1)}" if name.startswith("tuned") else name): rows for name, rows in _ways_to_know(record, p).items()}
     rows = [{"way": name, **{kind: _by_kind(found).get(kind, "-") for kind in KINDS}} for name, found in ways.items()]
     return table(rows, "Right answers to questions about the same facts", {"way": "way"} | {kind: kind for kind in KINDS})
+
+
+def scores_table(record, asked: str = "reworded") -> Html:
+    """The same answers scored in three ways, and how many decline to answer."""
+    rows = [
+        {"way": name, "right": share(found), **{m: stats.mean_over_seeds([r[m] for r in found]) for m in ("exact", "f1", "abstained")}}
+        for name, rows_ in _ways_to_know(record, phrasings_of(record)[-1]).items() if (found := [r for r in rows_ if r["asked"] == asked])
+    ]  # fmt: skip
+    heads = {"way": "way", "right": "holds a right answer", "exact": "exact match", "f1": "token F1", "abstained": "abstained"}
+    return table(rows, "Three ways to score, questions in a new wording", heads, show={"f1": partial(plain, digits=2)})
 
 
 def memorised_table(record) -> Html:

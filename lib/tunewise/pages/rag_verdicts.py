@@ -85,7 +85,7 @@ def c23(record) -> Verdict:
     d = record.params["distractors"]
     as_is, read = (record.where(method=m, passages="found") for m in ("untouched", "reading"))
     found = gap(read, as_is)
-    among, alone = (gap(hybrid.shown(record, "reading", x), hybrid.shown(record, "untouched", x)) for x in (d, 0))
+    among, alone = (gap(hybrid.with_gold(record, "reading", x), hybrid.with_gold(record, "untouched", x)) for x in (d, 0))
     ours = {
         "found passages, as it comes": share(as_is), "found passages, tuned to read": share(read), "tuned minus as it comes": points(found),
         "the same, right passage alone": points(alone), f"the same, right passage and {d} distractors": points(among),
