@@ -83,7 +83,7 @@ def light(monkeypatch, tmp_path):
     monkeypatch.setenv("TUNEWISE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(ask, "_embed", embedded)
     monkeypatch.setattr(ask, "RELEVANT", 0.25)
-    monkeypatch.setattr(ask, "answered", lambda model, question, texts: rag.read(f"{len(texts)} passages, the first ends so: {texts[0][-12:]} [1]", len(texts)))
+    monkeypatch.setattr(ask, "answered", lambda model, question, texts, tuned: rag.read(f"{len(texts)} passages, the first ends so: {texts[0][-12:]} [1]", len(texts)))
     return seen
 
 

@@ -7,6 +7,7 @@ file, the vectors in a Qdrant store by the text of each passage.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import pickle
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--k", type=int, default=4, help="how many passages the model is given (default: 4)")
     parser.add_argument("--how", choices=HOWS, default="hybrid", help="search by words, by meaning, or both (default: hybrid)")
     parser.add_argument("--model", default="smollm2-135m", metavar="NAME", help=f"who answers: {causal}")
+    parser.add_argument("--tuned", action="store_true", help="let the model first learn to read passages, on the book's invented company (minutes, once)")
     parser.add_argument("--store", metavar="ADDRESS", help="where the vectors lie: a folder, or a Qdrant server (http://localhost:6333); default: the user's cache")
     parser.add_argument("--json", action="store_true", help="print the answer and its passages as JSON")
     parser.epilog = "Exit status: 0 answered, 1 nothing relevant was found, 2 something is wrong."
@@ -48,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     try:
-        result = ask(args.docs, args.question, k=args.k, how=args.how, model=args.model, store=args.store)
+        result = ask(args.docs, args.question, k=args.k, how=args.how, model=args.model, tuned=args.tuned, store=args.store)
     except ModuleNotFoundError:
         raise  # the command's own words for torch and the like
     except (ValueError, OSError, ImportError, LookupError) as error:
@@ -61,8 +63,10 @@ def main(args: argparse.Namespace) -> int:
     return ANSWERED if result["answer"] is not None else NOTHING_RELEVANT
 
 
-def ask(docs: str, question: str, *, k: int = 4, how: str = "hybrid", model: str = "smollm2-135m", store: str | None = None) -> dict:
-    """``{"question", "answer", "model", "similarity", "passages", "left_out", "notes"}``.
+def ask(
+    docs: str, question: str, *, k: int = 4, how: str = "hybrid", model: str = "smollm2-135m", tuned: bool = False, store: str | None = None
+) -> dict:
+    """``{"question", "answer", "model", "tuned", "similarity", "passages", "left_out", "notes"}``.
 
     answer: None where nothing relevant was found; the passages are then the nearest one only. similarity: of the nearest passage, None under ``bm25``.
     passages: dictionaries of file, text, page, heading, line, score and cited (did the answer name it?), best first.
@@ -85,11 +89,11 @@ def ask(docs: str, question: str, *, k: int = 4, how: str = "hybrid", model: str
     finally:
         retriever.close()
     chosen = [found.passages[hit.index] for hit in hits]
-    result = {"question": question, "answer": None, "model": spec.name, "similarity": similarity}
+    result = {"question": question, "answer": None, "model": spec.name, "tuned": tuned, "similarity": similarity}
     relevant = bool(hits) and (similarity is None or similarity >= RELEVANT)
     cited: Sequence[int] = ()
     if relevant:
-        answer = answered(spec.name, question, [passage.full for passage in chosen])
+        answer = answered(spec.name, question, [passage.full for passage in chosen], tuned)
         result["answer"], cited = answer.text, answer.cited
     shown = [asdict(p) | {"score": round(hit.score, 4), "cited": i in cited} for i, (p, hit) in enumerate(zip(chosen, hits, strict=True))]
     return result | {"passages": shown, "left_out": found.left_out, "notes": found.notes}
@@ -119,12 +123,26 @@ def search(retriever: Retriever, question: str, k: int) -> tuple[list[Hit], floa
     return (retriever.search([question], k)[0] if similarity >= RELEVANT else nearest), similarity
 
 
-def answered(model: str, question: str, texts: Sequence[str]):
+def answered(model: str, question: str, texts: Sequence[str], tuned: bool = False):
     """The model's answer from the passages (:class:`tunewise.methods.rag.Answer`)."""
     from tunewise.methods import rag
     from tunewise.models.load import load
 
-    return rag.answer(load(model), [question], [texts], max_new_tokens=60)[0]
+    with reader(model) if tuned else contextlib.nullcontext(load(model)) as lm:
+        return rag.answer(lm, [question], [texts], max_new_tokens=60)[0]
+
+
+def reader(model: str):
+    """The model after tuning to read passages, as the book's experiments tune it (a ``with`` block). Tuned once, then kept in the cache."""
+    from tunewise import runs
+    from tunewise.experiments import handbook
+    from tunewise.experiments.base import Bench
+    from tunewise.models.device import choose
+    from tunewise.models.load import model_checksum
+
+    precision = choose()
+    work = runs.Work({"model": model_checksum(model), "dtype": str(precision.dtype)}, say=_say)
+    return handbook.Reader(Bench(model, work, precision), handbook.READING, "reading", 0).open()
 
 
 def report(result: dict) -> str:
@@ -134,7 +152,8 @@ def report(result: dict) -> str:
     lines = ["", _wrapped(result["answer"] or "(the model said nothing)", ""), ""]
     cited = [str(i) for i, p in enumerate(result["passages"], 1) if p["cited"]]
     source = f"it names passage {', '.join(cited)}" if cited else "it names no passage"
-    lines.append(f"Answered by {result['model']} from these passages ({source}). Models make mistakes: read the passage.")
+    who = result["model"] + (", tuned to read" if result["tuned"] else "")
+    lines.append(f"Answered by {who} from these passages ({source}). Models make mistakes: read the passage.")
     for i, passage in enumerate(result["passages"], 1):
         lines += ["", *_shown(passage, f"[{i}]")]
     return "\n".join(lines)
