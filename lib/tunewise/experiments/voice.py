@@ -24,6 +24,7 @@ from tunewise.tasks import company
 
 TASK = "You answer the mails of customers for Zellmarch, who make awnings. Write the reply."
 CODE = re.compile(r"[A-Z]\d-\d{3}")
+ASKED = "<|im_end|>\n<|im_start|>assistant\n"  # from the end of what is asked to where the answer begins
 _PLAIN = {"code": "item code", "lead": "delivery time", "spare": "spare part", "interval": "service interval"}
 
 
@@ -42,13 +43,21 @@ def fact_lines(mail: company.Mail) -> str:
 def prompt(mail: company.Mail, facts: bool) -> str:
     """What follows the prefix, up to where the reply begins."""
     held = f"\n\nFacts for the reply:\n{fact_lines(mail)}" if facts else ""
-    return f"{mail.text}{held}<|im_end|>\n<|im_start|>assistant\n"
+    return f"{mail.text}{held}{ASKED}"
+
+
+def chat(system: str, turns: Sequence[tuple[str, str]] = ()) -> str:
+    """A prefix in ChatML, the form in which the embedded model was trained to follow instructions: the system prompt and earlier turns.
+
+    turns: pairs of what was asked, up to where the answer begins, and the answer. It ends where what is asked next begins.
+    """
+    done = "".join(f"{asked}{answer}<|im_end|>\n<|im_start|>user\n" for asked, answer in turns)
+    return f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{done}"
 
 
 def prefix(rules: bool, shots: Sequence[company.Mail], facts: bool) -> str:
     """The system prompt and solved examples as earlier turns, up to where the mail begins."""
-    turns = "".join(f"{prompt(m, facts)}{m.reply}<|im_end|>\n<|im_start|>user\n" for m in shots)
-    return f"<|im_start|>system\n{system(rules)}<|im_end|>\n<|im_start|>user\n{turns}"
+    return chat(system(rules), [(prompt(m, facts), m.reply) for m in shots])
 
 
 def drawn(n: int, seed: int) -> list[company.Mail]:
@@ -77,7 +86,10 @@ def marked(mails: Sequence[company.Mail], replies: Sequence[str]) -> dict:
 
 
 def run(bench: Bench, params: dict) -> list[dict]:
-    """One row a way to answer, with or without facts, and a seed (draw of examples, or training)."""
+    """One row a way to answer, with or without facts, and a seed (draw of examples, or training).
+
+    labels_without, labels_with: pairs of how many training pairs, and of with how many of the seeds.
+    """
     mails = subset(company.mails(params["split"]), params["test_n"])
     asked = [prefix(rules, (), facts) + prompt(m, facts) for m in company.mails() for rules in (False, True) for facts in (False, True)]
     same = {"data": digest([asked, [vars(m) for m in company.mails()]]), "split": params["split"], "test_n": len(mails),
@@ -102,8 +114,8 @@ def run(bench: Bench, params: dict) -> list[dict]:
                 start = prefix(method == "both", drawn(params["k"], seed), facts)
                 settings = {"method": method, "facts": facts, "k": params["k"], "seed": seed}
                 step(settings, lambda start=start, facts=facts, seed=seed: ask(bench.lm, start, facts, seed))
-        for n in params["labels_with" if facts else "labels_without"]:
-            for seed in params["seeds"]:
+        for n, runs in params["labels_with" if facts else "labels_without"]:
+            for seed in params["seeds"][:runs]:
                 tuning, start = Tuning(seed=seed, **params["recipe"]), prefix(False, [], facts)
                 told = {"method": "lora", "facts": facts, "n_labels": n, "seed": seed}
 
@@ -117,7 +129,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
     return rows
 
 
-_RECIPE = {"learning_rate": 2e-3, "epochs": 1, "batch_size": 5, "min_steps": 16}
+_RECIPE = {"learning_rate": 2e-3, "epochs": 1, "batch_size": 4, "min_steps": 10}
 _COMMON = {"model": "smollm2-135m", "split": "test", "recipe": _RECIPE, "k": 3, "max_new_tokens": 100, "shown": 4, "prompts": ["examples", "both"]}
 
 EXPERIMENT = Experiment(
@@ -127,10 +139,10 @@ EXPERIMENT = Experiment(
     run=run,
     scales={
         "smoke": _COMMON | {"recipe": _RECIPE | {"min_steps": 1}, "prompts": ["examples"], "test_n": 2, "max_new_tokens": 8,
-                            "labels_without": [], "labels_with": [2], "seeds": [0]},
-        "laptop": _COMMON | {"prompts": ["both"], "test_n": 12, "labels_without": [], "labels_with": [20], "seeds": [0]},
-        "full": _COMMON | {"test_n": 40, "labels_without": [60], "labels_with": [20, 60, 200], "seeds": [0, 1, 2, 3, 4]},
+                            "labels_without": [], "labels_with": [[2, 1]], "seeds": [0]},
+        "laptop": _COMMON | {"prompts": ["both"], "test_n": 12, "labels_without": [], "labels_with": [[20, 1]], "seeds": [0]},
+        "full": _COMMON | {"test_n": 36, "labels_without": [[60, 5]], "labels_with": [[20, 5], [60, 5], [200, 2]], "seeds": [0, 1, 2, 3, 4]},
         "gpu": _COMMON | {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}, "test_n": 120, "max_new_tokens": 120,
-                          "labels_without": [20, 60, 200], "labels_with": [20, 60, 200], "seeds": [0, 1, 2, 3, 4]},
+                          "labels_without": [[20, 5], [60, 5], [200, 5]], "labels_with": [[20, 5], [60, 5], [200, 5]], "seeds": [0, 1, 2, 3, 4]},
     },
 )  # fmt: skip
