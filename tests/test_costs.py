@@ -1,6 +1,7 @@
 """What tuning costs and saves: adapters for several tasks, distilled models, a distilled judge, and the calculator of all that."""
 
 import json
+import re
 import types
 from dataclasses import replace
 
@@ -12,13 +13,15 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from tunewise import runs
-from tunewise.calculators import cost
+from tunewise.calculators import cost, cost_student, cost_ways
 from tunewise.experiments import distillation, get, judge, task_diversity
 from tunewise.experiments.base import Bench
+from tunewise.measure import stats
 from tunewise.models.device import choose
 from tunewise.models.load import converted
 from tunewise.models.registry import get as spec
-from tunewise.pages import Live
+from tunewise.pages import Live, costs, verdict
+from tunewise.pages import costs_verdicts as said
 from tunewise.tasks import company, vader
 from tunewise.tasks.text_classification import load_task
 
@@ -32,14 +35,22 @@ def small(seed=0):
     return types.SimpleNamespace(model=LlamaForCausalLM(config).eval(), tokenizer=AutoTokenizer.from_pretrained(converted(spec("smollm2-135m"))))
 
 
-@pytest.fixture
-def bench(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEWISE_CACHE", str(tmp_path))
-    work = runs.Work({"test": 1}, say=None)
-    monkeypatch.undo()
-    made = Bench("smollm2-135m", work, choose("cpu"))
-    made.lm, made.embedder = small(), types.SimpleNamespace(encode=lambda texts: np.stack([letters(t) for t in texts]))
-    return made
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    """The three experiments at scale smoke with the small model, as records; and the bench on which they ran."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUNEWISE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        work = runs.Work({"test": 1}, say=None)
+    bench = Bench("smollm2-135m", work, choose("cpu"))
+    bench.lm, bench.embedder = small(), types.SimpleNamespace(encode=lambda texts: np.stack([letters(t) for t in texts]))
+    found = {"bench": bench}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tunewise.models.load.load", lambda *_, **__: small())
+        for name in ("task_diversity", "distillation", "judge"):
+            experiment = get(name)
+            rows = json.loads(json.dumps(experiment.run(bench, experiment.scales["smoke"])))
+            found[name] = runs.RunRecord(name, "smoke", 1, experiment.scales["smoke"], [0], rows, "", {}, "a test", {}, "2026-01-01", 1.0)
+    return found
 
 
 def letters(text: str) -> np.ndarray:
@@ -49,13 +60,6 @@ def letters(text: str) -> np.ndarray:
 
 
 # -- several tasks, several adapters -----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def adapters(bench, monkeypatch):
-    monkeypatch.setattr("tunewise.models.load.load", lambda *_, **__: small())
-    experiment = get("task_diversity")
-    return types.SimpleNamespace(rows=experiment.run(bench, experiment.scales["smoke"]), params=experiment.scales["smoke"], bench=bench)
 
 
 def test_complaints_are_balanced_and_their_splits_apart():
@@ -68,41 +72,44 @@ def test_complaints_are_balanced_and_their_splits_apart():
     assert all(trouble[e.text] == "water" for e in task.test if task.labels[e.label] == "water")
 
 
-def test_every_adapter_is_asked_about_every_task(adapters):
-    asked = {(r["trained"], r["tested"]) for r in adapters.rows if "predictions" in r}
+def test_every_adapter_is_asked_about_every_task(records):
+    rows = records["task_diversity"].results
+    asked = {(r["trained"], r["tested"]) for r in rows if "predictions" in r}
     tasks = ["tweets", "domain", "complaints"]
     assert asked == {(a, t) for a in ["none", *tasks, "mixed", "mixed, same total"] for t in tasks}
-    items = {r["tested"]: r for r in adapters.rows if r["method"] == "items"}
-    for row in adapters.rows:
+    items = {r["tested"]: r for r in rows if r["method"] == "items"}
+    for row in rows:
         if "predictions" in row:
             labels = items[row["tested"]]["labels"]
             right = sum(p == y for p, y in zip(row["predictions"], labels, strict=True))
             assert row["accuracy"]["value"] == pytest.approx(right / len(labels))
 
 
-def test_mixed_adapters_see_as_many_examples_as_they_say(adapters):
-    seen = {r["trained"]: (r["of_each"], r["n_labels"], r["examples_seen"]) for r in adapters.rows if r["method"] == "lora"}
-    n, passes = adapters.params["labels"], adapters.params["recipe"]["epochs"]
+def test_mixed_adapters_see_as_many_examples_as_they_say(records):
+    rows, params = records["task_diversity"].results, records["task_diversity"].params
+    seen = {r["trained"]: (r["of_each"], r["n_labels"], r["examples_seen"]) for r in rows if r["method"] == "lora"}
+    n, passes = params["labels"], params["recipe"]["epochs"]
     assert seen["tweets"] == (n, n, n * passes)
     assert seen["mixed"] == (n, 3 * n, 3 * n * passes)
     assert seen["mixed, same total"] == (n // 3, n, n * passes)
 
 
-def test_an_adapter_answers_the_same_after_others_had_their_turn(adapters):
-    (row,) = [r for r in adapters.rows if r["method"] == "switch"]
+def test_an_adapter_answers_the_same_after_others_had_their_turn(records):
+    rows, params = records["task_diversity"].results, records["task_diversity"].params
+    (row,) = [r for r in rows if r["method"] == "switch"]
     assert row["same_after_switching"] == {"tweets": True, "domain": True, "complaints": True} and row["same_when_off"]
-    assert len(row["switch_ms"]) == 6 + adapters.params["switches"] and min(row["switch_ms"]) >= 0
-    lora = next(r for r in adapters.rows if r["method"] == "lora")
+    assert len(row["switch_ms"]) == 6 + params["switches"] and min(row["switch_ms"]) >= 0
+    lora = next(r for r in rows if r["method"] == "lora")
     assert row["adapter_bytes"] == 4 * lora["trainable"]
     # the base model is left as it was
-    assert not hasattr(adapters.bench.lm.model, "peft_config") or not any("lora" in n for n, _ in adapters.bench.lm.model.named_parameters())
+    assert not any("lora" in name for name, _ in records["bench"].lm.model.named_parameters())
 
 
 # -- a student learns from a teacher -------------------------------------------------------------------------------------
 
 
-def test_slices_are_apart_and_hard_is_nearer_to_a_threshold(bench):
-    parts = distillation.slices(bench, {"tasks": ["tweets", "products"], "test_n": None})
+def test_slices_are_apart_and_hard_is_nearer_to_a_threshold(records):
+    parts = distillation.slices(records["bench"], {"tasks": ["tweets", "products"], "test_n": None})
     rating = {r.id: r.rating for r in vader.read("tweets")}
 
     def distances(items):
@@ -124,9 +131,8 @@ def test_what_the_teacher_labels_is_neither_its_own_lessons_nor_test():
     assert all(task.labels[y] == sentiment[t] for t, y in pool)
 
 
-def test_students_learn_from_the_teacher_from_people_and_from_few_labels(bench):
-    experiment = get("distillation")
-    rows = experiment.run(bench, experiment.scales["smoke"])
+def test_students_learn_from_the_teacher_from_people_and_from_few_labels(records):
+    rows = records["distillation"].results
     labels = {r["slice"]: r["labels"] for r in rows if r["method"] == "items"}
     scored = [r for r in rows if "slice" in r and "predictions" in r]
     assert {(r["method"], r.get("source"), r["slice"]) for r in scored} == {
@@ -170,9 +176,8 @@ def test_items_are_balanced_and_the_better_text_breaks_fewer_rules():
     assert all(t.broken == judge.teacher(t.text) for pair in pairs for t in pair)
 
 
-def test_judges_give_verdicts_both_ways(bench):
-    experiment = get("judge")
-    rows = experiment.run(bench, experiment.scales["smoke"])
+def test_judges_give_verdicts_both_ways(records):
+    rows = records["judge"].results
     labels = {r["way"]: r["labels"] for r in rows if r["method"] == "items"}
     found = {(r["method"], r["way"]) for r in rows}
     assert found == {(m, w) for m in ("items", "asked", "rubric", "tuned") for w in ("point", "pair")} | {(m, "point") for m in ("tfidf", "embeddings", "rules")}
@@ -189,12 +194,89 @@ def test_judges_give_verdicts_both_ways(bench):
         assert price["rubric", way]["prompt_tokens"] - price["asked", way]["prompt_tokens"] == pytest.approx(longer) and longer > 50
 
 
+# -- what the pages make of it ---------------------------------------------------------------------------------------------
+
+
+def test_figures_and_tables_are_made_of_records_alone(records):
+    diverse, distilled, judged = (records[n] for n in ("task_diversity", "distillation", "judge"))
+    parts = [
+        costs.diversity_matrix(diverse), costs.distil_figure(distilled), costs.distil_figure(distilled, "tfidf"), costs.diversity_table(diverse),
+        costs.switching_table(diverse), costs.distil_table(distilled), costs.distil_gaps(distilled), costs.distil_times(distilled),
+        costs.judge_table(judged), costs.judge_cost_table(judged), costs.shorter_prompt(*map(runs.load, ("prompt_cost", "few_shot", "learning_curve"))),
+    ]  # fmt: skip
+    for part in parts:
+        assert re.search(r"\bnan\b", json.dumps(part._repr_mimebundle_() if hasattr(part, "_repr_mimebundle_") else part._repr_html_()), re.IGNORECASE) is None
+    Live("a", cost_student.CONTROLS, "tunewise.calculators.cost_student:student_json", **costs.distil_settings(distilled))
+    assert "times as fast" in costs.summary(distilled, judged)
+    for claim, found in {"C19": said.c19(distilled), "C21": said.c21(judged), "C41": said.c41(diverse)}.items():
+        assert verdict(claim, *found)._repr_html_()
+
+
+def scored(truth: str, right: float, seed: int) -> dict:
+    """A row of predictions of which about the share ``right`` is right."""
+    rng = np.random.default_rng(seed)
+    found = "".join(y if rng.random() < right else str((int(y) + 1) % 3) for y in truth)
+    return {"predictions": found, "accuracy": stats.accuracy(list(found), list(truth))}
+
+
+@pytest.mark.parametrize(
+    ("own", "foreign", "mixed", "small", "agrees"),
+    [(0.9, 0.4, 0.95, 0.95, "partly"), (0.9, 0.4, 0.5, 0.5, "yes"), (0.9, 0.4, 0.95, 0.5, "yes"), (0.6, 0.6, 0.6, 0.6, "no")],
+)
+def test_the_verdict_on_variety_follows_the_intervals(records, own, foreign, mixed, small, agrees):
+    names, truth = ["tweets", "domain", "complaints"], "012" * 20
+    rows = [{"method": "items", "tested": t, "labels": truth} for t in names]
+    for j, t in enumerate(names):
+        rows.append({"method": "prompt", "trained": "none", "tested": t, **scored(truth, 0.3, 7)})
+        level = {a: own if a == t else foreign for a in names} | {"mixed": mixed, "mixed, same total": small}
+        rows += [
+            {"trained": a, "tested": t, "seed": seed, **scored(truth, p, 100 * i + 10 * seed + j)} for i, (a, p) in enumerate(level.items()) for seed in range(5)
+        ]
+    rows.append(records["task_diversity"].one(method="switch") | {"switch_ms": [1.0, 2.0], "load_model_ms": 100})
+    ours, found, why = said.c41(replace(records["task_diversity"], results=rows))
+    assert found == agrees and "far less time" in why
+    by_hand = np.mean([np.mean([p == y for p, y in zip(r["predictions"], truth, strict=True)]) for r in rows if r.get("trained") == r.get("tested", 0)])
+    assert np.mean([ours[f"own adapter, {t}"]["value"] for t in names]) == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize(
+    ("student", "few", "slow", "agrees"), [(0.8, 0.5, False, "yes"), (0.8, 0.8, False, "partly"), (0.4, 0.4, False, "no"), (0.8, 0.5, True, "no")]
+)
+def test_the_verdict_on_distilling_follows_the_intervals(records, student, few, slow, agrees):
+    truth, rows = "012" * 500, []
+    for i, part in enumerate(("easy", "hard", "shifted")):
+        rows.append({"method": "items", "slice": part, "labels": truth})
+        level = {("teacher", None): 0.8, ("embeddings", "teacher"): student, ("embeddings", "few human"): few}
+        rows += [
+            {"method": m, "slice": part, **({"source": s} if s else {}), "seed": seed, **scored(truth, p, 1000 * i + 100 * seed + j)}
+            for seed in range(5) for j, ((m, s), p) in enumerate(level.items())
+        ]  # fmt: skip
+    seconds = {"teacher": 0.05, "embeddings": 0.2 if slow else 0.01}
+    rows += [{"method": "clock", "of": k, "single": {"value": v, "n": 20, "low": 0.9 * v, "high": 1.1 * v}, "batched": v} for k, v in seconds.items()]
+    assert said.c19(replace(records["distillation"], results=rows))[1] == agrees
+
+
+@pytest.mark.parametrize(
+    ("tuned", "told", "rival", "agrees"), [(0.9, 0.5, 0.5, "yes"), (0.9, 0.5, 0.95, "partly"), (0.5, 0.9, 0.5, "no"), (0.6, 0.6, 0.6, "partly")]
+)
+def test_the_verdict_on_judges_follows_the_intervals(records, tuned, told, rival, agrees):
+    truth, rows = "01" * 100, []
+    for i, way in enumerate(("point", "pair")):
+        rows.append({"method": "items", "way": way, "labels": truth})
+        for j, (method, p, tokens) in enumerate((("rubric", told, 200), ("tuned", tuned, 100), ("tfidf", rival, 1), ("embeddings", 0.4, 1))):
+            for seed in range(1 if method == "rubric" else 5):
+                metric = {"value": tokens / 1000, "n": 8, "low": tokens / 1100, "high": tokens / 900}
+                rows.append({"method": method, "way": way, "seed": seed, **scored(truth, p, 1000 * i + 100 * seed + j), "prompt_tokens": tokens,
+                             "seconds": metric, "consistent": {"value": 0.5, "n": 100, "low": 0.4, "high": 0.6}})  # fmt: skip
+    assert said.c21(replace(records["judge"], results=rows))[1] == agrees
+
+
 # -- the calculator of four ways -------------------------------------------------------------------------------------------
 
 
 def test_four_ways_by_hand():
     """Question 150, examples 1,350, three passages of 120, answer 20 tokens; $1 and $3 a million untuned, $2 and $6 tuned."""
-    found = cost.ways(cost.Ways())
+    found = cost_ways.ways(cost_ways.Ways())
     assert found["long prompt"].call == pytest.approx(0.00150 + 0.00006)
     # 150 + 360 tokens at 1, 20 at 3, and 150 tokens embedded at 0.1 a million
     assert found["RAG"].call == pytest.approx(0.00051 + 0.00006 + 0.000015)
@@ -204,20 +286,20 @@ def test_four_ways_by_hand():
     assert found["RAG"].setup == pytest.approx(0.12) and found["RAG"].upkeep == pytest.approx(20.012)
     assert found["tuned model"].setup == pytest.approx(10) and found["tuned model"].upkeep == pytest.approx(40 / 12)
     # 100,000 calls save 156 - 58.5 = 97.5; less 20.012 of upkeep; 0.12 is back after 0.00155 months
-    m = cost.meeting(found["long prompt"], found["RAG"], 100_000)
+    m = cost_ways.meeting(found["long prompt"], found["RAG"], 100_000)
     assert m.months == pytest.approx(0.12 / 77.488) and m.calls_per_month == pytest.approx(20.012 / 0.000975)
 
 
 def test_embedding_on_ones_own_machine_by_hand():
     """0.036 s a passage at 1 euro an hour are 0.00001 euro: 0.10 for 10,000 passages, and the same for each question."""
-    s = cost.Ways(embed_price=0.0, embed_seconds=0.036, machine_per_hour=1.0, changed_per_month=0.5, store_per_month=0.0)
-    rag = cost.ways(s)["RAG"]
+    s = cost_ways.Ways(embed_price=0.0, embed_seconds=0.036, machine_per_hour=1.0, changed_per_month=0.5, store_per_month=0.0)
+    rag = cost_ways.ways(s)["RAG"]
     assert rag.setup == pytest.approx(0.1) and rag.upkeep == pytest.approx(0.05) and rag.parts["search"] == pytest.approx(0.00001)
 
 
 money, many = st.floats(0, 1000), st.floats(0, 1e7)
 setting = st.builds(
-    cost.Ways, question_tokens=st.floats(1, 5000), examples_tokens=st.floats(0, 50_000), passages=st.floats(0, 50), passage_tokens=st.floats(0, 2000),
+    cost_ways.Ways, question_tokens=st.floats(1, 5000), examples_tokens=st.floats(0, 50_000), passages=st.floats(0, 50), passage_tokens=st.floats(0, 2000),
     output_tokens=st.floats(0, 5000), calls_per_month=many, base_in=money, base_out=money, caching=st.booleans(), cache_discount=st.floats(0, 1),
     tuned_in=money, tuned_out=money, training_tokens=many, training_price=money, retrainings_per_year=st.floats(0, 52), hosting_per_month=money,
     corpus_passages=many, embed_price=money, embed_seconds=st.floats(0, 60), machine_per_hour=money, changed_per_month=st.floats(0, 1), store_per_month=money,
@@ -226,10 +308,10 @@ setting = st.builds(
 
 @given(setting)
 def test_prompt_and_tuned_are_those_of_the_calculator_of_two(s):
-    found, two = cost.ways(s), cost.cost(s.prompting())
+    found, two = cost_ways.ways(s), cost.cost(s.prompting())
     assert found["long prompt"].call == pytest.approx(two.prompt_call) and found["tuned model"].call == pytest.approx(two.tuned_call)
     assert found["tuned model"].setup == two.training
-    m = cost.meeting(found["long prompt"], found["tuned model"], s.calls_per_month)
+    m = cost_ways.meeting(found["long prompt"], found["tuned model"], s.calls_per_month)
     assert (m.months is None) == (two.break_even_months is None) or abs(s.calls_per_month * (two.prompt_call - two.tuned_call)) < 1e-6
     if m.months is not None and two.break_even_months is not None:
         assert m.months == pytest.approx(two.break_even_months, rel=1e-6)
@@ -237,10 +319,10 @@ def test_prompt_and_tuned_are_those_of_the_calculator_of_two(s):
 
 @given(setting)
 def test_where_two_ways_meet_both_have_cost_the_same(s):
-    found = cost.ways(s)
+    found = cost_ways.ways(s)
     for name in ("RAG", "tuned model", "RAG + tuned"):
         old, new = found["long prompt"], found[name]
-        m = cost.meeting(old, new, s.calls_per_month)
+        m = cost_ways.meeting(old, new, s.calls_per_month)
         if m.months:
             totals = [w.setup + m.months * w.month(s.calls_per_month) for w in (old, new)]
             assert totals[0] == pytest.approx(totals[1], rel=1e-6, abs=1e-9)
@@ -251,7 +333,7 @@ def test_where_two_ways_meet_both_have_cost_the_same(s):
 
 @given(setting)
 def test_both_ways_together_cost_at_least_as_much_as_the_tuned_model_alone(s):
-    found = cost.ways(s)
+    found = cost_ways.ways(s)
     rag, tuned, both = found["RAG"], found["tuned model"], found["RAG + tuned"]
     assert both.call >= tuned.call * (1 - 1e-9) and both.setup == pytest.approx(rag.setup + tuned.setup)
     assert both.upkeep == pytest.approx(rag.upkeep + tuned.upkeep)
@@ -260,7 +342,7 @@ def test_both_ways_together_cost_at_least_as_much_as_the_tuned_model_alone(s):
 @given(setting, st.sampled_from(["calls_per_month", "changed_per_month", "passages", "retrainings_per_year"]))
 def test_more_of_anything_is_never_cheaper(s, name):
     more = replace(s, **{name: min(1.0, 2 * getattr(s, name)) if name == "changed_per_month" else 2 * getattr(s, name) + 1})
-    for way, other in zip(cost.ways(s).values(), cost.ways(more).values(), strict=True):
+    for way, other in zip(cost_ways.ways(s).values(), cost_ways.ways(more).values(), strict=True):
         before, after = (w.setup + 12 * w.month(x.calls_per_month) for w, x in ((way, s), (other, more)))
         assert after >= before * (1 - 1e-9)
 
@@ -268,46 +350,44 @@ def test_more_of_anything_is_never_cheaper(s, name):
 @pytest.mark.parametrize(
     ("core", "changes", "words"),
     [
-        ("ways_json", {"changed_per_month": 1.5}, "a share between 0 and 1"),
-        ("ways_json", {"passages": -1}, "cannot be negative"),
-        ("ways_json", {"passages": "3"}, "must be a number"),
-        ("ways_json", {"caching": 1}, "true or false"),
-        ("ways_json", {"chunks": 3}, "unknown setting chunks"),
-        ("distilling_json", {"pool": -5}, "cannot be negative"),
-        ("distilling_json", {"seconds": 5}, "unknown setting seconds"),
+        (cost_ways.ways_json, {"changed_per_month": 1.5}, "a share between 0 and 1"),
+        (cost_ways.ways_json, {"passages": -1}, "cannot be negative"),
+        (cost_ways.ways_json, {"passages": "3"}, "must be a number"),
+        (cost_ways.ways_json, {"caching": 1}, "true or false"),
+        (cost_ways.ways_json, {"chunks": 3}, "unknown setting chunks"),
+        (cost_student.student_json, {"pool": -5}, "cannot be negative"),
+        (cost_student.student_json, {"seconds": 5}, "unknown setting seconds"),
     ],
 )
 def test_bad_settings_are_refused_in_words(core, changes, words):
     with pytest.raises(ValueError, match=words):
-        getattr(cost, core)(json.dumps(changes))
+        core(json.dumps(changes))
 
 
 @given(setting)
 def test_the_four_ways_always_get_an_answer(s):
-    answer = json.loads(cost.ways_json(json.dumps(vars(s))))
+    answer = json.loads(cost_ways.ways_json(json.dumps(vars(s))))
     assert "lowest running cost" in answer["text"] and len(answer["tables"][0]["rows"]) == 7 and "nan" not in json.dumps(answer).lower()
 
 
 def test_words_for_ways_that_never_pay():
-    assert "Tuned model: never cheaper than the long prompt, a call costs no less." in cost.ways_verdict(cost.Ways(tuned_in=50.0))
-    assert "RAG: at this number of calls never cheaper" in cost.ways_verdict(cost.Ways(calls_per_month=100))
+    assert "Tuned model: never cheaper than the long prompt, a call costs no less." in cost_ways.ways_verdict(cost_ways.Ways(tuned_in=50.0))
+    assert "RAG: at this number of calls never cheaper" in cost_ways.ways_verdict(cost_ways.Ways(calls_per_month=100))
 
 
 def test_a_student_by_hand():
     """3.6 s and 0.36 s for 1,000 items at 1 euro an hour: 0.001 and 0.0001 euro. 300 labels by the teacher: 0.0003 euro, back after 334 answers."""
-    s = cost.Distilling(teacher_seconds=3.6, student_seconds=0.36, machine_per_hour=1.0, human_labels=60, label_price=0.1, train_seconds=3600, pool=300)
-    found = cost.distilling(s)
+    s = cost_student.Distilling(teacher_seconds=3.6, student_seconds=0.36, machine_per_hour=1.0, human_labels=60, label_price=0.1, train_seconds=3600, pool=300)
+    found = cost_student.taught(s)
     assert 1000 * found["teacher"].call == pytest.approx(0.001) and 1000 * found["student of the teacher"].call == pytest.approx(0.0001)
     assert found["teacher"].setup == pytest.approx(6 + 1) and found["student of people"].setup == pytest.approx(30)
     assert found["student of the teacher"].setup == pytest.approx(7.0003)
-    assert "after 334 answers" in json.loads(cost.distilling_json(json.dumps(vars(s))))["text"]
-    slow = json.loads(cost.distilling_json(json.dumps({"student_seconds": 60, "teacher_seconds": 6})))["text"]
+    assert "after 334 answers" in json.loads(cost_student.student_json(json.dumps(vars(s))))["text"]
+    slow = json.loads(cost_student.student_json(json.dumps({"student_seconds": 60, "teacher_seconds": 6})))["text"]
     assert "no faster than the teacher" in slow
 
 
-@pytest.mark.parametrize(("name", "core"), [("WAYS_CONTROLS", "ways_json"), ("DISTIL_CONTROLS", "distilling_json")])
-def test_controls_name_every_setting_and_start_with_its_default(name, core):
-    live = Live("a-block", getattr(cost, name), f"tunewise.calculators.cost:{core}")
-    of = cost.Ways if core == "ways_json" else cost.Distilling
-    assert live.values == vars(of())
-    assert live.compute()["text"]
+@pytest.mark.parametrize(("module", "of", "core"), [(cost_ways, "Ways", "ways_json"), (cost_student, "Distilling", "student_json")])
+def test_controls_name_every_setting_and_start_with_its_default(module, of, core):
+    live = Live("a-block", module.CONTROLS, f"{module.__name__}:{core}")
+    assert live.values == vars(getattr(module, of)()) and live.compute()["text"]
