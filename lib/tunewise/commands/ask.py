@@ -149,11 +149,13 @@ def report(result: dict) -> str:
     """The result for a terminal."""
     if result["answer"] is None:
         return "\n".join(_not_found(result))
-    lines = ["", _wrapped(result["answer"] or "(the model said nothing)", ""), ""]
+    who = result["model"] + (", tuned to read" if result["tuned"] else "")
     cited = [str(i) for i, p in enumerate(result["passages"], 1) if p["cited"]]
     source = f"it names passage {', '.join(cited)}" if cited else "it names no passage"
-    who = result["model"] + (", tuned to read" if result["tuned"] else "")
-    lines.append(f"Answered by {who} from these passages ({source}). Models make mistakes: read the passage.")
+    lines = ["", _wrapped(result["answer"]), "", f"Answered by {who} from these passages ({source}). Models make mistakes: read the passage."]
+    if not result["answer"]:
+        hint = "" if result["tuned"] else " (--tuned lets it learn to read first)"
+        lines = ["", f"Passages were found, but {who} read no answer in them{hint}. The nearest passages:"]
     for i, passage in enumerate(result["passages"], 1):
         lines += ["", *_shown(passage, f"[{i}]")]
     return "\n".join(lines)
@@ -171,7 +173,7 @@ def _shown(passage: dict, mark: str) -> list[str]:
     return [f"{mark} {place}", _wrapped(passage["text"], "    ")]
 
 
-def _wrapped(text: str, start: str) -> str:
+def _wrapped(text: str, start: str = "") -> str:
     return textwrap.fill(" ".join(text.split()), 100, initial_indent=start, subsequent_indent=start, break_on_hyphens=False)
 
 
