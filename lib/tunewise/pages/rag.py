@@ -551,6 +551,17 @@ def answers_until_even(record) -> float | None:
     return max(0.0, more / saved) if saved > 0 else None
 
 
+def ways_settings(record, k: int = 3) -> dict:
+    """What the calculator of four ways starts with: lengths and seconds as measured, rounded to the steps of its controls; prices are the reader's."""
+    index = record.one(method="index")
+    tokens = {r["k"]: r["prompt_tokens"]["value"] for r in record.where(method="answer")}
+    k = k if k in tokens else max(tokens)
+    return {
+        "question_tokens": max(10, 10 * round(tokens[0] / 10)), "passages": k, "passage_tokens": max(10, 10 * round((tokens[k] - tokens[0]) / k / 10)),
+        "corpus_passages": index["passages"], "embed_price": 0.0, "embed_seconds": round(index["build_seconds"] / index["passages"], 3),
+    }  # fmt: skip
+
+
 # -- a live run --------------------------------------------------------------------------------------------------------
 
 
