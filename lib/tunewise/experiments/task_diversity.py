@@ -153,7 +153,7 @@ def switching(bench: Bench, params: dict, names: list[str], tests: dict) -> dict
 
 
 _COMMON = {"model": "smollm2-135m", "tasks": ["tweets", "domain"], "wording": "instruction"}
-_RECIPE = {"learning_rate": 1e-3, "epochs": 2, "min_steps": 1, "batch_size": 8}
+_RECIPE = {"learning_rate": 1e-3, "epochs": 2, "min_steps": 1, "batch_size": 4}
 
 EXPERIMENT = Experiment(
     name="task_diversity",
@@ -163,7 +163,7 @@ EXPERIMENT = Experiment(
     scales={
         "smoke": _COMMON | {"labels": 6, "recipe": _RECIPE | {"epochs": 1, "batch_size": 6}, "seeds": [0], "test_n": 6, "switches": 3},
         "laptop": _COMMON | {"labels": 24, "recipe": _RECIPE, "seeds": [0], "test_n": 24, "switches": 9},
-        "full": _COMMON | {"labels": 48, "recipe": _RECIPE, "seeds": [0, 1, 2, 3, 4], "test_n": 60, "switches": 30},
+        "full": _COMMON | {"labels": 36, "recipe": _RECIPE, "seeds": [0, 1, 2, 3, 4], "test_n": 48, "switches": 30},
         "gpu": _COMMON | {"model": "qwen2.5-1.5b", "labels": 180, "recipe": _RECIPE | {"batch_size": 16}, "seeds": [0, 1, 2, 3, 4], "test_n": 200,
                           "switches": 100},
     },
