@@ -82,7 +82,7 @@ def equal_target(record) -> tuple[float, dict[Way, int]]:
 def _row(record, way: Way, step: int) -> dict:
     found, before = stops(record, way, step), untouched(record, way[0])
     return {
-        "way": name(way), "step": step, "task": task_accuracy(found), "moved": f"{100 * np.mean([p['moved'] for p in found]):.1f} %",
+        "way": name(way), "step": step, "task": task_accuracy(found), "moved": f"{100 * np.mean([p['moved'] for p in found]):.2f} %",
         "bits": more_bits(before, found), "general": lost_items(before, found), "recall": lost_recall(before, found),
     }  # fmt: skip
 
@@ -95,8 +95,13 @@ _HEADS = {
 
 def share(metric: Mapping, n: bool = True) -> str:
     """A relative change in per cent with its sign."""
-    value, low, high = (f"{100 * metric[k]:+.0f}".replace("-", "−") for k in ("value", "low", "high"))
+    value, low, high = (_signed(metric[k]) for k in ("value", "low", "high"))
     return f"{value} % [{low}, {high}]" + (f", n\u00a0=\u00a0{metric['n']}" if n else "")
+
+
+def _signed(part: float) -> str:
+    """A share as per cent with its sign, which a zero has none of."""
+    return f"{100 * part:+.1f}".replace("+0.0", "0.0").replace("-0.0", "0.0").replace("-", "−")
 
 
 _SHOW = {"bits": share, "general": in_points, "recall": in_points}
@@ -115,12 +120,49 @@ def last_table(record) -> Html:
     return table([_row(record, way, last) for way in ways(record)], f"After {last} steps", _HEADS, show=_SHOW)
 
 
+def ends(record) -> Html:
+    """The last stop, or a sentence if it is where all were compared already."""
+    last = max(record.params["stops"])
+    if set(equal_target(record)[1].values()) == {last}:
+        return prose(f"Every way came to that accuracy at its last stop only, after {last} steps, so that the table above shows the end as well.")
+    return last_table(record)
+
+
+def rank_text(record) -> Html:
+    """What each rank of LoRA has moved and lost at the last stop, at the learning rate that most ranks were trained with."""
+    lora = [way for way in ways(record) if way[0] == "lora"]
+    rates = [rate for *_, rate in lora]
+    common, last = max(rates, key=rates.count), max(record.params["stops"])
+    found = [(way, stops(record, way, last)) for way in sorted(lora, key=lambda w: w[1]) if way[2] == common]
+    each = "; ".join(
+        f"rank {way[1]} has moved the weights by {np.mean([p['moved'] for p in at]):.2%}, and neutral text needs {share(more_bits(untouched(record, 'lora'), at), n=False)} more bits"
+        for way, at in found
+    )  # fmt: skip
+    return prose(f"After {last} steps at rate {common:g}, {each}.")
+
+
 def before_text(record) -> Html:
     """What the untouched model does."""
     b = untouched(record, "lora")
     return prose(
         f"Before any training the model is right on {b['general']['value']:.0%} of {b['general']['n']} general items (four choices), needs "
         f"{b['bits_per_byte']['value']:.2f} bits per byte for newspaper sentences, and finds {b['recall']['value']:.0%} of the words' kinds in its prompt (four kinds)."
+    )
+
+
+def moved_text(record) -> Html:
+    """How closely the loss follows the distance, over all stops of all ways: the rank correlation of their means."""
+    pairs = [(stops(record, way, s), untouched(record, way[0])) for way in ways(record) for s in record.params["stops"]]
+    far, lost = [float(np.mean([p["moved"] for p in found])) for found, _ in pairs], [more_bits(before, found)["value"] for found, before in pairs]
+    kinds = [way[0] for way in ways(record) for _ in record.params["stops"]]
+
+    def agreement(*wanted: str) -> str:
+        chosen = [i for i, kind in enumerate(kinds) if kind in wanted]
+        return f"{stats.spearman([far[i] for i in chosen], [lost[i] for i in chosen])['value']:.2f}"
+
+    return prose(
+        f"Over all {len(far)} stops of {len(ways(record))} ways, the order by distance and the order by lost bits agree with a rank correlation of {agreement(*NAMES)}; "
+        f"within LoRA alone it is {agreement('lora')}, within full fine-tuning {agreement('full')}."
     )
 
 
@@ -142,8 +184,8 @@ def path_figure(record, x: str = "task") -> Figure:
             }
         )  # fmt: skip
     title = "accuracy on the task (validation)" if x == "task" else "how far the weights have moved (share of their norm)"
-    layout = {"xaxis": {"title": {"text": title}, "tickformat": ".0%"}, "yaxis": {"title": {"text": "more bits for neutral text"}, "tickformat": "+.0%"}, "height": 460}
-    ends = "; ".join(f"{d['name']} ends at {d['x'][-1]:.0%} and {d['y'][-1]:+.0%}" for d in data)
+    layout = {"xaxis": {"title": {"text": title}, "tickformat": ".0%" if x == "task" else ".1%"}, "yaxis": {"title": {"text": "more bits for neutral text"}, "tickformat": "+.0%"}, "height": 460}
+    ends = "; ".join(f"{d['name']} ends at {d['x'][-1]:.1%} and {_signed(d['y'][-1])} %" for d in data)
     return Figure(data, styled(layout), f"Bits lost on neutral text against {title}, one path a way of tuning: {ends}.")
 
 
@@ -151,24 +193,28 @@ def path_figure(record, x: str = "task") -> Figure:
 
 
 def c6(record) -> tuple[dict, str, str]:
-    """Does full fine-tuning forget?"""
+    """Does full fine-tuning forget? A rate has cost something if a measure's whole interval lies on the side of loss."""
     last = max(record.params["stops"])
     full = [w for w in ways(record) if w[0] == "full"]
-    ours, hurt = {}, []
+    ours, hurt = {}, {}
     for way in full:
         row = _row(record, way, last)
         ours |= {f"{row['way']}: bits for neutral text": share(row["bits"]), f"{row['way']}: general items": in_points(row["general"]),
                  f"{row['way']}: use of examples": in_points(row["recall"])}  # fmt: skip
-        hurt.append([row["bits"]["low"] > 0, row["general"]["high"] < 0, row["recall"]["high"] < 0])
-    some, heavy = any(map(any, hurt)), any(h[1] for h in hurt)
-    if heavy:
-        return ours, "yes", "Narrow full fine-tuning cost general knowledge as well as fluency within a few dozen steps; how much depends on the learning rate."
-    if some:
-        return ours, "partly", (
-            "Something is lost: the intervals of at least one measure lie wholly on the side of loss. But the easy general items do not clearly fall, so *catastrophic* "
-            "is too strong a word for a few dozen steps on this model; it depends on the learning rate."
-        ).replace("*", "")
-    return ours, "no", "After these steps no measure clearly fell."
+        fell = {"fluency": row["bits"]["low"] > 0, "general items": row["general"]["high"] < 0, "the use of examples": row["recall"]["high"] < 0}
+        hurt[name(way)] = [what for what, clearly in fell.items() if clearly]
+    lossy = {way: lost for way, lost in hurt.items() if lost}
+    said = "; ".join(f"{way} lost {_listed(lost)}" for way, lost in lossy.items())
+    if lossy and len(lossy) == len(full):
+        return ours, "yes", f"After {last} steps on a narrow task every full fine-tuning had clearly lost something: {said}."
+    if lossy:
+        spared = _listed([way for way in hurt if way not in lossy])
+        return ours, "partly", f"After {last} steps on a narrow task: {said}; {spared} lost nothing that we could tell from zero. Forgetting is real, and the learning rate decides on it."
+    return ours, "no", f"After {last} steps no measure clearly fell."
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def c7(record) -> tuple[dict, str, str]:
@@ -184,9 +230,15 @@ def c7(record) -> tuple[dict, str, str]:
         f"{name(full)}: bits for neutral text": share(more_bits(untouched(record, "full"), f)),
         f"{name(lora)}: bits for neutral text": share(more_bits(untouched(record, "lora"), lo)),
         "full minus LoRA": share(difference),
-        "weights moved": f"full {moved_full:.1%}, LoRA {moved_lora:.1%} of their norm",
+        "weights moved": f"full {moved_full:.2%}, LoRA {moved_lora:.2%} of their norm",
     }
     note = f" At that accuracy full fine-tuning has moved the weights {moved_full / moved_lora:.1f} times as far as LoRA." if moved_lora else ""
+    worst = max((w for w in at if w[0] == "lora"), key=lambda w: more_bits(untouched(record, "lora"), stops(record, w, at[w]))["value"])
+    lost = _row(record, worst, at[worst])
+    if worst != lora:
+        ours |= {f"{lost['way']}: bits for neutral text": share(lost["bits"]), f"{lost['way']}: general items": in_points(lost["general"])}
+    if lost["bits"]["low"] > 0 or lost["general"]["high"] < 0:
+        note += f" And few trained parameters are no protection of their own: {lost['way']} clearly forgot."
     if difference["low"] > 0:
         return ours, "yes", "At equal accuracy on the task, LoRA has lost less than the gentler of our two full fine-tunings." + note
     if difference["high"] < 0:
