@@ -204,6 +204,20 @@ def test_the_table_of_two_public_sources():
     assert estimate(s.replace(method="full", optimizer="sgd", outputs="next", logits="fp32")).peak_bytes / 1e9 == pytest.approx(27.15, rel=0.02)
 
 
+def test_lora_can_take_more_than_full_fine_tuning_as_the_page_says():
+    pytest.importorskip("numpy")
+    from tunewise.pages import memory
+
+    text = str(memory.lora_above_full())
+    assert "is not always below" in text
+    s = Settings(model="smollm2-135m", batch=8, seq=1024, targets="all-linear", outputs="dropped")
+    saved = {dtype: estimate(s.replace(adapter_dtype=dtype)).components["saved activations"] for dtype in ("fp32", "bf16")}
+    # by hand, a token and block: PEFT casts each adapted layer's input to fp32 by itself (q, k, v, o, gate, up: 576 numbers; down: 1536), and A's 8 outputs
+    # are fp32; in bf16 q, k, v share one input, gate and up another, and o's is saved by the attention kernel anyway
+    wide, narrow = 4 * (6 * 576 + 1536) + 7 * 8 * 4, 2 * (2 * 576 + 1536) + 7 * 8 * 2
+    assert saved["fp32"] - saved["bf16"] == 30 * 8 * 1024 * (wide - narrow)
+
+
 # --- properties ----------------------------------------------------------------------------------------------------
 
 SMALL = [name for name in ("smollm2-135m", "gpt2", "pythia-160m", "qwen2.5-0.5b", "qwen3-0.6b", "gemma-3-270m", "gemma-2-2b", "phi-2", "phi-3-mini-4k-instruct",

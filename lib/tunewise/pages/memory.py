@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from tunewise import places
 from tunewise.calculators.memory import Settings, estimate
 from tunewise.pages.figures import PALETTE, Figure, Html, bars_with_interval, stacked_bars, table, with_menu
-from tunewise.pages.records import not_yet_measured
+from tunewise.pages.records import not_yet_measured, prose
 
 GB = 1e9  # GPU makers' gigabytes; GiB, 2**30 bytes, is said where it is meant
 METHODS = {"full": "full", "lora": "LoRA", "qlora": "QLoRA"}
@@ -153,6 +153,18 @@ def side_by_side() -> Html:
     ]  # fmt: skip
     heads = {"method": "method", "checkpointing": "checkpointing", "size": "batch × length", "before": "before the first step", "peak": "peak"}
     return table(rows, "Resident memory of real steps of SmolLM2-135M on a CPU, in fp32", heads)
+
+
+def lora_above_full() -> Html:
+    """A setting where LoRA takes more than full fine-tuning, as the calculator finds it, and what turns it round."""
+    s = Settings(model="HuggingFaceTB/SmolLM2-135M", method="full", batch=8, seq=1024, targets="all-linear", outputs="dropped")
+    full, lora, narrow = (estimate(s.replace(**more)).peak_bytes for more in ({}, {"method": "lora"}, {"method": "lora", "adapter_dtype": "bf16"}))
+    saved = [estimate(s.replace(checkpointing=True, method=m)).peak_bytes for m in ("full", "lora")]
+    return prose(
+        f"LoRA {'is not always below' if lora > full else 'stays below'} full fine-tuning. SmolLM2 135M in pure bf16, batch {s.batch} × {s.seq}, without checkpointing: full fine-tuning takes {gb(full)}, LoRA on all linear layers {gb(lora)}. "
+        "PEFT keeps adapters in fp32, so that each adapted layer saves its input a second time, in fp32; and a small model has few gradients and states that LoRA could save. "
+        f"With adapters in bf16 LoRA takes {gb(narrow)}; with checkpointing it is {gb(saved[1])} against {gb(saved[0])}."
+    )
 
 
 def error_figure(rows: Mapping[str, Mapping[str, float]]) -> Figure:
