@@ -4,7 +4,8 @@
 
 Truth: the published measurements in ``data/memory/published.json``, and every ``data/memory/measured-*.json`` that was
 made on a GPU. Prints the mean, median and worst error (of peak allocated memory, absolute, in percent) of each
-estimator by slice, and writes all of it to ``data/bench/memory.json``. Simulations are kept in the cache.
+estimator by slice, and writes all of it to ``data/bench/memory.json``. Simulations are kept in the cache. Beside that, the formula
+is held against the simulation on random settings of the models that ship with the book.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import random
 import statistics
 import sys
 from dataclasses import fields
@@ -20,11 +22,14 @@ from pathlib import Path
 import peers
 
 from tunewise import places, runs
-from tunewise.calculators.memory import Settings, estimate
-from tunewise.measure import memory_sim
+from tunewise.calculators import shapes
+from tunewise.calculators.memory import Settings, Shape, estimate
+from tunewise.calculators.memory_settings import OPTIMIZERS
+from tunewise.measure import caching_allocator, memory_kernels, memory_sim, memory_trace
 from tunewise.measure.memory_sim import plan_of, simulate
 
 OURS = ("simulation", "closed formula")
+RANDOM = 200  # random settings
 
 
 def truth() -> list[dict]:
@@ -44,7 +49,7 @@ def truth() -> list[dict]:
 
 def simulated(row: dict, settings: Settings) -> dict:
     """Peak allocated and reserved of the simulation, kept under the hash of settings and of its own source."""
-    source = "".join(p.read_text(encoding="utf-8") for p in sorted(Path(memory_sim.__file__).parent.glob("*.py")))
+    source = "".join(Path(m.__file__).read_text(encoding="utf-8") for m in (caching_allocator, memory_kernels, memory_sim, memory_trace))
     key = runs.record.digest([settings.as_dict(), row.get("simulation", {}), source, runs.versions()])
     path = places.cache_dir("bench", "memory") / f"{key}.json"
     if not path.exists():
@@ -74,6 +79,47 @@ def predict(rows: list[dict]) -> None:
     for name, answers in peers.ask(asked, places.cache_dir("bench") / "peers").items():
         for row, answer in zip(rows, answers, strict=True):
             row["predicted"][name] = answer
+
+
+def drawn(rng: random.Random) -> tuple[str, Settings]:
+    """(Hub id, settings): one of the models that ship with the book, with its own widths, and settings that fit together."""
+    while True:
+        name, method, arch = rng.choice(sorted(shapes.CONFIGS)), rng.choice(("full", "lora", "qlora")), rng.choice((75, 80, 89, 90))
+        config = shallow(shapes.CONFIGS[name])
+        linears = [linear.name for linear in Shape.from_config(config).linears]
+        values = {
+            "model": config, "method": method, "arch": arch, "rank": rng.choice((4, 8, 16, 64)),
+            "targets": rng.choice(("all-linear", "all-linear", rng.sample(linears, rng.randint(1, len(linears))))),
+            "batch": rng.choice((1, 2, 4, 8)), "seq": rng.choice((256, 512, 1000, 1024, 2048)), "rows": rng.choice(("full", "full", "full", "padded")),
+            "dtype": rng.choice(("fp16", "fp32") if arch < 80 else ("bf16", "bf16", "fp16", "fp32")), "master_weights": method != "qlora" and rng.random() < 0.2,
+            "lora_dropout": rng.choice((0.0, 0.05)), "double_quant": rng.random() < 0.5, "kbit_preparation": rng.random() < 0.7,
+            "optimizer": rng.choice((*OPTIMIZERS, "adamw", "adamw", "adamw")), "optimizer_mode": rng.choice(("foreach", "foreach", "fused", "forloop")),
+            "in_backward": method == "full" and rng.random() < 0.2, "accumulation": rng.random() < 0.15, "checkpointing": rng.random() < 0.5,
+            "attention": rng.choice(("eager", "sdpa", "sdpa", "flash")), "loss": rng.choice(("default", "default", "default", "chunked", "fused")),
+            "logits": rng.choice(("auto", "auto", "fp32")), "outputs": rng.choice(("dropped", "step", "next")),
+        }  # fmt: skip
+        try:
+            return name, Settings(**values)
+        except ValueError:
+            continue
+
+
+def shallow(config: dict) -> dict:
+    """The same model with fewer blocks: all of a kind are alike, and an error in one weighs more among few."""
+    shape = Shape.from_config(config)
+    depth = min(shape.layers, 6 if shape.windows or shape.rotated else 4)
+    cut = {k: v[:depth] if isinstance(v, list) and len(v) == shape.layers else v for k, v in config.items()}
+    return cut | {"n_layer" if config["model_type"] == "gpt2" else "num_hidden_layers": depth}
+
+
+def against_simulation(count: int = RANDOM, seed: int = 1) -> list[dict]:
+    """Random settings, each with the peak (allocated, as the allocator counts it) that simulation and formula give."""
+    rng, rows = random.Random(seed), []
+    for number in range(count):
+        name, settings = drawn(rng)
+        row = {"id": f"random-{number}", "model": name, "settings": settings.as_dict()}
+        rows.append(row | {"simulation": simulated(row, settings)["allocated"], "closed formula": estimate(settings).peak_bytes})
+    return rows
 
 
 def slices(rows: list[dict]) -> dict[str, list[dict]]:
@@ -120,7 +166,10 @@ def main() -> None:
     print(f"\nreserved memory, simulation against transformers + PEFT: mean {reserved['mean']:.1f} %, worst {reserved['worst']:.1f} %, n {reserved['n']}")
     behind = _behind(table)
     print("\nours are the best on every slice" if not behind else "\na public estimator is ahead: " + "; ".join(behind))
-    _save(rows, table, reserved)
+    settings = against_simulation()
+    apart = summary([100 * (r["closed formula"] / r["simulation"] - 1) for r in settings])
+    print(f"\nformula against simulation, random settings: median {apart['median']:.2f} %, worst {apart['worst']:.2f} %, n {apart['n']}")
+    _save(rows, table, reserved, apart, settings)
 
 
 def _behind(table: dict) -> list[str]:
@@ -132,7 +181,7 @@ def _behind(table: dict) -> list[str]:
     return found
 
 
-def _save(rows: list[dict], table: dict, reserved: dict) -> None:
+def _save(rows: list[dict], table: dict, reserved: dict, apart: dict, settings: list[dict]) -> None:
     path = places.data_dir() / "bench" / "memory.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = [
@@ -141,9 +190,12 @@ def _save(rows: list[dict], table: dict, reserved: dict) -> None:
         for r in rows
     ]  # fmt: skip
     head = {"date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}", "versions": runs.versions(), "peers": peers.PACKAGES,
-            "errors": "percent, absolute", "slices": table, "reserved": reserved}  # fmt: skip
+            "errors": "percent, absolute", "slices": table, "reserved": reserved, "formula_against_simulation": apart}  # fmt: skip
+    short = [{k: r[k] for k in ("model", "simulation", "closed formula")} for r in settings]
     text = json.dumps(head, ensure_ascii=False, indent=1)[:-2]
-    path.write_text(f'{text},\n "rows": [\n  ' + ",\n  ".join(json.dumps(r, ensure_ascii=False) for r in kept) + "\n ]\n}\n", encoding="utf-8")
+    for name, lines in (("rows", kept), ("random", short)):
+        text += f',\n "{name}": [\n  ' + ",\n  ".join(json.dumps(r, ensure_ascii=False) for r in lines) + "\n ]"
+    path.write_text(text + "\n}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

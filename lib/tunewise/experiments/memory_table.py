@@ -49,7 +49,7 @@ _WAYS = [
     {"name": "LoRA", "method": "lora"},
     {"name": "QLoRA", "method": "qlora", "targets": "all-linear", "double_quant": True},
 ]
-_COMMON = {"model": "smollm2-135m", "revision": 1, "same": {"rank": 8, "dtype": "bf16", "checkpointing": True, "outputs": "dropped", "arch": 80}}
+_COMMON = {"model": "smollm2-135m", "revision": 2, "same": {"rank": 8, "dtype": "bf16", "checkpointing": True, "outputs": "dropped", "arch": 80}}
 
 EXPERIMENT = Experiment(
     name="memory_table",
