@@ -26,6 +26,7 @@ NAMES = (
     "rag_citations",
     "rag_cost",
     "voice",
+    "formats",
     "task_diversity",
     "distillation",
     "judge",
