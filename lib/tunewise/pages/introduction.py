@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from tunewise.calculators.decide_rules import FOUND
+from tunewise.pages.accuracy import SHORT
 from tunewise.pages.figures import Figure, Html, bars_with_interval, table
 from tunewise.pages.icl import NAMES, mean
 from tunewise.pages.records import pct, prose
@@ -17,7 +18,7 @@ def then_and_now(curve) -> Figure:
     """Ways to have tweets classified, from the oldest to the newest, on the same labels."""
     n = 300
     bars = {NAMES["lexicon"]: mean(curve.where(method="lexicon"))}
-    bars |= {f"{NAMES[m]}, {n} labels": mean(curve.where(method=m, n_labels=n)) for m in ("tfidf", "embeddings", "lora")}
+    bars |= {f"{SHORT[m]}, {n} labels": mean(curve.where(method=m, n_labels=n)) for m in ("tfidf", "embeddings", "lora")}
     alt = "Accuracy on tweets: " + "; ".join(f"{name} {m['value']:.0%}" for name, m in bars.items())
     return bars_with_interval(bars, "accuracy", alt=alt, horizontal=True, line=(1 / 3, "chance"))
 
