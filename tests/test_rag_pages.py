@@ -17,8 +17,8 @@ import pytest
 
 from tunewise import experiments, runs
 from tunewise.calculators.cost_ways import Ways
-from tunewise.experiments import rag_cost, rag_hallucination
 from tunewise.experiments import handbook as hb
+from tunewise.experiments import rag_cost, rag_hallucination
 from tunewise.measure import stats
 from tunewise.methods import rag as reading
 from tunewise.pages import hybrid, rag, verdict
@@ -451,6 +451,8 @@ def test_summaries_say_what_the_record_says():
     assert "the facts themselves clearly takes from it" in told_ and "among distractors clearly adds to it" in told_
     assert "does not clearly change the number of wrong answers" in rag.hallucination_summary(hallucination(memory=20, plain=(20, 20)))
     assert "gives clearly fewer wrong answers" in rag.hallucination_summary(hallucination())
+    assert rag.room({"high": 0.126}, None) == " The intervals still allow a gain of up to 13 points." and rag.room({"high": -0.1}) == ""
+    assert rag.turned({"value": 0.1, "low": -0.2, "high": 0.3, "n": 4}) == {"value": -0.1, "low": -0.3, "high": 0.2, "n": 4}
     assert rag.listed(["a"]) == "a" and rag.listed("abc") == "a, b and c"
 
 

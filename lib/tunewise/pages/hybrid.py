@@ -9,7 +9,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tunewise.measure import answers, stats
-from tunewise.pages.figures import Figure, Html, bars_with_interval, stacked_bars, table, with_menu, with_slider
+from tunewise.pages.figures import (
+    Figure,
+    Html,
+    bars_with_interval,
+    stacked_bars,
+    table,
+    with_menu,
+    with_slider,
+)
 from tunewise.pages.rag import MODELS, OUTCOMES, Rows, _said, _whole, bits, clear, gap, listed, mean_of, share
 from tunewise.pages.records import pct, points
 

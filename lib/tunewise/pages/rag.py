@@ -11,7 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from tunewise.measure import stats
-from tunewise.pages.figures import Figure, Html, bars_with_interval, line_with_interval, stacked_bars, table, with_menu, with_slider
+from tunewise.pages.figures import (
+    Figure,
+    Html,
+    bars_with_interval,
+    line_with_interval,
+    stacked_bars,
+    table,
+    with_menu,
+    with_slider,
+)
 from tunewise.pages.records import measured, pct, plain, points, prose
 from tunewise.pages.verdict import verdict
 from tunewise.runs import load
@@ -85,6 +94,17 @@ def compared(metric: Mapping | None, more: str = "more", less: str = "fewer", sa
     return {1: more, -1: less, 0: same}[clear(metric)]
 
 
+def room(*metrics: Mapping | None) -> str:
+    """What the intervals of differences that are not clear still allow, in a sentence: no evidence of a gain is not evidence of none."""
+    most = max((m["high"] for m in metrics if m is not None), default=0)
+    return f" The intervals still allow a gain of up to {100 * most:.0f} points." if most > 0 else ""
+
+
+def turned(metric: Mapping) -> dict:
+    """A difference with its sign turned round."""
+    return {**metric, "value": -metric["value"], "low": -metric["high"], "high": -metric["low"]}
+
+
 def listed(words: Sequence) -> str:
     """``a, b and c``."""
     words = [str(w) for w in words]
@@ -154,6 +174,10 @@ def retrieval_summary(record, k: int = 3) -> str:
 # -- question 1: external knowledge ------------------------------------------------------------------------------------
 
 
+def _phrasings(n: int) -> str:
+    return f"{n} phrasing{'s' * (n > 1)}"
+
+
 def phrasings_of(record) -> list[int]:
     return sorted({r["phrasings"] for r in record.where(method="tuned")})
 
@@ -183,7 +207,7 @@ def knowledge_slider(record) -> Figure:
     figures = {}
     for p in phrasings_of(record):
         bars = {name: _by_kind(rows) for name, rows in _ways_to_know(record, p).items()}
-        title = f"Each fact trained {record.params['exposures']} times, in {p} phrasing{'s' * (p > 1)}"
+        title = f"Each fact trained {record.params['exposures']} times, in {_phrasings(p)}"
         figures[str(p)] = _whole(bars_with_interval(bars, "right answers", alt=f"{title}. {_said(bars)}.", title=title))
     return with_slider(figures, "phrasings of each fact in training")
 
@@ -192,7 +216,7 @@ def knowledge_table(record) -> Html:
     """The same in numbers, for all phrasings."""
     ways = {}
     for p in phrasings_of(record):
-        ways |= {(f"{name}, {p} phrasing{'s' * (p > 1)}" if name.startswith("tuned") else name): rows for name, rows in _ways_to_know(record, p).items()}
+        ways |= {(f"{name}, {_phrasings(p)}" if name.startswith("tuned") else name): rows for name, rows in _ways_to_know(record, p).items()}
     rows = [{"way": name, **{kind: _by_kind(found).get(kind, "-") for kind in KINDS}} for name, found in ways.items()]
     return table(rows, "Right answers to questions about the same facts", {"way": "way"} | {kind: kind for kind in KINDS})
 
@@ -229,7 +253,7 @@ def knowledge_summary(record) -> str:
     gaps = {kind: gap(knowledge(record, rag, kind), knowledge(record, "tuned", kind)) for kind in KINDS[1:]}
     words = {1: "retrieval is clearly ahead", -1: "the tuned-in facts are clearly ahead", 0: "neither is clearly ahead"}
     told = [f"{words[sign]} for questions {listed([_asked_as(k) for k in gaps if clear(gaps[k]) == sign])}" for sign in (1, -1, 0) if any(clear(g) == sign for g in gaps.values())]
-    return f"{text}. Set against facts in the weights, with the model that reads best trained to do so, {'; '.join(told)}."
+    return f"{text}. Retrieval{' by the model tuned to read' if rag != 'rag' else ''} set against facts in the weights: {'; '.join(told)}."
 
 
 def _asked_as(kind: str) -> str:
@@ -517,6 +541,10 @@ def citations_summary(record) -> str:
 # -- question 7: cost --------------------------------------------------------------------------------------------------
 
 
+def answer_from(k: int) -> str:
+    return f"an answer from {k} passage{'s' * (k > 1)}" if k else "an answer from memory"
+
+
 def cost_table(record) -> Html:
     """Seconds, tokens and bytes: to set up and to answer."""
     index = record.one(method="index")
@@ -528,7 +556,7 @@ def cost_table(record) -> Html:
         rows.append({"what": what, "seconds": f"{plain(r['train_seconds'], 's')} each time", "tokens": f"{r['train_tokens']:,}",
                      "size": plain(r["adapter_bytes"] / 1024, "KiB")})  # fmt: skip
     for r in record.where(method="answer"):
-        what = f"an answer from {r['k']} passage{'s' * (r['k'] > 1)}" if r["k"] else "an answer from memory"
+        what = answer_from(r["k"])
         rows.append({"what": what, "seconds": plain(r["seconds"], "s"), "tokens": plain(r["prompt_tokens"]), "size": "-"})
     heads = {"what": "what", "seconds": "seconds", "tokens": "tokens read", "size": "on disk"}
     return table(rows, "What it takes to set up, and to answer", heads)
@@ -569,7 +597,7 @@ def live_table(record) -> Html:
     """The rows of a run of the reader's own: what was asked of what, and how many answers were right."""
 
     def row(r: Mapping) -> dict:
-        method = MODELS.get(r["method"], r["method"]) + (f", {r['phrasings']} phrasings" if "phrasings" in r else "")
+        method = MODELS.get(r["method"], r["method"]) + (f", {_phrasings(r['phrasings'])}" if "phrasings" in r else "")
         asked = r.get("asked") or (f"passages: {r['passages']}" + (f", {r['k']}" if r["k"] else ""))
         return {"method": method, "asked": asked, "right": r["right"], "abstained": r["abstained"]}
 

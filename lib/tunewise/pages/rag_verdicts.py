@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tunewise.pages import hybrid, rag
 from tunewise.pages.icl_verdicts import Verdict
-from tunewise.pages.rag import clear, gap, listed, mean_of, share
+from tunewise.pages.rag import clear, gap, listed, mean_of, room, share, turned
 from tunewise.pages.records import pct, plain, points
 
 FEW = 0.1  # what "a minimum" of wrong answers is taken to be, at most
@@ -44,14 +44,15 @@ def c32(record) -> Verdict:
 
 def c33(record) -> Verdict:
     """Complements? For each thing that tuning can teach: are both better than either?"""
-    ours, adds = {}, []
+    ours, adds, least = {}, [], []
     for way in hybrid.ways(record):
         q = hybrid.quadrant(record, way)
         over, beyond = gap(q["both"], q["retrieval alone"]), gap(q["both"], q["tuning alone"])
         ours |= {f"tuned on {hybrid.TAUGHT[way]}: both minus retrieval": points(over), f"tuned on {hybrid.TAUGHT[way]}: both minus tuning": points(beyond)}
         ours |= {f"tuned on {hybrid.TAUGHT[way]}: interaction": points(hybrid.interaction(record, way))}
         adds += [way] if clear(over) == 1 and clear(beyond) == 1 else []
-    return ours, _count(adds, hybrid.ways(record)), _adds(record, adds, "Both are clearly better than either alone")
+        least.append(min(over, beyond, key=lambda m: m["high"]))
+    return ours, _count(adds, hybrid.ways(record)), _adds(record, adds, "Both are clearly better than either alone") + ("" if adds else room(*least))
 
 
 def c42(record) -> Verdict:
@@ -61,7 +62,7 @@ def c42(record) -> Verdict:
     ours = {"retrieval alone": share(hybrid.quadrant(record, hybrid.ways(record)[0])["retrieval alone"])}
     ours |= {f"both, tuning taught {hybrid.TAUGHT[w]}": share(hybrid.quadrant(record, w)["both"]) for w in over}
     ours |= {f"minus retrieval alone, taught {hybrid.TAUGHT[w]}": points(m) for w, m in over.items()}
-    why = _adds(record, wins, "The hybrid clearly beats retrieval alone")
+    why = _adds(record, wins, "The hybrid clearly beats retrieval alone") + ("" if wins else room(*over.values()))
     if loses:
         why += f" It is clearly worse than retrieval alone when tuning taught {listed([hybrid.TAUGHT[w] for w in loses])}."
     return ours, _count(wins, over), why + " So ask of a hybrid what its tuning is to teach, and measure it against retrieval alone."
@@ -103,7 +104,7 @@ def c23(record) -> Verdict:
         return ours, "yes", f"Tuned on {record.params['readings']} questions about other entities, the model makes clearly more of the same passages." + tail
     if clear(alone) == 1 or clear(among) == 1:
         return ours, "partly", "With the right passage in the prompt tuning clearly helps; with what the search brings back the difference is not clear." + tail
-    return ours, "no", "Tuned to read, the model does not make clearly more of the same passages." + tail
+    return ours, "no", "Tuned to read, the model does not make clearly more of the same passages." + room(found) + tail
 
 
 def c34(record) -> Verdict:
@@ -141,7 +142,7 @@ def c36(record) -> Verdict:
     least = min((m for m in (share(plain_, "W"), share(read, "W")) if m), key=lambda m: m["value"])
     tail = {1: " A bad search brings inventions back.", 0: "", -1: " With passages that do not hold the answer it declines more."}[clear(bad)]
     if not fewer:
-        return ours, "no", "Passages alone do not clearly lower the number of wrong answers: this model answers from whatever stands there." + tail
+        return ours, "no", "Passages alone do not clearly lower the number of wrong answers: this model answers from whatever stands there." + room(*map(turned, change.values())).replace("gain", "fall") + tail
     if rag.RETRIEVERS["untouched", "good"] in fewer and share(plain_, "W")["high"] <= FEW:
         return ours, "yes", f"Retrieval clearly lowers wrong answers, and where nothing is stated at most {FEW:.0%} are invented." + tail
     if rag.RETRIEVERS["untouched", "good"] in fewer:
@@ -166,7 +167,7 @@ def c11(record) -> Verdict:
     harms = [word for word, bad in (("fewer general questions right", clear(side["right"]) == -1), ("more of them wrong and sure", clear(side["sure"]) == 1)) if bad]
     price = f" Tuning on new facts has a price elsewhere: {listed(harms)}." if harms else " Tuning on new facts did no clear harm to general questions."
     if clear(less) != -1:
-        return ours, "no", "Tuning does not clearly lower what is made up." + price
+        return ours, "no", "Tuning does not clearly lower what is made up." + room(turned(less)).replace("gain", "fall") + price
     if clear(right) == -1:
         return ours, "partly", "Tuned to say “not stated”, the model makes up less, but it also answers less of what is stated." + price
     why = "Examples with nothing to find teach the model to say so; the same prompt without tuning invents more."
@@ -185,7 +186,7 @@ def c38(record) -> Verdict:
     ours |= {"new index minus old weights": points(fresh), "new index minus weights trained again": points(rival)}
     ours |= {"changed passages put into the index": plain(index, "s"), "training again": plain(weights, "s")}
     if clear(stale) != 1 and clear(fresh) != 1:
-        return ours, "no", "Old weights are not clearly worse about changed facts than weights trained again or a new index."
+        return ours, "no", "Old weights are not clearly worse about changed facts than weights trained again or a new index." + room(stale, fresh).replace("gain", "difference")
     quick = f" Mending the index took {plain(index, 's')}, training again {plain(weights, 's')}."
     if clear(fresh) != 1:
         return ours, "partly", "Old weights go stale and training again mends them; the new index, read by this model, is not clearly better than old weights." + quick
@@ -217,7 +218,7 @@ def c40(record) -> Verdict:
     rows = sorted(record.where(method="answer"), key=lambda r: r["k"])
     ours = {f"index of {index['passages']} passages": plain(index["build_seconds"], "s"), "a search": plain(index["search_seconds"], "s")}
     ours |= {f"training on {r['examples']} {'facts' if r['what'] == 'facts' else 'readings'}": plain(r["train_seconds"], "s") for r in record.where(method="training")}
-    ours |= {f"an answer from {r['k']} passages": plain(r["seconds"], "s") for r in rows}
+    ours |= {rag.answer_from(r["k"]): plain(r["seconds"], "s") for r in rows}
     even = rag.answers_until_even(record)
     slower = rows[-1]["seconds"]["low"] > rows[0]["seconds"]["high"]
     why = "Whether a team can build a search or tune a model is a fair question that no run answers; we measured what each costs the machine. "
