@@ -118,15 +118,15 @@ def run(bench: Bench, params: dict) -> list[dict]:
     def step(settings: dict, measure) -> None:
         rows.append(public(bench.work.step(settings | same, measure)))
 
-    def by_points(lm, before: str = "") -> dict:
+    def by_points(lm, before: str = "", mend: bool = True) -> dict:
         queries = [point_query(t) for t in points]
-        halves = _scores(lm, POINT, before, [point_query(t) for pair in pairs for t in pair])
+        halves = _scores(lm, POINT, before, [point_query(t) for pair in pairs for t in pair], mend)
         better = (halves[:, 0] - halves[:, 1]).reshape(-1, 2).argmax(axis=1)
-        said = _scores(lm, POINT, before, queries).argmax(axis=1)
+        said = _scores(lm, POINT, before, queries, mend).argmax(axis=1)
         return outcome(said, point_labels) | {"pairs": outcome(better, pair_labels), **_cost(lm, POINT, before, queries, params)}
 
-    def by_pairs(lm, before: str = "") -> dict:
-        first, second = (_scores(lm, PAIR, before, [pair_query(p) for p in asked]) for asked in (pairs, swapped))
+    def by_pairs(lm, before: str = "", mend: bool = True) -> dict:
+        first, second = (_scores(lm, PAIR, before, [pair_query(p) for p in asked], mend) for asked in (pairs, swapped))
         said, turned = first.argmax(axis=1), second.argmax(axis=1)
         both = (first + second[:, ::-1]).argmax(axis=1)
         return outcome(said, pair_labels) | {
@@ -150,7 +150,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
 
             def tuned(way=way, judge=judge, told=told, tuning=tuning, lessons=lessons) -> dict:
                 with bench.adapter(told, tuning, lambda: lessons[way], {"point": POINT, "pair": PAIR}[way][0]) as lm:
-                    return judge(lm) | {"train_seconds": round(lm.seconds, 2), "examples_seen": lm.examples}
+                    return judge(lm, mend=False) | {"train_seconds": round(lm.seconds, 2), "examples_seen": lm.examples}
 
             step({**told, "method": "tuned", "recipe": params["recipe"], "calls": params["calls"]}, tuned)
         taught = [(t.text, int(t.broken > 0)) for t in texts]
@@ -166,9 +166,11 @@ def run(bench: Bench, params: dict) -> list[dict]:
     return [{k: v for k, v in row.items() if k != "lessons"} for row in rows]
 
 
-def _scores(lm, form: tuple, before: str, queries: list[str]) -> np.ndarray:
-    """Log-probabilities of the two verdicts, calibrated by what is said of nothing."""
+def _scores(lm, form: tuple, before: str, queries: list[str], mend: bool) -> np.ndarray:
+    """Log-probabilities of the two verdicts. mend: calibrated by what is said of nothing; a tuned judge rightly says that nothing breaks no rule."""
     opening, closing, answers = form
+    if not mend:
+        return label_logprobs(lm, before + opening, queries, answers)
     empty = [f" {t}{closing}" if form is POINT else f" {t}\nB: {t}{closing}" for t in prompting.EMPTY_TEXTS]
     scores = label_logprobs(lm, before + opening, queries + empty, answers)
     return prompting.calibrate(scores[: len(queries)], scores[len(queries) :])
