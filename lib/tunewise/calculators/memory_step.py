@@ -637,18 +637,22 @@ class _Program:
 
     def _fused_loss(self, h: Value):
         """Liger-Kernel's fused linear cross-entropy: of each part of the tokens the logits are made, turned into their gradient
-        in place, multiplied back and dropped, all in the forward pass (ops/fused_linear_cross_entropy.py)."""
+        in place, multiplied back and dropped, all in the forward pass (ops/fused_linear_cross_entropy.py). Under autocast each product
+        casts the weight anew, unless it is trained: then the first copy is kept."""
         t, shape, tokens = self.tape, self.shape, self.tokens
         weight, bias, _ = self.m.of[id(shape.head)]
-        grad_hidden = t.new(h.n, h.e)
+        grad_hidden, e = t.new(h.n, h.e), t.autocast or h.e
         grad_weight = t.new(weight.n, weight.e) if weight.grad else None
         grad_bias = t.new(bias.n, bias.e) if bias is not None and bias.grad else None
         for size in _chunks(tokens, self.s.loss_chunks):
-            logits = t.new(size * shape.vocab, h.e)
-            part = t.new(size * shape.hidden, h.e)
-            product = t.new(weight.n, weight.e) if weight.grad else None
-            del product
-            del logits, part
+            cast = self._cast_head(weight)
+            logits = t.new(size * shape.vocab, e)
+            cast = None
+            cast = self._cast_head(weight)
+            part = t.new(size * shape.hidden, e)
+            cast = None
+            product = t.new(weight.n, e) if weight.grad else None
+            del cast, product, logits, part
         if not (h.grad or weight.grad):
             return None, None
 
@@ -659,6 +663,18 @@ class _Program:
         h_grad = h.grad
         loss = Value(None, 1, 4, True, t.record((h.node, weight.node, None if bias is None else bias.node), run, True))
         return None, self._start_of([loss])
+
+    def _cast_head(self, weight: Parameter) -> Value | None:
+        """The head's weight as a product under autocast takes it."""
+        t = self.tape
+        if t.autocast is None or weight.e == t.autocast:
+            return None
+        if id(weight) in t.casts:
+            return t.casts[id(weight)]
+        copy = t.leaf(weight.n, t.autocast)
+        if weight.grad:
+            t.casts[id(weight)] = copy
+        return copy
 
 
 def run(s: Settings, update: Callable[[int], int] | None = None) -> Step:
