@@ -199,6 +199,17 @@ def test_a_model_that_reads_no_answer_is_not_given_one(folder, light, capsys, mo
     assert status == 0 and "read no answer in them (--tuned lets it learn to read first). The nearest passages:" in out and GARDEN[1] in out
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("", ""), ("43.7 kg", "43.7 kg"), ("In May. Or in June.", "In May. Or in June."),
+        ("It is in the hall. It is in the hall. It is in", "It is in the hall."), ("Yes. It rains. Yes. No.", "Yes. It rains."),
+    ],
+)  # fmt: skip
+def test_an_answer_says_nothing_twice(said, kept):
+    assert ask.once(said) == kept
+
+
 def test_json_holds_what_was_printed(folder, light, capsys):
     (folder / "letter.docx").write_bytes(b"PK")
     status, out, err = run(capsys, "--docs", str(folder), "--json", "Where is the key of the shed?")

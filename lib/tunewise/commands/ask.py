@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import hashlib
 import json
 import pickle
@@ -129,7 +130,18 @@ def answered(model: str, question: str, texts: Sequence[str], tuned: bool = Fals
     from tunewise.models.load import load
 
     with reader(model) if tuned else contextlib.nullcontext(load(model)) as lm:
-        return rag.answer(lm, [question], [texts], max_new_tokens=60)[0]
+        said = rag.answer(lm, [question], [texts], max_new_tokens=60)[0]
+    return dataclasses.replace(said, text=once(said.text))
+
+
+def once(text: str) -> str:
+    """The text up to where a small model begins to say a sentence again."""
+    kept: list[str] = []
+    for sentence in re.split(r"(?<=[.!?])\s+", text):
+        if any(earlier.startswith(sentence) for earlier in kept):
+            break
+        kept.append(sentence)
+    return " ".join(kept)
 
 
 def reader(model: str):
