@@ -111,7 +111,7 @@ PAGES = {
     "rag_citations": (rag.citations_figure, rag.citations_table, rag.planted_figure, rag.planted_table, rag.citations_summary, verdicts.c39),
     "rag_cost": (rag.cost_table, rag.cost_figure, verdicts.c40),
     "rag_hybrid": (
-        hybrid.quadrants_menu, hybrid.quadrants_table, hybrid.over_retrieval_figure, hybrid.reading_table, hybrid.distractors_slider, hybrid.k_slider,
+        hybrid.quadrants_menu, hybrid.quadrants_table, hybrid.over_halves_figure, hybrid.reading_table, hybrid.distractors_slider, hybrid.k_slider,
         hybrid.losses_figure, hybrid.hybrid_summary, rag.live_table, verdicts.c23, verdicts.c33, verdicts.c42,
     ),
 }  # fmt: skip
@@ -218,7 +218,7 @@ def test_precision_counts_only_answers_that_cite():
 def test_what_is_lost_is_lost_in_the_search_or_in_reading():
     kept = {"method": "retrieval", "found": [["a"], ["b"], ["c"], ["d"]], "gold": [["a"], ["x"], ["c"], ["d"]]}
     found = record("rag_hybrid", [row(2, 2, 4, method="untouched", passages="found"), kept], params={"k": 1})
-    assert hybrid.losses(found, "untouched") == {"right": 0.5, "right passage missing": 0, "right passage there, misread": 0.5}
+    assert hybrid.losses(found, "untouched") == {"right": 0.5, "right passage missing": 0, "right passage there, not used": 0.5}
 
 
 # -- verdicts, each way they can go ------------------------------------------------------------------------------------
@@ -283,13 +283,17 @@ def both(**of: tuple[int, int]) -> runs.RunRecord:
     [
         (both(facts=(10, 30), reading=(5, 35)), "yes", "yes", "every way"),
         (both(facts=(30, 15), reading=(5, 35)), "partly", "partly", "not when it taught the facts themselves"),
-        (both(facts=(30, 5), reading=(5, 15)), "no", "no", "clearly worse than retrieval alone when tuning taught the facts"),
-        (both(facts=(32, 33), reading=(2, 15)), "no", "partly", "taught the facts themselves"),
+        (both(facts=(30, 15), reading=(5, 35), gold_only=(5, 35)), "partly", "yes", "clearly worse than its better half when tuning taught the facts"),
+        (both(facts=(30, 5), reading=(5, 15)), "no", "no", "clearly worse than its better half when tuning taught the facts"),
+        (both(facts=(32, 33), reading=(2, 15)), "no", "no", "with none of the 2 ways"),
+        (both(facts=(32, 31), reading=(2, 16)), "no", "no", "still allow a gain of up to"),
         (both(reading=(2, 15)), "no", "no", "not so here"),
     ],
 )
 def test_c33_and_c42_complements(found, c33, c42, says):
     assert verdicts.c33(found)[1] == c33
+    competing = found.where(method="facts") and found.where(method="facts", passages="none")[0]["right"]["value"] > 0.5
+    assert ("They clearly compete" in verdicts.c33(found)[2]) == bool(competing)
     _, got, why = verdicts.c42(found)
     assert (got, says in why) == (c42, True), (got, why)
 
@@ -300,6 +304,8 @@ def test_c23_reading():
     assert got == "yes" and "Distractors in training were needed" in why
     assert "Training without distractors did better" in verdicts.c23(both(reading=(5, 25), gold_only=(5, 35)))[2]
     assert "no clear difference" in verdicts.c23(both(reading=(5, 25), gold_only=(5, 25)))[2]
+    assert verdicts.c23(both(reading=(5, 15), gold_only=(5, 30)))[1] == "partly"
+    assert "one makes clearly more of the same passages (tuned to read, no distractors)" in verdicts.c23(both(reading=(5, 15), gold_only=(5, 30)))[2]
     assert verdicts.c23(both(reading=(5, 15)))[1] == "partly"  # better only with the right passage
     worse = both(reading=(5, 15))
     for r in worse.where(passages="gold"):
@@ -448,12 +454,13 @@ def test_summaries_say_what_the_record_says():
     mixed = rag.knowledge_summary(knowledge(read=30, tuned=5, back=(20, 20), two=(2, 30)))
     assert "neither is clearly ahead for questions the other way round" in mixed and "tuned-in facts are clearly ahead for questions over two facts" in mixed
     told_ = hybrid.hybrid_summary(both(facts=(30, 5), reading=(5, 35)))
-    assert "the facts themselves clearly takes from it" in told_ and "among distractors clearly adds to it" in told_
+    assert told_.count("clearly better than retrieval alone and tuning alone") == 1
+    assert "clearly worse than retrieval alone and tuning alone" in told_
     assert "does not clearly change the number of wrong answers" in rag.hallucination_summary(hallucination(memory=20, plain=(20, 20)))
     assert "gives clearly fewer wrong answers" in rag.hallucination_summary(hallucination())
     assert rag.room({"high": 0.126}, None) == " The intervals still allow a gain of up to 13 points." and rag.room({"high": -0.1}) == ""
     assert rag.turned({"value": 0.1, "low": -0.2, "high": 0.3, "n": 4}) == {"value": -0.1, "low": -0.3, "high": 0.2, "n": 4}
-    assert rag.listed(["a"]) == "a" and rag.listed("abc") == "a, b and c"
+    assert rag.listed(["a"]) == "a" and rag.listed("abc") == "a, b and c" and rag.listed("ab", "or") == "a or b"
 
 
 def test_fusing_is_judged_by_paired_differences():

@@ -21,7 +21,7 @@ from tunewise.pages.figures import (
 from tunewise.pages.rag import MODELS, OUTCOMES, Rows, _said, _whole, bits, clear, gap, listed, mean_of, share
 from tunewise.pages.records import pct, points
 
-TAUGHT = {"facts": "the facts themselves", "reading": "reading, among distractors", "gold only": "reading, the right passage alone"}
+TAUGHT = {"facts": "the facts themselves", "reading": "reading among distractors", "gold only": "reading the right passage alone"}
 QUADRANTS = ("neither", "retrieval alone", "tuning alone", "both")
 
 
@@ -83,18 +83,17 @@ def quadrants_table(record) -> Html:
     return table(rows, "Retrieval, tuning, both", heads, show=dict.fromkeys(("over rag", "over tuning", "interaction"), points))
 
 
-def over_retrieval(record) -> dict[str, dict]:
-    """What tuning adds to retrieval: both minus retrieval alone, by what was taught."""
-    return {way: gap((q := quadrant(record, way))["both"], q["retrieval alone"]) for way in ways(record)}
+def over_halves(record, way: str) -> dict[str, dict]:
+    """What both bring over each half: both minus retrieval alone, both minus tuning alone."""
+    q = quadrant(record, way)
+    return {half: gap(q["both"], q[half]) for half in ("retrieval alone", "tuning alone")}
 
 
-def over_retrieval_figure(record) -> Figure:
-    """Both minus retrieval alone, and the interaction, with their intervals."""
-    bars = {
-        "both minus retrieval alone": {TAUGHT[w]: m for w, m in over_retrieval(record).items()},
-        "interaction": {TAUGHT[w]: interaction(record, w) for w in ways(record)},
-    }
-    return bars_with_interval(bars, "difference in right answers", alt=f"What tuning adds to retrieval. {_said(bars)}.", line=(0, "nothing added"))
+def over_halves_figure(record) -> Figure:
+    """Both minus each half, and the interaction, with their intervals."""
+    bars = {f"both minus {half}": {TAUGHT[w]: over_halves(record, w)[half] for w in ways(record)} for half in ("retrieval alone", "tuning alone")}
+    bars["interaction"] = {TAUGHT[w]: interaction(record, w) for w in ways(record)}
+    return bars_with_interval(bars, "difference in right answers", alt=f"What both bring over each half. {_said(bars)}.", line=(0, "nothing added"))
 
 
 # -- what the reader makes of its passages -----------------------------------------------------------------------------
@@ -150,7 +149,7 @@ def k_slider(record) -> Figure | Html:
         there = mean_of([[int(bool(set(f[:k]) & set(g))) for f, g in zip(kept["found"][:n], kept["gold"][:n], strict=True)]])
         bars = {"the right passage is among them": there} | {f"right answer, {m}": share(rows) for m, rows in models.items()}
         title = f"{k} passage{'s' * (k > 1)} from the handbook"
-        figures[str(k)] = _whole(bars_with_interval(bars, "share of the questions", alt=f"{title}. {_said({'': bars})}.", title=title))
+        figures[str(k)] = _whole(bars_with_interval(bars, "share of the questions", alt=f"{title}. {_said({'of the questions': bars})}.", title=title))
     return with_slider(figures, "passages brought back (k)") if figures else _none(record, "number of passages")
 
 
@@ -218,22 +217,29 @@ def marked(text: str, said: Sequence[str]) -> str:
 
 
 def hybrid_summary(record) -> str:
-    """Does tuning add to retrieval? In a paragraph, decided from the intervals."""
-    words = {1: "clearly adds to it", -1: "clearly takes from it", 0: "does not clearly change it"}
-    found = over_retrieval(record)
-    told = [f"tuning that teaches {TAUGHT[w]} {words[clear(m)]} ({points(m, n=False)})" for w, m in found.items()]
-    alone = share(quadrant(record, ways(record)[0])["retrieval alone"])
-    return f"Retrieval alone is right in {pct(alone)} of the answers; {listed(told)}."
+    """Are both better than each half? In a paragraph, decided from the intervals."""
+    told = []
+    for way in ways(record):
+        q, over = quadrant(record, way), over_halves(record, way)
+        told.append(f"With tuning that teaches {TAUGHT[way]}, both are right in {pct(share(q['both']), n=False)}, tuning alone in {pct(share(q['tuning alone']), n=False)}: {standing(over)}.")
+    return f"Retrieval alone is right in {pct(share(q['retrieval alone']))} of the answers. {' '.join(told)}"
+
+
+def standing(over: Mapping[str, Mapping]) -> str:
+    """How both stand to their halves, in words, from the differences of :func:`over_halves`."""
+    words = {1: "clearly better than", -1: "clearly worse than", 0: "not clearly different from"}
+    by_word = {word: [half for half, m in over.items() if clear(m) == sign] for sign, word in words.items()}
+    return ", ".join(f"{word} {listed(halves)}" for word, halves in by_word.items() if halves)
 
 
 def losses(record, way: str) -> dict[str, float]:
-    """Of all questions asked with retrieval (all seeds): right; lost by the search; lost by the reader. They add up to one."""
+    """Of all questions asked with retrieval (all seeds): right; wrong or abstained without a right passage; with one. They add up to one."""
     kept, k = record.one(method="retrieval"), record.params["k"]
     there = [bool(set(f[:k]) & set(g)) for f, g in zip(kept["found"], kept["gold"], strict=True)]
     told = [(t, o) for row in bits(record.where(method=way, passages="found")) for t, o in zip(there, row, strict=True)]
     n = len(told)
     return {"right": sum(o for _, o in told) / n, "right passage missing": sum(not t and not o for t, o in told) / n,
-            "right passage there, misread": sum(t and not o for t, o in told) / n}  # fmt: skip
+            "right passage there, not used": sum(t and not o for t, o in told) / n}  # fmt: skip
 
 
 def losses_figure(record) -> Figure:

@@ -105,10 +105,10 @@ def turned(metric: Mapping) -> dict:
     return {**metric, "value": -metric["value"], "low": -metric["high"], "high": -metric["low"]}
 
 
-def listed(words: Sequence) -> str:
+def listed(words: Sequence, last: str = "and") -> str:
     """``a, b and c``."""
     words = [str(w) for w in words]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
 
 
 def _whole(figure: Figure) -> Figure:

@@ -44,32 +44,40 @@ def c32(record) -> Verdict:
 
 def c33(record) -> Verdict:
     """Complements? For each thing that tuning can teach: are both better than either?"""
-    ours, adds, least = {}, [], []
-    for way in hybrid.ways(record):
-        q = hybrid.quadrant(record, way)
-        over, beyond = gap(q["both"], q["retrieval alone"]), gap(q["both"], q["tuning alone"])
-        ours |= {f"tuned on {hybrid.TAUGHT[way]}: both minus retrieval": points(over), f"tuned on {hybrid.TAUGHT[way]}: both minus tuning": points(beyond)}
-        ours |= {f"tuned on {hybrid.TAUGHT[way]}: interaction": points(hybrid.interaction(record, way))}
-        adds += [way] if clear(over) == 1 and clear(beyond) == 1 else []
-        least.append(min(over, beyond, key=lambda m: m["high"]))
-    return ours, _count(adds, hybrid.ways(record)), _adds(record, adds, "Both are clearly better than either alone") + ("" if adds else room(*least))
+    ways, ours = hybrid.ways(record), {}
+    for way in ways:
+        ours |= {f"taught {hybrid.TAUGHT[way]}: both minus {half}": points(m) for half, m in hybrid.over_halves(record, way).items()}
+        ours |= {f"taught {hybrid.TAUGHT[way]}: interaction": points(hybrid.interaction(record, way))}
+    adds = _better(record)
+    signs = {way: clear(hybrid.interaction(record, way)) for way in ways}
+    why = _adds(record, adds, "Both are clearly better than either alone")
+    for sign, word in ((1, " The interaction is clearly positive (one makes the other work) for"), (-1, " They clearly compete (the interaction is negative) for")):
+        if found := [hybrid.TAUGHT[w] for w in ways if signs[w] == sign]:
+            why += f"{word} {listed(found)}."
+    return ours, "no" if not adds else "yes" if len(adds) == len(ways) else "partly", why
 
 
 def c42(record) -> Verdict:
-    """Are both together best in most cases?"""
-    over = hybrid.over_retrieval(record)
-    wins, loses = ([w for w, m in over.items() if clear(m) == sign] for sign in (1, -1))
-    ours = {"retrieval alone": share(hybrid.quadrant(record, hybrid.ways(record)[0])["retrieval alone"])}
-    ours |= {f"both, tuning taught {hybrid.TAUGHT[w]}": share(hybrid.quadrant(record, w)["both"]) for w in over}
-    ours |= {f"minus retrieval alone, taught {hybrid.TAUGHT[w]}": points(m) for w, m in over.items()}
-    why = _adds(record, wins, "The hybrid clearly beats retrieval alone") + ("" if wins else room(*over.values()))
-    if loses:
-        why += f" It is clearly worse than retrieval alone when tuning taught {listed([hybrid.TAUGHT[w] for w in loses])}."
-    return ours, _count(wins, over), why + " So ask of a hybrid what its tuning is to teach, and measure it against retrieval alone."
+    """Are both together best in most cases? Best: clearly better than the better half."""
+    ways, wins = hybrid.ways(record), _better(record)
+    ours = {"retrieval alone": share(hybrid.quadrant(record, ways[0])["retrieval alone"])}
+    worst = []
+    for way in ways:
+        q = hybrid.quadrant(record, way)
+        ours |= {f"taught {hybrid.TAUGHT[way]}: tuning alone": share(q["tuning alone"]), f"taught {hybrid.TAUGHT[way]}: both": share(q["both"])}
+        half, metric = min(hybrid.over_halves(record, way).items(), key=lambda item: item[1]["value"])
+        ours |= {f"taught {hybrid.TAUGHT[way]}: both minus the better half ({half})": points(metric)}
+        worst.append(metric)
+    why = _adds(record, wins, "The hybrid clearly beats its better half") + ("" if wins else room(*worst))
+    if loses := [w for w, m in zip(ways, worst, strict=True) if clear(m) == -1]:
+        why += f" It is clearly worse than its better half when tuning taught {listed([hybrid.TAUGHT[w] for w in loses])}."
+    agrees = "no" if not wins else "yes" if len(wins) > len(ways) / 2 else "partly"
+    return ours, agrees, why + " So ask of a hybrid what its tuning is to teach, and measure it against both halves."
 
 
-def _count(found, of) -> str:
-    return "no" if not found else "yes" if len(found) == len(of) else "partly"
+def _better(record) -> list[str]:
+    """The ways of tuning with which both are clearly better than either half."""
+    return [w for w in hybrid.ways(record) if all(clear(m) == 1 for m in hybrid.over_halves(record, w).values())]
 
 
 def _adds(record, adds, what: str) -> str:
@@ -78,33 +86,37 @@ def _adds(record, adds, what: str) -> str:
         return f"{what} with none of the {len(every)} ways of tuning tried." if len(every) > 1 else f"{what}: not so here."
     if len(adds) == len(every):
         return f"{what} with every way of tuning tried."
-    return f"{what} when tuning taught {listed([hybrid.TAUGHT[w] for w in adds])}, not when it taught {listed([hybrid.TAUGHT[w] for w in every if w not in adds])}."
+    return f"{what} when tuning taught {listed([hybrid.TAUGHT[w] for w in adds])}, not when it taught {listed([hybrid.TAUGHT[w] for w in every if w not in adds], "or")}."
 
 
 def c23(record) -> Verdict:
-    """Can a model be tuned to use retrieved context better?"""
+    """Can a model be tuned to use retrieved context better? With distractors in the training, and without."""
     d = record.params["distractors"]
-    as_is, read = (record.where(method=m, passages="found") for m in ("untouched", "reading"))
-    found = gap(read, as_is)
-    among, alone = (gap(hybrid.with_gold(record, "reading", x), hybrid.with_gold(record, "untouched", x)) for x in (d, 0))
-    ours = {
-        "found passages, as it comes": share(as_is), "found passages, tuned to read": share(read), "tuned minus as it comes": points(found),
-        "the same, right passage alone": points(alone), f"the same, right passage and {d} distractors": points(among),
-        "cites a right passage, as it comes": hybrid.cites_gold(as_is), "cites a right passage, tuned to read": hybrid.cites_gold(read),
-    }  # fmt: skip
+    ways = [w for w in ("reading", "gold only") if record.where(method=w)]
+    as_is = record.where(method="untouched", passages="found")
+    found = {w: gap(record.where(method=w, passages="found"), as_is) for w in ways}
+    given = {w: [gap(hybrid.with_gold(record, w, x), hybrid.with_gold(record, "untouched", x)) for x in (0, d)] for w in ways}
+    ours = {"found passages, as it comes": share(as_is)} | {f"found passages, {rag.MODELS[w]}": share(record.where(method=w, passages="found")) for w in ways}
+    for w in ways:
+        ours |= {f"{rag.MODELS[w]}, minus as it comes, found passages": points(found[w]), f"{rag.MODELS[w]}, minus as it comes, right passage alone": points(given[w][0])}
+    ours |= {f"cites a right passage, {rag.MODELS[w]}": hybrid.cites_gold(record.where(method=w, passages="found")) for w in ("untouched", *ways)}
     tail = ""
-    if gold := record.where(method="gold only", passages="found"):
-        need = gap(read, gold)
+    if len(ways) == 2:
+        need = gap(record.where(method="reading", passages="found"), record.where(method="gold only", passages="found"))
         ours |= {"trained with distractors minus trained without": points(need)}
         tail = {
             1: " Distractors in training were needed for it: without them it is clearly worse.", -1: " Training without distractors did better still.",
             0: " Whether distractors stand in the training makes no clear difference here.",
         }[clear(need)]  # fmt: skip
-    if clear(found) == 1:
-        return ours, "yes", f"Tuned on {record.params['readings']} questions about other entities, the model makes clearly more of the same passages." + tail
-    if clear(alone) == 1 or clear(among) == 1:
+    n, helps = record.params["readings"], [w for w in ways if clear(found[w]) == 1]
+    if len(helps) == len(ways):
+        return ours, "yes", f"Tuned on {n} questions about other entities, the model makes clearly more of the same passages." + tail
+    if helps:
+        why = f"Of two ways to tune on {n} questions about other entities, one makes clearly more of the same passages ({rag.MODELS[helps[0]]}), the other not clearly."
+        return ours, "partly", why + tail
+    if any(clear(m) == 1 for pair in given.values() for m in pair):
         return ours, "partly", "With the right passage in the prompt tuning clearly helps; with what the search brings back the difference is not clear." + tail
-    return ours, "no", "Tuned to read, the model does not make clearly more of the same passages." + room(found) + tail
+    return ours, "no", "Tuned to read, the model does not make clearly more of the same passages." + room(*found.values()) + tail
 
 
 def c34(record) -> Verdict:
