@@ -86,7 +86,8 @@ def _adds(record, adds, what: str) -> str:
         return f"{what} with none of the {len(every)} ways of tuning tried." if len(every) > 1 else f"{what}: not so here."
     if len(adds) == len(every):
         return f"{what} with every way of tuning tried."
-    return f"{what} when tuning taught {listed([hybrid.TAUGHT[w] for w in adds])}, not when it taught {listed([hybrid.TAUGHT[w] for w in every if w not in adds], "or")}."
+    with_, without = ([hybrid.TAUGHT[w] for w in every if (w in adds) == so] for so in (True, False))
+    return f"{what} when tuning taught {listed(with_)}, not when it taught {listed(without, 'or')}."
 
 
 def c23(record) -> Verdict:
