@@ -4,7 +4,7 @@ Ways: the JSON Schema in the prompt, two solved tickets in the prompt, LoRA on s
 (:mod:`tunewise.methods.constrained`): JSON by the JSON Schema, YAML and Markdown by a regular expression made from it.
 
 A reply is read kindly: where it does not parse as it stands, the part inside a code fence, or inside braces, is tried. Names, towns, faults and products of test tickets
-occur in no training ticket. The training is that of ``voice``.
+occur in no training ticket. The recipe has not been tried on valid.
 """
 
 from __future__ import annotations

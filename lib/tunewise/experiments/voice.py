@@ -4,7 +4,8 @@ Customers' mails are answered by the company's rules of style, which a program c
 and the values that were asked for. The model can't know those, so each way is tried twice: *without* facts, where it can only invent them, and *with* the needed
 facts in the prompt, one a line: retrieval (RAG) by a retriever that never errs.
 
-The mails of train, valid and test share no product, no writer and no situation, but the ways in which replies are worded. The training was chosen on valid.
+The mails of train, valid and test share no product, no writer and no situation, but the ways in which replies are worded. The recipe is not
+tuned: one trial on four mails of valid (20 pairs, ten steps, one seed) was too short, its replies repeated one line; thirty steps have not been tried on valid.
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
     return rows
 
 
-_RECIPE = {"learning_rate": 2e-3, "epochs": 1, "batch_size": 4, "min_steps": 10}
+_RECIPE = {"learning_rate": 2e-3, "epochs": 1, "batch_size": 4, "min_steps": 30}
 _COMMON = {"model": "smollm2-135m", "split": "test", "recipe": _RECIPE, "k": 3, "max_new_tokens": 100, "shown": 4, "prompts": ["examples", "both"]}
 
 EXPERIMENT = Experiment(
