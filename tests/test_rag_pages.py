@@ -108,7 +108,7 @@ PAGES = {
     "rag_knowledge": (rag.knowledge_slider, rag.knowledge_table, rag.scores_table, rag.memorised_table, rag.knowledge_summary, rag.live_table, verdicts.c32, verdicts.c34),
     "rag_hallucination": (rag.outcomes_menu, rag.outcomes_table, rag.epochs_figure, rag.hallucination_summary, verdicts.c11, verdicts.c36),
     "rag_dynamic": (rag.dynamic_figure, rag.dynamic_table, rag.change_slider, rag.dynamic_summary, verdicts.c38),
-    "rag_citations": (rag.citations_figure, rag.citations_table, rag.planted_figure, rag.planted_table, rag.citations_summary, verdicts.c39),
+    "rag_citations": (rag.citations_figure, rag.citations_table, rag.trust_table, rag.planted_figure, rag.planted_table, rag.citations_summary, verdicts.c39),
     "rag_cost": (rag.cost_table, rag.cost_figure, verdicts.c40),
     "rag_hybrid": (
         hybrid.quadrants_menu, hybrid.quadrants_table, hybrid.over_halves_figure, hybrid.reading_table, hybrid.distractors_slider, hybrid.k_slider,
@@ -207,10 +207,13 @@ def test_a_mixture_of_two_rates_is_computed_with_its_interval():
 def test_precision_counts_only_answers_that_cite():
     cites = [{"own": [1, 1, 1], "after": [1, 1, 0], "false": 0}] * 6 + [{"own": [0, 0, 0], "after": [1, 1, 1], "false": 1}] * 4
     cites[0] = {"own": [1, 0, 0], "after": [0, 0, 0], "false": 0}
-    rows = [{"citations": cites}]
-    assert rag.precision(rows, "own", 2)["value"] == pytest.approx(5 / 6) and rag.precision(rows, "own", 2)["n"] == 6
+    rows = [{"citations": cites * 5, "outcomes": "RRRRRRWWAA" * 5}]
+    assert rag.precision(rows, "own", 2)["value"] == pytest.approx(5 / 6) and rag.precision(rows, "own", 2)["n"] == 30
     assert rag.mean_of(rag.cited(rows, "own", 2))["value"] == 0.5
-    assert rag.precision([{"citations": [cites[-1]] * 3}], "own", 1) is None
+    assert rag.precision([{"citations": [cites[-1]] * 3, "outcomes": "RRR"}], "own", 1) is None
+    assert rag.precision([{"citations": cites[1:5], "outcomes": "RRRR"}], "own", 1) is None  # too few to say
+    assert rag.sourced(rows, "own")["value"] == pytest.approx(5 / 6) and rag.sourced(rows, "after")["value"] == 0
+    assert rag.misleading(rows, "after") == stats.proportion(10, 10) and rag.misleading(rows, "own")["value"] == 0
     assert rag.mean_of(rag.lies(rows))["value"] == 0.4 and rag.mean_of(rag.lies(rows, "after"))["value"] == 0.4
     assert rag.mean_of(rag.lies(rows, "own"))["value"] == 0
 
@@ -397,7 +400,7 @@ def test_c38_stale(found, agrees, says):
     assert ours["training again"] == "60 s" and rag.repair_seconds(found, "old weights") is None
 
 
-def citing(own=30, after=35, lies=2) -> runs.RunRecord:
+def citing(own=30, after=30, lies=2) -> runs.RunRecord:
     """Right sources of 40 answers, and planted values repeated."""
 
     def one(condition, i) -> dict:
@@ -413,9 +416,10 @@ def citing(own=30, after=35, lies=2) -> runs.RunRecord:
     ("found", "agrees", "says"),
     [
         (citing(), "yes", "a right source can be given"),
-        (citing(lies=20), "partly", "the words stand in the source"),
-        (citing(own=2, after=5), "no", "does not answer well enough"),
-        (citing(own=2, after=20), "partly", "is open at this n"),
+        (citing(lies=20), "partly", "Planted values are repeated"),
+        (citing(after=40), "partly", "wrong answers get references too"),
+        (citing(own=2, after=5), "no", "For fewer than 50% of the right answers"),
+        (citing(own=2, after=15), "partly", "is open at this n"),
     ],
 )
 def test_c39_references(found, agrees, says):

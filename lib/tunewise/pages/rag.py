@@ -460,14 +460,32 @@ def cited(rows: Rows, who: str, what: int) -> list[list[int]]:
     return [[c[who][what] for c in r["citations"]] for r in rows]
 
 
-def precision(rows: Rows, who: str, what: int) -> dict | None:
-    """Of the answers that cite, the share whose citation is good; a ratio, with a bootstrap interval over questions. None if none cites."""
-    there, good = cited(rows, who, 0), cited(rows, who, what)
-    by_question = [[sum(column) for column in zip(*found, strict=True)] for found in (good, there)]
-    kept = [(g, t) for g, t in zip(*by_question, strict=True) if t]
-    if len(kept) < 2:
+def ratio(rows: Rows, good: Callable[[str, Mapping], bool], among_: Callable[[str, Mapping], bool]) -> dict | None:
+    """Of the answers ``among_``, the share that are ``good`` as well, each a function of outcome and citation: a ratio of two counts, its interval by a
+    bootstrap over questions with their seeds together (Wilson's where all or none are good). None where fewer than five questions have such an answer."""
+    told = [[(o, c) for o, c in zip(r["outcomes"], r["citations"], strict=True)] for r in rows]
+    counts = [(sum(among_(*a) and bool(good(*a)) for a in column), sum(bool(among_(*a)) for a in column)) for column in zip(*told, strict=True)]
+    kept = [(g, t) for g, t in counts if t]
+    if len(kept) < 5:
         return None
+    if (whole := sum(g for g, _ in kept) / sum(t for _, t in kept)) in (0, 1):
+        return stats.proportion(int(whole) * len(kept), len(kept))
     return stats.bootstrap(tuple(map(list, zip(*kept, strict=True))), lambda g, t: g.sum() / t.sum())
+
+
+def precision(rows: Rows, who: str, what: int) -> dict | None:
+    """Of the answers that cite, the share whose citation is good; None where too few cite."""
+    return ratio(rows, lambda o, c: c[who][what], lambda o, c: c[who][0])
+
+
+def sourced(rows: Rows, who: str) -> dict | None:
+    """Of the right answers, the share with a right source."""
+    return ratio(rows, lambda o, c: c[who][2], lambda o, c: o == "R")
+
+
+def misleading(rows: Rows, who: str) -> dict | None:
+    """Of the wrong answers, the share with a citation whose passage holds the answer's words: one that survives a quick look."""
+    return ratio(rows, lambda o, c: c[who][1], lambda o, c: o == "W")
 
 
 def _citing(record, condition: str) -> dict[str, list[dict]]:
@@ -489,7 +507,7 @@ def citations_table(record) -> Html:
     rows = []
     for name, found in _citing(record, "found").items():
         for who, words in WHO.items():
-            cell = {what: precision(found, who, what) or "none cites" for what in (1, 2)}
+            cell = {what: precision(found, who, what) or "too few" for what in (1, 2)}
             rows.append({"model": name, "who": words, "there": mean_of(cited(found, who, 0)), "holds": cell[1], "source": cell[2],
                          "all": mean_of(cited(found, who, 2))})  # fmt: skip
     heads = {
@@ -497,6 +515,16 @@ def citations_table(record) -> Html:
         "all": "right source, of all answers",
     }  # fmt: skip
     return table(rows, "Citations, when nobody lies", heads)
+
+
+def trust_table(record) -> Html:
+    """Does a citation tell right answers from wrong ones?"""
+    rows = [
+        {"model": name, "who": words, "right": sourced(found, who) or "too few", "wrong": misleading(found, who) or "too few"}
+        for name, found in _citing(record, "found").items() for who, words in WHO.items()
+    ]  # fmt: skip
+    heads = {"model": "model", "who": "citation", "right": "of right answers, with a right source", "wrong": "of wrong answers, with one that holds their words"}
+    return table(rows, "Does a citation tell right answers from wrong ones? (n: questions)", heads)
 
 
 def lies(rows: Rows, who: str | None = None) -> list[list[int]]:
@@ -531,8 +559,10 @@ def citations_summary(record) -> str:
     name, found = list(_citing(record, "found").items())[-1]
     _, forged = list(_citing(record, "planted").items())[-1]
     own, after = (mean_of(cited(found, who, 2)) for who in WHO)
+    right, wrong = sourced(found, "after"), misleading(found, "after")
     return (
         f"The model ({name}) names a right source by itself in {pct(own)} of its answers; looked up afterwards, there is one for {pct(after)}. "
+        f"Looked up, a right source stands behind {pct(right) if right else 'too few to say'} of its right answers, and words that match behind {pct(wrong) if wrong else 'too few to say'} of its wrong ones. "
         f"With a forged copy of the right passage beside it, it repeats the forged value in {pct(mean_of(lies(forged)))}, and in {pct(mean_of(lies(forged, 'after')))} of all answers "
         f"with a citation in which the words can be found."
     )

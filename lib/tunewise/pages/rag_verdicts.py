@@ -208,21 +208,26 @@ def c38(record) -> Verdict:
 
 
 def c39(record) -> Verdict:
-    """Do references help to explain an answer, and are they proof?"""
+    """Can references be given for right answers, and do they tell right answers from wrong ones?"""
     found, forged = (rag._citing(record, c) for c in ("found", "planted"))
-    ours = {f"right source {rag.WHO[who]}, {m}": mean_of(rag.cited(rows, who, 2)) for m, rows in found.items() for who in rag.WHO}
+    ours = {f"right source {rag.WHO[who]}, of all answers, {m}": mean_of(rag.cited(rows, who, 2)) for m, rows in found.items() for who in rag.WHO}
+    sources = {(m, who): rag.sourced(rows, who) for m, rows in found.items() for who in rag.WHO}
+    ours |= {f"right source {rag.WHO[who]}, of right answers, {m}": metric for (m, who), metric in sources.items() if metric}
+    deceptive = {m: metric for m, rows in found.items() if (metric := rag.misleading(rows, "after"))}
+    ours |= {f"words that match found afterwards, of wrong answers, {m}": metric for m, metric in deceptive.items()}
     told = {m: mean_of(rag.lies(rows)) for m, rows in forged.items()}
     ours |= {f"planted value repeated, {m}": metric for m, metric in told.items()}
-    ours |= {f"planted value with a citation that holds its words, {m}": mean_of(rag.lies(rows, "after")) for m, rows in forged.items()}
-    sources = [mean_of(rag.cited(rows, who, 2)) for rows in found.values() for who in rag.WHO]
-    fooled = any(m["low"] > FEW for m in told.values())
-    tail = " A reference shows where an answer comes from, not that it is so: planted values are repeated, and the words stand in the source." if fooled else ""
-    if all(m["high"] < HALF for m in sources):
-        return ours, "no", f"For fewer than {HALF:.0%} of the answers is there a right source, however it is found: this model does not answer well enough to be checked." + tail
-    if any(m["low"] > HALF for m in sources):
-        why = f"For more than {HALF:.0%} of the answers a right source can be given."
-        return ours, "partly" if fooled else "yes", why + tail
-    return ours, "partly", f"Whether a right source can be given for more than {HALF:.0%} of the answers is open at this n." + tail
+    known = [metric for metric in sources.values() if metric]
+    tail = ""
+    if any(m["low"] > FEW for m in deceptive.values()):
+        tail += " But wrong answers get references too, in which their words can be found: a reference lets one check an answer, it does not vouch for it."
+    if any(m["low"] > FEW for m in told.values()):
+        tail += " Planted values are repeated, and the words stand in the source."
+    if not known or all(m["high"] < HALF for m in known):
+        return ours, "no", f"For fewer than {HALF:.0%} of the right answers is there a right source, however it is found." + tail
+    if any(m["low"] > HALF for m in known):
+        return ours, "partly" if tail else "yes", f"For more than {HALF:.0%} of the right answers a right source can be given." + tail
+    return ours, "partly", f"Whether a right source can be given for more than {HALF:.0%} of the right answers is open at this n." + tail
 
 
 def c40(record) -> Verdict:
