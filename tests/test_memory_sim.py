@@ -161,6 +161,18 @@ def test_full_fine_tuning_by_hand():
     assert result.phases["load"] == parameters + 2 * 512 + 512  # and the token ids
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "sgd_momentum"])
+def test_a_fused_optimiser_computes_nothing_for_real(optimizer, monkeypatch):
+    """PyTorch has no fake fused SGD: it would fill real memory with as many zeros as the model has weights."""
+    from torch._subclasses import fake_tensor
+
+    def real(mode, func, *rest):
+        raise AssertionError(f"{func} is computed on real tensors")
+
+    monkeypatch.setattr(fake_tensor, "run_fallback_kernel", real)
+    tiny(optimizer=optimizer, optimizer_mode="fused")
+
+
 def test_fused_adamw_needs_no_temporaries_and_sgd_no_states():
     fused, sgd, momentum = (tiny(optimizer=name, optimizer_mode=mode) for name, mode in [("adamw", "fused"), ("sgd", "foreach"), ("sgd_momentum", "foreach")])
     assert highest(fused, "optimiser")["temporaries"] < 40_000

@@ -15,6 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 aten = torch.ops.aten
 prim_device = torch.ops.prim.device.default
+# Works in place and takes no memory (native/cuda/FusedSgdKernel.cu). PyTorch has no fake version of it, and would compute it on real zeros.
+IN_PLACE = {aten._fused_sgd_.default, aten._fused_sgd_.tensor_lr}
 MATMULS = {aten.mm.default, aten.addmm.default, aten.bmm.default, aten.baddbmm.default}
 
 
@@ -150,6 +152,8 @@ class Trace(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         if func is prim_device:
             return args[0].fake_device
+        if func in IN_PLACE:
+            return None
         if func in MATMULS and self.workspace and self.in_backward not in self._threads:
             self._threads.add(self.in_backward)
             self.events.make(self.workspace, self.phase, "workspace")
