@@ -229,7 +229,7 @@ READING = {
     "reading_recipe": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 4},
 }  # fmt: skip
 SMOKE = {
-    "facts": 6, "multihop": 1, "exposures": 2, "readings": 8,
+    "facts": 6, "multihop": 2, "exposures": 2, "readings": 8,
     "fact_recipe": {"learning_rate": 2e-3, "epochs": 1, "batch_size": 4, "min_steps": 2},
     "reading_recipe": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 2, "min_steps": 2},
 }  # fmt: skip
