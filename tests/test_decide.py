@@ -19,7 +19,7 @@ from tunewise import cli, experiments, runs
 from tunewise.calculators import decide as d
 from tunewise.calculators.decide_rules import EXPERIMENTS, FOUND, OUTCOMES, QUESTIONS, RULES, UNKNOWN
 from tunewise.commands import decide as command
-from tunewise.pages import Live, icl_verdicts
+from tunewise.pages import Live, icl_verdicts, rag_verdicts
 from tunewise.pages.verdict import claims, sources
 
 ROOT = Path(__file__).parents[1]
@@ -111,6 +111,8 @@ def test_what_the_records_say_is_what_the_verdict_boxes_say():
         "C26": v.c26(shots, truth), "C27": v.c27(r["gain_prediction"]), "C28": v.c28(r["prompt_cost"]), "C29": v.c29(r["example_position"]),
         "C30": v.c30(shots, truth), "C31": v.c31(r["leaks"]),
     }  # fmt: skip
+    for name in r:
+        boxes |= {c: getattr(rag_verdicts, c.lower())(r[name]) for c in EXPERIMENTS[name].split() if name.startswith("rag_")}
     assert {claim: agrees for claim, (_, agrees, _) in boxes.items()} == {claim: FOUND.get(claim) for claim in boxes}
 
 
