@@ -257,7 +257,8 @@ def asker(tuned: bool = False, *, examples: int = 80, seed: int = 0, **options):
         bench = Bench(name, runs.Work({"model": model_checksum(name), "dtype": str(precision.dtype)}, say=None), precision)
         held["book"], held["lm"] = Handbook(bench), untuned(bench)
         if tuned:
-            held["open"] = Reader(bench, READING | {"readings": examples}, "reading", seed).open()
+            params = READING | {"readings": examples, "reading_recipe": READING["reading_recipe"] | {"min_steps": 1}}
+            held["open"] = Reader(bench, params, "reading", seed).open()
             held["lm"] = held["open"].__enter__()
 
     def ask(question: str, k: int = 3) -> dict:
