@@ -78,9 +78,9 @@ def made():
     patch.setattr(rag_cost, "prompt_tokens", lambda lm, prefix, prompts: len(prompts[0].split()))
 
     @cache
-    def make(name: str, scale: str = "full", **changes) -> runs.RunRecord:
+    def make(name: str, scale: str = "full") -> runs.RunRecord:
         experiment = experiments.get(name)
-        params = {**experiment.scales[scale], **changes}
+        params = experiment.scales[scale]
         rows = json.loads(json.dumps(experiment.run(Lot(), params)))
         return record(name, rows, scale=scale, params=params, seeds=params.get("seeds", []))
 
@@ -120,8 +120,7 @@ PAGES = {
 @pytest.mark.parametrize("scale", ["full", "smoke", "laptop"])
 @pytest.mark.parametrize("name", FULL)
 def test_every_part_of_a_page_can_be_made_from_a_record_of_the_experiments_own_form(made, name, scale):
-    two = {"multihop": 2} if (name, scale) == ("rag_knowledge", "smoke") else {}  # one question has no interval
-    found = made(name, scale, **two)
+    found = made(name, scale)
     for part in PAGES[name]:
         shown = part(found)
         text = shown if isinstance(shown, str) else " ".join(map(str, shown)) if isinstance(shown, tuple) else f"{shown!r} {getattr(shown, 'html', '')}"
@@ -360,11 +359,13 @@ def test_c36_hallucination(found, agrees, says):
 @pytest.mark.parametrize(
     ("found", "agrees", "says"),
     [
-        (hallucination(plain=(5, 30), read=(5, 5)), "yes", "no clear harm"),
-        (hallucination(plain=(5, 30), read=(5, 5), general=(30, 10)), "partly", "fewer general questions right"),
-        (hallucination(plain=(5, 30), read=(5, 5), sure=(2, 20)), "partly", "wrong and sure"),
+        (hallucination(plain=(25, 30), read=(5, 5)), "yes", "no clear harm"),
+        (hallucination(plain=(25, 30), read=(5, 5), general=(30, 10)), "partly", "fewer general questions right"),
+        (hallucination(plain=(25, 30), read=(5, 5), sure=(2, 20)), "partly", "wrong and sure"),
+        (hallucination(plain=(25, 30), read=(5, 30)), "partly", "but not inventions where nothing is"),
+        (hallucination(plain=(5, 30), read=(5, 5)), "partly", "but not errors where the answer is"),
         (hallucination(plain=(5, 30), read=(11, 5)), "partly", "answers less of what is stated"),
-        (hallucination(plain=(5, 30), read=(5, 30)), "no", "does not clearly lower"),
+        (hallucination(plain=(5, 30), read=(5, 30)), "no", "neither errors nor inventions"),
     ],
 )
 def test_c11_corrects(found, agrees, says):
@@ -387,7 +388,7 @@ def dynamic(old=0, again=25, stale=5, new=30, index=2.0, weights=60.0) -> runs.R
     ("found", "agrees", "says"),
     [
         (dynamic(new=36), "yes", "clearly ahead of weights trained again"),
-        (dynamic(new=25), "yes", "about as well"),
+        (dynamic(new=25), "yes", "the difference is not clear"),
         (dynamic(new=15), "yes", "at their price"),
         (dynamic(new=0), "partly", "training again mends them"),
         (dynamic(new=25, index=100.0), "partly", "Mending the index took 100 s"),

@@ -162,28 +162,36 @@ def c36(record) -> Verdict:
         why = f"Retrieval clearly lowers wrong answers; “minimum” is too much: where nothing is stated, inventions remain ({pct(least)} at best)."
     else:
         why = "Passages alone do not do it; a model that was also trained to say “not stated” clearly gives fewer wrong answers. The means is the training, not the search."
+        why += f" Where nothing is stated, inventions remain ({pct(least)} at best)."
     return ours, "partly", why + tail
 
 
 def c11(record) -> Verdict:
-    """Does tuning correct hallucinations? Tuning to read may; tuning on new facts has a price elsewhere."""
-    as_is, read = (rag.answered(record, m, "good", "unanswerable") for m in ("untouched", "reading"))
-    less = gap(read, as_is, "W")
-    right = gap(*(rag.answered(record, m, "good", "answerable") for m in ("reading", "untouched")))
+    """Does tuning correct errors, and what is made up? Tuning to read may; tuning on new facts has a price elsewhere."""
+
+    def change(asked: str, letter: str) -> dict:
+        return gap(*(rag.answered(record, m, "good", asked) for m in ("reading", "untouched")), letter)
+
+    errors, made_up, right = change("answerable", "W"), change("unanswerable", "W"), change("answerable", "R")
     side = rag.side_effects(record)
-    stops = rag.epochs(record)
     ours = {
-        "invented where nothing is stated, tuned to read minus as it comes": points(less), "right where it is stated, the same": points(right),
-        "new facts right after tuning on them": share(stops[-1][1], "R", "learned"), "general questions right, change": points(side["right"]),
+        "tuned to read minus as it comes, found passages: wrong where the answer is stated": points(errors), "the same: right where it is stated": points(right),
+        "the same: invented where nothing is stated": points(made_up),
+        "new facts right after tuning on them": share(rag.epochs(record)[-1][1], "R", "learned"), "general questions right, change": points(side["right"]),
         "general questions sure and wrong, change": points(side["sure"]), "facts it was not taught made up, change": points(side["made up"]),
     }  # fmt: skip
     harms = [word for word, bad in (("fewer general questions right", clear(side["right"]) == -1), ("more of them wrong and sure", clear(side["sure"]) == 1)) if bad]
     price = f" Tuning on new facts has a price elsewhere: {listed(harms)}." if harms else " Tuning on new facts did no clear harm to general questions."
-    if clear(less) != -1:
-        return ours, "no", "Tuning does not clearly lower what is made up." + room(turned(less)).replace("gain", "fall") + price
+    fewer = [clear(errors) == -1, clear(made_up) == -1]
+    if not any(fewer):
+        return ours, "no", "Tuning to read clearly lowers neither errors nor inventions." + room(turned(errors), turned(made_up)).replace("gain", "fall") + price
     if clear(right) == -1:
-        return ours, "partly", "Tuned to say “not stated”, the model makes up less, but it also answers less of what is stated." + price
-    why = "Examples with nothing to find teach the model to say so; the same prompt without tuning invents more."
+        return ours, "partly", "Tuned to read, the model makes up less, but it also answers less of what is stated." + price
+    if not all(fewer):
+        why = "Tuning to read clearly lowers errors where the answer is stated, but not inventions where nothing is." if fewer[0] else (
+            "Tuning to read clearly lowers inventions where nothing is stated, but not errors where the answer is.")  # fmt: skip
+        return ours, "partly", why + price
+    why = "Tuning to read, with examples that hold no answer, clearly lowers errors and inventions; the same prompt without it does not."
     return ours, "partly" if harms else "yes", why + price
 
 
@@ -203,7 +211,7 @@ def c38(record) -> Verdict:
     quick = f" Mending the index took {plain(index, 's')}, training again {plain(weights, 's')}."
     if clear(fresh) != 1:
         return ours, "partly", "Old weights go stale and training again mends them; the new index, read by this model, is not clearly better than old weights." + quick
-    same = {1: " It is also clearly ahead of weights trained again.", -1: " Weights trained again are ahead of it, at their price.", 0: " Weights trained again do about as well."}
+    same = {1: " It is also clearly ahead of weights trained again.", -1: " Weights trained again are ahead of it, at their price.", 0: " Between it and weights trained again the difference is not clear."}
     return ours, "yes" if index < weights else "partly", "Old weights are clearly worse about what has changed than an index brought up to date." + same[clear(rival)] + quick
 
 
