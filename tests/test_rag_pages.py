@@ -262,6 +262,7 @@ def test_c32_retrieval_first(found, agrees, says):
         (knowledge(read=30, tuned=5, back=(20, 20)), "partly", "not for questions the other way round"),
         (knowledge(read=20, tuned=20), "partly", "nowhere clearly apart"),
         (knowledge(read=5, tuned=30, two=(20, 20)), "no", "nowhere clearly behind"),
+        (knowledge(read=5, tuned=30, back=(2, 1)), "no", "hardly carry over to questions the other way round ("),
     ],
 )
 def test_c34_facts_into_weights(found, agrees, says):

@@ -132,6 +132,10 @@ def c34(record) -> Verdict:
     tail = {-1: " What is tuned in is partly bound to the wording it was trained in.", 0: " A new wording of the question costs nothing that is clear."}.get(clear(lost), "")
     if many is not one and clear(gap(many, one)) == 1:
         tail += " More phrasings in training help clearly."
+    known = {kind: share(rag.knowledge(record, "tuned", kind)) for kind in gaps}
+    if lost_on := [k for k in ("reversed", "two facts") if known[k]["high"] < known["reworded"]["low"]]:
+        told = [f"{rag._asked_as(k)} ({pct(known[k], n=False)})" for k in lost_on]
+        tail += f" Tuned-in facts hardly carry over to questions {listed(told)}."
     wins, loses = ([k for k, m in gaps.items() if clear(m) == sign] for sign in (1, -1))
     if len(wins) == len(gaps):
         return ours, "yes", "Looking facts up beats training them in for every kind of question." + tail
