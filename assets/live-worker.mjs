@@ -25,10 +25,14 @@ async function start() {
 }
 
 let ready;
+const warm = new Set();
+
 onmessage = async ({ data: { id, core, settings } }) => {
   try {
     const call = await (ready ??= start());
     if (!core) return postMessage({ id, ready: true });
+    for (let i = warm.has(core) ? 0 : 5; i > 0; i--) call(core, settings); // the engine compiles what has run a few times
+    warm.add(core);
     const began = performance.now();
     postMessage({ id, ...JSON.parse(call(core, settings)), ms: performance.now() - began });
   } catch (error) {
