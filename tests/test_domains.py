@@ -13,9 +13,9 @@ from tunewise import places
 from tunewise.experiments import jargon, new_language
 from tunewise.experiments import notes as note_experiment
 from tunewise.measure import stats
-from tunewise.models.choices import choose, option_logprobs, written
+from tunewise.models.choices import choose, written
 from tunewise.models.generate import generate
-from tunewise.models.score import label_logprobs
+from tunewise.models.score import encode, label_logprobs, option_logprobs
 from tunewise.pages import domains, domains_verdicts
 from tunewise.tasks import company, hindi, notes
 from tunewise.tasks.vader import near_duplicates
@@ -23,13 +23,18 @@ from tunewise.tasks.vader import near_duplicates
 # -- scoring each question's own options -------------------------------------------------------------------------------
 
 
-def test_options_score_as_labels_do():
-    """Each question alone with label_logprobs is the independent way; packed rows of a few tokens must not change it."""
+def test_options_score_as_in_a_pass_of_their_own():
+    """Each option alone, in a plain forward pass of transformers, is the independent way; packed rows of a few tokens must not change it."""
     lm, prefix = small(), "Say it.\n\n"
     queries, options = ["Q: one\nA:", "Q: a longer one\nA:", "Q: x\nA:"], [[" yes", " no"], [" a stiff neck", " gout", " b"], [" c", " d e"]]
     ours = option_logprobs(lm, prefix, queries, options, row_tokens=24)
     for query, mine, got in zip(queries, options, ours, strict=True):
-        np.testing.assert_allclose(got, label_logprobs(lm, prefix, [query], mine)[0], atol=1e-4)
+        for option, score in zip(mine, got, strict=True):
+            before, after = [*encode(lm.tokenizer, prefix), *encode(lm.tokenizer, query)], encode(lm.tokenizer, option)
+            with torch.inference_mode():
+                logprobs = lm.model(torch.tensor([before + after])).logits[0].log_softmax(-1)
+            alone = sum(float(logprobs[len(before) - 1 + i, token]) for i, token in enumerate(after))
+            np.testing.assert_allclose(score, alone, atol=1e-4)
 
 
 def test_a_habit_is_taken_off():
@@ -43,7 +48,7 @@ def test_a_habit_is_taken_off():
 def test_bad_input_is_said():
     with pytest.raises(ValueError, match="2 queries for 1"):
         option_logprobs(small(), "", ["a", "b"], [["c", "d"]])
-    with pytest.raises(ValueError, match="empty query"):
+    with pytest.raises(ValueError, match="empty prompt"):
         option_logprobs(small(), "", [""], [["c", "d"]])
 
 

@@ -1,4 +1,4 @@
-"""Multiple choice: how probable does the model find each question's own options?"""
+"""Multiple choice: which of its own options does the model choose for each question, and would it write the right answer by itself?"""
 
 from __future__ import annotations
 
@@ -8,56 +8,7 @@ import numpy as np
 import torch
 
 from tunewise.models.packing import Row, rows_of
-from tunewise.models.score import ROW_TOKENS, encode, parts
-
-
-@torch.inference_mode()
-def option_logprobs(
-    lm, prefix: str, queries: Sequence[str], options: Sequence[Sequence[str]], *, row_tokens: int = ROW_TOKENS
-) -> list[np.ndarray]:
-    """Log-probability of each option of each question after ``prefix + query``: one float64 array [m_i] a question.
-
-    As :func:`tunewise.models.score.label_logprobs`, but every question brings its own options (with the space that precedes them). The
-    score of an option is the sum over its tokens. Raises ValueError for another number of lists than of queries, or an empty prompt.
-    """
-    if len(queries) != len(options):
-        raise ValueError(f"{len(queries)} queries for {len(options)} lists of options: there must be one for each")
-    if not all(queries):
-        raise ValueError("an empty query cannot be scored: move a part of the prefix into it")
-    tokenizer, device = lm.tokenizer, lm.model.device
-    dtype = next(p.dtype for p in lm.model.parameters() if p.is_floating_point())
-    decoder, head = parts(lm.model)
-    prefix_ids = encode(tokenizer, prefix)
-    query_ids = [encode(tokenizer, q) for q in queries]
-    option_ids = [[encode(tokenizer, o) for o in mine] for mine in options]
-    was_training = lm.model.training
-    lm.model.eval()
-    cache = decoder(input_ids=torch.tensor([prefix_ids], device=device), use_cache=True).past_key_values if prefix_ids else None
-    scores = [np.zeros(len(mine)) for mine in options]
-    size = [len(q) + sum(len(o) - 1 for o in mine) for q, mine in zip(query_ids, option_ids, strict=True)]
-    for group in rows_of(range(len(queries)), lambda i: size[i], row_tokens):
-        row = Row(len(prefix_ids))
-        asked: list[tuple[int, int, int, int]] = []  # question, option, place in the row, token
-        for i in group:
-            query = row.add(query_ids[i])
-            for j, ids in enumerate(option_ids[i]):
-                asked.append((i, j, query.start + len(query.tokens) - 1, ids[0]))
-                if len(ids) > 1:
-                    tail = row.add(ids[:-1], parent=query)
-                    asked += [(i, j, tail.start + k, token) for k, token in enumerate(ids[1:])]
-        input_ids, position_ids, mask = row.tensors(device, dtype)
-        hidden = decoder(
-            input_ids=input_ids, position_ids=position_ids, attention_mask=mask, past_key_values=cache, use_cache=cache is not None
-        ).last_hidden_state[0]
-        if cache is not None:
-            cache.crop(-row.length)  # forget this row, keep the prefix
-        places = sorted({place for _, _, place, _ in asked})
-        logprobs = torch.log_softmax(head(hidden[places]).float(), dim=-1)
-        at = {place: k for k, place in enumerate(places)}
-        for i, j, place, token in asked:
-            scores[i][j] += float(logprobs[at[place], token])
-    lm.model.train(was_training)
-    return scores
+from tunewise.models.score import ROW_TOKENS, encode, option_logprobs, parts
 
 
 def choose(

@@ -24,7 +24,6 @@ def parts(model):
     return base.get_decoder() if hasattr(base, "get_decoder") else base.model, base.get_output_embeddings()
 
 
-@torch.inference_mode()
 def label_logprobs(
     lm,
     prefix: str,
@@ -48,10 +47,30 @@ def label_logprobs(
     """
     if not labels or len(set(labels)) != len(labels):
         raise ValueError(f"labels must be two or more different strings, got {list(labels)!r}")
+    found = option_logprobs(lm, prefix, queries, [labels] * len(queries), row_tokens=row_tokens, progress=progress)
+    return np.array(found).reshape(len(queries), len(labels))
+
+
+@torch.inference_mode()
+def option_logprobs(
+    lm,
+    prefix: str,
+    queries: Sequence[str],
+    options: Sequence[Sequence[str]],
+    *,
+    row_tokens: int = ROW_TOKENS,
+    progress: Callable[[int], None] | None = None,
+) -> list[np.ndarray]:
+    """As :func:`label_logprobs`, but every query brings its own options: one float64 array [m_i] a query.
+
+    Raises ValueError for another number of lists than of queries, or an empty prompt.
+    """
+    if len(queries) != len(options):
+        raise ValueError(f"{len(queries)} queries for {len(options)} lists of options: there must be one for each")
     tokenizer, device = lm.tokenizer, lm.model.device
     dtype = next(p.dtype for p in lm.model.parameters() if p.is_floating_point())
     decoder, head = parts(lm.model)
-    label_ids = [encode(tokenizer, label) for label in labels]
+    ids_of = {option: encode(tokenizer, option) for option in dict.fromkeys(o for mine in options for o in mine)}
     prefix_ids = encode(tokenizer, prefix)
     query_ids = [encode(tokenizer, query) for query in queries]
     if not prefix_ids and not all(query_ids):
@@ -62,15 +81,14 @@ def label_logprobs(
     if prefix_ids:
         out = decoder(input_ids=torch.tensor([prefix_ids], device=device), use_cache=True)
         cache, prefix_last = out.past_key_values, out.last_hidden_state[:, -1]
-    branch = sum(len(ids) - 1 for ids in label_ids)
-    scores = np.zeros((len(queries), len(labels)))
-    order = range(len(queries))
-    for group in rows_of(order, lambda i: len(query_ids[i]) + branch, row_tokens):
+    scores = [np.zeros(len(mine)) for mine in options]
+    size = [len(ids) + sum(len(ids_of[o]) - 1 for o in mine) for ids, mine in zip(query_ids, options, strict=True)]
+    for group in rows_of(range(len(queries)), lambda i: size[i], row_tokens):
         row = Row(len(prefix_ids))
-        asked: list[tuple[int, int, int, int]] = []  # item, label, place in the row, token
+        asked: list[tuple[int, int, int, int]] = []  # query, option, place in the row, token
         for i in group:
             query = row.add(query_ids[i])
-            for j, ids in enumerate(label_ids):
+            for j, ids in enumerate(ids_of[o] for o in options[i]):
                 asked.append((i, j, query.start + len(query.tokens) - 1 if query.tokens else -1, ids[0]))
                 if len(ids) > 1:
                     tail = row.add(ids[:-1], parent=query)
@@ -91,7 +109,7 @@ def label_logprobs(
         logprobs = torch.log_softmax(head(states).float(), dim=-1)
         at = {place: k for k, place in enumerate(places)}
         for i, j, place, token in asked:
-            scores[i, j] += float(logprobs[at[place], token])
+            scores[i][j] += float(logprobs[at[place], token])
         if progress:
             progress(len(group))
     lm.model.train(was_training)
