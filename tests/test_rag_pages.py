@@ -447,6 +447,7 @@ def test_c40_break_even_by_hand():
     ours, agrees, why = verdicts.c40(costs(3.0))
     assert agrees == "partly" and "after 50 answers" in why and "costs with every answer" in why and ours["a search"].startswith("0.01 s")
     assert "do not clearly slow" in verdicts.c40(costs(1.0))[2] and "never becomes dearer" in verdicts.c40(costs(1.0))[2]
+    assert "from the first answer" in verdicts.c40(costs(3.0, build=1000.0))[2]
     assert Ways(**rag.ways_settings(costs(3.0))) == Ways(question_tokens=100, passages=3, passage_tokens=100, corpus_passages=294, embed_price=0.0, embed_seconds=0.017)
     assert "4 KiB" in rag.cost_table(costs(3.0)).text
 

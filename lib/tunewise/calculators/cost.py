@@ -15,17 +15,14 @@ MILLION = 1_000_000
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What is asked about. Prices are in one currency per million tokens. The defaults are round examples, nobody's prices.
+class Prices:
+    """What all calculators of calls ask. Prices are in one currency, tokens' per million. The defaults are round examples, nobody's prices.
 
-    prompt_tokens: input tokens of a call with the examples in its prompt. short_tokens: without them, as the tuned model
-    gets it. output_tokens: tokens answered, the same for both. caching: whether the examples, the same in every call, are
-    billed at ``cache_discount`` off (a share, 0 to 1). training_tokens: tokens billed for one training, epochs included.
+    output_tokens: tokens answered, the same in every way. caching: whether the examples, the same in every call, are billed at
+    ``cache_discount`` off (a share, 0 to 1). training_tokens: tokens billed for one training, epochs included.
     retrainings_per_year: further trainings after the first. hosting_per_month: what the tuned model costs when idle.
     """
 
-    prompt_tokens: float = 1500
-    short_tokens: float = 150
     output_tokens: float = 20
     calls_per_month: float = 100_000
     base_in: float = 1.0
@@ -38,6 +35,17 @@ class Setting:
     training_price: float = 10.0
     retrainings_per_year: float = 4
     hosting_per_month: float = 0.0
+
+
+@dataclass(frozen=True)
+class Setting(Prices):
+    """A long prompt or a tuned model.
+
+    prompt_tokens: input tokens of a call with the examples in its prompt. short_tokens: without them, as the tuned model gets it.
+    """
+
+    prompt_tokens: float = 1500
+    short_tokens: float = 150
 
     def __post_init__(self):
         checked(self, shares=("cache_discount",))

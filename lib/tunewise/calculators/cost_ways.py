@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from tunewise.calculators.cost import (
     EXAMPLE,
     MILLION,
+    Prices,
     Setting,
     checked,
     cost,
@@ -24,12 +25,12 @@ from tunewise.calculators.cost import (
 
 
 @dataclass(frozen=True)
-class Ways:
-    """What is asked about, for :func:`ways`. Prices are in one currency, tokens' per million. The defaults are round examples, nobody's prices.
+class Ways(Prices):
+    """What is asked about, for :func:`ways`.
 
     question_tokens: instruction and question, in every call of every way. examples_tokens: what the long prompt carries besides. passages,
-    passage_tokens: how many passages a call of RAG carries, and how long one is. The fields from output_tokens to hosting_per_month mean what they do
-    in :class:`Setting`. corpus_passages: passages in the index. embed_price: of a million tokens embedded; embed_seconds and machine_per_hour: or the
+    passage_tokens: how many passages a call of RAG carries, and how long one is.
+    corpus_passages: passages in the index. embed_price: of a million tokens embedded; embed_seconds and machine_per_hour: or the
     seconds of one's own machine that a passage takes, and its price; a question is embedded like a passage. changed_per_month: share of the passages
     that is new or altered in a month and embedded again, 0 to 1. store_per_month: what keeping the index costs.
     """
@@ -38,18 +39,6 @@ class Ways:
     examples_tokens: float = 1350
     passages: float = 3
     passage_tokens: float = 120
-    output_tokens: float = 20
-    calls_per_month: float = 100_000
-    base_in: float = 1.0
-    base_out: float = 3.0
-    caching: bool = False
-    cache_discount: float = 0.9
-    tuned_in: float = 2.0
-    tuned_out: float = 6.0
-    training_tokens: float = 1_000_000
-    training_price: float = 10.0
-    retrainings_per_year: float = 4
-    hosting_per_month: float = 0.0
     corpus_passages: float = 10_000
     embed_price: float = 0.1
     embed_seconds: float = 0.0
@@ -67,7 +56,7 @@ class Ways:
 
     def prompting(self) -> Setting:
         """The long prompt and the tuned model alone, as :func:`cost` knows them."""
-        shared = {f.name: getattr(self, f.name) for f in fields(Setting) if hasattr(self, f.name)}
+        shared = {f.name: getattr(self, f.name) for f in fields(Prices)}
         return Setting(prompt_tokens=self.question_tokens + self.examples_tokens, short_tokens=self.question_tokens, **shared)
 
     @property

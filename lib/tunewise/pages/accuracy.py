@@ -17,7 +17,7 @@ from tunewise.pages.figures import (
     table,
     with_menu,
 )
-from tunewise.pages.icl import NAMES, _gains, calibrated, gap, mean
+from tunewise.pages.icl import NAMES, calibrated, gains_by_task, gap, mean
 from tunewise.pages.records import pct, points, prose
 
 LEARNERS = ("lora", "embeddings", "tfidf")
@@ -181,7 +181,7 @@ def forecast_table(record) -> Html:
 
 def start_figure(gains) -> Figure:
     """Gain of LoRA against the starting score, one point a task, with the room that a start leaves."""
-    rows = _gains(gains)
+    rows = gains_by_task(gains)
     starts = [r["zero"] for r in rows]
     points_ = {
         "type": "scatter", "mode": "markers+text", "name": "a task", "x": starts, "y": [r["lora gain"] for r in rows], "text": [r["task"] for r in rows],
@@ -199,7 +199,7 @@ def start_figure(gains) -> Figure:
 
 def start_words(gains) -> Html:
     """What the seven tasks say of the start: the correlation of gain with a low start, and of the end with the start."""
-    rows = _gains(gains)
+    rows = gains_by_task(gains)
     start, end = [r["zero"] for r in rows], [r["zero"] + r["lora gain"] for r in rows]
     low = gains.one(method="summary")["spearman_start"]
     with_end = stats.spearman(start, end)

@@ -9,7 +9,7 @@ import html
 from collections.abc import Callable, Mapping
 
 from tunewise.pages.figures import Html
-from tunewise.pages.hybrid import _passage
+from tunewise.pages.hybrid import passage_html
 from tunewise.pages.live import fill
 
 
@@ -28,7 +28,7 @@ class AskIt:
         found = self.answer(question, k)
         said, cited = found["answer"] or "(nothing)", set(found["cited"])
         named = "".join(f" [{c + 1}]" for c in found["cited"]) or " (cites no passage)"
-        shown = [_passage(i + 1, False, p["title"], p["text"], [found["answer"]], i in cited) for i, p in enumerate(found["passages"])]
+        shown = [passage_html(i + 1, False, p["title"], p["text"], [found["answer"]], i in cited) for i, p in enumerate(found["passages"])]
         shown = [s.replace("<details>", "<details open>", 1) if i in cited else s for i, s in enumerate(shown)]
         head = f"<p>“{html.escape(question)}”, from {len(shown)} passages: <strong>{html.escape(said)}</strong>{named}</p>"
         titles = "".join(f"\n  [{i}] {p['title']}" for i, p in enumerate(found["passages"], 1))

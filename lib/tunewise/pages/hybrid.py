@@ -18,7 +18,19 @@ from tunewise.pages.figures import (
     with_menu,
     with_slider,
 )
-from tunewise.pages.rag import MODELS, OUTCOMES, Rows, _said, _whole, bits, clear, gap, listed, mean_of, share
+from tunewise.pages.rag import (
+    MODELS,
+    OUTCOMES,
+    Rows,
+    bits,
+    clear,
+    from_zero_to_one,
+    gap,
+    in_words,
+    listed,
+    mean_of,
+    share,
+)
 from tunewise.pages.records import pct, points
 
 TAUGHT = {"facts": "the facts themselves", "reading": "reading among distractors", "gold only": "reading the right passage alone"}
@@ -67,7 +79,7 @@ def quadrants_menu(record) -> Figure:
             "without tuning": {"from memory": q["neither"], "with retrieval": q["retrieval alone"]},
             "tuned": {"from memory": q["tuning alone"], "with retrieval": q["both"]},
         }
-        figures[TAUGHT[way]] = _whole(bars_with_interval(bars, "right answers", alt=f"Tuned on {TAUGHT[way]}. {_said(bars)}."))
+        figures[TAUGHT[way]] = from_zero_to_one(bars_with_interval(bars, "right answers", alt=f"Tuned on {TAUGHT[way]}. {in_words(bars)}."))
     return with_menu(figures, "what tuning taught")
 
 
@@ -93,7 +105,7 @@ def over_halves_figure(record) -> Figure:
     """Both minus each half, and the interaction, with their intervals."""
     bars = {f"both minus {half}": {TAUGHT[w]: over_halves(record, w)[half] for w in ways(record)} for half in ("retrieval alone", "tuning alone")}
     bars["interaction"] = {TAUGHT[w]: interaction(record, w) for w in ways(record)}
-    return bars_with_interval(bars, "difference in right answers", alt=f"What both bring over each half. {_said(bars)}.", line=(0, "nothing added"))
+    return bars_with_interval(bars, "difference in right answers", alt=f"What both bring over each half. {in_words(bars)}.", line=(0, "nothing added"))
 
 
 # -- what the reader makes of its passages -----------------------------------------------------------------------------
@@ -137,7 +149,7 @@ def distractors_slider(record) -> Figure | Html:
     for k, models in _sweep(record, "sweep gold").items():
         bars = {"right answers": {m: share(rows) for m, rows in models.items()}, "cites the right passage": {m: cites_gold(rows) for m, rows in models.items()}}
         title = f"The right passage and {k - 1} distractor{'s' * (k != 2)}"
-        figures[str(k - 1)] = _whole(bars_with_interval(bars, "share of the answers", alt=f"{title}. {_said(bars)}.", title=title))
+        figures[str(k - 1)] = from_zero_to_one(bars_with_interval(bars, "share of the answers", alt=f"{title}. {in_words(bars)}.", title=title))
     return with_slider(figures, "distractors") if figures else _none(record, "number of distractors")
 
 
@@ -149,7 +161,7 @@ def k_slider(record) -> Figure | Html:
         there = mean_of([[int(bool(set(f[:k]) & set(g))) for f, g in zip(kept["found"][:n], kept["gold"][:n], strict=True)]])
         bars = {"the right passage is among them": there} | {f"right answer, {m}": share(rows) for m, rows in models.items()}
         title = f"{k} passage{'s' * (k > 1)} from the handbook"
-        figures[str(k)] = _whole(bars_with_interval(bars, "share of the questions", alt=f"{title}. {_said({'of the questions': bars})}.", title=title))
+        figures[str(k)] = from_zero_to_one(bars_with_interval(bars, "share of the questions", alt=f"{title}. {in_words({'of the questions': bars})}.", title=title))
     return with_slider(figures, "passages brought back (k)") if figures else _none(record, "number of passages")
 
 
@@ -192,13 +204,13 @@ def _question(ask: str, found: Sequence[str], gold: set, told: Mapping, passages
         for name, (text, o, cites, citation) in told.items()
     )
     wanted = [text for text, *_ in told.values()]
-    shown = "".join(_passage(i, p in gold, *passages[p], wanted) for i, p in enumerate(found, 1))
+    shown = "".join(passage_html(i, p in gold, *passages[p], wanted) for i, p in enumerate(found, 1))
     marks = ", ".join(OUTCOMES[o] for _, o, *_ in told.values())
     missing = "" if gold & set(found) else "<p>No passage that states the fact came back.</p>"
     return f"<details><summary>{html.escape(ask)} <small>({marks})</small></summary><dl>{lines}</dl>{missing}{shown}</details>"
 
 
-def _passage(place: int, right: bool, title: str, text: str, said: Sequence[str] = (), cited: bool = False) -> str:
+def passage_html(place: int, right: bool, title: str, text: str, said: Sequence[str] = (), cited: bool = False) -> str:
     """One passage as ``details``: its number and title, whether it is right or cited, the words of the answers marked."""
     notes = [note for note, so in (("states the fact", right), ("cited", cited)) if so]
     told = f" <strong>({', '.join(notes)})</strong>" if notes else ""
@@ -245,6 +257,6 @@ def losses(record, way: str) -> dict[str, float]:
 def losses_figure(record) -> Figure:
     """Where the right answers are lost: in the search, or in reading."""
     bars = {MODELS[way]: losses(record, way) for way in ("untouched", *ways(record))}
-    figure = stacked_bars(bars, "share of the answers", f"With retrieval: {_said(bars)}.", horizontal=True)
+    figure = stacked_bars(bars, "share of the answers", f"With retrieval: {in_words(bars)}.", horizontal=True)
     figure.layout["xaxis"] |= {"tickformat": ".0%", "range": [0, 1]}
     return figure

@@ -222,7 +222,7 @@ def methods_table(record, labels: Sequence[int]) -> Html:
 
 def gains_figure(record) -> Figure:
     """Gain of LoRA against gain of few-shot, one point a task."""
-    rows = _gains(record)
+    rows = gains_by_task(record)
     data = [
         {
             "type": "scatter", "mode": "markers+text", "x": [r["few-shot gain"] for r in rows], "y": [r["lora gain"] for r in rows],
@@ -255,7 +255,7 @@ def gains_table(record) -> Html:
     return table(rows, "Seven tasks on real snippets, three ways", heads)
 
 
-def _gains(record) -> list[dict]:
+def gains_by_task(record) -> list[dict]:
     out = []
     for name in record.params["tasks"]:
         of = {m: mean(record.where(method=m, task=name))["value"] for m in ("few-shot", "lora")}

@@ -111,13 +111,13 @@ def listed(words: Sequence, last: str = "and") -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
 
 
-def _whole(figure: Figure) -> Figure:
+def from_zero_to_one(figure: Figure) -> Figure:
     """The same figure with an axis from none to all, so that the positions of a slider can be compared."""
     figure.layout["yaxis"]["range"] = [0, 1]
     return figure
 
 
-def _said(bars: Mapping[str, Mapping]) -> str:
+def in_words(bars: Mapping[str, Mapping]) -> str:
     """The values of bars in words, for those who cannot see them."""
 
     def one(cells) -> str:
@@ -137,7 +137,7 @@ def recall_menu(record) -> Figure:
         series = {HOWS[r["how"]]: [(int(k), m) for k, m in r["recall"].items()] for r in rows}
         few = min(rows[0]["recall"], key=int)
         alt = f"Questions, {ASKED[asked]}: right passage among the first {few}: " + ", ".join(f"{HOWS[r['how']]} {r['recall'][few]['value']:.0%}" for r in rows)
-        figures[ASKED[asked]] = _whole(line_with_interval(series, "passages brought back (k)", "right passage among them", alt=alt))
+        figures[ASKED[asked]] = from_zero_to_one(line_with_interval(series, "passages brought back (k)", "right passage among them", alt=alt))
     return with_menu(figures, "kind of question")
 
 
@@ -208,7 +208,7 @@ def knowledge_slider(record) -> Figure:
     for p in phrasings_of(record):
         bars = {name: _by_kind(rows) for name, rows in _ways_to_know(record, p).items()}
         title = f"Each fact trained {record.params['exposures']} times, in {_phrasings(p)}"
-        figures[str(p)] = _whole(bars_with_interval(bars, "right answers", alt=f"{title}. {_said(bars)}.", title=title))
+        figures[str(p)] = from_zero_to_one(bars_with_interval(bars, "right answers", alt=f"{title}. {in_words(bars)}.", title=title))
     return with_slider(figures, "phrasings of each fact in training")
 
 
@@ -252,11 +252,11 @@ def knowledge_summary(record) -> str:
         text += f", and {pct(share(knowledge(record, rag, 'reworded')))} with retrieval after tuning to read"
     gaps = {kind: gap(knowledge(record, rag, kind), knowledge(record, "tuned", kind)) for kind in KINDS[1:]}
     words = {1: "retrieval is clearly ahead", -1: "the tuned-in facts are clearly ahead", 0: "neither is clearly ahead"}
-    told = [f"{words[sign]} for questions {listed([_asked_as(k) for k in gaps if clear(gaps[k]) == sign])}" for sign in (1, -1, 0) if any(clear(g) == sign for g in gaps.values())]
+    told = [f"{words[sign]} for questions {listed([asked_as(k) for k in gaps if clear(gaps[k]) == sign])}" for sign in (1, -1, 0) if any(clear(g) == sign for g in gaps.values())]
     return f"{text}. Retrieval{' by the model tuned to read' if rag != 'rag' else ''} set against facts in the weights: {'; '.join(told)}."
 
 
-def _asked_as(kind: str) -> str:
+def asked_as(kind: str) -> str:
     return {"reworded": "in a new wording", "reversed": "the other way round", "two facts": "over two facts"}[kind]
 
 
@@ -283,7 +283,7 @@ def outcomes_menu(record) -> Figure:
     figures = {}
     for asked in ("answerable", "unanswerable"):
         bars = {name: {word: share(rows, o)["value"] for o, word in OUTCOMES.items()} for name, rows in _retriever_rows(record, asked).items()}
-        figure = stacked_bars(bars, "share of the answers", f"{asked} questions: {_said(bars)}.", horizontal=True)
+        figure = stacked_bars(bars, "share of the answers", f"{asked} questions: {in_words(bars)}.", horizontal=True)
         figure.layout["xaxis"] |= {"tickformat": ".0%", "range": [0, 1]}
         figures[f"{asked} questions"] = figure
     return with_menu(figures, "questions")
@@ -324,7 +324,7 @@ def epochs_figure(record) -> Figure:
         "general questions, sure and wrong": [(100 * x, mean_of(_digits(s, "general_wrong"))) for x, s in stops],
     }
     ends = "; ".join(f"{name} from {line[0][1]['value']:.0%} to {line[-1][1]['value']:.0%}" for name, line in series.items())
-    return _whole(line_with_interval(series, "share of the training done, in per cent", "share of the questions", alt=f"From before to after tuning: {ends}."))
+    return from_zero_to_one(line_with_interval(series, "share of the training done, in per cent", "share of the questions", alt=f"From before to after tuning: {ends}."))
 
 
 def side_effects(record) -> dict[str, dict]:
@@ -389,7 +389,7 @@ def dynamic_figure(record) -> Figure:
     for s in record.params["shares"]:
         ways = updates(record, s)
         bars = {words: {name: share(rows, "R", part) for name, rows in ways.items()} for part, words in _PARTS.items()}
-        figures[f"{s:.0%} of the facts changed"] = _whole(bars_with_interval(bars, "right today", alt=f"{s:.0%} of the facts changed. {_said(bars)}."))
+        figures[f"{s:.0%} of the facts changed"] = from_zero_to_one(bars_with_interval(bars, "right today", alt=f"{s:.0%} of the facts changed. {in_words(bars)}."))
     return next(iter(figures.values())) if len(figures) == 1 else with_menu(figures, "share of changed facts")
 
 
@@ -433,7 +433,7 @@ def change_slider(record) -> Figure:
         s = tenth / 10
         bars = {name: mixed(changed, unchanged, s) for name, (changed, unchanged) in rates.items()}
         title = f"If {s:.0%} of the facts had changed (computed from the two measured rates)"
-        figures[f"{s:.0%}"] = _whole(bars_with_interval(bars, "right today", alt=f"{title}. {_said({'right': bars})}.", title=title))
+        figures[f"{s:.0%}"] = from_zero_to_one(bars_with_interval(bars, "right today", alt=f"{title}. {in_words({'right': bars})}.", title=title))
     return with_slider(figures, "share of changed facts")
 
 
@@ -488,7 +488,7 @@ def misleading(rows: Rows, who: str) -> dict | None:
     return ratio(rows, lambda o, c: c[who][1], lambda o, c: o == "W")
 
 
-def _citing(record, condition: str) -> dict[str, list[dict]]:
+def citing(record, condition: str) -> dict[str, list[dict]]:
     return {MODELS[m]: rows for m in ("untouched", "reading") if (rows := record.where(method=m, condition=condition))}
 
 
@@ -496,16 +496,16 @@ def citations_figure(record) -> Figure:
     """How often there is a citation, its passage holds the answer, and it is the right source; by model and way to cite."""
     words = ("there is one", "its passage holds the answer's words", "it is a right source")
     bars = {
-        word: {f"{name}, {WHO[who]}": mean_of(cited(rows, who, what)) for name, rows in _citing(record, "found").items() for who in WHO}
+        word: {f"{name}, {WHO[who]}": mean_of(cited(rows, who, what)) for name, rows in citing(record, "found").items() for who in WHO}
         for what, word in enumerate(words)
     }
-    return _whole(bars_with_interval(bars, "share of the answers", alt=f"Citations of the answers: {_said(bars)}."))
+    return from_zero_to_one(bars_with_interval(bars, "share of the answers", alt=f"Citations of the answers: {in_words(bars)}."))
 
 
 def citations_table(record) -> Html:
     """Recall (of all answers) and precision (of those that cite)."""
     rows = []
-    for name, found in _citing(record, "found").items():
+    for name, found in citing(record, "found").items():
         for who, words in WHO.items():
             cell = {what: precision(found, who, what) or "too few" for what in (1, 2)}
             rows.append({"model": name, "who": words, "there": mean_of(cited(found, who, 0)), "holds": cell[1], "source": cell[2],
@@ -521,7 +521,7 @@ def trust_table(record) -> Html:
     """Does a citation tell right answers from wrong ones?"""
     rows = [
         {"model": name, "who": words, "right": sourced(found, who) or "too few", "wrong": misleading(found, who) or "too few"}
-        for name, found in _citing(record, "found").items() for who, words in WHO.items()
+        for name, found in citing(record, "found").items() for who, words in WHO.items()
     ]  # fmt: skip
     heads = {"model": "model", "who": "citation", "right": "of right answers, with a right source", "wrong": "of wrong answers, with one that holds their words"}
     return table(rows, "Does a citation tell right answers from wrong ones? (n: questions)", heads)
@@ -535,11 +535,11 @@ def lies(rows: Rows, who: str | None = None) -> list[list[int]]:
 def planted_figure(record) -> Figure:
     """What is answered when a right passage and a forged copy of it are both shown."""
     bars = {}
-    for name, rows in _citing(record, "planted").items():
+    for name, rows in citing(record, "planted").items():
         said = [("planted value" if c["false"] else OUTCOMES[o]) for r in rows for o, c in zip(r["outcomes"], r["citations"], strict=True)]
         words = ("right", "planted value", "abstained", "wrong")
         bars[name] = {("something else" if w == "wrong" else w): said.count(w) / len(said) for w in words}
-    figure = stacked_bars(bars, "share of the answers", f"With a forged copy beside the right passage: {_said(bars)}.", horizontal=True)
+    figure = stacked_bars(bars, "share of the answers", f"With a forged copy beside the right passage: {in_words(bars)}.", horizontal=True)
     figure.layout["xaxis"] |= {"tickformat": ".0%", "range": [0, 1]}
     return figure
 
@@ -548,7 +548,7 @@ def planted_table(record) -> Html:
     """How often the planted value is repeated, and how often with a citation that holds up to a look."""
     rows = [
         {"model": name, "right": share(found), "lie": mean_of(lies(found)), "own": mean_of(lies(found, "own")), "after": mean_of(lies(found, "after"))}
-        for name, found in _citing(record, "planted").items()
+        for name, found in citing(record, "planted").items()
     ]
     heads = {"model": "model", "right": "right", "lie": "the planted value", "own": "with the model's own citation to it", "after": "with one found afterwards"}
     return table(rows, "A wrong source among the passages", heads)
@@ -556,8 +556,8 @@ def planted_table(record) -> Html:
 
 def citations_summary(record) -> str:
     """What a reference is worth, in a paragraph."""
-    name, found = list(_citing(record, "found").items())[-1]
-    _, forged = list(_citing(record, "planted").items())[-1]
+    name, found = list(citing(record, "found").items())[-1]
+    _, forged = list(citing(record, "planted").items())[-1]
     own, after = (mean_of(cited(found, who, 2)) for who in WHO)
     right, wrong = sourced(found, "after"), misleading(found, "after")
     return (
