@@ -105,7 +105,7 @@ def over_halves_figure(record) -> Figure:
     """Both minus each half, and the interaction, with their intervals."""
     bars = {f"both minus {half}": {TAUGHT[w]: over_halves(record, w)[half] for w in ways(record)} for half in ("retrieval alone", "tuning alone")}
     bars["interaction"] = {TAUGHT[w]: interaction(record, w) for w in ways(record)}
-    return bars_with_interval(bars, "difference in right answers", alt=f"What both bring over each half. {in_words(bars)}.", line=(0, "nothing added"))
+    return bars_with_interval(bars, "difference in right answers (zero: nothing added)", alt=f"What both bring over each half. {in_words(bars)}.", line=(0, ""))
 
 
 # -- what the reader makes of its passages -----------------------------------------------------------------------------
