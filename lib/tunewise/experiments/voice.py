@@ -4,8 +4,8 @@ Customers' mails are answered by the company's rules of style, which a program c
 and the values that were asked for. The model can't know those, so each way is tried twice: *without* facts, where it can only invent them, and *with* the needed
 facts in the prompt, one a line: retrieval (RAG) by a retriever that never errs.
 
-The mails of train, valid and test share no product, no writer and no situation, but the ways in which replies are worded. The recipe is not
-tuned: one trial on four mails of valid (20 pairs, ten steps, one seed) was too short, its replies repeated one line; thirty steps have not been tried on valid.
+The mails of train, valid and test share no product, no writer and no situation, but the ways in which replies are worded. The recipe was chosen by two
+trials on mails of valid: ten steps of four pairs were too few (the replies repeated one line), thirty steps of two were enough.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
     return rows
 
 
-_RECIPE = {"learning_rate": 2e-3, "epochs": 1, "batch_size": 4, "min_steps": 30}
+_RECIPE = {"learning_rate": 2e-3, "epochs": 1, "batch_size": 2, "min_steps": 30}
 _COMMON = {"model": "smollm2-135m", "split": "test", "recipe": _RECIPE, "k": 3, "max_new_tokens": 100, "shown": 4, "prompts": ["examples", "both"]}
 
 EXPERIMENT = Experiment(
@@ -142,7 +142,7 @@ EXPERIMENT = Experiment(
         "smoke": _COMMON | {"recipe": _RECIPE | {"min_steps": 1}, "prompts": ["examples"], "test_n": 2, "max_new_tokens": 8,
                             "labels_without": [], "labels_with": [[2, 1]], "seeds": [0]},
         "laptop": _COMMON | {"prompts": ["both"], "test_n": 12, "labels_without": [], "labels_with": [[20, 1]], "seeds": [0]},
-        "full": _COMMON | {"test_n": 36, "labels_without": [[60, 5]], "labels_with": [[20, 5], [60, 5], [200, 2]], "seeds": [0, 1, 2, 3, 4]},
+        "full": _COMMON | {"test_n": 36, "labels_without": [[60, 5]], "labels_with": [[20, 3], [60, 5], [200, 1]], "seeds": [0, 1, 2, 3, 4]},
         "gpu": _COMMON | {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}, "test_n": 120, "max_new_tokens": 120,
                           "labels_without": [[20, 5], [60, 5], [200, 5]], "labels_with": [[20, 5], [60, 5], [200, 5]], "seeds": [0, 1, 2, 3, 4]},
     },
