@@ -19,7 +19,7 @@ from tunewise import cli, experiments, runs
 from tunewise.calculators import decide as d
 from tunewise.calculators.decide_rules import EXPERIMENTS, FOUND, OUTCOMES, QUESTIONS, RULES, UNKNOWN
 from tunewise.commands import decide as command
-from tunewise.pages import Live, icl_verdicts, rag_verdicts
+from tunewise.pages import Live, costs_verdicts, forgetting, icl_verdicts, rag_verdicts
 from tunewise.pages.verdict import claims, sources
 
 ROOT = Path(__file__).parents[1]
@@ -113,6 +113,7 @@ def test_what_the_records_say_is_what_the_verdict_boxes_say():
     }  # fmt: skip
     for name in r:
         boxes |= {c: getattr(rag_verdicts, c.lower())(r[name]) for c in EXPERIMENTS[name].split() if name.startswith("rag_")}
+    boxes |= {"C6": forgetting.c6(r["forgetting"]), "C41": costs_verdicts.c41(r["task_diversity"])}
     assert {claim: agrees for claim, (_, agrees, _) in boxes.items()} == {claim: FOUND.get(claim) for claim in boxes}
 
 
