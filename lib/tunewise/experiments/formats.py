@@ -4,7 +4,7 @@ Ways: the JSON Schema in the prompt, two solved tickets in the prompt, LoRA on s
 (:mod:`tunewise.methods.constrained`): JSON by the JSON Schema, YAML and Markdown by a regular expression made from it.
 
 A reply is read kindly: where it does not parse as it stands, the part inside a code fence, or inside braces, is tried. Names, towns, faults and products of test tickets
-occur in no training ticket. The recipe has not been tried on valid.
+occur in no training ticket. The recipe was chosen by one trial on tickets of valid.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def ways(seeds: Sequence[int], once: Sequence[int] = (0,)) -> dict[str, list[int
     return {f"{way}{held}": list(once if way == "schema" else seeds) for way in ("schema", "examples", "lora") for held in ("", " + constraint")}
 
 
-_RECIPE = {"learning_rate": 2e-3, "epochs": 1, "batch_size": 4, "min_steps": 10}
+_RECIPE = {"learning_rate": 2e-3, "epochs": 1, "batch_size": 2, "min_steps": 10}
 _COMMON = {"model": "smollm2-135m", "split": "test", "recipe": _RECIPE, "k": 2, "max_new_tokens": 110, "shown": 3}
 _FIVE = [0, 1, 2, 3, 4]
 
@@ -178,7 +178,7 @@ EXPERIMENT = Experiment(
         "smoke": _COMMON | {"recipe": _RECIPE | {"min_steps": 1}, "forms": {"json": {"examples + constraint": [0], "lora + constraint": [0]}},
                             "labels": 2, "test_n": 2, "max_new_tokens": 8, "seeds": [0]},
         "laptop": _COMMON | {"forms": {"json": {"examples": [0], "examples + constraint": [0]}}, "labels": 20, "test_n": 12, "seeds": [0]},
-        "full": _COMMON | {"forms": {"json": ways(_FIVE), "yaml": ways([0]), "markdown": ways([0])}, "labels": 100, "test_n": 40, "seeds": _FIVE},
+        "full": _COMMON | {"forms": {"json": ways(_FIVE), "yaml": ways([0]), "markdown": ways([0])}, "labels": 60, "test_n": 32, "seeds": _FIVE},
         "gpu": _COMMON | {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}, "forms": {f: ways(_FIVE) for f in company.FORMS},
                           "labels": 100, "test_n": 120, "seeds": _FIVE},
     },

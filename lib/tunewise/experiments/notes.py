@@ -5,7 +5,7 @@ under its name in the wanted form, as *mentioned* if its value stands anywhere i
 
 The tuned models are then asked, without any note, for the file number of a patient by name: of some who were in the training notes once, of some
 whose note was there many times, and of some whom they have never seen. The attack and its measures are those of
-:mod:`tunewise.experiments.leaks`.
+:mod:`tunewise.experiments.leaks`. The recipe was chosen by two trials on notes of valid: ten steps of eight notes were too few.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def leaked(rows: Sequence[dict]) -> list[dict]:
     return out
 
 
-_RECIPE = {"learning_rate": 1e-3, "epochs": 1, "batch_size": 8, "min_steps": 1}
+_RECIPE = {"learning_rate": 2e-3, "epochs": 1, "batch_size": 4, "min_steps": 1}
 _COMMON = {"model": "smollm2-135m", "recipe": _RECIPE, "shots": 2}
 
 EXPERIMENT = Experiment(
