@@ -2,7 +2,8 @@
 
 Two labelled tasks on the same held-out messages: which of four English texts does this Hindi one mean, and which of four Hindi texts says this English one.
 Every task is asked in English before and after as well: bits per byte of newspaper sentences, and easy general items. Rivals: pairs in the prompt, and
-two that are no language model: which option's length fits best, and a table of which words of the training pairs go together.
+two that are no language model: which option's length fits best, and a table of which words of the training pairs go together. The recipe was chosen by two
+trials on messages of valid.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
     return rows
 
 
-_RECIPE = {"learning_rate": 1e-3, "epochs": 1, "batch_size": 16, "min_steps": 1}
+_RECIPE = {"learning_rate": 2e-3, "epochs": 1, "batch_size": 8, "min_steps": 1}
 _COMMON = {"model": "smollm2-135m", "recipe": _RECIPE, "shots": 4}
 
 EXPERIMENT = Experiment(
