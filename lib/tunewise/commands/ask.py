@@ -148,12 +148,11 @@ def reader(model: str):
     """The model after tuning to read passages, as the book's experiments tune it (a ``with`` block). Tuned once, then kept in the cache."""
     from tunewise import runs
     from tunewise.experiments import handbook
-    from tunewise.experiments.base import Bench
+    from tunewise.experiments.base import Bench, ingredients_of
     from tunewise.models.device import choose
-    from tunewise.models.load import model_checksum
 
     precision = choose()
-    work = runs.Work({"model": model_checksum(model), "dtype": str(precision.dtype)}, say=_say)
+    work = runs.Work(ingredients_of(model, precision), say=_say)
     return handbook.Reader(Bench(model, work, precision), handbook.READING, "reading", 0).open()
 
 

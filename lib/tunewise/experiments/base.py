@@ -242,7 +242,6 @@ def perform(
     or parameter.
     """
     from tunewise.models.device import choose
-    from tunewise.models.load import model_checksum
 
     if scale not in experiment.scales:
         raise ValueError(f"{experiment.name} has no scale {scale!r}; it has {', '.join(experiment.scales)}")
@@ -252,7 +251,7 @@ def perform(
     params = {**params, **changes}
     precision = choose()
     model = registry.get(params["model"]).name
-    ingredients = {"model": model_checksum(model), "dtype": str(precision.dtype), "steps": STEPS_VERSION}
+    ingredients = ingredients_of(model, precision)
     tasks = {t: classification.fingerprint(resolve(t)) for t in params.get("tasks", [])}
     key = runs.digest([experiment.name, experiment.version, params, ingredients, tasks])
     if not fresh and (found := runs.find(key, experiment.name, scale)):
@@ -274,6 +273,13 @@ def perform(
 
     record.save(cached(key))
     return record
+
+
+def ingredients_of(model: str, precision) -> dict:
+    """What every kept step rests on beside its settings. Whoever names the same finds the adapters that the experiments trained."""
+    from tunewise.models.load import model_checksum
+
+    return {"model": model_checksum(model), "dtype": str(precision.dtype), "steps": STEPS_VERSION}
 
 
 def device_name(precision) -> str:
