@@ -221,7 +221,7 @@ def tweets(bench: Bench) -> tuple[list[dict], list[int]]:
 
 _COMMON = {
     "model": "smollm2-135m", "wording": "instruction", "k": 20, "rules": len(RULES), "tweets": False, "forecast": [10, 30, 300],
-    "recipe": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 4, "min_steps": 50},
+    "recipe": {"learning_rate": 2e-3, "epochs": 3, "batch_size": 8, "min_steps": 40},
 }  # fmt: skip
 
 EXPERIMENT = Experiment(
