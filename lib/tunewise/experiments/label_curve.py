@@ -2,6 +2,8 @@
 
 The invented company's complaints go to one of three desks (:func:`tunewise.tasks.company.desk`). Prompts get the names of the desks, a
 description of the rule, twenty examples, or both; learners get 10 to 300 labels. Half of the test texts are worded as in training.
+
+LoRA's recipe was chosen on valid: one pass at a rate of 1e-3 learned next to nothing of this rule from 300 labels, three at 2e-3 did.
 """
 
 from __future__ import annotations
