@@ -196,7 +196,7 @@ def test_only_the_largest_training_has_a_control(records):
 
 
 def test_every_figure_and_table_is_made(records):
-    for make in (abilities.operation_figure, abilities.operation_curve, abilities.controls):
+    for make in (abilities.operation_figure, abilities.operation_curve, abilities.controls, abilities.control_words):
         assert str(make(records.operation))
     for make in (abilities.judge_figure, abilities.judge_table):
         assert str(make(records.judge))
@@ -204,6 +204,13 @@ def test_every_figure_and_table_is_made(records):
         assert str(make(records.window))
     assert "judge" in str(abilities.summary(records.operation, records.judge, records.window))
     assert abilities.TRAINED == 8192
+
+
+@pytest.mark.parametrize(("shares", "words"), [((1.0, 1.0), "the control can learn"), ((1.0, 0.5), "1 of 2 did"), ((0.5, 0.5), "proves little")])
+def test_a_control_that_learns_nothing_is_called_that(shares, words):
+    rows = [{"method": m, "task": t, "n_labels": 8, "seed": 0, "same": exact(0.0)} for m, t in (("random", "frell"), ("pretrained", "frell"), ("pretrained", "easy"))]
+    rows += [{"method": "random", "task": "easy", "n_labels": 8, "seed": s, "same": exact(share)} for s, share in enumerate(shares)]
+    assert words in abilities.control_words(recorded(invented_operation.EXPERIMENT, {"seeds": [0, 1]}, rows)).text
 
 
 def test_every_verdict_is_made(records):

@@ -83,6 +83,18 @@ def controls(record) -> Html:
     return table(rows, "The same examples, with and without what pretraining knows (exact answers on new lists)", heads)
 
 
+def control_words(record) -> Html:
+    """Whether the control can learn anything at all, seed by seed: a mean over seeds that split hides that."""
+    easy, hard = ([r["same"]["exact"]["value"] for r in record.where(method="random", task=t, n_labels=most(record, t))] for t in ("easy", "frell"))
+    learned = sum(v >= 0.9 for v in easy)
+    said = f"On the easy task the models with random weights got {', '.join(f'{v:.0%}' for v in easy)}, on the invented operation {', '.join(f'{v:.0%}' for v in hard)}. "
+    if learned == len(easy):
+        return prose(said + "So the control can learn, and what it does not learn is not easy.")
+    if learned:
+        return prose(said + f"So random weights can learn the easy task from these examples, but {learned} of {len(easy)} did: the control is a weak one, and shows only that nothing is learned for sure without pretraining.")
+    return prose(said + "None learned even the easy task: with so few examples this control can learn nothing, and proves little.")
+
+
 # -- a judge -----------------------------------------------------------------------------------------------------------
 
 JUDGES = {
