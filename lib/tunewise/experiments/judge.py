@@ -3,7 +3,8 @@
 The teacher is a program: four rules of the invented company's voice, each of which says what a text must not have
 (:func:`tunewise.tasks.company.check_voice`). A text is two sentences of a reply and two more that were put in, each of which breaks one rule or none; the sentences for
 test are not those for training. *Pointwise*, a judge says whether a text keeps all four rules; *pairwise*, which of two texts breaks fewer. A judge that
-says A should say B when the two change places. Label scoring only: no judge writes reasons.
+says A should say B when the two change places. Label scoring only: no judge writes reasons. The recipe was
+chosen by three trials on valid, which has the sentences of training in other replies.
 """
 
 from __future__ import annotations
@@ -194,7 +195,7 @@ def _clock(call, calls: int) -> dict:
     return stats.bootstrap(waits[1:])
 
 
-_RECIPE = {"learning_rate": 1e-3, "epochs": 2, "min_steps": 1, "batch_size": 8}
+_RECIPE = {"learning_rate": 2e-3, "epochs": 3, "min_steps": 1, "batch_size": 4}
 _COMMON = {"model": "smollm2-135m", "recipe": _RECIPE}
 
 EXPERIMENT = Experiment(
@@ -205,7 +206,7 @@ EXPERIMENT = Experiment(
     scales={
         "smoke": _COMMON | {"texts": 8, "points": 4, "pairs": 4, "seeds": [0], "calls": 2, "recipe": _RECIPE | {"epochs": 1}},
         "laptop": _COMMON | {"texts": 32, "points": 32, "pairs": 20, "seeds": [0], "calls": 4},
-        "full": _COMMON | {"texts": 40, "points": 60, "pairs": 32, "seeds": [0, 1, 2, 3, 4], "calls": 8},
-        "gpu": _COMMON | {"model": "qwen2.5-1.5b", "texts": 240, "points": 240, "pairs": 120, "seeds": [0, 1, 2, 3, 4], "calls": 40},
+        "full": _COMMON | {"texts": 60, "points": 60, "pairs": 32, "seeds": [0, 1, 2, 3, 4], "calls": 8},
+        "gpu": _COMMON | {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}, "texts": 240, "points": 240, "pairs": 120, "seeds": [0, 1, 2, 3, 4], "calls": 40},
     },
 )  # fmt: skip

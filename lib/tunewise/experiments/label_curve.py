@@ -237,6 +237,6 @@ EXPERIMENT = Experiment(
         "laptop": _COMMON | {"labels": [10, 30, 100, 300], "tuned": [100], "seeds": [0], "test_n": 60},
         "full": _COMMON | {"labels": [10, 30, 100, 300], "tuned": [10, 30, 100, 300], "seeds": [0, 1, 2, 3, 4], "test_n": 150, "tweets": True},
         "gpu": _COMMON | {"model": "qwen2.5-1.5b", "labels": [10, 30, 100, 300], "tuned": [10, 30, 100, 300], "seeds": [0, 1, 2, 3, 4],
-                          "test_n": None},
+                          "test_n": None, "recipe": {"learning_rate": 5e-4, "epochs": 3, "batch_size": 8, "min_steps": 40}},
     },
 )  # fmt: skip

@@ -127,6 +127,6 @@ EXPERIMENT = Experiment(
         "smoke": _COMMON | {"test_n": 2, "notes": 4, "asked": 1, "repeats": 2, "shots": 1, "seeds": [0]},
         "laptop": _COMMON | {"test_n": 16, "notes": 60, "asked": 2, "repeats": 8, "seeds": [0]},
         "full": _COMMON | {"test_n": 40, "notes": 66, "asked": 2, "repeats": 8, "seeds": [0, 1, 2, 3, 4]},
-        "gpu": _COMMON | {"model": "qwen2.5-1.5b", "test_n": 60, "notes": 80, "asked": 5, "repeats": 8, "seeds": [0, 1, 2, 3, 4]},
+        "gpu": _COMMON | {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}, "test_n": 60, "notes": 80, "asked": 5, "repeats": 8, "seeds": [0, 1, 2, 3, 4]},
     },
 )  # fmt: skip
