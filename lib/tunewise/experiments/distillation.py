@@ -3,7 +3,7 @@
 The teacher is the language model, tuned on a few human labels. It labels real tweets whose human labels are hidden from it. Two students learn from its labels: MiniLM
 with logistic regression, and TF-IDF with the same. Beside them the same students learn from the human labels of those tweets, and, the rival
 that needs no teacher at all, from the few labels that the teacher was tuned on. All are asked on easy tweets (rated far from where one label ends and the next begins),
-hard ones, and reviews of products.
+hard ones, and reviews of products. The teacher's recipe was chosen by two trials on valid.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _one_by_one(call: Callable[[str], object], items: Sequence[tuple[str, int]])
     return {"single": {k: round(v, 6) if isinstance(v, float) else v for k, v in stats.bootstrap(waits[1:]).items()}}
 
 
-_RECIPE = {"learning_rate": 1e-3, "epochs": 2, "min_steps": 1, "batch_size": 8}
+_RECIPE = {"learning_rate": 2e-3, "epochs": 3, "min_steps": 1, "batch_size": 8}
 _COMMON = {"model": "smollm2-135m", "tasks": ["tweets", "products"], "wording": "instruction", "recipe": _RECIPE}
 
 EXPERIMENT = Experiment(
@@ -142,6 +142,6 @@ EXPERIMENT = Experiment(
         "laptop": _COMMON | {"labels": 45, "pool": 100, "seeds": [0], "test_n": 50, "calls": 5},
         "full": _COMMON | {"labels": 60, "pool": 300, "seeds": [0, 1, 2, 3, 4], "test_n": 75, "calls": 20},
         "gpu": _COMMON | {"model": "qwen2.5-1.5b", "labels": 300, "pool": 1500, "seeds": [0, 1, 2, 3, 4], "test_n": 150, "calls": 100,
-                          "recipe": _RECIPE | {"batch_size": 16}},
+                          "recipe": _RECIPE | {"batch_size": 16, "learning_rate": 5e-4}},
     },
 )  # fmt: skip
