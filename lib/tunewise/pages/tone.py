@@ -88,8 +88,8 @@ def best_prompt(record, facts: bool = True) -> Way:
 
 
 def most_pairs(record, facts: bool = True) -> Way:
-    """LoRA on most pairs."""
-    return max((w for w in ways(record, facts) if w[0] == "lora"), key=lambda w: w[2])
+    """LoRA on most pairs, of the sizes that were trained with most seeds: one training says little about the next."""
+    return max((w for w in ways(record, facts) if w[0] == "lora"), key=lambda w: (len(rows_of(record, w)), w[2]))
 
 
 def voice_figure(record) -> Figure:
@@ -178,7 +178,7 @@ def voice_summary(record) -> str:
     style, said = (style_gap(record, lora, prompt, m) for m in ("voice", "content"))
     return (
         f"With the facts at hand, LoRA on {lora[2]} pairs keeps {pct(score(record, lora, 'voice'))} of the voice's rules and the best prompt ({name(prompt)}) {pct(score(record, prompt, 'voice'))}: "
-        f"{points(style)}. Of what had to be said, LoRA says {pct(score(record, lora, 'content'))}, {points(said)} against that prompt."
+        f"{points(style)}, over {score(record, lora, 'voice')['seeds']} trainings. Of what had to be said, LoRA says {pct(score(record, lora, 'content'))}, {points(said)} against that prompt."
     )
 
 
