@@ -178,7 +178,7 @@ EXPERIMENT = Experiment(
         "smoke": _COMMON | {"recipe": _RECIPE | {"min_steps": 1}, "forms": {"json": {"examples + constraint": [0], "lora + constraint": [0]}},
                             "labels": 2, "test_n": 2, "max_new_tokens": 8, "seeds": [0]},
         "laptop": _COMMON | {"forms": {"json": {"examples": [0], "examples + constraint": [0]}}, "labels": 20, "test_n": 12, "seeds": [0]},
-        "full": _COMMON | {"forms": {"json": ways(_FIVE), "yaml": ways([0]), "markdown": ways([0])}, "labels": 60, "test_n": 32, "seeds": _FIVE},
+        "full": _COMMON | {"forms": {"json": ways(_FIVE), "yaml": ways([0]), "markdown": ways([0])}, "labels": 60, "test_n": 24, "seeds": _FIVE},
         "gpu": _COMMON | {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}, "forms": {f: ways(_FIVE) for f in company.FORMS},
                           "labels": 100, "test_n": 120, "seeds": _FIVE},
     },

@@ -206,7 +206,7 @@ EXPERIMENT = Experiment(
     scales={
         "smoke": _COMMON | {"texts": 8, "points": 4, "pairs": 4, "seeds": [0], "calls": 2, "recipe": _RECIPE | {"epochs": 1}},
         "laptop": _COMMON | {"texts": 32, "points": 32, "pairs": 20, "seeds": [0], "calls": 4},
-        "full": _COMMON | {"texts": 60, "points": 60, "pairs": 32, "seeds": [0, 1, 2, 3, 4], "calls": 8},
+        "full": _COMMON | {"texts": 60, "points": 48, "pairs": 24, "seeds": [0, 1, 2, 3, 4], "calls": 8},
         "gpu": _COMMON | {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}, "texts": 240, "points": 240, "pairs": 120, "seeds": [0, 1, 2, 3, 4], "calls": 40},
     },
 )  # fmt: skip
