@@ -115,26 +115,23 @@ def summary(labels: Mapping[str, Sequence[int]]) -> Html:
     rest = len(claims()) - sum(counts.values())
     return prose(
         f"Of the article's {len(claims())} claims {counts['yes']} agree with what we measured, {counts['partly']} agree in part, {counts['no']} do not agree. "
-        f"For {rest} no record says so: see the last column."
+        f"Of the other {rest}, each says why it has no verdict."
     )
 
 
 def board(labels: Mapping[str, Sequence[int]]) -> Html:
-    """The table: claim, the article's figure, what we found, and the verdict with a link to the chapter that has its box."""
-    heads, caption = ("claim", "the article's figure", "what we found", "verdict"), "The article's claims, and what came of them"
-    out = [f'<div class="tw-table" role="group" tabindex="0" aria-label="{caption}" style="overflow-x:auto"><table><caption>{caption}</caption>']
-    out.append("<thead><tr>" + "".join(f'<th scope="col">{h}</th>' for h in heads) + "</tr></thead><tbody>")
-    lines = []
+    """All claims, one under the other: the article's figure if there is one, what we found, and the verdict with a link to the chapter that has its box."""
+    out, lines = ['<ul class="tw-claims" style="list-style:none;padding:0">'], []
     for key, claim in claims().items():
         ours, word, colour = _ours(key, labels)
+        figure = claim.get("article_figure")
+        lines.append(" | ".join((f"{key}. {claim['claim']}", figure or "none", ours, word)))
         link = f'<a href="{BOXES[key].chapter}.html">{word}</a>' if key in BOXES else word
-        row = (f"{key}. {claim['claim']}", claim.get("article_figure") or "none", ours)
-        first, *cells = map(html.escape, row)
-        out.append(f'<tr><th scope="row">{first}</th>' + "".join(f"<td>{c}</td>" for c in cells))
-        out.append(f'<td style="border-left:.3rem solid {colour};padding-left:.5rem">{link}</td></tr>')
-        lines.append(" | ".join((*row, word)))
-    out.append("</tbody></table></div>")
-    return Html("".join(out), "\n".join(lines))
+        said = [f"<strong>{key}. {html.escape(claim['claim'])}</strong> {link}"]
+        said += [f"<small>The article: {html.escape(figure)}</small>"] if figure else []
+        said += [html.escape(ours)] if ours else []
+        out.append(f'<li style="border-left:.3rem solid {colour};padding:.1rem 0 .1rem .8rem;margin:0 0 1rem">{"<br>".join(said)}</li>')
+    return Html("".join([*out, "</ul>"]), "\n".join(lines))
 
 
 def _ours(claim: str, labels: Mapping[str, Sequence[int]]) -> tuple[str, str, str]:
