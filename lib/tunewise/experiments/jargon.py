@@ -4,7 +4,8 @@ Multiple-choice questions on terms whose questions were never trained on. What m
 the definitions of *all* terms, for a company has its own glossary; never a question of a test term. Looking up is by exact term: the entries of
 all terms that the question or its options name, so that the entry alone does not give the answer away. *search* finds entries by meaning instead (MiniLM).
 
-The way to score (likelihood above the habitual one, :func:`tunewise.models.choices.choose`) and the training were chosen on train and valid terms.
+The way to score (likelihood above the habitual one, :func:`tunewise.models.choices.choose`) and the training were chosen on train and valid terms; smaller batches, twice the
+rate and a second pass did no better there.
 """
 
 from __future__ import annotations
