@@ -139,6 +139,16 @@ def test_every_figure_has_a_picture_words_and_data(pages):
             assert drawn, f"{name}: an empty figure: {plot['aria-label'][:60]}"
 
 
+def test_a_saved_picture_leaves_room_for_its_axes_whatever_the_names(recwarn):
+    from tunewise.pages.figures import Figure
+    from tunewise.pages.picture import svg
+
+    names = [f"a way of tuning with a long name, number {i}" for i in range(9)]
+    traces = [{"type": "scatter", "mode": "markers", "name": n, "x": [i], "y": [i], "error_x": {"array": [1.0]}} for i, n in enumerate(names)]
+    source = svg(Figure(traces, {"height": 400, "showlegend": True}, "nine points"))
+    assert not [w for w in recwarn if "collapsed" in str(w.message)] and all(n in source for n in names)
+
+
 def test_ids_are_unique(pages):
     for name, soup in pages.items():
         ids = [t["id"] for t in soup.find_all(id=True)]

@@ -29,10 +29,11 @@ def svg(figure: Figure) -> str:
         "axes.spines.top": False, "axes.spines.right": False, "text.parse_math": False,
     }  # fmt: skip
     with matplotlib.rc_context(style):
-        canvas = Canvas(figsize=(7.2, layout["height"] / 100), layout="constrained")
+        traces = [t for t in figure.data if t.get("visible", True) is True]
+        rows = -(-len(traces) // _columns(traces)) if layout.get("showlegend", len(traces) > 1) else 0
+        canvas = Canvas(figsize=(7.2, layout["height"] / 100 + 0.2 * max(0, rows - 1)), layout="constrained")
         FigureCanvasSVG(canvas)
         axes = canvas.add_subplot()
-        traces = [t for t in figure.data if t.get("visible", True) is True]
         _bars(axes, [t for t in traces if t["type"] == "bar"], layout)
         floor = None  # of a stack of areas, as high as what is drawn already
         for i, trace in enumerate(traces):
@@ -82,7 +83,7 @@ def _line(axes, trace: dict, i: int) -> None:
     mode = trace.get("mode", "lines")
     dash = (trace.get("line") or {}).get("dash", DASHES[0])
     axes.errorbar(
-        trace["x"], _known(trace["y"]), yerr=_spread(trace, "y"), color=_colour(trace, i), capsize=3, elinewidth=1.2, linewidth=2,
+        trace["x"], _known(trace["y"]), yerr=_spread(trace, "y"), xerr=_spread(trace, "x"), color=_colour(trace, i), capsize=3, elinewidth=1.2, linewidth=2,
         linestyle=_LINES.get(dash, "-") if "lines" in mode else "none", label=trace.get("name"),
         marker=_MARKS.get((trace.get("marker") or {}).get("symbol", "circle"), "o") if "markers" in mode else None,
     )  # fmt: skip
@@ -157,4 +158,10 @@ def _dress(axes, layout: dict, traces: list[dict]) -> None:
             (axes.axhline if across else axes.axvline)(shape["y0"] if across else shape["x0"], color="#7F7F7F", linestyle=":", linewidth=1.5)
     several = layout.get("showlegend", len(traces) > 1)
     if several:
-        axes.legend(frameon=False, ncols=min(4, len(traces)), loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2)
+        axes.legend(frameon=False, ncols=_columns(traces), loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2)
+
+
+def _columns(traces: list[dict]) -> int:
+    """As many columns of the legend as the figure is wide: one that is wider leaves the axes no room."""
+    longest = max(len(str(t.get("name") or "")) for t in traces)
+    return max(1, min(4, len(traces), 90 // (longest + 8)))
