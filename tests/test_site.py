@@ -128,6 +128,14 @@ def test_as_many_figures_and_calculators_as_in_the_notebook(site, pages):
     assert counted
 
 
+def test_forms_that_need_a_kernel_show_what_they_saved(pages):
+    for name, soup in pages.items():
+        assert not soup.select('script[type*="widget-view"]'), f"{name}: an empty space where a widget was"
+    asked = pages["chapters/rag_questions.html"]
+    assert asked.select(".tw-browser details"), "the passages that came back must stand on the page"
+    assert "Maudie" in pages["chapters/tone.html"].select_one("#try-it").get_text()
+
+
 def test_every_figure_has_a_picture_words_and_data(pages):
     for name, soup in pages.items():
         for figure in soup.select("figure.tw-figure"):

@@ -26,7 +26,8 @@ CALCULATORS = "tunewise-calculators.zip"
 class Renderer:
     """myst-nb asks it for each output; None means: not mine."""
 
-    mime_priority_overrides = [("*", PLOTLY, 5), ("*", LIVE, 1)]
+    # A widget without its kernel is an empty space: what it saved beside itself is shown instead.
+    mime_priority_overrides = [("*", PLOTLY, 5), ("*", LIVE, 1), ("*", "application/vnd.jupyter.widget-view+json", None)]
 
     @staticmethod
     def handle_mime(renderer, data, inline_render: bool):
