@@ -23,18 +23,23 @@ def c16(record) -> Verdict:
     together = [n for n in ("both", "entries") if n in ways]
     joint = {n: gap(ways[n], ways[best], labels) for n in together}
     ours |= {f"{d.JARGON_NAMES[n]}, minus the best prompt": points(g) for n, g in joint.items()}
-    won = [n for n, g in joint.items() if g["low"] > 0]
-    tail = (
-        " Tuning and entries together beat the prompt alone: training taught the model to use what it is given."
-        if won else " Tuning on top of the entries adds nothing that we can tell from zero."
-    )  # fmt: skip
+    won, lost = ([n for n, g in joint.items() if side(g)] for side in (lambda g: g["low"] > 0, lambda g: g["high"] < 0))
+    if won:
+        tail = " Tuning and entries together beat the prompt alone: training taught the model to use what it is given."
+    elif len(lost) == len(joint) > 0:
+        tail = " Tuning on top of the entries makes it clearly worse than the best prompt is without any tuning."
+    else:
+        tail = " Tuning on top of the entries adds nothing that we can tell from zero."
     if helps["low"] > 0 and against["low"] > 0:
         return ours, "yes", "Words that were trained in from their definitions are used rightly more often than words that are only looked up." + tail
     if helps["low"] > 0:
         return ours, "partly", "Training on the definitions helps, but the interval does not show that it beats putting entries into the prompt, which needs no training and can change daily." + tail
     if won:
         return ours, "partly", "Training on the definitions alone does not clearly help with questions about them." + tail
-    return ours, "no", "Neither training on the definitions nor training to read entries clearly helps on this small model; most of its answers stay near guessing." + tail
+    shown = gap(ways[best], ways["base"], labels)["low"] > 0
+    why = "Training on the definitions does not clearly help with questions about them. "
+    why += f"Putting the entries into the prompt does ({d.JARGON_NAMES[best]})." if shown else "Nor do entries in the prompt: this small model makes little of either."
+    return ours, "no", why + tail
 
 
 def c17(record) -> Verdict:
