@@ -115,7 +115,7 @@ EXPERIMENT = Experiment(
     scales={
         "smoke": _COMMON | {"test_n": 4, "stale_n": 2, "items": 8, "seeds": [0]},
         "laptop": _COMMON | {"test_n": 40, "stale_n": 10, "items": 60, "seeds": [0]},
-        "full": _COMMON | {"test_n": 80, "stale_n": 30, "items": 96, "seeds": [0, 1, 2, 3, 4]},
+        "full": _COMMON | {"test_n": 80, "stale_n": 24, "items": 64, "seeds": [0, 1, 2, 3, 4]},
         "gpu": _COMMON | {"model": "qwen2.5-1.5b", "test_n": 258, "stale_n": 58, "items": 400, "seeds": [0, 1, 2, 3, 4]},
     },
 )  # fmt: skip
