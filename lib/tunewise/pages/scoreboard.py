@@ -69,7 +69,7 @@ BOXES = {
     "C18": Box("domains", "", domains_verdicts.c18, ("new_language",)),
     "C19": Box("cost", "student minus teacher, easy", costs_verdicts.c19, ("distillation",)),
     "C20": Box("icl_vs_finetuning", "prompt tokens, 16", _ICL.c20, ("prompt_cost",)),
-    "C21": Box("cost", "", costs_verdicts.c21, ("judge",)),
+    "C21": Box("cost", "one text: tuned judge agrees", costs_verdicts.c21, ("judge",)),
     "C22": Box("abilities", "LoRA minus the best prompt", abilities_verdicts.c22, ("invented_operation",)),
     "C23": Box("rag_hybrid", "tuned to read, no distractors, minus as it comes, found", _RAG.c23, ("rag_hybrid",)),
     "C24": Box("abilities", "", abilities_verdicts.c24, ("groundedness",)),
