@@ -279,7 +279,7 @@ def summary(distillation, judge) -> str:
     student, teacher = (mean(distilled(distillation, *key)) for key in (("embeddings", "easy", "teacher"), ("teacher", "easy")))
     tuned, told = (mean(verdicts_of(judge, m, "point")) for m in ("tuned", "rubric"))
     return (
-        f"A student of {pct(student)} on easy tweets answers {faster:.0f} times as fast as its teacher of {pct(teacher)}. "
+        f"A student of {pct(student)} on easy tweets answers {faster:.0f} times as fast as its teacher of {pct(teacher)}, many texts at once. "
         f"A tuned judge agrees with its teacher on {pct(tuned)} of single texts, an untuned one that is told the rules on {pct(told)}."
     )
 

@@ -70,7 +70,7 @@ def c21(record) -> Verdict:
     else:
         why = saves + f"That it agrees with the teacher more often is certain for {_and(n for n, c in zip(('one text', 'two texts'), clear, strict=True) if c) or 'neither way'}. "
     why += (
-        f"A linear model on the same lessons does as well or better ({points(margin)} for the tuned judge), at almost no cost. "
+        f"That it beats a linear model on the same lessons, which costs almost nothing, is not certain ({points(margin)} for the tuned judge). "
         if margin["low"] <= 0
         else "It also beats a linear model on the same lessons. "
     )
