@@ -143,7 +143,7 @@ EXPERIMENT = Experiment(
     scales={
         "smoke": _COMMON | {"test_n": 5, "counted": 20, "texts": 2, "items": 4, "pairs": 3, "shots": 1, "seeds": [0]},
         "laptop": _COMMON | {"test_n": 40, "counted": 466, "texts": 20, "items": 30, "pairs": 120, "seeds": [0]},
-        "full": _COMMON | {"test_n": 80, "counted": 466, "texts": 40, "items": 60, "pairs": 240, "seeds": [0, 1, 2, 3, 4]},
+        "full": _COMMON | {"test_n": 60, "counted": 466, "texts": 30, "items": 40, "pairs": 200, "seeds": [0, 1, 2, 3, 4]},
         "gpu": _COMMON | {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}, "test_n": 80, "counted": 466, "texts": 200, "items": 120, "pairs": 356, "shots": 16,
                           "seeds": [0, 1, 2, 3, 4]},
     },
