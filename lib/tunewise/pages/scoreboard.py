@@ -73,7 +73,7 @@ BOXES = {
     "C22": Box("abilities", "LoRA minus the best prompt", abilities_verdicts.c22, ("invented_operation",)),
     "C23": Box("rag_hybrid", "tuned to read, no distractors, minus as it comes, found", _RAG.c23, ("rag_hybrid",)),
     "C24": Box("abilities", "", abilities_verdicts.c24, ("groundedness",)),
-    "C25": Box("abilities", "", abilities_verdicts.c25, ("context_window",)),
+    "C25": Box("abilities", "NTK-aware base minus", abilities_verdicts.c25, ("context_window",)),
     "C26": Box("icl_vs_finetuning", "1 random example minus", _ICL.c26, ("few_shot",), "tweets"),
     "C27": Box("icl_vs_finetuning", "rank correlation of the two", _ICL.c27, ("gain_prediction",)),
     "C28": Box("icl_vs_finetuning", "64 examples", _ICL.c28, ("prompt_cost",)),
