@@ -257,7 +257,7 @@ def formats_record(valid: dict[tuple[str, bool], bool], right: dict[tuple[str, b
 
 @pytest.mark.parametrize(
     ("free", "tuned", "verdict_", "from_tuning"),
-    [(False, True, "partly", True), (True, True, "no", True), (False, False, "no", True)],
+    [(False, True, "partly", True), (True, True, "partly", True), (False, False, "partly", True), (True, False, "no", True)],
 )
 def test_the_verdict_on_formats_follows_the_record(free, tuned, verdict_, from_tuning):
     every = [(m, held) for m in ("schema", "examples", "lora") for held in (False, True)]

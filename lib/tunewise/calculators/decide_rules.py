@@ -334,14 +334,14 @@ RULES = (
 EXPERIMENTS = {
     "wordings": "C13", "few_shot": "C26 C28 C30", "learning_curve": "C1 C13 C14", "example_position": "C29", "prompt_cost": "C20 C28",
     "gain_prediction": "C27", "leaks": "C31", "forgetting": "C6",
-    "rag_knowledge": "C32 C34", "voice": "C9 C35", "rag_hallucination": "C11 C36", "label_curve": "C12 C37", "rag_dynamic": "C38",
+    "rag_knowledge": "C32 C34", "voice": "C9 C35", "formats": "C10", "rag_hallucination": "C11 C36", "label_curve": "C12 C37", "rag_dynamic": "C38",
     "rag_citations": "C39", "rag_cost": "C40", "task_diversity": "C41", "rag_hybrid": "C23 C33 C42",
 }  # fmt: skip
 
 # What their records say of each claim, in the verdict boxes' words (``tunewise.pages.verdict.AGREES``). The browser has no
 # records to read, so it stands here; a test holds it against the records. A claim that is not here has no record yet.
 FOUND = {
-    "C1": "yes", "C6": "partly", "C9": "yes", "C11": "partly", "C12": "yes", "C13": "partly", "C14": "yes", "C20": "partly", "C23": "partly", "C26": "partly", "C27": "partly", "C28": "yes",
+    "C1": "yes", "C6": "partly", "C9": "yes", "C10": "partly", "C11": "partly", "C12": "yes", "C13": "partly", "C14": "yes", "C20": "partly", "C23": "partly", "C26": "partly", "C27": "partly", "C28": "yes",
     "C29": "yes", "C30": "partly", "C31": "yes", "C32": "no", "C33": "partly", "C34": "no", "C35": "yes", "C36": "partly", "C37": "yes", "C38": "yes", "C39": "partly", "C40": "partly",
     "C41": "yes", "C42": "partly",
 }  # fmt: skip

@@ -87,8 +87,10 @@ def c10(formats) -> Verdict:
     }  # fmt: skip
     tuned = "Content comes from tuning: under the same constraint it gets more fields right." if content["low"] > 0 else "Tuning does not clearly add right fields to a constraint."
     adds = " The constraint adds right fields to tuning." if added["low"] > 0 else " The constraint takes right fields from tuning." if added["high"] < 0 else " The constraint adds no clear gain in right fields to tuning."
+    if form["high"] < 0:
+        return ours, "no", f"A prompt brings the form more often than tuning does. {tuned}"
     if form["low"] <= 0:
-        return ours, "no", f"Tuning does not clearly bring the form more often than the best prompt. {tuned}"
+        return ours, "partly", f"Tuning brings the form, but that it does so more often than the best prompt, or than a constraint without any training, is not certain. {tuned}{adds}"
     if over_held["low"] > 0:
         return ours, "yes", f"Tuning brings the form, more often than a prompt and than a constraint alone. {tuned}{adds}"
     level = "more surely" if over_held["high"] < 0 else "about as surely"
