@@ -20,7 +20,9 @@ import chromium  # noqa: E402
 import hypothesis  # noqa: E402
 
 # No test is timed, and the same commit passes or fails the same way everywhere.
-hypothesis.settings.register_profile("book", deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile(
+    "book", deadline=None, derandomize=True, database=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("book")
 
 ROOT = Path(__file__).resolve().parents[1]

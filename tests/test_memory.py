@@ -286,10 +286,10 @@ def test_lora_is_never_above_full_with_adamw_in_fp32(s, rank):
 
 
 @often
-@given(any_settings(), st.sampled_from([{"checkpointing": True}, {"optimizer": "sgd"}, {"loss": "fused"}, {"outputs": "dropped"}]))
+@given(any_settings(gpus=1, rows="full", use_cache=False), st.sampled_from([{"checkpointing": True}, {"optimizer": "sgd"}, {"loss": "fused"}, {"outputs": "dropped"}]))
 @example(Settings(model="smollm2-135m", method="full"), {"optimizer": "sgd"})
 def test_what_is_said_to_save_memory_does(s, saving):
-    assume(s.optimizer != "adafactor" and s.gpus == 1 and s.rows == "full" and not s.use_cache and s.seq * s.batch > 64)
+    assume(s.optimizer != "adafactor" and s.seq * s.batch > 64)
     if "loss" in saving:
         assume(s.loss == "default" and s.method != "full" and s.batch * s.seq * s.shape.vocab > 20 * s.batch * s.seq * s.shape.hidden)
     assert estimate(s.replace(**saving)).peak_bytes <= estimate(s).peak_bytes * 1.02
