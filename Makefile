@@ -51,7 +51,7 @@ serve: book
 	@$(PY) -m http.server --directory _build/html 8000
 
 bench: $(READY)
-	@$(PY) -m tunewise.commands.bench
+	@$(PY) -m whentofinetune.commands.bench
 
 assignments: $(READY)
 	@$(PY) -m tunewise labs make

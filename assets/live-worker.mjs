@@ -14,7 +14,7 @@ call
 `;
 
 async function start() {
-  const packed = fetch(new URL("tunewise-calculators.zip", here)).then((r) => {
+  const packed = fetch(new URL("calculators.zip", here)).then((r) => {
     if (!r.ok) throw new Error(`the calculators are not there (${r.status})`);
     return r.arrayBuffer();
   });

@@ -21,12 +21,13 @@ from pathlib import Path
 
 import peers
 
-from tunewise import places, runs
-from tunewise.calculators import shapes
-from tunewise.calculators.memory import Settings, Shape, estimate
-from tunewise.calculators.memory_settings import OPTIMIZERS
-from tunewise.measure import caching_allocator, memory_kernels, memory_sim, memory_trace
-from tunewise.measure.memory_sim import plan_of, simulate
+from finetune_memory import caching_allocator, kernels, known_models, trace
+from finetune_memory import simulate as simulation
+from finetune_memory.calculator import Settings, Shape, estimate
+from finetune_memory.settings import OPTIMIZERS
+from finetune_memory.simulate import plan_of, simulate
+from tunewise import paths
+from whentofinetune import book_files, book_records
 
 OURS = ("simulation", "closed formula")
 RANDOM = 200  # random settings
@@ -35,28 +36,48 @@ RANDOM = 200  # random settings
 def truth() -> list[dict]:
     """One row a measured step whose settings are known: id, stack, gpu, settings, measured bytes, what the simulation is
     told beside the settings."""
-    folder = places.data_dir() / "memory"
-    rows = [r for r in json.loads((folder / "published.json").read_text(encoding="utf-8"))["rows"] if "settings" in r]
+    folder = book_files.data_dir() / "memory"
+    rows = [
+        r
+        for r in json.loads((folder / "published.json").read_text(encoding="utf-8"))["rows"]
+        if "settings" in r
+    ]
     for path in sorted(folder.glob("measured-*.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
         for number, row in enumerate(record["rows"]):
             if row["outcome"] == "measured" and row["reserved"]:
                 version = ".".join(row["versions"]["torch"].split(".")[:2])
-                rows.append({"id": f"{path.stem}-{number}", "stack": "transformers", "gpu": record["device"], "settings": row["settings"],
-                             "measured": {"allocated": row["allocated"], "reserved": row["reserved"]}, "simulation": {"torch": version}})  # fmt: skip
+                rows.append(
+                    {
+                        "id": f"{path.stem}-{number}",
+                        "stack": "transformers",
+                        "gpu": record["device"],
+                        "settings": row["settings"],
+                        "measured": {"allocated": row["allocated"], "reserved": row["reserved"]},
+                        "simulation": {"torch": version},
+                    }
+                )
     return [r for r in rows if set(r["measured"]) & {"allocated", "reserved", "active"}]
 
 
 def simulated(row: dict, settings: Settings) -> dict:
     """Peak allocated and reserved of the simulation, kept under the hash of settings and of its own source."""
-    source = "".join(Path(m.__file__).read_text(encoding="utf-8") for m in (caching_allocator, memory_kernels, memory_sim, memory_trace))
-    key = runs.record.digest([settings.as_dict(), row.get("simulation", {}), source, runs.versions()])
-    path = places.cache_dir("bench", "memory") / f"{key}.json"
+    source = "".join(
+        Path(m.__file__).read_text(encoding="utf-8") for m in (caching_allocator, kernels, simulation, trace)
+    )
+    key = book_records.digest(
+        [settings.as_dict(), row.get("simulation", {}), source, book_records.versions()]
+    )
+    path = paths.cache_dir("bench", "memory") / f"{key}.json"
     if not path.exists():
         print(f"  simulating {row['id']} ...", file=sys.stderr, flush=True)
         result = simulate(plan_of(settings, **row.get("simulation", {})))
         half = path.with_suffix(".part")
-        half.write_text(json.dumps({"allocated": result.peak_bytes, "reserved": result.reserved_bytes, "moment": result.moment}))
+        half.write_text(
+            json.dumps(
+                {"allocated": result.peak_bytes, "reserved": result.reserved_bytes, "moment": result.moment}
+            )
+        )
         os.replace(half, path)
     return json.loads(path.read_text())
 
@@ -67,16 +88,28 @@ def predict(rows: list[dict]) -> None:
     asked = []
     for row in rows:
         known = {f.name for f in fields(Settings)}
-        settings = Settings.from_dict(row["settings"] | {k: v for k, v in row.get("simulation", {}).items() if k in known})
+        settings = Settings.from_dict(
+            row["settings"] | {k: v for k, v in row.get("simulation", {}).items() if k in known}
+        )
         row["settings"] = settings.as_dict()
         simulation = simulated(row, settings)
         row["simulated_reserved"], row["moment"] = simulation["reserved"], simulation["moment"]
         formula, kind = estimate(settings), peak(row)[0]
         row["predicted"] = {"simulation": simulation["allocated"], "closed formula": formula.peak_bytes}
         if kind == "reserved":
-            row["predicted"] = {"simulation": simulation["reserved"], "closed formula": formula.reserved_bytes}
-        asked.append({"config": dict(settings.config), "parameters": settings.shape.parameters, "gpu": row["gpu"], "settings": row["settings"]})
-    for name, answers in peers.ask(asked, places.cache_dir("bench") / "peers").items():
+            row["predicted"] = {
+                "simulation": simulation["reserved"],
+                "closed formula": formula.reserved_bytes,
+            }
+        asked.append(
+            {
+                "config": dict(settings.config),
+                "parameters": settings.shape.parameters,
+                "gpu": row["gpu"],
+                "settings": row["settings"],
+            }
+        )
+    for name, answers in peers.ask(asked, paths.cache_dir("bench") / "peers").items():
         for row, answer in zip(rows, answers, strict=True):
             row["predicted"][name] = answer
 
@@ -84,20 +117,39 @@ def predict(rows: list[dict]) -> None:
 def drawn(rng: random.Random) -> tuple[str, Settings]:
     """(Hub id, settings): one of the models that ship with the book, with its own widths, and settings that fit together."""
     while True:
-        name, method, arch = rng.choice(sorted(shapes.CONFIGS)), rng.choice(("full", "lora", "qlora")), rng.choice((75, 80, 89, 90))
-        config = shallow(shapes.CONFIGS[name])
+        name, method, arch = (
+            rng.choice(sorted(known_models.CONFIGS)),
+            rng.choice(("full", "lora", "qlora")),
+            rng.choice((75, 80, 89, 90)),
+        )
+        config = shallow(known_models.CONFIGS[name])
         linears = [linear.name for linear in Shape.from_config(config).linears]
         values = {
-            "model": config, "method": method, "arch": arch, "rank": rng.choice((4, 8, 16, 64)),
-            "targets": rng.choice(("all-linear", "all-linear", rng.sample(linears, rng.randint(1, len(linears))))),
-            "batch": rng.choice((1, 2, 4, 8)), "seq": rng.choice((256, 512, 1000, 1024, 2048)), "rows": rng.choice(("full", "full", "full", "padded")),
-            "dtype": rng.choice(("fp16", "fp32") if arch < 80 else ("bf16", "bf16", "fp16", "fp32")), "master_weights": method != "qlora" and rng.random() < 0.2,
-            "lora_dropout": rng.choice((0.0, 0.05)), "double_quant": rng.random() < 0.5, "kbit_preparation": rng.random() < 0.7,
-            "optimizer": rng.choice((*OPTIMIZERS, "adamw", "adamw", "adamw")), "optimizer_mode": rng.choice(("foreach", "foreach", "fused", "forloop")),
-            "in_backward": method == "full" and rng.random() < 0.2, "accumulation": rng.random() < 0.15, "checkpointing": rng.random() < 0.5,
-            "attention": rng.choice(("eager", "sdpa", "sdpa", "flash")), "loss": rng.choice(("default", "default", "default", "chunked", "fused")),
-            "logits": rng.choice(("auto", "auto", "fp32")), "outputs": rng.choice(("dropped", "step", "next")),
-        }  # fmt: skip
+            "model": config,
+            "method": method,
+            "arch": arch,
+            "rank": rng.choice((4, 8, 16, 64)),
+            "targets": rng.choice(
+                ("all-linear", "all-linear", rng.sample(linears, rng.randint(1, len(linears))))
+            ),
+            "batch": rng.choice((1, 2, 4, 8)),
+            "seq": rng.choice((256, 512, 1000, 1024, 2048)),
+            "rows": rng.choice(("full", "full", "full", "padded")),
+            "dtype": rng.choice(("fp16", "fp32") if arch < 80 else ("bf16", "bf16", "fp16", "fp32")),
+            "master_weights": method != "qlora" and rng.random() < 0.2,
+            "lora_dropout": rng.choice((0.0, 0.05)),
+            "double_quant": rng.random() < 0.5,
+            "kbit_preparation": rng.random() < 0.7,
+            "optimizer": rng.choice((*OPTIMIZERS, "adamw", "adamw", "adamw")),
+            "optimizer_mode": rng.choice(("foreach", "foreach", "fused", "forloop")),
+            "in_backward": method == "full" and rng.random() < 0.2,
+            "accumulation": rng.random() < 0.15,
+            "checkpointing": rng.random() < 0.5,
+            "attention": rng.choice(("eager", "sdpa", "sdpa", "flash")),
+            "loss": rng.choice(("default", "default", "default", "chunked", "fused")),
+            "logits": rng.choice(("auto", "auto", "fp32")),
+            "outputs": rng.choice(("dropped", "step", "next")),
+        }
         try:
             return name, Settings(**values)
         except ValueError:
@@ -118,7 +170,13 @@ def against_simulation(count: int = RANDOM, seed: int = 1) -> list[dict]:
     for number in range(count):
         name, settings = drawn(rng)
         row = {"id": f"random-{number}", "model": name, "settings": settings.as_dict()}
-        rows.append(row | {"simulation": simulated(row, settings)["allocated"], "closed formula": estimate(settings).peak_bytes})
+        rows.append(
+            row
+            | {
+                "simulation": simulated(row, settings)["allocated"],
+                "closed formula": estimate(settings).peak_bytes,
+            }
+        )
     return rows
 
 
@@ -149,26 +207,54 @@ def summary(found: list[float]) -> dict | None:
     if not found:
         return None
     sizes = [abs(e) for e in found]
-    return {"n": len(sizes), "mean": statistics.mean(sizes), "median": statistics.median(sizes), "worst": max(sizes)}
+    return {
+        "n": len(sizes),
+        "mean": statistics.mean(sizes),
+        "median": statistics.median(sizes),
+        "worst": max(sizes),
+    }
 
 
 def main() -> None:
     rows = truth()
     predict(rows)
     names = list(rows[0]["predicted"])
-    table = {part: {name: summary(errors(chosen, name)) for name in names} for part, chosen in slices(rows).items()}
-    reserved = summary([100 * (r["simulated_reserved"] / r["measured"]["reserved"] - 1) for r in rows if r["stack"] == "transformers"])
+    table = {
+        part: {name: summary(errors(chosen, name)) for name in names} for part, chosen in slices(rows).items()
+    }
+    reserved = summary(
+        [
+            100 * (r["simulated_reserved"] / r["measured"]["reserved"] - 1)
+            for r in rows
+            if r["stack"] == "transformers"
+        ]
+    )
     for part, line in table.items():
         print(f"\n{part} ({line['simulation']['n']} measured): error of peak memory in percent")
         print(f"  {'':34}{'mean':>8}{'median':>8}{'worst':>8}{'n':>5}")
         for name, value in line.items():
-            print(f"  {name:34}" + (f"{value['mean']:8.2f}{value['median']:8.2f}{value['worst']:8.2f}{value['n']:5}" if value else "       no answer"))
-    print(f"\nreserved memory, simulation against transformers + PEFT: mean {reserved['mean']:.1f} %, worst {reserved['worst']:.1f} %, n {reserved['n']}")
+            print(
+                f"  {name:34}"
+                + (
+                    f"{value['mean']:8.2f}{value['median']:8.2f}{value['worst']:8.2f}{value['n']:5}"
+                    if value
+                    else "       no answer"
+                )
+            )
+    print(
+        f"\nreserved memory, simulation against transformers + PEFT: mean {reserved['mean']:.1f} %, worst {reserved['worst']:.1f} %, n {reserved['n']}"
+    )
     behind = _behind(table)
-    print("\nours are the best on every slice" if not behind else "\na public estimator is ahead: " + "; ".join(behind))
+    print(
+        "\nours are the best on every slice"
+        if not behind
+        else "\na public estimator is ahead: " + "; ".join(behind)
+    )
     settings = against_simulation()
     apart = summary([100 * (r["closed formula"] / r["simulation"] - 1) for r in settings])
-    print(f"\nformula against simulation, random settings: median {apart['median']:.2f} %, worst {apart['worst']:.2f} %, n {apart['n']}")
+    print(
+        f"\nformula against simulation, random settings: median {apart['median']:.2f} %, worst {apart['worst']:.2f} %, n {apart['n']}"
+    )
     _save(rows, table, reserved, apart, settings)
 
 
@@ -177,24 +263,46 @@ def _behind(table: dict) -> list[str]:
     found = []
     for part, line in table.items():
         best = min(line[name]["mean"] for name in OURS)
-        found += [f"{name} on {part} ({v['mean']:.2f} against {best:.2f})" for name, v in line.items() if name not in OURS and v and v["mean"] < best]
+        found += [
+            f"{name} on {part} ({v['mean']:.2f} against {best:.2f})"
+            for name, v in line.items()
+            if name not in OURS and v and v["mean"] < best
+        ]
     return found
 
 
 def _save(rows: list[dict], table: dict, reserved: dict, apart: dict, settings: list[dict]) -> None:
-    path = places.data_dir() / "bench" / "memory.json"
+    path = book_files.data_dir() / "bench" / "memory.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = [
-        {"id": r["id"], "stack": r["stack"], "gpu": r["gpu"], "measured": peak(r)[0], "bytes": peak(r)[1], "predicted": r["predicted"],
-         "reserved": r["measured"].get("reserved"), "simulated_reserved": r["simulated_reserved"], "moment": r["moment"]}
+        {
+            "id": r["id"],
+            "stack": r["stack"],
+            "gpu": r["gpu"],
+            "measured": peak(r)[0],
+            "bytes": peak(r)[1],
+            "predicted": r["predicted"],
+            "reserved": r["measured"].get("reserved"),
+            "simulated_reserved": r["simulated_reserved"],
+            "moment": r["moment"],
+        }
         for r in rows
-    ]  # fmt: skip
-    head = {"date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}", "versions": runs.versions(), "peers": peers.PACKAGES,
-            "errors": "percent, absolute", "slices": table, "reserved": reserved, "formula_against_simulation": apart}  # fmt: skip
+    ]
+    head = {
+        "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
+        "versions": book_records.versions(),
+        "peers": peers.PACKAGES,
+        "errors": "percent, absolute",
+        "slices": table,
+        "reserved": reserved,
+        "formula_against_simulation": apart,
+    }
     short = [{k: r[k] for k in ("model", "simulation", "closed formula")} for r in settings]
     text = json.dumps(head, ensure_ascii=False, indent=1)[:-2]
     for name, lines in (("rows", kept), ("random", short)):
-        text += f',\n "{name}": [\n  ' + ",\n  ".join(json.dumps(r, ensure_ascii=False) for r in lines) + "\n ]"
+        text += (
+            f',\n "{name}": [\n  ' + ",\n  ".join(json.dumps(r, ensure_ascii=False) for r in lines) + "\n ]"
+        )
     path.write_text(text + "\n}\n", encoding="utf-8")
 
 

@@ -20,7 +20,7 @@ def ask(rows: list[dict], folder: Path) -> dict[str, list[int | None]]:
     """{estimator: bytes for each row, None where it does not know the model or method}.
 
     rows: dictionaries with ``config`` (a config.json), ``parameters`` (their number), ``gpu`` and ``settings`` (of
-    ``tunewise.calculators.memory``, as a dictionary). folder: where the environment of the packages lies.
+    ``finetune_memory.calculator``, as a dictionary). folder: where the environment of the packages lies.
     """
     found = {
         "accelerate estimate-memory": [accelerate(r) for r in rows],
@@ -30,7 +30,9 @@ def ask(rows: list[dict], folder: Path) -> dict[str, list[int | None]]:
     python = _environment(folder)
     run = subprocess.run([python, __file__], input=json.dumps(rows), capture_output=True, text=True)
     if run.returncode:
-        raise RuntimeError(f"the packages {', '.join(PACKAGES)} could not be asked: {run.stderr.strip().splitlines()[-1]}")
+        raise RuntimeError(
+            f"the packages {', '.join(PACKAGES)} could not be asked: {run.stderr.strip().splitlines()[-1]}"
+        )
     return found | json.loads(run.stdout)
 
 
@@ -40,9 +42,13 @@ def _environment(folder: Path) -> str:
     stamp = folder / "packages.txt"
     if not stamp.exists() or stamp.read_text() != "\n".join(PACKAGES):
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        pip = subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], capture_output=True, text=True)
+        pip = subprocess.run(
+            [python, "-m", "pip", "install", "--quiet", *PACKAGES], capture_output=True, text=True
+        )
         if pip.returncode:
-            raise RuntimeError(f"pip could not install {', '.join(PACKAGES)}: {pip.stderr.strip().splitlines()[-1]}")
+            raise RuntimeError(
+                f"pip could not install {', '.join(PACKAGES)}: {pip.stderr.strip().splitlines()[-1]}"
+            )
         stamp.write_text("\n".join(PACKAGES))
     return str(python)
 
@@ -90,7 +96,10 @@ def gpu_poor(row: dict) -> int:
         trained = layers * 8 * h * 2 * 4 * (6 if adam else 2)
     else:
         longer = max(length / 50, 1) ** 0.5
-        trained = layers * 8 * h * 0.5 * 4 * (3 if adam else 1) + 0.75 * (15 * h + 6 * f) * layers * 50 * longer * batch
+        trained = (
+            layers * 8 * h * 0.5 * 4 * (3 if adam else 1)
+            + 0.75 * (15 * h + 6 * f) * layers * 50 * longer * batch
+        )
     return round(weights + trained + activations + 650 * MIB)
 
 
@@ -107,13 +116,22 @@ def _fitcheck(row: dict) -> tuple[int, int]:
     fields = config_parser._parse_fields(row["config"])
     values = {name: getattr(fields, name) for name in fields.__dataclass_fields__}
     config = config_parser.ModelConfig(name="model", num_params=config_parser._count_params(fields), **values)
-    optimizers = {"adamw": "adamw", "paged_adamw": "adamw", "adamw8bit": "adam8bit", "paged_adamw8bit": "adam8bit", "sgd": "sgd", "sgd_momentum": "sgd-momentum"}
+    optimizers = {
+        "adamw": "adamw",
+        "paged_adamw": "adamw",
+        "adamw8bit": "adam8bit",
+        "paged_adamw8bit": "adam8bit",
+        "sgd": "sgd",
+        "sgd_momentum": "sgd-momentum",
+    }
     training = TrainingConfig(
         precision=s["dtype"],
         quantization="nf4" if s["method"] == "qlora" else "none",
         double_quant=s["double_quant"] and s["method"] == "qlora",
         optimizer=optimizers[s["optimizer"]],
-        optimizer_dtype="bf16" if s["method"] == "full" and s["dtype"] == "bf16" and not s["master_weights"] else "fp32",
+        optimizer_dtype="bf16"
+        if s["method"] == "full" and s["dtype"] == "bf16" and not s["master_weights"]
+        else "fp32",
         batch_size=s["batch"],
         seq_len=s["seq"],
         lora_rank=None if s["method"] == "full" else s["rank"],
@@ -131,18 +149,31 @@ def _canifinetune(row: dict) -> tuple[int, int]:
     from canifinetune.estimator.memory import EstimateRequest, estimate
 
     s = row["settings"]
-    optimizers = {"adamw": "adamw", "paged_adamw8bit": "paged_adamw_8bit", "adamw8bit": "adamw_8bit", "sgd": "sgd"}
+    optimizers = {
+        "adamw": "adamw",
+        "paged_adamw8bit": "paged_adamw_8bit",
+        "adamw8bit": "adamw_8bit",
+        "sgd": "sgd",
+    }
     scopes = {2: "conservative", 4: "attention"}
     targets = _targets(s["targets"])
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "config.json").write_text(json.dumps(row["config"]))
         request = EstimateRequest(
-            model_id=folder, method=s["method"], seq_len=s["seq"], micro_batch_size=s["batch"], base_dtype=s["dtype"],
-            quantization="nf4_double_quant" if s["double_quant"] else "nf4", lora_rank=s["rank"],
-            lora_target_scope=scopes.get(len(targets), "all_linear"), optimizer=optimizers[s["optimizer"]],
-            gradient_checkpointing=s["checkpointing"], gpu_vram_gb=16 if "T4" in row["gpu"] or "4080" in row["gpu"] else 80, use_network=False,
+            model_id=folder,
+            method=s["method"],
+            seq_len=s["seq"],
+            micro_batch_size=s["batch"],
+            base_dtype=s["dtype"],
+            quantization="nf4_double_quant" if s["double_quant"] else "nf4",
+            lora_rank=s["rank"],
+            lora_target_scope=scopes.get(len(targets), "all_linear"),
+            optimizer=optimizers[s["optimizer"]],
+            gradient_checkpointing=s["checkpointing"],
+            gpu_vram_gb=16 if "T4" in row["gpu"] or "4080" in row["gpu"] else 80,
+            use_network=False,
             attention_implementation={"flash": "flash_attention_2"}.get(s["attention"], s["attention"]),
-        )  # fmt: skip
+        )
         memory = estimate(request).memory
     total = memory.total_estimated_gb
     return round((total - memory.cuda_overhead_gb - memory.safety_margin_gb) * GIB), round(total * GIB)

@@ -17,16 +17,19 @@ import warnings
 
 import numpy as np
 
-from tunewise import places, runs
-from tunewise.experiments.base import device_name, sample, subset
 from tunewise.models.device import choose
 from tunewise.models.load import load
-from tunewise.tasks.prompts import WORDINGS
-from tunewise.tasks.text_classification import load_task
+from tunewise.prompt_templates import WORDINGS
+from whentofinetune import book_files, book_records
+from whentofinetune.datasets.rated_tasks import load_task
+from whentofinetune.old_bench import device_name, sample, subset
 
 WORDING = WORDINGS["instruction"]
 # TRL as it comes, and without what it turns on for GPUs: bfloat16, which many CPUs only emulate, and gradient checkpointing.
-TRL_WAYS = {"trl, defaults": {}, "trl, fp32 without checkpointing": {"bf16": False, "gradient_checkpointing": False}}
+TRL_WAYS = {
+    "trl, defaults": {},
+    "trl, fp32 without checkpointing": {"bf16": False, "gradient_checkpointing": False},
+}
 
 
 def scoring(items: int = 201, shots: tuple[int, ...] = (0, 24)) -> list[dict]:
@@ -34,13 +37,19 @@ def scoring(items: int = 201, shots: tuple[int, ...] = (0, 24)) -> list[dict]:
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 
-    from tunewise.models.score import label_logprobs
+    from tunewise.scoring import label_logprobs
 
     lm, task = load(precision=choose()), load_task("tweets")
     test = subset(task.test, items)
     labels, answers = np.array([e.label for e in test]), WORDING.answers(task.labels)
     queries = [WORDING.query(task, e.text) for e in test]
-    peer = HFLM(pretrained=lm.model, tokenizer=lm.tokenizer, batch_size=16, device=str(lm.model.device), add_bos_token=False)
+    peer = HFLM(
+        pretrained=lm.model,
+        tokenizer=lm.tokenizer,
+        batch_size=16,
+        device=str(lm.model.device),
+        add_bos_token=False,
+    )
     rows = []
     for k in shots:
         prefix = WORDING.prefix(task, sample(task, k, 0) if k else [])
@@ -54,19 +63,26 @@ def scoring(items: int = 201, shots: tuple[int, ...] = (0, 24)) -> list[dict]:
             for j, a in enumerate(answers)
         ]
         start = time.perf_counter()
-        theirs = np.array([score for score, _ in peer.loglikelihood(requests, disable_tqdm=True)]).reshape(ours.shape)
+        theirs = np.array([score for score, _ in peer.loglikelihood(requests, disable_tqdm=True)]).reshape(
+            ours.shape
+        )
         theirs_s = time.perf_counter() - start
         a, b = ours.argmax(axis=1), theirs.argmax(axis=1)
         margin = np.sort(ours, axis=1)[:, -1] - np.sort(ours, axis=1)[:, -2]
         rows.append(
             {
-                "k": k, "items": len(test), "ours_s": round(ours_s, 2), "lm_eval_s": round(theirs_s, 2),
-                "ratio": round(theirs_s / ours_s, 2), "different_predictions": int((a != b).sum()),
+                "k": k,
+                "items": len(test),
+                "ours_s": round(ours_s, 2),
+                "lm_eval_s": round(theirs_s, 2),
+                "ratio": round(theirs_s / ours_s, 2),
+                "different_predictions": int((a != b).sum()),
                 "largest_logprob_difference": float(np.abs(ours - theirs).max()),
                 "margin_where_different": [float(m) for m in margin[a != b]],
-                "accuracy_ours": float((a == labels).mean()), "accuracy_lm_eval": float((b == labels).mean()),
+                "accuracy_ours": float((a == labels).mean()),
+                "accuracy_lm_eval": float((b == labels).mean()),
             }
-        )  # fmt: skip
+        )
         print(rows[-1], flush=True)
     return rows
 
@@ -79,8 +95,8 @@ def training(n: int = 300, batch_size: int = 16, epochs: int = 1) -> list[dict]:
     from peft import LoraConfig
     from trl import SFTConfig, SFTTrainer
 
-    from tunewise.methods.finetune import ALL_LINEAR, Tuning, finetune
-    from tunewise.models.score import label_logprobs
+    from tunewise.finetune import ALL_LINEAR, Tuning, finetune
+    from tunewise.scoring import label_logprobs
 
     task = load_task("tweets")
     test, answers = task.test, WORDING.answers(task.labels)
@@ -90,35 +106,71 @@ def training(n: int = 300, batch_size: int = 16, epochs: int = 1) -> list[dict]:
 
     def accuracy(model) -> float:
         queries = [WORDING.query(task, e.text) for e in test]
-        return float((label_logprobs(model, WORDING.prefix(task), queries, answers).argmax(axis=1) == labels).mean())
+        return float(
+            (label_logprobs(model, WORDING.prefix(task), queries, answers).argmax(axis=1) == labels).mean()
+        )
 
     rows = []
     lm = load(precision=choose())
     pairs = [(WORDING.query(task, t), answers[y]) for t, y in train]
     tuned = finetune(lm, pairs, tuning, prefix=WORDING.prefix(task))
-    rows.append({"way": "tunewise", "seconds": tuned.seconds, "examples_per_s": tuned.examples / tuned.seconds, "accuracy": accuracy(tuned)})
+    rows.append(
+        {
+            "way": "tunewise",
+            "seconds": tuned.seconds,
+            "examples_per_s": tuned.examples / tuned.seconds,
+            "accuracy": accuracy(tuned),
+        }
+    )
     print(rows[-1], flush=True)
 
     for way, options in TRL_WAYS.items():
         lm = load(precision=choose())
-        data = Dataset.from_list([{"prompt": WORDING.prefix(task) + WORDING.query(task, t), "completion": answers[y]} for t, y in train])
+        data = Dataset.from_list(
+            [
+                {"prompt": WORDING.prefix(task) + WORDING.query(task, t), "completion": answers[y]}
+                for t, y in train
+            ]
+        )
         with tempfile.TemporaryDirectory() as folder:
             config = SFTConfig(
-                output_dir=folder, per_device_train_batch_size=batch_size, num_train_epochs=epochs, learning_rate=tuning.learning_rate,
-                report_to=[], save_strategy="no", use_cpu=str(lm.model.device) == "cpu", seed=0, disable_tqdm=True, **options,
-            )  # fmt: skip
-            adapter = LoraConfig(r=tuning.rank, lora_alpha=tuning.alpha, target_modules=list(ALL_LINEAR), task_type="CAUSAL_LM")
-            trainer = SFTTrainer(model=lm.model, args=config, train_dataset=data, processing_class=lm.tokenizer, peft_config=adapter)
+                output_dir=folder,
+                per_device_train_batch_size=batch_size,
+                num_train_epochs=epochs,
+                learning_rate=tuning.learning_rate,
+                report_to=[],
+                save_strategy="no",
+                use_cpu=str(lm.model.device) == "cpu",
+                seed=0,
+                disable_tqdm=True,
+                **options,
+            )
+            adapter = LoraConfig(
+                r=tuning.rank, lora_alpha=tuning.alpha, target_modules=list(ALL_LINEAR), task_type="CAUSAL_LM"
+            )
+            trainer = SFTTrainer(
+                model=lm.model,
+                args=config,
+                train_dataset=data,
+                processing_class=lm.tokenizer,
+                peft_config=adapter,
+            )
             start = time.perf_counter()
             trainer.train()
             seconds = time.perf_counter() - start
         lm.model = trainer.model
         lm.model.eval()
-        rows.append({
-            "way": way, "seconds": seconds, "examples_per_s": n * epochs / seconds, "accuracy": accuracy(lm),
-            "gradient_checkpointing": bool(config.gradient_checkpointing), "bf16": bool(config.bf16),
-            "times_slower": rows[0]["examples_per_s"] / (n * epochs / seconds),
-        })  # fmt: skip
+        rows.append(
+            {
+                "way": way,
+                "seconds": seconds,
+                "examples_per_s": n * epochs / seconds,
+                "accuracy": accuracy(lm),
+                "gradient_checkpointing": bool(config.gradient_checkpointing),
+                "bf16": bool(config.bf16),
+                "times_slower": rows[0]["examples_per_s"] / (n * epochs / seconds),
+            }
+        )
         print(rows[-1], flush=True)
     rows.append({"way": "share of peak", **peak_share(tuned, pairs, lm.tokenizer)})
     print(rows[-1], flush=True)
@@ -143,8 +195,11 @@ def peak_share(tuned, pairs, tokenizer) -> dict:
     rate = 200 * 2 * 1024 * 576 * 1536 / (time.perf_counter() - start)
     tokens = np.mean([len(tokenizer(p + c)["input_ids"]) for p, c in pairs]) * tuned.examples
     weights = sum(m.weight.numel() for name, m in tuned.model.named_modules() if name.endswith("_proj"))
-    return {"matmul_gflops": rate / 1e9, "training_gflops": 4 * weights * tokens / tuned.seconds / 1e9,
-            "share": 4 * weights * tokens / tuned.seconds / rate}  # fmt: skip
+    return {
+        "matmul_gflops": rate / 1e9,
+        "training_gflops": 4 * weights * tokens / tuned.seconds / 1e9,
+        "share": 4 * weights * tokens / tuned.seconds / rate,
+    }
 
 
 def main() -> None:
@@ -154,10 +209,13 @@ def main() -> None:
     part = parser.parse_args().part
     rows = scoring() if part == "scoring" else training()
     record = {
-        "part": part, "date": datetime.datetime.now(datetime.UTC).date().isoformat(), "device": device_name(choose()),
-        "versions": runs.versions(), "results": rows,
-    }  # fmt: skip
-    path = places.data_dir() / "bench" / f"speed-{part}.json"
+        "part": part,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "device": device_name(choose()),
+        "versions": book_records.versions(),
+        "results": rows,
+    }
+    path = book_files.data_dir() / "bench" / f"speed-{part}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(record, indent=1) + "\n")
     print(f"written: {path.name}")

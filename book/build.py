@@ -32,10 +32,18 @@ def fingerprint(names) -> str:
     found = hashlib.sha256()
     for name in names:
         top = ROOT / name
-        files = sorted(p for p in top.rglob("*") if p.is_file()) if top.is_dir() else [top] if top.exists() else []
+        files = (
+            sorted(p for p in top.rglob("*") if p.is_file())
+            if top.is_dir()
+            else [top]
+            if top.exists()
+            else []
+        )
         for path in files:
             if not SKIP & set(path.parts) and path.suffix != ".pyc" and "egg-info" not in str(path):
-                found.update(f"{path.relative_to(ROOT)}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+                found.update(
+                    f"{path.relative_to(ROOT)}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode()
+                )
     return found.hexdigest()
 
 
@@ -60,11 +68,15 @@ def main() -> int:
         print(f"The book is up to date. Open {SITE / 'index.html'}")
         return how_to_open()
     begun = BUILD / ".begun"
-    if begun.exists() or not DONE.exists():  # the last build did not finish: its pages and pickles may be halves
+    if (
+        begun.exists() or not DONE.exists()
+    ):  # the last build did not finish: its pages and pickles may be halves
         shutil.rmtree(SITE, ignore_errors=True)
         shutil.rmtree(BUILD / ".doctrees", ignore_errors=True)
     key = BUILD / ".under"
-    if not key.exists() or key.read_text() != under:  # library or data changed: outputs kept from before may be stale
+    if (
+        not key.exists() or key.read_text() != under
+    ):  # library or data changed: outputs kept from before may be stale
         shutil.rmtree(CACHE, ignore_errors=True)
         shutil.rmtree(BUILD / ".doctrees", ignore_errors=True)
     BUILD.mkdir(exist_ok=True)
@@ -77,8 +89,21 @@ def main() -> int:
         print("The package tunewise is not installed in this Python: use `make book`.", file=sys.stderr)
         return 1
     # -W: a warning is an error, -n: so is a link to nowhere; --keep-going: show all of them.
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(ROOT), "-W", "-n", "--keep-going"]
-    quiet = {"TUNEWISE_SCALE": os.environ.get("TUNEWISE_SCALE", ""), "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore::DeprecationWarning"), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    command = [
+        sys.executable,
+        "-c",
+        "from jupyter_book.cli.main import main; main()",
+        "build",
+        str(ROOT),
+        "-W",
+        "-n",
+        "--keep-going",
+    ]
+    quiet = {
+        "TUNEWISE_SCALE": os.environ.get("TUNEWISE_SCALE", ""),
+        "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore::DeprecationWarning"),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
     if code := subprocess.run(command, cwd=ROOT, env={**os.environ, **quiet}).returncode:
         print("\nThe book was not built: the messages above say what is wrong.", file=sys.stderr)
         return code

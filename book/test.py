@@ -46,7 +46,10 @@ def main() -> int:
     if browser:
         environment["TUNEWISE_BROWSER"] = browser
     else:
-        print("No Chrome or Chromium, and none could be installed: tests that need one are " + ("failed." if os.environ.get("CI") else "skipped."))
+        print(
+            "No Chrome or Chromium, and none could be installed: tests that need one are "
+            + ("failed." if os.environ.get("CI") else "skipped.")
+        )
     failed, closing = [], ""
     for name, command in STEPS.items():
         print(f"\n---- {name} ----", flush=True)
@@ -68,7 +71,14 @@ def run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
     """Run a step and show what it says. Returns its exit status and pytest's closing line, if there is one."""
     closing = ""
     process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace"
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
     )
     try:
         for line in process.stdout:

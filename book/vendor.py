@@ -42,7 +42,11 @@ def wanted() -> str:
 
 def whole() -> bool:
     """Is everything there, as this version of the book wants it?"""
-    there = STAMP.exists() and STAMP.read_text() == wanted() and (MODULES / "node_modules" / "axe-core" / "axe.min.js").exists()
+    there = (
+        STAMP.exists()
+        and STAMP.read_text() == wanted()
+        and (MODULES / "node_modules" / "axe-core" / "axe.min.js").exists()
+    )
     return there and all((VENDOR / target).exists() for target in FILES.values())
 
 
@@ -54,7 +58,9 @@ def npm(*arguments: str) -> None:
     node = home / ("node.exe" if os.name == "nt" else "bin/node")
     cli = home / ("node_modules" if os.name == "nt" else "lib/node_modules") / "npm" / "bin" / "npm-cli.js"
     path = f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    subprocess.run([str(node), str(cli), *arguments], cwd=MODULES, env={**os.environ, "PATH": path}, check=True)
+    subprocess.run(
+        [str(node), str(cli), *arguments], cwd=MODULES, env={**os.environ, "PATH": path}, check=True
+    )
 
 
 def fetch() -> None:

@@ -15,9 +15,14 @@ PLACES = (
     r"C:\Program Files\Google\Chrome\Application\chrome.exe",
 )
 FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 
 def find() -> str | None:
@@ -43,14 +48,21 @@ def install() -> str | None:
     """Try to get a browser, and return its path; None if none can be had here."""
     tries = []
     if hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
-        tries += [[["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"]]]
+        tries += [
+            [
+                ["apt-get", "update", "-qq"],
+                ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"],
+            ]
+        ]
     tries += [[[sys.executable, "-m", "playwright", "install", "chromium"]]]
     for commands in tries:
         print(f"No browser was found. Trying: {' && '.join(map(' '.join, commands))}", flush=True)
         quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         for command in commands:
             done = subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL)
-            if done.returncode and command[1] != "update":  # one source of packages that does not answer is no reason to stop
+            if (
+                done.returncode and command[1] != "update"
+            ):  # one source of packages that does not answer is no reason to stop
                 break
         if path := find():
             return path

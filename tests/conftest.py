@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when huggingface_hub is imported: no test may need the Hub by accident
+os.environ.setdefault(
+    "HF_HUB_OFFLINE", "1"
+)  # read when huggingface_hub is imported: no test may need the Hub by accident
 os.environ.setdefault("TUNEWISE_SCALE", "")  # what the build has computed is found again
 
 import chromium  # noqa: E402
@@ -21,7 +23,11 @@ import hypothesis  # noqa: E402
 
 # No test is timed, and the same commit passes or fails the same way everywhere.
 hypothesis.settings.register_profile(
-    "book", deadline=None, derandomize=True, database=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "book",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("book")
 
@@ -46,10 +52,13 @@ def load(path: Path):
 @pytest.fixture(scope="session")
 def labels() -> dict[str, list[int]]:
     """The true labels that some verdicts are given beside their records."""
-    from tunewise.experiments.label_curve import desks
-    from tunewise.tasks.text_classification import load_task
+    from whentofinetune.datasets.rated_tasks import load_task
+    from whentofinetune.experiments.label_curve import desks
 
-    return {name: [e.label for e in task.test] for name, task in {"tweets": load_task("tweets"), "desks": desks(150)}.items()}
+    return {
+        name: [e.label for e in task.test]
+        for name, task in {"tweets": load_task("tweets"), "desks": desks(150)}.items()
+    }
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +78,9 @@ def serving(folder: Path):
         def log_message(self, *_):
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=folder)
+    ) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}/"
         server.shutdown()

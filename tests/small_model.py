@@ -7,28 +7,38 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from tunewise import runs
-from tunewise.experiments.base import Bench
 from tunewise.models.device import choose as precision
 from tunewise.models.load import converted
 from tunewise.models.registry import get as spec
+from whentofinetune import book_records
+from whentofinetune.old_bench import Bench
+from whentofinetune.old_steps import Work
 
 
 def small(seed=0, positions=2048):
     """A Llama of random weights with the embedded model's tokenizer: what an experiment does with a model is seen in a second."""
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=49152, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=positions
+        vocab_size=49152,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=positions,
     )
     return types.SimpleNamespace(
-        model=LlamaForCausalLM(config).eval(), tokenizer=AutoTokenizer.from_pretrained(converted(spec("smollm2-135m"))), spec=None, precision=None
+        model=LlamaForCausalLM(config).eval(),
+        tokenizer=AutoTokenizer.from_pretrained(converted(spec("smollm2-135m"))),
+        spec=None,
+        precision=None,
     )
 
 
 def made_bench(folder, monkeypatch, **options):
     """A bench with a small model, and sentence vectors that hold nothing but the words."""
     monkeypatch.setenv("TUNEWISE_CACHE", str(folder))
-    work = runs.Work({"test": 1}, say=None)
+    work = Work({"test": 1}, say=None)
     monkeypatch.undo()
     bench = Bench("smollm2-135m", work, precision("cpu"))
     bench.lm = small(**options)
@@ -45,10 +55,21 @@ def made_bench(folder, monkeypatch, **options):
 
 
 def recorded(experiment, params, rows):
-    return runs.RunRecord(
-        experiment=experiment.name, scale="smoke", version=1, params=params, seeds=params["seeds"], results=rows, key="k", checksums={}, device="CPU",
-        versions={}, date="2026-01-01", duration_s=1.0, notes={},
-    )  # fmt: skip
+    return book_records.RunRecord(
+        experiment=experiment.name,
+        scale="smoke",
+        version=1,
+        params=params,
+        seeds=params["seeds"],
+        results=rows,
+        key="k",
+        checksums={},
+        device="CPU",
+        versions={},
+        date="2026-01-01",
+        duration_s=1.0,
+        notes={},
+    )
 
 
 def performed(experiment, bench, **changes):

@@ -8,14 +8,14 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from tunewise import experiments, runs
-from tunewise.experiments import label_curve, parse_fixes
-from tunewise.experiments.base import Bench
-from tunewise.measure import stats
-from tunewise.pages import accuracy, accuracy_verdicts, introduction
-from tunewise.pages.verdict import AGREES, claims
-from tunewise.tasks import company
-from tunewise.tasks.prompts import WORDINGS
+from tunewise import stats
+from tunewise.prompt_templates import WORDINGS
+from whentofinetune import book_records, experiments
+from whentofinetune.datasets import company
+from whentofinetune.experiments import label_curve, parse_fixes
+from whentofinetune.old_bench import Bench
+from whentofinetune.pages import accuracy, accuracy_verdicts, introduction
+from whentofinetune.pages.verdict import AGREES, claims
 
 SIZES = (10, 30, 100, 300)
 
@@ -99,10 +99,17 @@ def answers(labels: list[int], right: int) -> str:
 def test_a_forecasts_error_is_measured_seed_by_seed():
     labels = [0, 1, 2] * 10
     right = {(0, 10): 12, (0, 30): 15, (0, 300): 24, (1, 10): 9, (1, 30): 18, (1, 300): 21}
-    rows = [{"method": "tfidf", "n_labels": n, "seed": s, "predictions": answers(labels, k)} for (s, n), k in right.items()]
-    rows.append({"method": "lora", "n_labels": 10, "seed": 0, "predictions": answers(labels, 9)})  # not run at all sizes
+    rows = [
+        {"method": "tfidf", "n_labels": n, "seed": s, "predictions": answers(labels, k)}
+        for (s, n), k in right.items()
+    ]
+    rows.append(
+        {"method": "lora", "n_labels": 10, "seed": 0, "predictions": answers(labels, 9)}
+    )  # not run at all sizes
     found = label_curve.forecasts("desks", rows, labels, {"forecast": [10, 30, 300], "seeds": [0, 1]})
-    assert [r["law"] for r in found] == ["flat", "line", "power"] and {r["learner"] for r in found} == {"tfidf"}
+    assert [r["law"] for r in found] == ["flat", "line", "power"] and {r["learner"] for r in found} == {
+        "tfidf"
+    }
     flat = found[0]
     assert flat["by_seed"] == [-0.3, -0.1] and flat["error"]["value"] == pytest.approx(-0.2)
     assert flat["error"]["low"] < -0.3 and flat["error"]["n"] == 30
@@ -115,12 +122,20 @@ class NoModel(Bench):
     """A bench whose steps are computed and not kept, whose embeddings are letters, and whose LoRA answers at random."""
 
     def embed(self, texts):
-        return np.array([[t.lower().count(c) for c in "abcdefghijklmnopqrstuvwxyz"] for t in texts], dtype=float)
+        return np.array(
+            [[t.lower().count(c) for c in "abcdefghijklmnopqrstuvwxyz"] for t in texts], dtype=float
+        )
 
     def tuned(self, task_name, n, tuning, wording_name, test_n=None):
         test = self.task(task_name).test
         said = np.random.default_rng(n + tuning.seed).integers(0, 3, len(test))
-        return {"method": "lora", "task": task_name, "n_labels": n, "seed": tuning.seed, **experiments.base.outcome(said, [e.label for e in test])}
+        return {
+            "method": "lora",
+            "task": task_name,
+            "n_labels": n,
+            "seed": tuning.seed,
+            **experiments.base.outcome(said, [e.label for e in test]),
+        }
 
 
 @pytest.fixture
@@ -172,8 +187,17 @@ def test_each_test_row_has_its_parts_and_every_way_is_there(rows):
             whole = (r["seen"]["value"] + r["new"]["value"]) / 2
             assert r["accuracy"]["value"] == pytest.approx(whole)
     assert {r["method"] for r in found} == {
-        "majority", "trouble known", "names", "rule", "examples", "rule and examples", "tfidf", "embeddings", "lora", "forecast"
-    }  # fmt: skip
+        "majority",
+        "trouble known",
+        "names",
+        "rule",
+        "examples",
+        "rule and examples",
+        "tfidf",
+        "embeddings",
+        "lora",
+        "forecast",
+    }
     assert {r["learner"] for r in found if r["method"] == "forecast"} == {"tfidf", "embeddings"}
 
 
@@ -182,8 +206,14 @@ def test_each_test_row_has_its_parts_and_every_way_is_there(rows):
 
 def test_what_form_adds_is_the_strict_gain_above_the_scored_one():
     labels = [0, 1] * 10
-    before = {"strict": {"predictions": "-" * 10 + "".join(str(y) for y in labels[10:])}, "scored": {"predictions": "0" * 20}}
-    after = {"strict": {"predictions": "".join(map(str, labels))}, "scored": {"predictions": answers(labels, 15).replace("2", "0")}}
+    before = {
+        "strict": {"predictions": "-" * 10 + "".join(str(y) for y in labels[10:])},
+        "scored": {"predictions": "0" * 20},
+    }
+    after = {
+        "strict": {"predictions": "".join(map(str, labels))},
+        "scored": {"predictions": answers(labels, 15).replace("2", "0")},
+    }
     found = parse_fixes.gains(before, [after], labels)
     scored = np.mean([int(p) == y for p, y in zip(after["scored"]["predictions"], labels, strict=True)]) - 0.5
     assert found["strict"]["value"] == pytest.approx(0.5)
@@ -192,21 +222,39 @@ def test_what_form_adds_is_the_strict_gain_above_the_scored_one():
 
 
 def test_an_answer_that_cannot_be_read_is_wrong_and_counted(monkeypatch):
-    from tunewise.tasks.text_classification import Example, Task
+    from tunewise.data import Example, Task
 
-    task = Task("tweets", ("positive", "negative"), (), (), (Example("a", 0, "1"), Example("b", 1, "2"), Example("c", 0, "3"), Example("d", 1, "4")))
-    monkeypatch.setattr(parse_fixes, "generate", lambda lm, prompts, prefix: [" Positive!", " a smile", " negative", " positive or negative"])
-    bench = types.SimpleNamespace(scores=lambda lm, wording, task, items: np.array([[0, -1], [0, -1], [-1, 0], [-1, 0]]))
+    task = Task(
+        "tweets",
+        ("positive", "negative"),
+        (),
+        (),
+        (Example("a", 0, "1"), Example("b", 1, "2"), Example("c", 0, "3"), Example("d", 1, "4")),
+    )
+    monkeypatch.setattr(
+        parse_fixes,
+        "generate",
+        lambda lm, prompts, prefix: [" Positive!", " a smile", " negative", " positive or negative"],
+    )
+    bench = types.SimpleNamespace(
+        scores=lambda lm, wording, task, items: np.array([[0, -1], [0, -1], [-1, 0], [-1, 0]])
+    )
     found = parse_fixes.marked(bench, None, task, WORDINGS["bare"], task.test)
     assert found["strict"]["predictions"] == "0-1-"
-    assert (found["readable"]["value"], found["strict"]["accuracy"]["value"], found["of_readable"]["value"]) == (0.5, 0.25, 0.5)
+    assert (
+        found["readable"]["value"],
+        found["strict"]["accuracy"]["value"],
+        found["of_readable"]["value"],
+    ) == (0.5, 0.25, 0.5)
     assert found["scored"]["accuracy"]["value"] == 0.5
 
 
 # -- the pages -----------------------------------------------------------------------------------------------------------
 
 
-def record(accuracies: dict[str, float], seeds=(0, 1), n: int = 60) -> tuple[runs.RunRecord, list[int]]:
+def record(
+    accuracies: dict[str, float], seeds=(0, 1), n: int = 60
+) -> tuple[book_records.RunRecord, list[int]]:
     """A record of label_curve in which each way has the accuracy that is asked for (at the most labels; less at fewer)."""
     task = label_curve.desks(n)
     labels = [e.label for e in task.test]
@@ -215,22 +263,57 @@ def record(accuracies: dict[str, float], seeds=(0, 1), n: int = 60) -> tuple[run
     def scored(share: float) -> dict:
         good = set(draw.permutation(n)[: round(share * n)].tolist())
         said = "".join(str(y if i in good else (y + 1) % 3) for i, y in enumerate(labels))
-        return {"accuracy": stats.proportion(len(good), n), "predictions": said, **label_curve.apart(said, task)}
+        return {
+            "accuracy": stats.proportion(len(good), n),
+            "predictions": said,
+            **label_curve.apart(said, task),
+        }
 
     rows = [{"method": m, **scored(accuracies.get(m, 1 / 3))} for m in ("majority", "trouble known")]
     for method, wordings in (("names", label_curve.NAMES), ("rule", label_curve.RULES)):
         for w in wordings:
-            tried = {"accuracy": stats.proportion(20, 60), "prompt_tokens": 50.0, "calibrated": {"accuracy": stats.proportion(25, 60)}}
+            tried = {
+                "accuracy": stats.proportion(20, 60),
+                "prompt_tokens": 50.0,
+                "calibrated": {"accuracy": stats.proportion(25, 60)},
+            }
             rows.append({"method": method, "prompt": w.name, "says": w.opening, "split": "valid", **tried})
-        rows.append({"method": method, "prompt": wordings[0].name, "calibrated": False, "split": "test", **scored(accuracies.get(method, 0.4))})
+        rows.append(
+            {
+                "method": method,
+                "prompt": wordings[0].name,
+                "calibrated": False,
+                "split": "test",
+                **scored(accuracies.get(method, 0.4)),
+            }
+        )
     for s in seeds:
         for method in ("examples", "rule and examples"):
-            rows.append({"method": method, "k": 20, "seed": s, "split": "test", "prompt": "short", **scored(accuracies.get(method, 0.45))})
+            rows.append(
+                {
+                    "method": method,
+                    "k": 20,
+                    "seed": s,
+                    "split": "test",
+                    "prompt": "short",
+                    **scored(accuracies.get(method, 0.45)),
+                }
+            )
         for method in ("tfidf", "embeddings", "lora"):
-            rows += [{"method": method, "n_labels": size, "seed": s, **scored(accuracies.get(method, 0.6) - 0.1 * (3 - i))} for i, size in enumerate(SIZES)]
+            rows += [
+                {
+                    "method": method,
+                    "n_labels": size,
+                    "seed": s,
+                    **scored(accuracies.get(method, 0.6) - 0.1 * (3 - i)),
+                }
+                for i, size in enumerate(SIZES)
+            ]
     params = label_curve.EXPERIMENT.scales["full"] | {"seeds": list(seeds), "test_n": n}
     rows += label_curve.forecasts("desks", rows, labels, params)
-    return runs.RunRecord("label_curve", "full", 1, params, list(seeds), rows, "", {}, "", {}, "", 0.0), labels
+    return book_records.RunRecord(
+        "label_curve", "full", 1, params, list(seeds), rows, "", {}, "", {}, "", 0.0
+    ), labels
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +322,12 @@ def partly():
 
 
 @pytest.mark.parametrize(
-    ("accuracies", "agrees"), [({"lora": 0.45, "rule": 0.5}, "no"), ({"lora": 0.95, "tfidf": 0.6, "embeddings": 0.6}, "yes"), ({"lora": 0.7, "embeddings": 0.95}, "partly")]
+    ("accuracies", "agrees"),
+    [
+        ({"lora": 0.45, "rule": 0.5}, "no"),
+        ({"lora": 0.95, "tfidf": 0.6, "embeddings": 0.6}, "yes"),
+        ({"lora": 0.7, "embeddings": 0.95}, "partly"),
+    ],
 )
 def test_the_verdict_on_a_rule_that_is_hard_to_prompt(accuracies, agrees):
     found, labels = record(accuracies)
@@ -270,16 +358,22 @@ def test_figures_and_tables_of_the_rule_say_what_the_record_says(partly):
     assert "90%" in figure.alt
     assert accuracy.best_prompt(found)[0].startswith(("examples", "the rule and examples"))
     prompts = accuracy.prompts_table(found).text
-    assert all(w.name in prompts for w in (*label_curve.NAMES, *label_curve.RULES)) and prompts.count("yes") == 2
+    assert (
+        all(w.name in prompts for w in (*label_curve.NAMES, *label_curve.RULES)) and prompts.count("yes") == 2
+    )
     assert "straight line" in accuracy.forecast_table(found).text
     assert "Noises with a beat" in accuracy.description(found).text
-    for made in (accuracy.desk_curve(found), accuracy.live_table(found), accuracy.summary(None, found, labels)):
+    for made in (
+        accuracy.desk_curve(found),
+        accuracy.live_table(found),
+        accuracy.summary(None, found, labels),
+    ):
         assert str(made)
 
 
 def test_one_tuned_model_has_as_many_gains_as_starts():
-    wordings, curve = runs.load("wordings"), runs.load("learning_curve")
-    from tunewise.tasks.text_classification import load_task
+    wordings, curve = book_records.load("wordings"), book_records.load("learning_curve")
+    from whentofinetune.datasets.rated_tasks import load_task
 
     truth = [e.label for e in load_task("tweets").test]
     text = accuracy.gain_by_start(wordings, curve, truth).text
@@ -288,11 +382,11 @@ def test_one_tuned_model_has_as_many_gains_as_starts():
     for r in wordings.where(method="score", split="test"):
         assert f"{100 * (tuned - r['accuracy']['value']):+.0f} points" in text
     best = max(wordings.where(method="score", split="valid"), key=lambda r: r["accuracy"]["value"])["wording"]
-    assert f"“{best}”" in accuracy.hundred(curve, runs.load("few_shot"), wordings, truth).text
+    assert f"“{best}”" in accuracy.hundred(curve, book_records.load("few_shot"), wordings, truth).text
 
 
 def test_the_start_of_each_task_is_drawn_against_its_gain():
-    gains = runs.load("gain_prediction")
+    gains = book_records.load("gain_prediction")
     figure = accuracy.start_figure(gains)
     assert len(figure.data[0]["x"]) == len(gains.params["tasks"])
     from scipy.stats import spearmanr
@@ -306,14 +400,14 @@ def test_the_start_of_each_task_is_drawn_against_its_gain():
 
 
 def test_what_peft_keeps_is_counted_in_bytes():
-    methods = runs.load("tuning_methods")
+    methods = book_records.load("tuning_methods")
     text = introduction.what_is_trained(methods).text
     lora, full = (methods.where(method=m)[0]["trainable"] for m in ("lora", "full"))
     assert f"{lora / full:.1%}" in text and f"{lora * 4 / 1e6:,.0f} MB" in text and "100.0%" in text
 
 
 def test_findings_are_the_helpers_verdicts():
-    from tunewise.calculators.decide_rules import FOUND
+    from whentofinetune.calculators.decide_rules import FOUND
 
     text = introduction.findings().text
     for claim, agrees in FOUND.items():
@@ -323,7 +417,12 @@ def test_findings_are_the_helpers_verdicts():
 
 
 def test_the_introduction_shows_the_wordings_of_a_live_run_and_of_the_record():
-    wordings = runs.load("wordings")
-    assert introduction.two_prompts(wordings).text.count("“") == len(wordings.where(method="score", split="test"))
-    assert f"{len(wordings.where(method='score', split='test'))} wordings" in introduction.compared(wordings).text
-    assert "VADER" in introduction.then_and_now(runs.load("learning_curve")).alt
+    wordings = book_records.load("wordings")
+    assert introduction.two_prompts(wordings).text.count("“") == len(
+        wordings.where(method="score", split="test")
+    )
+    assert (
+        f"{len(wordings.where(method='score', split='test'))} wordings"
+        in introduction.compared(wordings).text
+    )
+    assert "VADER" in introduction.then_and_now(book_records.load("learning_curve")).alt

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from test_retrieval import asked, embed, minilm
 
-from tunewise import cli
-from tunewise.commands import ask
-from tunewise.methods import documents, rag
-from tunewise.tasks import company
+from tunewise import cli, documents, rag
+from whentofinetune.commands import ask_documents
+from whentofinetune.datasets import company
 
 BOILER = """---
 title: not a passage
@@ -37,7 +36,10 @@ Noises
 Knocking in the morning is air in the pipes.
 """
 NEIGHBOURS = "Notes for the neighbours\n\nThe cat gets half a tin of food in the morning\nand half in the evening. He must have no milk.\n"
-GARDEN = ["Tomatoes want water every evening unless it has rained.", "The key of the shed lies under the third flower pot."]
+GARDEN = [
+    "Tomatoes want water every evening unless it has rained.",
+    "The key of the shed lies under the third flower pot.",
+]
 
 
 def pdf(*pages: str, password: str | None = None) -> bytes:
@@ -46,14 +48,25 @@ def pdf(*pages: str, password: str | None = None) -> bytes:
     from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
     writer = PdfWriter()
-    font = DictionaryObject({NameObject(k): NameObject(v) for k, v in (("/Type", "/Font"), ("/Subtype", "/Type1"), ("/BaseFont", "/Helvetica"))})
+    font = DictionaryObject(
+        {
+            NameObject(k): NameObject(v)
+            for k, v in (("/Type", "/Font"), ("/Subtype", "/Type1"), ("/BaseFont", "/Helvetica"))
+        }
+    )
     for text in pages:
         page = writer.add_blank_page(width=595, height=842)
         if text:
             content = DecodedStreamObject()
-            content.set_data(b"BT /F 12 Tf 50 700 Td 14 TL " + b"".join(b"(%s) Tj T* " % line.encode("cp1252") for line in text.split("\n")) + b"ET")
+            content.set_data(
+                b"BT /F 12 Tf 50 700 Td 14 TL "
+                + b"".join(b"(%s) Tj T* " % line.encode("cp1252") for line in text.split("\n"))
+                + b"ET"
+            )
             page[NameObject("/Contents")] = writer._add_object(content)
-            page[NameObject("/Resources")] = DictionaryObject({NameObject("/Font"): DictionaryObject({NameObject("/F"): font})})
+            page[NameObject("/Resources")] = DictionaryObject(
+                {NameObject("/Font"): DictionaryObject({NameObject("/F"): font})}
+            )
     if password:
         writer.encrypt(password, algorithm="RC4-128")
     out = io.BytesIO()
@@ -81,9 +94,15 @@ def light(monkeypatch, tmp_path):
         return embed(texts)
 
     monkeypatch.setenv("TUNEWISE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(ask, "_embed", embedded)
-    monkeypatch.setattr(ask, "RELEVANT", 0.25)
-    monkeypatch.setattr(ask, "answered", lambda model, question, texts, tuned: rag.read(f"{len(texts)} passages, the first ends so: {texts[0][-12:]} [1]", len(texts)))
+    monkeypatch.setattr(ask_documents, "_embed", embedded)
+    monkeypatch.setattr(ask_documents, "RELEVANT", 0.25)
+    monkeypatch.setattr(
+        ask_documents,
+        "answered",
+        lambda model, question, texts, tuned: rag.read(
+            f"{len(texts)} passages, the first ends so: {texts[0][-12:]} [1]", len(texts)
+        ),
+    )
     return seen
 
 
@@ -101,7 +120,9 @@ def test_each_passage_knows_where_it_is_from(folder):
         ("garden/plan.pdf, page 2", GARDEN[1]),
         ("neighbours.txt, line 1", "Notes for the neighbours"),
     ]
-    assert "# this is code" in found.passages[0].text and "not a passage" not in "".join(p.text for p in found.passages)
+    assert "# this is code" in found.passages[0].text and "not a passage" not in "".join(
+        p.text for p in found.passages
+    )
     assert found.passages[1].full.startswith("The boiler > Pressure\n\n")
 
 
@@ -133,7 +154,9 @@ def test_one_file_that_cannot_be_read_is_named_and_the_rest_goes_on(folder):
     assert found.files == 4 and "not read" not in str(found)
     why = dict(line.split(": ", 1) for line in found.left_out)
     assert why.pop("letter.docx") == "not one of .txt, .md, .markdown, .pdf"
-    assert "no PDF, or a damaged one" in why.pop("broken.pdf") and "no PDF, or a damaged one" in why.pop("cut.pdf")
+    assert "no PDF, or a damaged one" in why.pop("broken.pdf") and "no PDF, or a damaged one" in why.pop(
+        "cut.pdf"
+    )
     assert why.pop("locked.pdf") == "needs a password: save a copy without one"
     assert "made of pictures" in why.pop("scan.pdf")
     assert why.pop("nothing.txt") == "is empty"
@@ -159,7 +182,14 @@ def test_a_word_that_a_pdf_cuts_at_a_lines_end_is_whole_again(tmp_path):
 
 
 def test_running_headers_and_page_numbers_are_no_part_of_the_text(tmp_path):
-    (tmp_path / "a.pdf").write_bytes(pdf(*(f"The House Book\n{text}\n- {i} -" for i, text in enumerate((*GARDEN, "Wasps sleep in May."), 8))))
+    (tmp_path / "a.pdf").write_bytes(
+        pdf(
+            *(
+                f"The House Book\n{text}\n- {i} -"
+                for i, text in enumerate((*GARDEN, "Wasps sleep in May."), 8)
+            )
+        )
+    )
     assert [p.text for p in documents.read_folder(tmp_path).passages] == [*GARDEN, "Wasps sleep in May."]
     (tmp_path / "a.pdf").write_bytes(pdf("Two pages may\nbegin alike.", "Two pages may\nbegin alike."))
     assert documents.read_folder(tmp_path).passages[0].text == "Two pages may begin alike."
@@ -168,7 +198,9 @@ def test_running_headers_and_page_numbers_are_no_part_of_the_text(tmp_path):
 def test_many_files_of_other_kinds_take_one_line(folder):
     for i in range(40):
         (folder / f"{i}.jpg").write_bytes(b"\xff\xd8")
-    assert documents.read_folder(folder).left_out == ["40 files of other kinds (.jpg): not .txt, .md, .markdown, .pdf"]
+    assert documents.read_folder(folder).left_out == [
+        "40 files of other kinds (.jpg): not .txt, .md, .markdown, .pdf"
+    ]
 
 
 def test_a_file_in_place_of_a_folder_is_read(folder):
@@ -186,28 +218,52 @@ def run(capsys, *words: str) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("how", ["bm25", "dense", "hybrid"])
 def test_an_answer_comes_with_the_passages_that_it_is_from(folder, light, capsys, how):
-    status, out, _ = run(capsys, "--docs", str(folder), "--how", how, "--k", "2", "What is the pressure of the gauge in bar?")
+    status, out, _ = run(
+        capsys, "--docs", str(folder), "--how", how, "--k", "2", "What is the pressure of the gauge in bar?"
+    )
     assert status == 0
     assert "so: tem is cold." in out and "it names passage 1" in out
-    assert "[1] boiler.md, The boiler > Pressure, line 14" in out and "between 1.2 and 1.8 bar when the system" in out
-    assert out == run(capsys, "--docs", str(folder), "--how", how, "--k", "2", "What is the pressure of the gauge in bar?")[1]
+    assert (
+        "[1] boiler.md, The boiler > Pressure, line 14" in out
+        and "between 1.2 and 1.8 bar when the system" in out
+    )
+    assert (
+        out
+        == run(
+            capsys,
+            "--docs",
+            str(folder),
+            "--how",
+            how,
+            "--k",
+            "2",
+            "What is the pressure of the gauge in bar?",
+        )[1]
+    )
 
 
 def test_a_model_that_reads_no_answer_is_not_given_one(folder, light, capsys, monkeypatch):
-    monkeypatch.setattr(ask, "answered", lambda *_: rag.read(" ", 4))
+    monkeypatch.setattr(ask_documents, "answered", lambda *_: rag.read(" ", 4))
     status, out, _ = run(capsys, "--docs", str(folder), "Where is the key of the shed?")
-    assert status == 0 and "read no answer in them (--tuned lets it learn to read first). The nearest passages:" in out and GARDEN[1] in out
+    assert (
+        status == 0
+        and "read no answer in them (--tuned lets it learn to read first). The nearest passages:" in out
+        and GARDEN[1] in out
+    )
 
 
 @pytest.mark.parametrize(
     ("said", "kept"),
     [
-        ("", ""), ("43.7 kg", "43.7 kg"), ("In May. Or in June.", "In May. Or in June."),
-        ("It is in the hall. It is in the hall. It is in", "It is in the hall."), ("Yes. It rains. Yes. No.", "Yes. It rains."),
+        ("", ""),
+        ("43.7 kg", "43.7 kg"),
+        ("In May. Or in June.", "In May. Or in June."),
+        ("It is in the hall. It is in the hall. It is in", "It is in the hall."),
+        ("Yes. It rains. Yes. No.", "Yes. It rains."),
     ],
-)  # fmt: skip
+)
 def test_an_answer_says_nothing_twice(said, kept):
-    assert ask.once(said) == kept
+    assert ask_documents.once(said) == kept
 
 
 def test_json_holds_what_was_printed(folder, light, capsys):
@@ -216,12 +272,22 @@ def test_json_holds_what_was_printed(folder, light, capsys):
     found = json.loads(out)
     assert status == 0 and found["model"] == "smollm2-135m" and found["similarity"] >= 0.25
     first = found["passages"][0]
-    assert (first["file"], first["page"], first["text"], first["cited"]) == ("garden/plan.pdf", 2, GARDEN[1], True)
+    assert (first["file"], first["page"], first["text"], first["cited"]) == (
+        "garden/plan.pdf",
+        2,
+        GARDEN[1],
+        True,
+    )
     assert len(found["passages"]) == 4 and not found["passages"][1]["cited"]
-    assert found["left_out"] == ["letter.docx: not one of .txt, .md, .markdown, .pdf"] and "left out: letter.docx" in err
+    assert (
+        found["left_out"] == ["letter.docx: not one of .txt, .md, .markdown, .pdf"]
+        and "left out: letter.docx" in err
+    )
 
 
-def test_the_second_question_embeds_nothing_but_itself_and_a_changed_file_is_read_again(folder, light, capsys):
+def test_the_second_question_embeds_nothing_but_itself_and_a_changed_file_is_read_again(
+    folder, light, capsys
+):
     first = "Where is the key of the shed?"
     run(capsys, "--docs", str(folder), first)
     assert len(light) > 6
@@ -238,12 +304,16 @@ def test_the_second_question_embeds_nothing_but_itself_and_a_changed_file_is_rea
 
 def test_what_was_kept_of_a_file_may_be_damaged(folder, light, capsys):
     run(capsys, "--docs", str(folder), "Must the cat have no milk?")
-    kept = list((ask.places.cache_dir("ask", "files")).glob("*.json"))
+    kept = list((ask_documents.places.cache_dir("ask", "files")).glob("*.json"))
     assert len(kept) == 3
     for path in kept:
         path.write_text('{"passages": [{"wor', encoding="utf-8")
     assert run(capsys, "--docs", str(folder), "Must the cat have no milk?")[0] == 0
-    files = [p for p in ask.places.cache_dir("ask").rglob("*") if p.is_file() and p.name in ("meta.json", "storage.sqlite")]
+    files = [
+        p
+        for p in ask_documents.places.cache_dir("ask").rglob("*")
+        if p.is_file() and p.name in ("meta.json", "storage.sqlite")
+    ]
     assert len(files) == 2
     for path in files:
         path.write_bytes(b"no such thing")
@@ -253,17 +323,26 @@ def test_what_was_kept_of_a_file_may_be_damaged(folder, light, capsys):
 
 def test_files_of_the_same_content_are_told_apart(folder, light, capsys):
     (folder / "copy.txt").write_text(NEIGHBOURS, encoding="utf-8")
-    found = json.loads(run(capsys, "--docs", str(folder), "--json", "--k", "2", "Who must have no milk? The cat?")[1])
+    found = json.loads(
+        run(capsys, "--docs", str(folder), "--json", "--k", "2", "Who must have no milk? The cat?")[1]
+    )
     assert [p["file"] for p in found["passages"]] == ["copy.txt", "neighbours.txt"]
 
 
 @pytest.mark.parametrize("how", ["bm25", "dense", "hybrid"])
 def test_nothing_relevant_is_said_and_not_answered(folder, light, capsys, monkeypatch, how):
-    monkeypatch.setattr(ask, "answered", lambda *_: pytest.fail("the model was asked"))
+    monkeypatch.setattr(ask_documents, "answered", lambda *_: pytest.fail("the model was asked"))
     status, out, _ = run(capsys, "--docs", str(folder), "--how", how, "Quantum chromodynamics?")
     assert status == 1 and "Nothing relevant was found, so there is no answer." in out
-    assert ("No passage shares a word" in out) == (how == "bm25") and ("The nearest passage (similarity" in out) == (how != "bm25")
-    assert json.loads(run(capsys, "--docs", str(folder), "--how", how, "--json", "Quantum chromodynamics?")[1])["answer"] is None
+    assert ("No passage shares a word" in out) == (how == "bm25") and (
+        "The nearest passage (similarity" in out
+    ) == (how != "bm25")
+    assert (
+        json.loads(run(capsys, "--docs", str(folder), "--how", how, "--json", "Quantum chromodynamics?")[1])[
+            "answer"
+        ]
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -276,7 +355,10 @@ def test_nothing_relevant_is_said_and_not_answered(folder, light, capsys, monkey
         (["--docs", "{}", "--k", "0", "What?"], "--k must be 1 or more"),
         (["--docs", "{}", "--model", "gpt-5", "What?"], "no model is called 'gpt-5'"),
         (["--docs", "{}", "--model", "minilm", "What?"], "minilm answers no questions"),
-        (["--docs", "{}", "--store", "http://127.0.0.1:1", "What?"], "no Qdrant server answers at http://127.0.0.1:1"),
+        (
+            ["--docs", "{}", "--store", "http://127.0.0.1:1", "What?"],
+            "no Qdrant server answers at http://127.0.0.1:1",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_words(folder, light, capsys, words, said):
@@ -347,19 +429,27 @@ def test_the_threshold_parts_questions_on_the_documents_from_others():
     def nearest(questions):
         return (minilm()(questions) @ minilm()(texts).T).max(axis=1)
 
-    on = np.concatenate([nearest(asked(kind, 40)[1]) for kind in ("direct", "reversed", "changed", "multihop")])
+    on = np.concatenate(
+        [nearest(asked(kind, 40)[1]) for kind in ("direct", "reversed", "changed", "multihop")]
+    )
     off = nearest(OFF_TOPIC)
     index = {t: np.mean(on >= t) - np.mean(off >= t) for t in np.arange(0.1, 0.7, 0.01)}
-    ours = np.mean(on >= ask.RELEVANT) - np.mean(off >= ask.RELEVANT)
+    ours = np.mean(on >= ask_documents.RELEVANT) - np.mean(off >= ask_documents.RELEVANT)
     assert ours >= max(index.values()) - 0.05 and ours >= 0.8
     # what it cannot do: questions that the handbook leaves open are as near
-    assert np.mean(nearest(asked("unanswerable", 40)[1]) >= ask.RELEVANT) >= 0.9
+    assert np.mean(nearest(asked("unanswerable", 40)[1]) >= ask_documents.RELEVANT) >= 0.9
 
 
 def test_a_newcomers_folder_is_answered_by_the_model(folder, capsys, monkeypatch, tmp_path):
-    held = ask.places.cache_dir("models")
-    monkeypatch.setattr(ask.places, "cache_dir", lambda *parts: held if parts[:1] == ("models",) else _made(tmp_path.joinpath("cache", *parts)))
-    status, out, err = run(capsys, "--docs", str(folder), "--json", "Under what does the key of the shed lie?")
+    held = ask_documents.places.cache_dir("models")
+    monkeypatch.setattr(
+        ask_documents.places,
+        "cache_dir",
+        lambda *parts: held if parts[:1] == ("models",) else _made(tmp_path.joinpath("cache", *parts)),
+    )
+    status, out, err = run(
+        capsys, "--docs", str(folder), "--json", "Under what does the key of the shed lie?"
+    )
     found = json.loads(out)
     assert status == 0 and "indexing" in err
     assert found["passages"][0]["text"] == GARDEN[1] and found["answer"] is not None

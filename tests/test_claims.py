@@ -7,7 +7,7 @@ import pytest
 import yaml
 from pybtex.database import parse_file
 
-from tunewise.pages.verdict import CERTAINTY, cite, claims, sources, verdict
+from whentofinetune.pages.verdict import CERTAINTY, cite, claims, sources, verdict
 
 ROOT = Path(__file__).parents[1]
 ENTRIES = yaml.safe_load((ROOT / "data" / "claims.yml").read_text(encoding="utf-8"))
@@ -71,18 +71,29 @@ def test_the_articles_figures_are_those_of_the_article(entry):
     for wanted in ARTICLE[entry["id"]]:
         assert re.search(rf"(?<!\d){re.escape(wanted)}(?!\d)", figure), f"{wanted} is missing in {figure!r}"
     known = set(re.findall(r"\d+", " ".join(ARTICLE[entry["id"]])))
-    assert set(re.findall(r"\d+", figure.replace("Llama 2 ", ""))) <= known, "a figure that the article does not give"
+    assert set(re.findall(r"\d+", figure.replace("Llama 2 ", ""))) <= known, (
+        "a figure that the article does not give"
+    )
 
 
 def test_figures_that_follow_from_others_are_computed_right():
     def text(claim, source, sure):
-        return next(e["text"] for c, e in EVIDENCE if c == claim and (e["source"], e["sure"]) == (source, sure))
+        return next(
+            e["text"] for c, e in EVIDENCE if c == claim and (e["source"], e["sure"]) == (source, sure)
+        )
 
     assert f"{(73 - 48) / 48:.0%}".replace("%", " %") in text("C14", "jain2024finetune", "inference")
     assert f"{100 / 3:.1f} %" in text("C13", "massarongemma", "inference")
-    (a, n), (b, m) = next(found for c, e in EVIDENCE if c == "C21" and (found := re.findall(r"(\d+) of (\d+)", e["text"])))
-    assert (round(100 * int(a) / int(n), 1), round(100 * int(b) / int(m), 1)) == (84.2, 87.2)  # the shares as published
-    assert "1.5 bytes" in text("C5", "torchtunedocs", "read")  # bfloat16 has 2, four bits are half a byte: 2 - 0.5
+    (a, n), (b, m) = next(
+        found for c, e in EVIDENCE if c == "C21" and (found := re.findall(r"(\d+) of (\d+)", e["text"]))
+    )
+    assert (round(100 * int(a) / int(n), 1), round(100 * int(b) / int(m), 1)) == (
+        84.2,
+        87.2,
+    )  # the shares as published
+    assert "1.5 bytes" in text(
+        "C5", "torchtunedocs", "read"
+    )  # bfloat16 has 2, four bits are half a byte: 2 - 0.5
 
 
 def test_a_figure_from_memory_is_not_printed():
@@ -112,7 +123,9 @@ def test_keys_are_in_order_and_addresses_are_good():
         if "arxiv.org" in entry["url"]:
             number = entry["url"].rsplit("/", 1)[1]
             assert re.fullmatch(r"\d{4}\.\d{5}|\d{4}\.\d{4}", number) and number in entry["howpublished"], key
-            assert abs(int(entry["year"]) - 2000 - int(number[:2])) <= 1, f"{key}: {number} is not of {entry['year']}"
+            assert abs(int(entry["year"]) - 2000 - int(number[:2])) <= 1, (
+                f"{key}: {number} is not of {entry['year']}"
+            )
     assert len({entry["url"] for entry in plain.values()}) == len(plain)
     assert [k[0] for k in plain] == sorted(k[0] for k in plain)  # a reader finds an entry by its first letter
 
@@ -120,12 +133,16 @@ def test_keys_are_in_order_and_addresses_are_good():
 def _written() -> str:
     """All text in which a source may be named: pages, library, cards."""
     kinds = ("lib/**/*.py", "data/**/*.md", "chapters/*", "labs/*", "*.md")
-    return "\n".join(p.read_text(encoding="utf-8") for kind in kinds for p in sorted(ROOT.glob(kind)) if p.is_file())
+    return "\n".join(
+        p.read_text(encoding="utf-8") for kind in kinds for p in sorted(ROOT.glob(kind)) if p.is_file()
+    )
 
 
 def test_no_source_is_listed_for_nothing():
     named, text = {e["source"] for _, e in EVIDENCE}, _written()
-    cited = {key for group in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", text) for key in re.split(r"[,\s]+", group)}
+    cited = {
+        key for group in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", text) for key in re.split(r"[,\s]+", group)
+    }
     assert cited <= set(sources()), f"cited, but not in references.bib: {cited - set(sources())}"
     for key in set(sources()) - named - cited:
         entry = sources()[key]

@@ -10,11 +10,12 @@ import sys
 
 import pytest
 
-from tunewise import __version__, cli, experiments
-from tunewise.fetch import FetchError
-from tunewise.runs import NotMeasured
+from tunewise import __version__, cli
+from tunewise.models.download import FetchError
+from whentofinetune import experiments
+from whentofinetune.book_records import NotMeasured
 
-THERE = [name for name, (module, _) in cli.COMMANDS.items() if importlib.util.find_spec(module)]
+THERE = [name for name, (module, _) in cli.commands().items() if importlib.util.find_spec(module)]
 
 
 def test_version(capsys):
@@ -23,14 +24,14 @@ def test_version(capsys):
     assert ended.value.code == 0 and capsys.readouterr().out.strip() == f"tunewise {__version__}"
 
 
-@pytest.mark.parametrize("name", list(cli.COMMANDS))
+@pytest.mark.parametrize("name", list(cli.commands()))
 def test_every_command_has_a_module_and_help(name, capsys):
     if name not in THERE:
         pytest.xfail(f"tunewise {name} is not written yet")
     with pytest.raises(SystemExit) as ended:
         cli.main([name, "--help"])
     assert ended.value.code == 0
-    assert cli.COMMANDS[name][1].split(",")[0] in " ".join(capsys.readouterr().out.split())
+    assert cli.commands()[name][1].split(",")[0] in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("words", [[], ["dance"], ["run"], ["run", "wordings", "--scale", "huge"], ["labs"]])
@@ -43,7 +44,7 @@ def test_wrong_words_end_with_status_2_and_the_usage(words, capsys):
 def test_asking_for_help_loads_no_library_and_lists_all_commands():
     code = "import sys\nfrom tunewise import cli\ntry:\n cli.main(['--help'])\nexcept SystemExit:\n pass\nprint([m for m in ('torch', 'numpy', 'transformers') if m in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert said.strip().endswith("[]") and all(name in said for name in cli.COMMANDS)
+    assert said.strip().endswith("[]") and all(name in said for name in cli.commands())
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,11 @@ def test_asking_for_help_loads_no_library_and_lists_all_commands():
         (["run", "wordings", "--set", "test_n=many"], 2, "the value is no JSON; write strings with quotes"),
         (["run", "wordings", "--scale", "smoke", "--model", "gpt-5"], 2, "no model is called 'gpt-5'"),
         (["run", "wordings", "--scale", "smoke", "--set", "tests=3"], 2, "tests"),
-        (["run", "wordings", "--scale", "smoke", "--set", 'tasks=["no-such-file.csv"]'], 2, "no-such-file.csv"),
+        (
+            ["run", "wordings", "--scale", "smoke", "--set", 'tasks=["no-such-file.csv"]'],
+            2,
+            "no-such-file.csv",
+        ),
     ],
 )
 def test_run_says_what_is_wrong(words, status, said, capsys):
@@ -68,7 +73,11 @@ def test_run_says_what_is_wrong(words, status, said, capsys):
         (NotMeasured("wordings", "gpu"), 2, "measure it with: tunewise run wordings --scale gpu"),
         (KeyboardInterrupt(), 130, "the same command goes on from here"),
         (FetchError("weights.whl could not be fetched"), 1, "tunewise run: weights.whl could not be fetched"),
-        (ModuleNotFoundError("No module named 'peft'", name="peft"), 1, "peft is not installed: pip install 'tunewise[models]'"),
+        (
+            ModuleNotFoundError("No module named 'peft'", name="peft"),
+            1,
+            "peft is not installed: pip install 'tunewise[models]'",
+        ),
         (BrokenPipeError(), None, ""),
     ],
 )
@@ -108,19 +117,33 @@ def test_list_names_every_experiment_and_what_is_missing(capsys):
         experiment = experiments.get(name)
         assert f"{name}: {experiment.question} ({', '.join(experiment.claims)})" in said
     assert "recorded 20" in said
-    assert "not yet measured: tunewise run" in said or all((experiments.get(n).scales.keys() <= {"smoke", "laptop", "full"}) for n in experiments.NAMES)
+    assert "not yet measured: tunewise run" in said or all(
+        (experiments.get(n).scales.keys() <= {"smoke", "laptop", "full"}) for n in experiments.NAMES
+    )
 
 
 def test_json_is_json_and_nothing_else(tmp_path):
     """A committed record is found under its key and printed whole: what a script reads."""
-    from tunewise.runs import load
+    from whentofinetune.book_records import load
 
     record = load("wordings", "full")
     code = "import sys, dataclasses\nfrom tunewise import cli, experiments, runs\nexperiments.run = lambda *a, **k: runs.load('wordings', 'full')\nsys.exit(cli.main(sys.argv[1:]))"
     env = os.environ | {"TUNEWISE_CACHE": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code, "run", "wordings", "--scale", "full", "--json"], env=env, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", "wordings", "--scale", "full", "--json"],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert json.loads(done.stdout)["results"] == record.results
-    plain = subprocess.run([sys.executable, "-c", code, "run", "wordings", "--scale", "full"], env=env, capture_output=True, text=True, check=True)
+    plain = subprocess.run(
+        [sys.executable, "-c", code, "run", "wordings", "--scale", "full"],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     lines = plain.stdout.strip().splitlines()
     assert len(lines) == len(record.results) + 1 and "accuracy 0." in lines[0] and "n=" in lines[0]
     assert lines[-1].startswith(f"{len(record.results)} rows")
@@ -130,7 +153,7 @@ def test_json_is_json_and_nothing_else(tmp_path):
 
 
 def test_bench_runs_the_parts_that_are_there_and_prints_what_they_recorded(monkeypatch, tmp_path, capfd):
-    from tunewise.commands import bench
+    from whentofinetune.commands import bench
 
     monkeypatch.setattr(bench, "ROOT", tmp_path)
     (tmp_path / "bench").mkdir()
@@ -145,7 +168,11 @@ def test_bench_runs_the_parts_that_are_there_and_prints_what_they_recorded(monke
     assert bench.main([]) == 1
     said = capfd.readouterr()
     assert "bench/memory.py is not here: left out" in said.out and "a CPU, 2026-01-01" in said.out
-    assert said.out.rstrip().splitlines()[-3:] == [" k  ratio  margins", " 0    1.5         ", "24               2"]
+    assert said.out.rstrip().splitlines()[-3:] == [
+        " k  ratio  margins",
+        " 0    1.5         ",
+        "24               2",
+    ]
     assert "no memory left" in said.err and "Failed: training." in said.err
     assert bench.main(["scoring"]) == 1  # its folder is there already: mkdir fails, and so does the part
     with pytest.raises(SystemExit):

@@ -15,7 +15,7 @@ import nbformat
 import pytest
 import yaml
 
-from tunewise.pages import colab
+from whentofinetune.pages import colab
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = colab.notebooks(ROOT)
@@ -39,7 +39,9 @@ def test_the_library_pins_nothing_that_a_reader_runs():
     assert project["dependencies"] == []
     for extra in colab.EXTRAS:
         for line in project["optional-dependencies"][extra]:
-            assert re.fullmatch(r"[\w-]+>=[\d.]+", line), f"{extra}: {line} should be a lower bound and no more"
+            assert re.fullmatch(r"[\w-]+>=[\d.]+", line), (
+                f"{extra}: {line} should be a lower bound and no more"
+            )
     assert re.fullmatch(r">=3\.\d+", project["requires-python"])
 
 
@@ -47,20 +49,37 @@ def test_all_that_the_library_imports_is_in_its_lists():
     """What is missing on Colab is added from these lists: a package that stands in none of them would never come."""
     project = {"sklearn": "scikit-learn", "yaml": "pyyaml", "huggingface_hub": "huggingface-hub"}
     given = {re.split(r"[>=]", line)[0] for extra in colab.EXTRAS for line in extras()[extra]}
-    comes_along = {"numpy", "IPython", "tqdm", "tokenizers", "threadpoolctl", "packaging", "nbformat"}  # with the others
+    comes_along = {
+        "numpy",
+        "IPython",
+        "tqdm",
+        "tokenizers",
+        "threadpoolctl",
+        "packaging",
+        "nbformat",
+    }  # with the others
     reader = ("calculators", "runs", "models", "tasks", "methods", "experiments", "pages")
     for room in reader:
         for path in (ROOT / "lib" / "tunewise" / room).rglob("*.py"):
             if path.name in ("site.py", "picture.py", "hindi_build.py"):  # the book's own build
                 continue
-            for name in imported(path.read_text(encoding="utf-8")) - set(sys.stdlib_module_names) - comes_along - {"tunewise", "google"}:
-                assert project.get(name, name) in given, f"{path.name} imports {name}, which no extra of pyproject.toml names"
+            for name in (
+                imported(path.read_text(encoding="utf-8"))
+                - set(sys.stdlib_module_names)
+                - comes_along
+                - {"tunewise", "google"}
+            ):
+                assert project.get(name, name) in given, (
+                    f"{path.name} imports {name}, which no extra of pyproject.toml names"
+                )
 
 
 def extras() -> dict:
     import tomllib
 
-    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
 
 
 def imported(code: str) -> set[str]:
@@ -77,10 +96,20 @@ def imported(code: str) -> set[str]:
 def test_bfloat16_is_decided_in_one_place_and_never_by_asking_torch():
     """A T4 answers yes to is_bf16_supported() and then emulates."""
     code = {p: p.read_text(encoding="utf-8") for p in (ROOT / "lib").rglob("*.py")}
-    code |= {p: "\n".join(c.source for c in nbformat.read(p, 4).cells if c.cell_type == "code") for p in NOTEBOOKS}
-    asking = [p.name for p, text in code.items() if re.search(r"is_bf16_supported\(\)|FigureWidget\(", text) and p.name != "device.py"]
+    code |= {
+        p: "\n".join(c.source for c in nbformat.read(p, 4).cells if c.cell_type == "code") for p in NOTEBOOKS
+    }
+    asking = [
+        p.name
+        for p, text in code.items()
+        if re.search(r"is_bf16_supported\(\)|FigureWidget\(", text) and p.name != "device.py"
+    ]
     assert not asking, asking
-    calls = [n for n in ast.walk(ast.parse(code[ROOT / "lib/tunewise/models/device.py"])) if isinstance(n, ast.Attribute)]
+    calls = [
+        n
+        for n in ast.walk(ast.parse(code[ROOT / "lib/tunewise/models/device.py"]))
+        if isinstance(n, ast.Attribute)
+    ]
     assert not any(n.attr == "is_bf16_supported" for n in calls)
 
 
@@ -90,7 +119,9 @@ def bare(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("bare")
     pip = [sys.executable, "-m", "pip"]
     quiet = {"capture_output": True, "text": True, "check": True}
-    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", folder, ROOT], **quiet)
+    subprocess.run(
+        [*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", folder, ROOT], **quiet
+    )
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "env"], check=True)
     (wheel,) = folder.glob("tunewise-*-py3-none-any.whl")
     python = folder / "env" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -102,19 +133,34 @@ def test_the_wheel_installs_alone_and_its_light_commands_need_nothing(bare, tmp_
     """Pure Python, with its data inside, whatever the folder it is started from."""
 
     def run(*words):
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")} | {"TUNEWISE_CACHE": str(tmp_path)}
-        return subprocess.run([bare / words[0], *words[1:]], cwd=tmp_path, env=clean, capture_output=True, text=True)
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")} | {
+            "TUNEWISE_CACHE": str(tmp_path)
+        }
+        return subprocess.run(
+            [bare / words[0], *words[1:]], cwd=tmp_path, env=clean, capture_output=True, text=True
+        )
 
-    code = "import importlib.util as u; print([m for m in ('numpy', 'torch', 'pip', 'yaml') if u.find_spec(m)])"
+    code = (
+        "import importlib.util as u; print([m for m in ('numpy', 'torch', 'pip', 'yaml') if u.find_spec(m)])"
+    )
     assert run("python", "-c", code).stdout.strip() == "[]"
     assert run("tunewise", "--version").stdout.startswith("tunewise ")
     listed = run("tunewise", "list")
-    assert listed.returncode == 0 and "few_shot" in listed.stdout and "recorded" in listed.stdout, listed.stderr
-    if (ROOT / "lib/tunewise/commands/memory.py").exists():
+    assert listed.returncode == 0 and "few_shot" in listed.stdout and "recorded" in listed.stdout, (
+        listed.stderr
+    )
+    if (ROOT / "lib/finetune_memory/cli.py").exists():
         assert run("tunewise", "memory", "--help").returncode == 0
-    assert run("python", "-c", "from tunewise.calculators import cost; cost.cost_json('{}')").returncode == 0
+    assert (
+        run("python", "-c", "from whentofinetune.calculators import cost; cost.cost_json('{}')").returncode
+        == 0
+    )
     refused = run("tunewise", "run", "wordings")
-    assert refused.returncode == 1 and "is not installed: pip install 'tunewise[" in refused.stderr and "Traceback" not in refused.stderr
+    assert (
+        refused.returncode == 1
+        and "is not installed: pip install 'tunewise[" in refused.stderr
+        and "Traceback" not in refused.stderr
+    )
 
 
 # -- the notebooks ------------------------------------------------------------------------------------------------------
@@ -132,7 +178,9 @@ def test_every_link_to_colab_opens_a_file_that_is_there():
     for path in [*NOTEBOOKS, *ROOT.glob("*.md"), *(ROOT / "labs").glob("*.md")]:
         for link in re.findall(rf"{colab.SITE}/github/[^\s)\"']+", path.read_text(encoding="utf-8")):
             found += 1
-            if "/gh-pages/assignments/" in link:  # written when the site is built, from the lab of the same name
+            if (
+                "/gh-pages/assignments/" in link
+            ):  # written when the site is built, from the lab of the same name
                 assert (ROOT / "labs" / link.rsplit("/", 1)[-1]).exists(), link
                 continue
             assert link.startswith(start), f"{path.name}: {link} is not of {URL}, the address in _config.yml"
@@ -143,23 +191,42 @@ def test_every_link_to_colab_opens_a_file_that_is_there():
 def test_the_address_of_the_repository_is_the_same_everywhere():
     """It is set in _config.yml. Where a text names it too, it must name the same one."""
     name = URL.rsplit("/", 1)[-1]
-    for path in [*ROOT.glob("*.md"), *ROOT.glob("*.cff"), *ROOT.glob("*.toml"), *NOTEBOOKS, *(ROOT / "lib").rglob("*.py")]:
-        for owner in re.findall(rf"github\.com/([\w.-]+)/{re.escape(name)}", path.read_text(encoding="utf-8")):
-            assert f"https://github.com/{owner}/{name}" == URL, f"{path.name} names another repository: {owner}/{name}"
+    for path in [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("*.cff"),
+        *ROOT.glob("*.toml"),
+        *NOTEBOOKS,
+        *(ROOT / "lib").rglob("*.py"),
+    ]:
+        for owner in re.findall(
+            rf"github\.com/([\w.-]+)/{re.escape(name)}", path.read_text(encoding="utf-8")
+        ):
+            assert f"https://github.com/{owner}/{name}" == URL, (
+                f"{path.name} names another repository: {owner}/{name}"
+            )
 
 
 def test_another_address_in_the_config_changes_every_link(tmp_path):
-    (tmp_path / "_config.yml").write_text(yaml.safe_dump({"repository": {"url": "https://github.com/else/where.git", "branch": "next"}}))
+    (tmp_path / "_config.yml").write_text(
+        yaml.safe_dump({"repository": {"url": "https://github.com/else/where.git", "branch": "next"}})
+    )
     (tmp_path / "chapters").mkdir()
     path = tmp_path / "chapters" / "a.ipynb"
-    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A"), nbformat.v4.new_code_cell("import numpy")])
+    nb = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_markdown_cell("# A"), nbformat.v4.new_code_cell("import numpy")]
+    )
     nbformat.write(nb, path)
     path.write_text(colab.written(path, tmp_path))
     first = path.read_text()
     assert "colab.research.google.com/github/else/where/blob/next/chapters/a.ipynb" in first
     assert 'git+https://github.com/else/where\\"' in first
     kinds = [(colab.is_badge(c), colab.is_install(c)) for c in nbformat.read(path, 4).cells]
-    assert kinds == [(True, False), (False, False), (False, True), (False, False)]  # badge, title, install, code
+    assert kinds == [
+        (True, False),
+        (False, False),
+        (False, True),
+        (False, False),
+    ]  # badge, title, install, code
     assert colab.written(path, tmp_path) == first  # written twice is written once
     stripped = json.loads(first)
     for cell in stripped["cells"]:
@@ -189,7 +256,9 @@ def test_the_install_cell_is_short_and_comes_before_all_other_code(notebook):
 def test_nothing_that_a_reader_does_depends_on_tags(notebook):
     """Colab neither shows nor edits tags: cells that only run because of one would stop there."""
     for cell in notebook.cells:
-        needed = {"raises-exception", "skip-execution", "parameters", "injected-parameters"} & set(cell.metadata.get("tags", []))
+        needed = {"raises-exception", "skip-execution", "parameters", "injected-parameters"} & set(
+            cell.metadata.get("tags", [])
+        )
         assert not needed, f"{needed}: {cell.source[:60]}"
 
 
@@ -223,8 +292,14 @@ print(json.dumps({"ran": ran, "heavy": heavy}))
 
 def test_the_install_cell_runs_on_a_machine_that_looks_like_colab(notebook, tmp_path):
     source = next(c.source for c in notebook.cells if colab.is_install(c))
-    env = os.environ | {"COLAB_RELEASE_TAG": "release-colab_20260825", "COLAB_GPU": "1", "IPYTHONDIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", FAKE_COLAB, source], env=env, cwd=tmp_path, capture_output=True, text=True)
+    env = os.environ | {
+        "COLAB_RELEASE_TAG": "release-colab_20260825",
+        "COLAB_GPU": "1",
+        "IPYTHONDIR": str(tmp_path),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", FAKE_COLAB, source], env=env, cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr + done.stdout
     *said, last = done.stdout.strip().splitlines()
     result = json.loads(last)
@@ -246,7 +321,9 @@ def machine(monkeypatch):
 
 
 def test_only_small_packages_are_added_and_without_their_dependencies(machine, capsys):
-    machine.versions.update({"gguf": None, "vadersentiment": None, "bitsandbytes": None, "torch": None, "transformers": None})
+    machine.versions.update(
+        {"gguf": None, "vadersentiment": None, "bitsandbytes": None, "torch": None, "transformers": None}
+    )
     colab.ready()
     (command,) = machine.ran
     assert "--no-deps" in command
@@ -277,7 +354,10 @@ def test_a_package_that_is_too_old_is_said(machine, capsys):
 def test_restart_is_asked_for_when_what_is_loaded_is_not_what_is_installed(monkeypatch):
     """numpy exchanged under a running kernel: 'numpy.dtype size changed' would come later, from somewhere else."""
     monkeypatch.setitem(sys.modules, "numpy", types.SimpleNamespace(__version__="1.0.0"))
-    with pytest.raises(RuntimeError, match=r"Restart needed: numpy 1\.0\.0 is loaded, .* is installed.*Runtime > Restart session"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"Restart needed: numpy 1\.0\.0 is loaded, .* is installed.*Runtime > Restart session",
+    ):
         colab.ready()
 
 

@@ -10,10 +10,10 @@ from collections import Counter, defaultdict
 import pytest
 import yaml
 
-from tunewise import places
-from tunewise.tasks import company, company_build
-from tunewise.tasks.company import QUESTION_KINDS, SPLITS, check_voice, content_kept, desk, says
-from tunewise.tasks.vader import near_duplicates
+from whentofinetune import book_files
+from whentofinetune.datasets import company, company_build
+from whentofinetune.datasets.company import QUESTION_KINDS, SPLITS, check_voice, content_kept, desk, says
+from whentofinetune.datasets.vader import near_duplicates
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,11 @@ def test_there_is_enough_of_everything():
     assert sum(f.was is not None for f in facts) >= 60
     questions = {kind: company.questions(kind) for kind in QUESTION_KINDS}
     assert len(questions["direct"]) >= 200 and all(len(set(q.ask)) >= 8 for q in questions["direct"])
-    assert len(questions["reversed"]) >= 200 and len(questions["multihop"]) >= 60 and len(questions["unanswerable"]) >= 80
+    assert (
+        len(questions["reversed"]) >= 200
+        and len(questions["multihop"]) >= 60
+        and len(questions["unanswerable"]) >= 80
+    )
     assert len({q.facts for q in questions["changed"]}) >= 50
     assert len(company.mails()) >= 260 and len(company.tickets()) >= 260 and len(company.labelled()) >= 400
     assert len(company.terms()) >= 60 and len(company.jargon()) >= 200
@@ -39,12 +43,25 @@ def test_there_is_enough_of_everything():
 
 def test_each_split_can_be_tested_on():
     """Enough test items for an interval, and enough to train on, of each kind."""
-    for kind, least in (("direct", 200), ("reversed", 150), ("multihop", 60), ("unanswerable", 30), ("changed", 60)):
+    for kind, least in (
+        ("direct", 200),
+        ("reversed", 150),
+        ("multihop", 60),
+        ("unanswerable", 30),
+        ("changed", 60),
+    ):
         assert len(company.questions(kind, "test")) >= least, kind
-    for items, train, test in ((company.mails, 200, 100), (company.tickets, 200, 100), (company.labelled, 300, 150), (company.jargon, 200, 100)):
+    for items, train, test in (
+        (company.mails, 200, 100),
+        (company.tickets, 200, 100),
+        (company.labelled, 300, 150),
+        (company.jargon, 200, 100),
+    ):
         assert len(items("train")) >= train and len(items("test")) >= test and len(items("valid")) >= 40
     for split in SPLITS:
-        assert len(set(Counter(t.label for t in company.labelled(split)).values())) == 1  # as many of each desk
+        assert (
+            len(set(Counter(t.label for t in company.labelled(split)).values())) == 1
+        )  # as many of each desk
 
 
 def test_handbook_is_in_several_hands_and_of_moderate_length():
@@ -65,7 +82,9 @@ def test_rebuild_gives_the_same_bytes(tmp_path):
     built = company.folder() / "built"
     assert {f.name for f in tmp_path.iterdir()} == {f.name for f in built.iterdir()}
     for file in tmp_path.iterdir():
-        assert file.read_bytes() == (built / file.name).read_bytes(), f"{file.name}: python -m tunewise.tasks.company --build"
+        assert file.read_bytes() == (built / file.name).read_bytes(), (
+            f"{file.name}: python -m whentofinetune.datasets.company --build"
+        )
 
 
 # -- facts and handbook ----------------------------------------------------------------------------------------------
@@ -76,15 +95,21 @@ def test_facts_are_those_of_the_source_files():
     files = ("products", "people", "sites", "policies", "suppliers", "customers")
     raw = {}
     for name in files:
-        raw |= yaml.load((company.folder() / "facts" / f"{name}.yaml").read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+        raw |= yaml.load(
+            (company.folder() / "facts" / f"{name}.yaml").read_text(encoding="utf-8"), Loader=yaml.BaseLoader
+        )
     facts = company.facts()
-    assert {f"{e}.{a}" for e, spec in raw.items() for a in spec["facts"]} == {f.id for f in facts.values() if f.stated}
+    assert {f"{e}.{a}" for e, spec in raw.items() for a in spec["facts"]} == {
+        f.id for f in facts.values() if f.stated
+    }
     name = {"@" + e: spec["name"] for e, spec in raw.items()}
     for e, spec in raw.items():
         for a, value in spec["facts"].items():
             now, was = (value["now"], value["was"]) if isinstance(value, dict) else (value, None)
             fact = facts[f"{e}.{a}"]
-            assert (fact.value, fact.was) == (name.get(now, now), name.get(was, was)) and fact.split == spec["split"]
+            assert (fact.value, fact.was) == (name.get(now, now), name.get(was, was)) and fact.split == spec[
+                "split"
+            ]
 
 
 def test_names_are_distinct():
@@ -105,7 +130,10 @@ def test_a_passage_says_what_it_claims_to_say(pages):
             assert says(p.text, facts[id].value), (p.id, id)
             assert says(p.text, entities[facts[id].entity].bare), (p.id, id)
         for id in p.changes:
-            assert says(p.text, facts[id].was) and says(p.text, company_build.day(facts[id].since)), (p.id, id)
+            assert says(p.text, facts[id].was) and says(p.text, company_build.day(facts[id].since)), (
+                p.id,
+                id,
+            )
     assert {id for p in pages.values() for id in p.facts} == {f.id for f in facts.values() if f.stated}
 
 
@@ -147,7 +175,9 @@ def test_ids_and_wordings_are_distinct():
     for q in questions:
         assert len(set(q.ask)) == len(q.ask)
         for text in q.ask:
-            assert text[0] == text[0].upper() and "{" not in text and "  " not in text and "the the " not in text
+            assert (
+                text[0] == text[0].upper() and "{" not in text and "  " not in text and "the the " not in text
+            )
             asked[text].add(q.answers)
     assert [text for text, answers in asked.items() if len(answers) > 1] == []  # one wording, one answer
 
@@ -158,7 +188,9 @@ def test_every_answer_is_stated_in_its_passages(pages, kind):
         (where,) = q.passages
         assert where
         for id in where:
-            answer = q.answers[0] if q.aspect != "when" else company_build.day(company.facts()[q.facts[0]].since)
+            answer = (
+                q.answers[0] if q.aspect != "when" else company_build.day(company.facts()[q.facts[0]].since)
+            )
             assert says(pages[id].text, answer), q.id
 
 
@@ -167,11 +199,16 @@ def test_a_reversed_question_leads_to_one_entity(pages):
     for q in company.questions("reversed"):
         fact = facts[q.facts[0]]
         assert q.answers[0] == entities[fact.entity].name and all(says(text, fact.value) for text in q.ask)
-        assert all(says(pages[id].text, q.answers[-1]) and says(pages[id].text, fact.value) for id in q.passages[0])
+        assert all(
+            says(pages[id].text, q.answers[-1]) and says(pages[id].text, fact.value) for id in q.passages[0]
+        )
         rivals = [
-            f.id for f in facts.values()
-            if f.attribute == fact.attribute and entities[f.entity].group == entities[fact.entity].group and f.value.lower() == fact.value.lower()
-        ]  # fmt: skip
+            f.id
+            for f in facts.values()
+            if f.attribute == fact.attribute
+            and entities[f.entity].group == entities[fact.entity].group
+            and f.value.lower() == fact.value.lower()
+        ]
         assert rivals == [fact.id]
 
 
@@ -182,7 +219,11 @@ def test_multihop_questions_need_both_passages(pages):
         assert first.target == second.entity and q.answers[0] == second.value
         assert not set(q.passages[0]) & set(q.passages[1])
         for text in q.ask:  # neither the bridge nor the answer is given away
-            assert says(text, entities[first.entity].bare) and not says(text, entities[second.entity].bare) and not says(text, second.value)
+            assert (
+                says(text, entities[first.entity].bare)
+                and not says(text, entities[second.entity].bare)
+                and not says(text, second.value)
+            )
 
 
 def test_no_passage_answers_the_unanswerable(pages):
@@ -197,7 +238,10 @@ def test_a_changed_question_has_the_answer_of_its_time():
         f = facts[q.facts[0]]
         assert q.answers[0] == {"now": f.value, "before": f.was, "when": company_build.day(f.since)}[q.aspect]
     before = {q.id: q for q in company.questions("changed")}["changed/tolwick.price/before"]
-    assert "On 1 September 2024, what was the price of the Tolwick?" in before.ask and before.answers[0] == "1,247 euro"
+    assert (
+        "On 1 September 2024, what was the price of the Tolwick?" in before.ask
+        and before.answers[0] == "1,247 euro"
+    )
 
 
 def test_unknown_kinds_and_splits_are_said():
@@ -218,7 +262,10 @@ def test_questions_lie_in_the_split_of_all_their_entities():
             assert facts[id].split == q.split and entities[facts[id].entity].split == q.split
             assert not facts[id].target or entities[facts[id].target].split == q.split
         for text in (q.ask[0], *q.answers):  # the wordings of one question name the same entities
-            assert all(split == q.split for name, split in names if name in text and says(text, name)), (q.id, text)
+            assert all(split == q.split for name, split in names if name in text and says(text, name)), (
+                q.id,
+                text,
+            )
 
 
 @pytest.mark.parametrize("items", [company.mails, company.tickets, company.labelled])
@@ -275,7 +322,10 @@ BAD = {
     "house": ("We keep", "I keep"),
     "full_words": ("It may stay", "It's fit to stay"),
     "plain": ("Shade is a fair wish.", "Thank you for the fair wish."),
-    "length": ("The Hasprey [K4-251] weighs 121.4 kg. It may stay out up to 53 km/h. We keep one at the showroom for you to see.", "[K4-251]."),
+    "length": (
+        "The Hasprey [K4-251] weighs 121.4 kg. It may stay out up to 53 km/h. We keep one at the showroom for you to see.",
+        "[K4-251].",
+    ),
 }
 
 
@@ -284,7 +334,9 @@ def test_each_rule_of_the_voice_catches_its_breach_and_nothing_else():
     assert set(BAD) == {rule.name for rule in company.voice()}
     for name, (right, wrong) in BAD.items():
         assert right in GOOD
-        broken = [rule for rule, kept in check_voice(GOOD.replace(right, wrong), "Anna Bell").items() if not kept]
+        broken = [
+            rule for rule, kept in check_voice(GOOD.replace(right, wrong), "Anna Bell").items() if not kept
+        ]
         assert broken == [name]
 
 
@@ -300,8 +352,16 @@ def test_customers_write_in_no_such_voice():
 
 
 def test_says_means_whole_values():
-    assert says("It weighs 43.7 kg.", "43.7 kg") and says("(43.7  kg)", "43.7 kg") and says("The Varnish Office", "the varnish office")
-    assert not says("It weighs 143.7 kg", "43.7 kg") and not says("part SP-22071", "SP-2207") and not says("at 16:25", "6:25")
+    assert (
+        says("It weighs 43.7 kg.", "43.7 kg")
+        and says("(43.7  kg)", "43.7 kg")
+        and says("The Varnish Office", "the varnish office")
+    )
+    assert (
+        not says("It weighs 143.7 kg", "43.7 kg")
+        and not says("part SP-22071", "SP-2207")
+        and not says("at 16:25", "6:25")
+    )
     assert not says("1,318 euro", "318 euro") and says("at 6:25.", "6:25") and says("[Q7-418]", "Q7-418")
 
 
@@ -327,8 +387,12 @@ def test_schema_errors_agree_with_jsonschema():
     validator = jsonschema.Draft202012Validator(company.ticket_schema())
     good = dict(company.tickets("test")[0].record)
     wrong = [
-        {k: v for k, v in good.items() if k != "order"}, good | {"order": "40718"}, good | {"colour": "red"}, good | {"town": ""}, {},
-    ]  # fmt: skip
+        {k: v for k, v in good.items() if k != "order"},
+        good | {"order": "40718"},
+        good | {"colour": "red"},
+        good | {"town": ""},
+        {},
+    ]
     for record in [good, *wrong]:
         assert bool(company.schema_errors(record)) == bool(list(validator.iter_errors(record)))
 
@@ -339,7 +403,18 @@ def test_records_survive_being_written_and_read(form):
         assert company.parse(company.render(t.record, form), form) == t.record
 
 
-@pytest.mark.parametrize("form, text", [("json", '{"a": 1'), ("json", "[]"), ("json", '{"a": {"b": "c"}}'), ("yaml", "a: [b"), ("yaml", "word"), ("markdown", "a: b"), ("markdown", "")])
+@pytest.mark.parametrize(
+    "form, text",
+    [
+        ("json", '{"a": 1'),
+        ("json", "[]"),
+        ("json", '{"a": {"b": "c"}}'),
+        ("yaml", "a: [b"),
+        ("yaml", "word"),
+        ("markdown", "a: b"),
+        ("markdown", ""),
+    ],
+)
 def test_what_is_no_record_is_refused(form, text):
     with pytest.raises(ValueError):
         company.parse(text, form)
@@ -356,7 +431,12 @@ def test_labels_follow_the_rule():
 def test_half_of_the_test_tickets_are_worded_anew():
     cues = yaml.safe_load((company.folder() / "wording" / "labels.yaml").read_text(encoding="utf-8"))
     train = " ".join(t.text for t in company.labelled("train"))
-    own = [c for sign in ("trouble", "who", "place", "before") for value in cues[sign].values() for c in value["test"]]
+    own = [
+        c
+        for sign in ("trouble", "who", "place", "before")
+        for value in cues[sign].values()
+        for c in value["test"]
+    ]
     assert not any(part in train for c in own for part in [max(c.split("{p}"), key=len)] if len(part) > 12)
     for split in ("valid", "test"):
         for label in company.DESKS:
@@ -395,9 +475,11 @@ def test_the_rule_by_hand():
 def test_every_part_of_the_rule_matters():
     """No sign is idle: for each there are cases in which it alone decides."""
     values = {
-        "trouble": ("rhythm", "drone", "water", "cloth", "dead", "paper", "looks"), "who": ("trade", "public", "private"),
-        "place": ("high", "low", "unsaid"), "before": ("again", "first"),
-    }  # fmt: skip
+        "trouble": ("rhythm", "drone", "water", "cloth", "dead", "paper", "looks"),
+        "who": ("trade", "public", "private"),
+        "place": ("high", "low", "unsaid"),
+        "before": ("again", "first"),
+    }
     cases = [dict(zip(values, v, strict=True)) for v in itertools.product(*values.values())]
     assert {desk(c) for c in cases} == set(company.DESKS)
     for sign, options in values.items():
@@ -415,7 +497,9 @@ def test_jargon_questions_are_sound():
         if q.kind == "meaning":
             assert right == terms[q.term].gloss and q.term in q.question
         elif q.kind in ("name", "gap"):
-            assert right == q.term and not re.search(rf"\b{re.escape(q.term)}\b", q.question, re.IGNORECASE), q.id
+            assert right == q.term and not re.search(
+                rf"\b{re.escape(q.term)}\b", q.question, re.IGNORECASE
+            ), q.id
             assert ("___" in q.question) == (q.kind == "gap")
         else:
             assert re.search(rf"\b{re.escape(q.term)}\b", q.question, re.IGNORECASE)
@@ -436,20 +520,30 @@ def test_yes_and_no_are_equally_often_right():
 def test_card_tells_the_data_as_they_are():
     card = (company.folder() / "README.md").read_text(encoding="utf-8")
     counts = {kind: Counter(q.split for q in company.questions(kind)) for kind in QUESTION_KINDS}
-    for name, items in (("entities", company.entities().values()), ("facts", company.facts().values()), ("mails", company.mails()),
-                        ("tickets", company.tickets()), ("labelled", company.labelled()), ("terms", company.terms()), ("jargon", company.jargon())):  # fmt: skip
+    for name, items in (
+        ("entities", company.entities().values()),
+        ("facts", company.facts().values()),
+        ("mails", company.mails()),
+        ("tickets", company.tickets()),
+        ("labelled", company.labelled()),
+        ("terms", company.terms()),
+        ("jargon", company.jargon()),
+    ):
         counts[name] = Counter(i.split for i in items)
     for name, count in counts.items():
-        assert f"| {name} | {sum(count.values())} | {count['train']} | {count['valid']} | {count['test']} |" in card, (name, count)
+        assert (
+            f"| {name} | {sum(count.values())} | {count['train']} | {count['valid']} | {count['test']} |"
+            in card
+        ), (name, count)
     assert f"{len(company.passages())} passages" in card
-    assert "(company/README.md)" in (places.data_dir() / "README.md").read_text(encoding="utf-8")
+    assert "(company/README.md)" in (book_files.data_dir() / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_embedded_model_does_not_know_the_company():
     """Closed book: 30 questions of 30 attributes; one right by luck is let pass."""
     torch = pytest.importorskip("torch")
-    from tunewise.fetch import FetchError
-    from tunewise.models.generate import generate
+    from tunewise.generation import generate
+    from tunewise.models.download import FetchError
     from tunewise.models.load import load
 
     try:
@@ -461,8 +555,15 @@ def test_the_embedded_model_does_not_know_the_company():
         of[company.entities()[company.facts()[q.facts[0]].entity].group, q.facts[0].split(".")[1]].append(q)
     draw = random.Random(7)
     chosen = [draw.choice(of[key]) for key in draw.sample(sorted(of), 30)]
-    prompts = [f"<|im_start|>user\n{draw.choice(q.ask)} Answer in a few words.<|im_end|>\n<|im_start|>assistant\n" for q in chosen]
+    prompts = [
+        f"<|im_start|>user\n{draw.choice(q.ask)} Answer in a few words.<|im_end|>\n<|im_start|>assistant\n"
+        for q in chosen
+    ]
     with torch.inference_mode():
         said = generate(lm, prompts, max_new_tokens=12, batch_size=30)
-    right = [(q.ask[0], text) for q, text in zip(chosen, said, strict=True) if any(says(text, a) for a in q.answers)]
+    right = [
+        (q.ask[0], text)
+        for q, text in zip(chosen, said, strict=True)
+        if any(says(text, a) for a in q.answers)
+    ]
     assert len(right) <= 1, right

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tunewise.calculators.cost import CONTROLS, Setting, cost, cost_json, totals, verdict
+from whentofinetune.calculators.cost import CONTROLS, Setting, cost, cost_json, totals, verdict
 
 # -- by hand -----------------------------------------------------------------------------------------------------------
 
@@ -60,7 +60,10 @@ def test_totals_by_hand():
     [
         ({"tuned_in": 20.0}, "its input tokens cost 20.0 times as much"),
         ({"tuned_in": 20.0, "caching": True}, "the examples are cheap once cached"),
-        ({"tuned_in": 20.0, "short_tokens": 0, "tuned_out": 500}, "never pays for itself: it costs no less per call."),
+        (
+            {"tuned_in": 20.0, "short_tokens": 0, "tuned_out": 500},
+            "never pays for itself: it costs no less per call.",
+        ),
         ({"calls_per_month": 1000}, "it still loses"),
         ({}, "after 3 days."),
         ({"calls_per_month": 3000, "retrainings_per_year": 0}, "after 2.9 months."),
@@ -100,11 +103,21 @@ def test_nonsense_is_refused_in_words(changes, words):
 price = st.integers(0, 10_000).map(lambda cents: cents / 100)
 settings = st.builds(
     lambda short, examples, **rest: Setting(short_tokens=short, prompt_tokens=short + examples, **rest),
-    short=st.integers(0, 5000), examples=st.integers(0, 50_000), output_tokens=st.integers(0, 5000),
-    calls_per_month=st.integers(0, 10**8), base_in=price, base_out=price, caching=st.booleans(), cache_discount=st.floats(0, 1),
-    tuned_in=price, tuned_out=price, training_tokens=st.integers(0, 10**9), training_price=price,
-    retrainings_per_year=st.integers(0, 365), hosting_per_month=st.floats(0, 1e5),
-)  # fmt: skip
+    short=st.integers(0, 5000),
+    examples=st.integers(0, 50_000),
+    output_tokens=st.integers(0, 5000),
+    calls_per_month=st.integers(0, 10**8),
+    base_in=price,
+    base_out=price,
+    caching=st.booleans(),
+    cache_discount=st.floats(0, 1),
+    tuned_in=price,
+    tuned_out=price,
+    training_tokens=st.integers(0, 10**9),
+    training_price=price,
+    retrainings_per_year=st.integers(0, 365),
+    hosting_per_month=st.floats(0, 1e5),
+)
 
 
 def exact(s: Setting) -> tuple[Fraction, Fraction, Fraction]:
@@ -128,10 +141,14 @@ def test_costs_are_those_of_exact_arithmetic(s):
 def test_break_even_is_where_the_totals_meet(s):
     c = cost(s)
     assume(c.break_even_months is not None and 1e-6 < c.break_even_months < 1e4)
-    running = s.retrainings_per_year * c.training / 12 + s.hosting_per_month + s.calls_per_month * c.tuned_call
+    running = (
+        s.retrainings_per_year * c.training / 12 + s.hosting_per_month + s.calls_per_month * c.tuned_call
+    )
     m = c.break_even_months
     gain = s.calls_per_month * c.prompt_call - running
-    assume(gain > 1e-6 * running)  # where the two lines are all but parallel, rounding decides where they meet
+    assume(
+        gain > 1e-6 * running
+    )  # where the two lines are all but parallel, rounding decides where they meet
     assert math.isclose(m * s.calls_per_month * c.prompt_call, c.training + m * running, rel_tol=1e-6)
 
 
@@ -156,7 +173,11 @@ def test_never_means_never(s):
         assert all(t >= p * (1 - 1e-9) for p, t in zip(long_by_month, tuned_by_month, strict=True))
 
 
-@given(settings, st.sampled_from(["base_in", "base_out", "tuned_in", "tuned_out", "training_price", "hosting_per_month"]), st.floats(0.01, 10))
+@given(
+    settings,
+    st.sampled_from(["base_in", "base_out", "tuned_in", "tuned_out", "training_price", "hosting_per_month"]),
+    st.floats(0.01, 10),
+)
 def test_dearer_is_never_cheaper(s, name, more):
     before, after = cost(s), cost(Setting(**{**vars(s), name: getattr(s, name) + more}))
     slack = 1 + 1e-12
@@ -174,7 +195,10 @@ def test_caching_never_makes_the_long_prompt_dearer(s):
 def test_another_currency_changes_no_break_even(s, rate):
     money = ("base_in", "base_out", "tuned_in", "tuned_out", "training_price", "hosting_per_month")
     a, b = cost(s), cost(Setting(**{**vars(s), **{k: getattr(s, k) * rate for k in money}}))
-    assume(abs(a.prompt_call - a.tuned_call) > 1e-9 * (a.prompt_call + a.tuned_call) and a.prompt_call + a.tuned_call > 1e-12)
+    assume(
+        abs(a.prompt_call - a.tuned_call) > 1e-9 * (a.prompt_call + a.tuned_call)
+        and a.prompt_call + a.tuned_call > 1e-12
+    )
     assert (a.break_even_calls is None) == (b.break_even_calls is None)
     if a.break_even_per_month is not None:
         assert math.isclose(a.break_even_per_month, b.break_even_per_month, rel_tol=1e-6, abs_tol=1e-9)

@@ -12,27 +12,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from tunewise import runs
-from tunewise.calculators import cost, cost_student, cost_ways
-from tunewise.experiments import distillation, get, judge, task_diversity
-from tunewise.experiments.base import Bench
-from tunewise.measure import stats
+from tunewise import stats
 from tunewise.models.device import choose
 from tunewise.models.load import converted
 from tunewise.models.registry import get as spec
-from tunewise.pages import Live, costs, verdict
-from tunewise.pages import costs_verdicts as said
-from tunewise.tasks import company, vader
-from tunewise.tasks.text_classification import load_task
+from whentofinetune import book_records
+from whentofinetune.calculators import cost, cost_student, cost_ways
+from whentofinetune.datasets import company, vader
+from whentofinetune.datasets.rated_tasks import load_task
+from whentofinetune.experiments import distillation, get, judge, task_diversity
+from whentofinetune.old_bench import Bench
+from whentofinetune.old_steps import Work
+from whentofinetune.pages import Live, costs, verdict
+from whentofinetune.pages import costs_verdicts as said
 
 
 def small(seed=0):
     """A Llama of random weights with the embedded model's tokenizer: what an experiment does with a model is seen in a second."""
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=49152, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2
+        vocab_size=49152,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
     )
-    return types.SimpleNamespace(model=LlamaForCausalLM(config).eval(), tokenizer=AutoTokenizer.from_pretrained(converted(spec("smollm2-135m"))))
+    return types.SimpleNamespace(
+        model=LlamaForCausalLM(config).eval(),
+        tokenizer=AutoTokenizer.from_pretrained(converted(spec("smollm2-135m"))),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -40,16 +49,32 @@ def records(tmp_path_factory):
     """The three experiments at scale smoke with the small model, as records; and the bench on which they ran."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TUNEWISE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        work = runs.Work({"test": 1}, say=None)
+        work = Work({"test": 1}, say=None)
     bench = Bench("smollm2-135m", work, choose("cpu"))
-    bench.lm, bench.embedder = small(), types.SimpleNamespace(encode=lambda texts: np.stack([letters(t) for t in texts]))
+    bench.lm, bench.embedder = (
+        small(),
+        types.SimpleNamespace(encode=lambda texts: np.stack([letters(t) for t in texts])),
+    )
     found = {"bench": bench}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tunewise.models.load.load", lambda *_, **__: small())
         for name in ("task_diversity", "distillation", "judge"):
             experiment = get(name)
             rows = json.loads(json.dumps(experiment.run(bench, experiment.scales["smoke"])))
-            found[name] = runs.RunRecord(name, "smoke", 1, experiment.scales["smoke"], [0], rows, "", {}, "a test", {}, "2026-01-01", 1.0)
+            found[name] = book_records.RunRecord(
+                name,
+                "smoke",
+                1,
+                experiment.scales["smoke"],
+                [0],
+                rows,
+                "",
+                {},
+                "a test",
+                {},
+                "2026-01-01",
+                1.0,
+            )
     return found
 
 
@@ -87,7 +112,9 @@ def test_every_adapter_is_asked_about_every_task(records):
 
 def test_mixed_adapters_see_as_many_examples_as_they_say(records):
     rows, params = records["task_diversity"].results, records["task_diversity"].params
-    seen = {r["trained"]: (r["of_each"], r["n_labels"], r["examples_seen"]) for r in rows if r["method"] == "lora"}
+    seen = {
+        r["trained"]: (r["of_each"], r["n_labels"], r["examples_seen"]) for r in rows if r["method"] == "lora"
+    }
     n, passes = params["labels"], params["recipe"]["epochs"]
     assert seen["tweets"] == (n, n, n * passes)
     assert seen["mixed"] == (n, 3 * n, 3 * n * passes)
@@ -97,7 +124,10 @@ def test_mixed_adapters_see_as_many_examples_as_they_say(records):
 def test_an_adapter_answers_the_same_after_others_had_their_turn(records):
     rows, params = records["task_diversity"].results, records["task_diversity"].params
     (row,) = [r for r in rows if r["method"] == "switch"]
-    assert row["same_after_switching"] == {"tweets": True, "domain": True, "complaints": True} and row["same_when_off"]
+    assert (
+        row["same_after_switching"] == {"tweets": True, "domain": True, "complaints": True}
+        and row["same_when_off"]
+    )
     assert len(row["switch_ms"]) == 6 + params["switches"] and min(row["switch_ms"]) >= 0
     lora = next(r for r in rows if r["method"] == "lora")
     assert row["adapter_bytes"] == 4 * lora["trainable"]
@@ -116,7 +146,9 @@ def test_slices_are_apart_and_hard_is_nearer_to_a_threshold(records):
         return [min(abs(rating[e.id] - 0.8), abs(rating[e.id] + 0.8)) for e in items]
 
     assert max(distances(parts["hard"])) <= min(distances(parts["easy"]))
-    assert {e.id for e in parts["hard"]} | {e.id for e in parts["easy"]} == {e.id for e in load_task("tweets").test}
+    assert {e.id for e in parts["hard"]} | {e.id for e in parts["easy"]} == {
+        e.id for e in load_task("tweets").test
+    }
     assert parts["shifted"] == list(load_task("products").test)
 
 
@@ -125,8 +157,12 @@ def test_what_the_teacher_labels_is_neither_its_own_lessons_nor_test():
     known = [e.text for e in task.train[:50]]
     pool = distillation.unlabelled(task, known, 200, 3)
     texts = [t for t, _ in pool]
-    assert len(set(texts)) == 200 and not set(texts) & (set(known) | {e.text for e in (*task.test, *task.valid)})
-    assert pool == distillation.unlabelled(task, known, 200, 3) != distillation.unlabelled(task, known, 200, 4)
+    assert len(set(texts)) == 200 and not set(texts) & (
+        set(known) | {e.text for e in (*task.test, *task.valid)}
+    )
+    assert (
+        pool == distillation.unlabelled(task, known, 200, 3) != distillation.unlabelled(task, known, 200, 4)
+    )
     sentiment = {r.text: r.sentiment for r in vader.read("tweets")}
     assert all(task.labels[y] == sentiment[t] for t, y in pool)
 
@@ -136,15 +172,23 @@ def test_students_learn_from_the_teacher_from_people_and_from_few_labels(records
     labels = {r["slice"]: r["labels"] for r in rows if r["method"] == "items"}
     scored = [r for r in rows if "slice" in r and "predictions" in r]
     assert {(r["method"], r.get("source"), r["slice"]) for r in scored} == {
-        (m, s, part) for m, s in [("teacher", None), *((m, s) for m in ("embeddings", "tfidf") for s in ("teacher", "human", "few human"))]
+        (m, s, part)
+        for m, s in [
+            ("teacher", None),
+            *((m, s) for m in ("embeddings", "tfidf") for s in ("teacher", "human", "few human")),
+        ]
         for part in ("easy", "hard", "shifted")
-    }  # fmt: skip
+    }
     for r in scored:
-        assert r["accuracy"]["value"] == pytest.approx(np.mean([p == y for p, y in zip(r["predictions"], labels[r["slice"]], strict=True)]))
+        assert r["accuracy"]["value"] == pytest.approx(
+            np.mean([p == y for p, y in zip(r["predictions"], labels[r["slice"]], strict=True)])
+        )
     assert {r["n_labels"] for r in scored if r.get("source") == "few human"} == {9}
     assert {r["n_labels"] for r in scored if r.get("source") in ("teacher", "human")} == {12}
     clocks = {r["of"]: r for r in rows if r["method"] == "clock"}
-    assert set(clocks) == {"teacher", "embeddings", "tfidf"} and all(c["batched"] > 0 and c["single"]["n"] == 2 for c in clocks.values())
+    assert set(clocks) == {"teacher", "embeddings", "tfidf"} and all(
+        c["batched"] > 0 and c["single"]["n"] == 2 for c in clocks.values()
+    )
 
 
 # -- a judge learns from a teacher ---------------------------------------------------------------------------------------
@@ -180,7 +224,9 @@ def test_judges_give_verdicts_both_ways(records):
     rows = records["judge"].results
     labels = {r["way"]: r["labels"] for r in rows if r["method"] == "items"}
     found = {(r["method"], r["way"]) for r in rows}
-    assert found == {(m, w) for m in ("items", "asked", "rubric", "tuned") for w in ("point", "pair")} | {(m, "point") for m in ("tfidf", "embeddings", "rules")}
+    assert found == {(m, w) for m in ("items", "asked", "rubric", "tuned") for w in ("point", "pair")} | {
+        (m, "point") for m in ("tfidf", "embeddings", "rules")
+    }
     for r in rows:
         if r["way"] == "pair" and "swapped" in r:
             same = [a == b for a, b in zip(r["predictions"], r["swapped"]["predictions"], strict=True)]
@@ -189,9 +235,17 @@ def test_judges_give_verdicts_both_ways(records):
             assert r["swapped"]["accuracy"]["value"] == pytest.approx(np.mean(right))
     price = {(r["method"], r["way"]): r for r in rows if "prompt_tokens" in r}
     for way in ("point", "pair"):
-        assert price["tuned", way]["prompt_tokens"] == price["asked", way]["prompt_tokens"] < price["rubric", way]["prompt_tokens"]
+        assert (
+            price["tuned", way]["prompt_tokens"]
+            == price["asked", way]["prompt_tokens"]
+            < price["rubric", way]["prompt_tokens"]
+        )
         longer = price["rubric", way]["shared_tokens"] - price["asked", way]["shared_tokens"]
-        assert price["rubric", way]["prompt_tokens"] - price["asked", way]["prompt_tokens"] == pytest.approx(longer) and longer > 50
+        assert (
+            price["rubric", way]["prompt_tokens"] - price["asked", way]["prompt_tokens"]
+            == pytest.approx(longer)
+            and longer > 50
+        )
 
 
 # -- what the pages make of it ---------------------------------------------------------------------------------------------
@@ -200,15 +254,41 @@ def test_judges_give_verdicts_both_ways(records):
 def test_figures_and_tables_are_made_of_records_alone(records):
     diverse, distilled, judged = (records[n] for n in ("task_diversity", "distillation", "judge"))
     parts = [
-        costs.diversity_matrix(diverse), costs.distil_figure(distilled), costs.distil_figure(distilled, "tfidf"), costs.diversity_table(diverse),
-        costs.switching_table(diverse), costs.distil_table(distilled), costs.distil_gaps(distilled), costs.distil_times(distilled),
-        costs.judge_table(judged), costs.judge_cost_table(judged), costs.shorter_prompt(*map(runs.load, ("prompt_cost", "few_shot", "learning_curve"))),
-    ]  # fmt: skip
+        costs.diversity_matrix(diverse),
+        costs.distil_figure(distilled),
+        costs.distil_figure(distilled, "tfidf"),
+        costs.diversity_table(diverse),
+        costs.switching_table(diverse),
+        costs.distil_table(distilled),
+        costs.distil_gaps(distilled),
+        costs.distil_times(distilled),
+        costs.judge_table(judged),
+        costs.judge_cost_table(judged),
+        costs.shorter_prompt(*map(book_records.load, ("prompt_cost", "few_shot", "learning_curve"))),
+    ]
     for part in parts:
-        assert re.search(r"\bnan\b", json.dumps(part._repr_mimebundle_() if hasattr(part, "_repr_mimebundle_") else part._repr_html_()), re.IGNORECASE) is None
-    Live("a", cost_student.CONTROLS, "tunewise.calculators.cost_student:student_json", **costs.distil_settings(distilled))
+        assert (
+            re.search(
+                r"\bnan\b",
+                json.dumps(
+                    part._repr_mimebundle_() if hasattr(part, "_repr_mimebundle_") else part._repr_html_()
+                ),
+                re.IGNORECASE,
+            )
+            is None
+        )
+    Live(
+        "a",
+        cost_student.CONTROLS,
+        "whentofinetune.calculators.cost_student:student_json",
+        **costs.distil_settings(distilled),
+    )
     assert "times as fast" in costs.summary(distilled, judged)
-    for claim, found in {"C19": said.c19(distilled), "C21": said.c21(judged), "C41": said.c41(diverse)}.items():
+    for claim, found in {
+        "C19": said.c19(distilled),
+        "C21": said.c21(judged),
+        "C41": said.c41(diverse),
+    }.items():
         assert verdict(claim, *found)._repr_html_()
 
 
@@ -221,7 +301,12 @@ def scored(truth: str, right: float, seed: int) -> dict:
 
 @pytest.mark.parametrize(
     ("own", "foreign", "mixed", "small", "agrees"),
-    [(0.9, 0.4, 0.95, 0.95, "partly"), (0.9, 0.4, 0.5, 0.5, "yes"), (0.9, 0.4, 0.95, 0.5, "yes"), (0.6, 0.6, 0.6, 0.6, "no")],
+    [
+        (0.9, 0.4, 0.95, 0.95, "partly"),
+        (0.9, 0.4, 0.5, 0.5, "yes"),
+        (0.9, 0.4, 0.95, 0.5, "yes"),
+        (0.6, 0.6, 0.6, 0.6, "no"),
+    ],
 )
 def test_the_verdict_on_variety_follows_the_intervals(records, own, foreign, mixed, small, agrees):
     names, truth = ["tweets", "domain", "complaints"], "012" * 20
@@ -230,17 +315,28 @@ def test_the_verdict_on_variety_follows_the_intervals(records, own, foreign, mix
         rows.append({"method": "prompt", "trained": "none", "tested": t, **scored(truth, 0.3, 7)})
         level = {a: own if a == t else foreign for a in names} | {"mixed": mixed, "mixed, same total": small}
         rows += [
-            {"trained": a, "tested": t, "seed": seed, **scored(truth, p, 100 * i + 10 * seed + j)} for i, (a, p) in enumerate(level.items()) for seed in range(5)
+            {"trained": a, "tested": t, "seed": seed, **scored(truth, p, 100 * i + 10 * seed + j)}
+            for i, (a, p) in enumerate(level.items())
+            for seed in range(5)
         ]
-    rows.append(records["task_diversity"].one(method="switch") | {"switch_ms": [1.0, 2.0], "load_model_ms": 100})
+    rows.append(
+        records["task_diversity"].one(method="switch") | {"switch_ms": [1.0, 2.0], "load_model_ms": 100}
+    )
     ours, found, why = said.c41(replace(records["task_diversity"], results=rows))
     assert found == agrees and "far less time" in why
-    by_hand = np.mean([np.mean([p == y for p, y in zip(r["predictions"], truth, strict=True)]) for r in rows if r.get("trained") == r.get("tested", 0)])
+    by_hand = np.mean(
+        [
+            np.mean([p == y for p, y in zip(r["predictions"], truth, strict=True)])
+            for r in rows
+            if r.get("trained") == r.get("tested", 0)
+        ]
+    )
     assert np.mean([ours[f"own adapter, {t}"]["value"] for t in names]) == pytest.approx(by_hand)
 
 
 @pytest.mark.parametrize(
-    ("student", "few", "slow", "agrees"), [(0.8, 0.5, False, "yes"), (0.8, 0.8, False, "partly"), (0.4, 0.4, False, "no"), (0.8, 0.5, True, "no")]
+    ("student", "few", "slow", "agrees"),
+    [(0.8, 0.5, False, "yes"), (0.8, 0.8, False, "partly"), (0.4, 0.4, False, "no"), (0.8, 0.5, True, "no")],
 )
 def test_the_verdict_on_distilling_follows_the_intervals(records, student, few, slow, agrees):
     truth, rows = "012" * 500, []
@@ -248,26 +344,53 @@ def test_the_verdict_on_distilling_follows_the_intervals(records, student, few, 
         rows.append({"method": "items", "slice": part, "labels": truth})
         level = {("teacher", None): 0.8, ("embeddings", "teacher"): student, ("embeddings", "few human"): few}
         rows += [
-            {"method": m, "slice": part, **({"source": s} if s else {}), "seed": seed, **scored(truth, p, 1000 * i + 100 * seed + j)}
-            for seed in range(5) for j, ((m, s), p) in enumerate(level.items())
-        ]  # fmt: skip
+            {
+                "method": m,
+                "slice": part,
+                **({"source": s} if s else {}),
+                "seed": seed,
+                **scored(truth, p, 1000 * i + 100 * seed + j),
+            }
+            for seed in range(5)
+            for j, ((m, s), p) in enumerate(level.items())
+        ]
     seconds = {"teacher": 0.05, "embeddings": 0.2 if slow else 0.01}
-    rows += [{"method": "clock", "of": k, "single": {"value": v, "n": 20, "low": 0.9 * v, "high": 1.1 * v}, "batched": v} for k, v in seconds.items()]
+    rows += [
+        {
+            "method": "clock",
+            "of": k,
+            "single": {"value": v, "n": 20, "low": 0.9 * v, "high": 1.1 * v},
+            "batched": v,
+        }
+        for k, v in seconds.items()
+    ]
     assert said.c19(replace(records["distillation"], results=rows))[1] == agrees
 
 
 @pytest.mark.parametrize(
-    ("tuned", "told", "rival", "agrees"), [(0.9, 0.5, 0.5, "yes"), (0.9, 0.5, 0.95, "partly"), (0.5, 0.9, 0.5, "no"), (0.6, 0.6, 0.6, "partly")]
+    ("tuned", "told", "rival", "agrees"),
+    [(0.9, 0.5, 0.5, "yes"), (0.9, 0.5, 0.95, "partly"), (0.5, 0.9, 0.5, "no"), (0.6, 0.6, 0.6, "partly")],
 )
 def test_the_verdict_on_judges_follows_the_intervals(records, tuned, told, rival, agrees):
     truth, rows = "01" * 100, []
     for i, way in enumerate(("point", "pair")):
         rows.append({"method": "items", "way": way, "labels": truth})
-        for j, (method, p, tokens) in enumerate((("rubric", told, 200), ("tuned", tuned, 100), ("tfidf", rival, 1), ("embeddings", 0.4, 1))):
+        for j, (method, p, tokens) in enumerate(
+            (("rubric", told, 200), ("tuned", tuned, 100), ("tfidf", rival, 1), ("embeddings", 0.4, 1))
+        ):
             for seed in range(1 if method == "rubric" else 5):
                 metric = {"value": tokens / 1000, "n": 8, "low": tokens / 1100, "high": tokens / 900}
-                rows.append({"method": method, "way": way, "seed": seed, **scored(truth, p, 1000 * i + 100 * seed + j), "prompt_tokens": tokens,
-                             "seconds": metric, "consistent": {"value": 0.5, "n": 100, "low": 0.4, "high": 0.6}})  # fmt: skip
+                rows.append(
+                    {
+                        "method": method,
+                        "way": way,
+                        "seed": seed,
+                        **scored(truth, p, 1000 * i + 100 * seed + j),
+                        "prompt_tokens": tokens,
+                        "seconds": metric,
+                        "consistent": {"value": 0.5, "n": 100, "low": 0.4, "high": 0.6},
+                    }
+                )
     assert said.c21(replace(records["judge"], results=rows))[1] == agrees
 
 
@@ -284,7 +407,9 @@ def test_four_ways_by_hand():
     assert found["RAG + tuned"].call == pytest.approx(0.00102 + 0.00012 + 0.000015)
     # 10,000 passages of 120 tokens at 0.1 a million are 0.12; a tenth of them changes each month, and the store is 20
     assert found["RAG"].setup == pytest.approx(0.12) and found["RAG"].upkeep == pytest.approx(20.012)
-    assert found["tuned model"].setup == pytest.approx(10) and found["tuned model"].upkeep == pytest.approx(40 / 12)
+    assert found["tuned model"].setup == pytest.approx(10) and found["tuned model"].upkeep == pytest.approx(
+        40 / 12
+    )
     # 100,000 calls save 156 - 58.5 = 97.5; less 20.012 of upkeep; 0.12 is back after 0.00155 months
     m = cost_ways.meeting(found["long prompt"], found["RAG"], 100_000)
     assert m.months == pytest.approx(0.12 / 77.488) and m.calls_per_month == pytest.approx(20.012 / 0.000975)
@@ -292,27 +417,56 @@ def test_four_ways_by_hand():
 
 def test_embedding_on_ones_own_machine_by_hand():
     """0.036 s a passage at 1 euro an hour are 0.00001 euro: 0.10 for 10,000 passages, and the same for each question."""
-    s = cost_ways.Ways(embed_price=0.0, embed_seconds=0.036, machine_per_hour=1.0, changed_per_month=0.5, store_per_month=0.0)
+    s = cost_ways.Ways(
+        embed_price=0.0, embed_seconds=0.036, machine_per_hour=1.0, changed_per_month=0.5, store_per_month=0.0
+    )
     rag = cost_ways.ways(s)["RAG"]
-    assert rag.setup == pytest.approx(0.1) and rag.upkeep == pytest.approx(0.05) and rag.parts["search"] == pytest.approx(0.00001)
+    assert (
+        rag.setup == pytest.approx(0.1)
+        and rag.upkeep == pytest.approx(0.05)
+        and rag.parts["search"] == pytest.approx(0.00001)
+    )
 
 
 money, many = st.floats(0, 1000), st.floats(0, 1e7)
 setting = st.builds(
-    cost_ways.Ways, question_tokens=st.floats(1, 5000), examples_tokens=st.floats(0, 50_000), passages=st.floats(0, 50), passage_tokens=st.floats(0, 2000),
-    output_tokens=st.floats(0, 5000), calls_per_month=many, base_in=money, base_out=money, caching=st.booleans(), cache_discount=st.floats(0, 1),
-    tuned_in=money, tuned_out=money, training_tokens=many, training_price=money, retrainings_per_year=st.floats(0, 52), hosting_per_month=money,
-    corpus_passages=many, embed_price=money, embed_seconds=st.floats(0, 60), machine_per_hour=money, changed_per_month=st.floats(0, 1), store_per_month=money,
-)  # fmt: skip
+    cost_ways.Ways,
+    question_tokens=st.floats(1, 5000),
+    examples_tokens=st.floats(0, 50_000),
+    passages=st.floats(0, 50),
+    passage_tokens=st.floats(0, 2000),
+    output_tokens=st.floats(0, 5000),
+    calls_per_month=many,
+    base_in=money,
+    base_out=money,
+    caching=st.booleans(),
+    cache_discount=st.floats(0, 1),
+    tuned_in=money,
+    tuned_out=money,
+    training_tokens=many,
+    training_price=money,
+    retrainings_per_year=st.floats(0, 52),
+    hosting_per_month=money,
+    corpus_passages=many,
+    embed_price=money,
+    embed_seconds=st.floats(0, 60),
+    machine_per_hour=money,
+    changed_per_month=st.floats(0, 1),
+    store_per_month=money,
+)
 
 
 @given(setting)
 def test_prompt_and_tuned_are_those_of_the_calculator_of_two(s):
     found, two = cost_ways.ways(s), cost.cost(s.prompting())
-    assert found["long prompt"].call == pytest.approx(two.prompt_call) and found["tuned model"].call == pytest.approx(two.tuned_call)
+    assert found["long prompt"].call == pytest.approx(two.prompt_call) and found[
+        "tuned model"
+    ].call == pytest.approx(two.tuned_call)
     assert found["tuned model"].setup == two.training
     m = cost_ways.meeting(found["long prompt"], found["tuned model"], s.calls_per_month)
-    assert (m.months is None) == (two.break_even_months is None) or abs(s.calls_per_month * (two.prompt_call - two.tuned_call)) < 1e-6
+    assert (m.months is None) == (two.break_even_months is None) or abs(
+        s.calls_per_month * (two.prompt_call - two.tuned_call)
+    ) < 1e-6
     if m.months is not None and two.break_even_months is not None:
         assert m.months == pytest.approx(two.break_even_months, rel=1e-6)
 
@@ -327,7 +481,9 @@ def test_where_two_ways_meet_both_have_cost_the_same(s):
             totals = [w.setup + m.months * w.month(s.calls_per_month) for w in (old, new)]
             assert totals[0] == pytest.approx(totals[1], rel=1e-6, abs=1e-9)
         if m.calls_per_month:
-            assert old.month(m.calls_per_month) == pytest.approx(new.month(m.calls_per_month), rel=1e-6, abs=1e-9)
+            assert old.month(m.calls_per_month) == pytest.approx(
+                new.month(m.calls_per_month), rel=1e-6, abs=1e-9
+            )
             assert old.month(2 * m.calls_per_month) >= new.month(2 * m.calls_per_month)
 
 
@@ -341,7 +497,10 @@ def test_both_ways_together_cost_at_least_as_much_as_the_tuned_model_alone(s):
 
 @given(setting, st.sampled_from(["calls_per_month", "changed_per_month", "passages", "retrainings_per_year"]))
 def test_more_of_anything_is_never_cheaper(s, name):
-    more = replace(s, **{name: min(1.0, 2 * getattr(s, name)) if name == "changed_per_month" else 2 * getattr(s, name) + 1})
+    more = replace(
+        s,
+        **{name: min(1.0, 2 * getattr(s, name)) if name == "changed_per_month" else 2 * getattr(s, name) + 1},
+    )
     for way, other in zip(cost_ways.ways(s).values(), cost_ways.ways(more).values(), strict=True):
         before, after = (w.setup + 12 * w.month(x.calls_per_month) for w, x in ((way, s), (other, more)))
         assert after >= before * (1 - 1e-9)
@@ -367,27 +526,51 @@ def test_bad_settings_are_refused_in_words(core, changes, words):
 @given(setting)
 def test_the_four_ways_always_get_an_answer(s):
     answer = json.loads(cost_ways.ways_json(json.dumps(vars(s))))
-    assert "lowest running cost" in answer["text"] and len(answer["tables"][0]["rows"]) == 7 and "nan" not in json.dumps(answer).lower()
+    assert (
+        "lowest running cost" in answer["text"]
+        and len(answer["tables"][0]["rows"]) == 7
+        and "nan" not in json.dumps(answer).lower()
+    )
 
 
 def test_words_for_ways_that_never_pay():
-    assert "Tuned model: never cheaper than the long prompt, a call costs no less." in cost_ways.ways_verdict(cost_ways.Ways(tuned_in=50.0))
-    assert "RAG: at this number of calls never cheaper" in cost_ways.ways_verdict(cost_ways.Ways(calls_per_month=100))
+    assert "Tuned model: never cheaper than the long prompt, a call costs no less." in cost_ways.ways_verdict(
+        cost_ways.Ways(tuned_in=50.0)
+    )
+    assert "RAG: at this number of calls never cheaper" in cost_ways.ways_verdict(
+        cost_ways.Ways(calls_per_month=100)
+    )
 
 
 def test_a_student_by_hand():
     """3.6 s and 0.36 s for 1,000 items at 1 euro an hour: 0.001 and 0.0001 euro. 300 labels by the teacher: 0.0003 euro, back after 334 answers."""
-    s = cost_student.Distilling(teacher_seconds=3.6, student_seconds=0.36, machine_per_hour=1.0, human_labels=60, label_price=0.1, train_seconds=3600, pool=300)
+    s = cost_student.Distilling(
+        teacher_seconds=3.6,
+        student_seconds=0.36,
+        machine_per_hour=1.0,
+        human_labels=60,
+        label_price=0.1,
+        train_seconds=3600,
+        pool=300,
+    )
     found = cost_student.taught(s)
-    assert 1000 * found["teacher"].call == pytest.approx(0.001) and 1000 * found["student of the teacher"].call == pytest.approx(0.0001)
-    assert found["teacher"].setup == pytest.approx(6 + 1) and found["student of people"].setup == pytest.approx(30)
+    assert 1000 * found["teacher"].call == pytest.approx(0.001) and 1000 * found[
+        "student of the teacher"
+    ].call == pytest.approx(0.0001)
+    assert found["teacher"].setup == pytest.approx(6 + 1) and found[
+        "student of people"
+    ].setup == pytest.approx(30)
     assert found["student of the teacher"].setup == pytest.approx(7.0003)
     assert "after 334 answers" in json.loads(cost_student.student_json(json.dumps(vars(s))))["text"]
-    slow = json.loads(cost_student.student_json(json.dumps({"student_seconds": 60, "teacher_seconds": 6})))["text"]
+    slow = json.loads(cost_student.student_json(json.dumps({"student_seconds": 60, "teacher_seconds": 6})))[
+        "text"
+    ]
     assert "no faster than the teacher" in slow
 
 
-@pytest.mark.parametrize(("module", "of", "core"), [(cost_ways, "Ways", "ways_json"), (cost_student, "Distilling", "student_json")])
+@pytest.mark.parametrize(
+    ("module", "of", "core"), [(cost_ways, "Ways", "ways_json"), (cost_student, "Distilling", "student_json")]
+)
 def test_controls_name_every_setting_and_start_with_its_default(module, of, core):
     live = Live("a-block", module.CONTROLS, f"{module.__name__}:{core}")
     assert live.values == vars(getattr(module, of)()) and live.compute()["text"]

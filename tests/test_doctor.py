@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from tunewise import cli
-from tunewise.commands import doctor
-from tunewise.commands.doctor import Finding
+from whentofinetune.commands import doctor
+from whentofinetune.commands.doctor import Finding
 
 
 @pytest.fixture
@@ -20,7 +20,15 @@ def report(monkeypatch, capsys):
     """Run the command over given findings: its exit status and what it says."""
 
     def run(*changes: Finding):
-        found = {f.what: f for f in (Finding("ok", "torch", ""), Finding("ok", "device", "a GPU"), Finding("ok", "Hugging Face Hub", ""), Finding("ok", "embedded model", ""))}
+        found = {
+            f.what: f
+            for f in (
+                Finding("ok", "torch", ""),
+                Finding("ok", "device", "a GPU"),
+                Finding("ok", "Hugging Face Hub", ""),
+                Finding("ok", "embedded model", ""),
+            )
+        }
         found |= {f.what: f for f in changes}
         monkeypatch.setattr(doctor, "examine", lambda quick: iter(found.values()))
         return cli.main(["doctor"]), capsys.readouterr().out
@@ -67,10 +75,20 @@ def test_quick_looks_only(monkeypatch, tmp_path, capsys):
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     real = doctor._version
-    monkeypatch.setattr(doctor, "_version", lambda name: None if name in ("gguf", "bitsandbytes") else real(name))
+    monkeypatch.setattr(
+        doctor, "_version", lambda name: None if name in ("gguf", "bitsandbytes") else real(name)
+    )
     found = {f.what: f for f in doctor.packages()}
-    assert found["packages"].state == "bad" and "missing: gguf" in found["packages"].says and "tunewise[models]" in found["packages"].do
-    assert found["bitsandbytes"].state == "note" and "QLoRA is left out" in found["bitsandbytes"].says and "tunewise[qlora]" in found["bitsandbytes"].do
+    assert (
+        found["packages"].state == "bad"
+        and "missing: gguf" in found["packages"].says
+        and "tunewise[models]" in found["packages"].do
+    )
+    assert (
+        found["bitsandbytes"].state == "note"
+        and "QLoRA is left out" in found["bitsandbytes"].says
+        and "tunewise[qlora]" in found["bitsandbytes"].do
+    )
 
 
 def test_every_remedy_that_names_an_extra_installs_what_is_missing():
@@ -82,14 +100,23 @@ def test_every_remedy_that_names_an_extra_installs_what_is_missing():
     for line in metadata.requires("tunewise"):
         name, extra = re.match(r"([\w-]+).*extra == '(\w+)'", line).groups()
         extras.setdefault(extra, set()).add(name.lower().replace("_", "-"))
-    for optional, extra in {"bitsandbytes": "qlora", "vadersentiment": "models", "gguf": "models", "scipy": "models"}.items():
+    for optional, extra in {
+        "bitsandbytes": "qlora",
+        "vadersentiment": "models",
+        "gguf": "models",
+        "scipy": "models",
+    }.items():
         assert optional in extras[extra]
 
 
 def test_without_torch_it_stops_there_and_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     found = list(doctor.examine())
-    assert [f.what for f in found] == ["Python", "torch"] and found[-1].state == "bad" and "tunewise[models]" in found[-1].do
+    assert (
+        [f.what for f in found] == ["Python", "torch"]
+        and found[-1].state == "bad"
+        and "tunewise[models]" in found[-1].do
+    )
 
 
 def test_a_gpu_is_named_with_its_memory(monkeypatch):
@@ -99,7 +126,11 @@ def test_a_gpu_is_named_with_its_memory(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "Tesla T4")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (14 * 2**30, 15 * 2**30))
     found = doctor.accelerator()
-    assert found.state == "ok" and "Tesla T4: float16" in found.says and "15.0 GiB, 14.0 GiB of it free" in found.says
+    assert (
+        found.state == "ok"
+        and "Tesla T4: float16" in found.says
+        and "15.0 GiB, 14.0 GiB of it free" in found.says
+    )
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (2 * 2**30, 15 * 2**30))
     found = doctor.accelerator()
     assert found.state == "note" and "restart other notebooks" in found.do

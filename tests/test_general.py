@@ -9,8 +9,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tunewise import places
-from tunewise.tasks.general import KINDS, items, right
+from whentofinetune import book_files
+from whentofinetune.datasets.general_items import KINDS, items, right
 
 
 def words(text):
@@ -69,14 +69,14 @@ def test_sums_are_right():
 
 
 def test_card_states_the_counts():
-    card = (places.data_dir() / "general" / "README.md").read_text(encoding="utf-8")
+    card = (book_files.data_dir() / "general" / "README.md").read_text(encoding="utf-8")
     for kind in KINDS:
         assert f"| `{kind}` | 24 |" in card
     assert "CC BY 4.0" in card
 
 
 def test_lines_have_no_other_field():
-    for line in (places.data_dir() / "general" / "items.jsonl").read_text(encoding="utf-8").splitlines():
+    for line in (book_files.data_dir() / "general" / "items.jsonl").read_text(encoding="utf-8").splitlines():
         assert list(json.loads(line)) == ["id", "kind", "prompt", "choices", "answer"]
 
 

@@ -5,18 +5,20 @@ import types
 
 import pytest
 
-from tunewise import runs
-from tunewise.experiments import handbook as hb
-from tunewise.experiments import rag_citations, rag_dynamic
-from tunewise.methods import rag
-from tunewise.tasks import company
+from tunewise import rag
+from whentofinetune import handbook as hb
+from whentofinetune.datasets import company
+from whentofinetune.experiments import rag_citations, rag_dynamic
+from whentofinetune.old_steps import Work
 
 PARAMS = hb.FACTS | hb.READING
 
 
 def test_facts_are_learned_equally_often_and_never_in_the_tested_wording():
     facts, multihop = hb.fact_set(40, 10)
-    assert len(set(facts)) == 40 and len(multihop) == 10 and all(f in facts for q in multihop for f in q.facts)
+    assert (
+        len(set(facts)) == 40 and len(multihop) == 10 and all(f in facts for q in multihop for f in q.facts)
+    )
     assert facts == hb.fact_set(40, 10)[0]
     tested = {rag.prompt(hb.by_id()[f"direct/{f}"].ask[hb.HELD_OUT]) for f in facts}
     for phrasings in (1, 4, 8):
@@ -46,7 +48,7 @@ class Bench:
     lm = types.SimpleNamespace(model=None, tokenizer=None)
 
     def __init__(self, folder=None):
-        self.work = runs.Work({"test": str(folder)}, say=None)
+        self.work = Work({"test": str(folder)}, say=None)
         if folder:
             self.work.folder = folder
 
@@ -90,7 +92,11 @@ def test_an_answer_is_given_once_and_found_again(tmp_path, monkeypatch):
     reader = hb.Reader(bench, PARAMS, "reading", 0)
     asks, passages = [f"q{i}" for i in range(40)], [[f"p{i}"] for i in range(40)]
     first = reader.answer(asks, passages)
-    assert first == reader.answer(asks, passages) and [a.cited for a in first] == [(0,)] * 40 and len(asked) == 40
+    assert (
+        first == reader.answer(asks, passages)
+        and [a.cited for a in first] == [(0,)] * 40
+        and len(asked) == 40
+    )
     hb.Reader(bench, PARAMS, "reading", 1).answer(asks[:3], passages[:3])  # another seed is another model
     reader.answer(asks[:3], [["p"]] * 3)  # another passage is another question
     assert len(asked) == 46
@@ -99,9 +105,16 @@ def test_an_answer_is_given_once_and_found_again(tmp_path, monkeypatch):
 
 
 def test_marks_count_each_item_once():
-    said = [rag.Answer("44 Nm", ()), rag.Answer("not stated", ()), rag.Answer("blue", ()), rag.Answer("not stated", ())]
+    said = [
+        rag.Answer("44 Nm", ()),
+        rag.Answer("not stated", ()),
+        rag.Answer("blue", ()),
+        rag.Answer("not stated", ()),
+    ]
     found = hb.marked(said, [("44 Nm", "44"), ("red",), ("red",), ()])
-    assert found["outcomes"] == "RAWA" and found["right"]["value"] == 0.25 and found["abstained"]["value"] == 0.5
+    assert (
+        found["outcomes"] == "RAWA" and found["right"]["value"] == 0.25 and found["abstained"]["value"] == 0.5
+    )
     assert found["exact"]["value"] == 0.25 and found["f1"]["value"] == 0.25
 
 

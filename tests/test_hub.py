@@ -85,9 +85,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def listing(self, path: str) -> None:
         if "/tree/" in path:
-            found = [{"type": "file", "path": n, "size": len(c), "oid": etag(n, c)} for n, c in self.hub.files.items()]
+            found = [
+                {"type": "file", "path": n, "size": len(c), "oid": etag(n, c)}
+                for n, c in self.hub.files.items()
+            ]
         else:
-            found = {"id": self.hub.repository, "sha": self.hub.revision, "siblings": [{"rfilename": n} for n in self.hub.files]}
+            found = {
+                "id": self.hub.repository,
+                "sha": self.hub.revision,
+                "siblings": [{"rfilename": n} for n in self.hub.files],
+            }
         content = json.dumps(found).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -134,13 +141,31 @@ def tiny(tmp_path_factory) -> dict[str, bytes]:
     from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
     folder = tmp_path_factory.mktemp("tiny")
-    config = Qwen2Config(vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1)
+    config = Qwen2Config(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+    )
     Qwen2ForCausalLM(config).save_pretrained(folder)
-    words = Tokenizer(models.WordLevel({w: i for i, w in enumerate(["[UNK]", "[EOS]", "the", "cat", "sat", "on", "a", "mat"])}, unk_token="[UNK]"))
+    words = Tokenizer(
+        models.WordLevel(
+            {w: i for i, w in enumerate(["[UNK]", "[EOS]", "the", "cat", "sat", "on", "a", "mat"])},
+            unk_token="[UNK]",
+        )
+    )
     words.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]", eos_token="[EOS]").save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]", eos_token="[EOS]").save_pretrained(
+        folder
+    )
     files = {p.name: p.read_bytes() for p in folder.iterdir()}
-    return files | {"pytorch_model.bin": b"the same weights as a pickle", "README.md": b"# Tiny", "original/model.safetensors": b"another format"}
+    return files | {
+        "pytorch_model.bin": b"the same weights as a pickle",
+        "README.md": b"# Tiny",
+        "original/model.safetensors": b"another format",
+    }
 
 
 @pytest.fixture
@@ -157,7 +182,7 @@ def hub(tiny):
 START = """
 import huggingface_hub.constants as constants
 constants.DOWNLOAD_CHUNK_SIZE = 1024   # so that a small file has a middle
-from tunewise.fetch import FetchError
+from tunewise.models.download import FetchError
 from tunewise.models import load as loading, registry
 """
 FOLDER = "try:\n    print(loading.hub_folder(registry.get({name!r})))\nexcept FetchError as error:\n    print('FetchError:', error)"
@@ -165,9 +190,20 @@ FOLDER = "try:\n    print(loading.hub_folder(registry.get({name!r})))\nexcept Fe
 
 def python(code: str, address: str, home: Path, **environment) -> subprocess.CompletedProcess:
     """A new Python whose Hub is at ``address`` and whose caches are in ``home``."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING")) and "proxy" not in k.lower()}
-    env |= {"HF_ENDPOINT": address, "HF_HOME": str(home / "hf"), "TUNEWISE_CACHE": str(home / "tw"), "HF_HUB_DISABLE_TELEMETRY": "1"}
-    done = subprocess.run([sys.executable, "-c", START + code], env=env | environment, capture_output=True, text=True)
+    env = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("HF_", "HUGGING")) and "proxy" not in k.lower()
+    }
+    env |= {
+        "HF_ENDPOINT": address,
+        "HF_HOME": str(home / "hf"),
+        "TUNEWISE_CACHE": str(home / "tw"),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", START + code], env=env | environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return done
 
@@ -194,7 +230,13 @@ print(lm.tokenizer.eos_token, lm.model(torch.tensor([[2, 3, 4]])).logits.shape, 
     paths = {path for _, path, _ in hub.asked}
     assert all(OPEN.revision in path for path in paths) and not any("/main" in path for path in paths)
     got = {name for name in hub.files if hub.downloads(name)}
-    assert got == {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"} & set(tiny)
+    assert got == {
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    } & set(tiny)
     # The second time nothing is downloaded, also when the Hub does not answer.
     hub.asked.clear()
     assert python(code, hub.address, tmp_path).stdout == said
@@ -216,10 +258,16 @@ def test_after_a_broken_connection_it_goes_on_in_the_middle_of_the_file(hub, tmp
 def test_files_that_arrived_whole_are_kept_when_it_gives_up(hub, tmp_path, tiny):
     hub.down.add("model.safetensors")
     said = folder_of(OPEN.name, hub.address, tmp_path)
-    assert said.startswith("FetchError:") and "run the same command again; files that arrived whole are kept" in said
+    assert (
+        said.startswith("FetchError:")
+        and "run the same command again; files that arrived whole are kept" in said
+    )
     hub.down.clear()
     before = {name: len(hub.downloads(name)) for name in tiny}
-    assert contents(folder_of(OPEN.name, hub.address, tmp_path))["model.safetensors"] == tiny["model.safetensors"]
+    assert (
+        contents(folder_of(OPEN.name, hub.address, tmp_path))["model.safetensors"]
+        == tiny["model.safetensors"]
+    )
     again = {name for name in tiny if len(hub.downloads(name)) > before[name]}
     assert "model.safetensors" in again and before["config.json"] == 1 and "config.json" not in again
 
@@ -231,7 +279,11 @@ def test_a_file_that_arrives_altered_is_fetched_again_and_never_used(hub, tmp_pa
     assert "1 damaged files in the Hub's cache: downloading them again" in done.stderr
     hub.spoilt["tokenizer.json"] = 10
     said = folder_of(OPEN.name, hub.address, tmp_path / "other")
-    assert said.startswith("FetchError:") and "tokenizer.json arrived damaged again" in said and "HF_ENDPOINT" in said
+    assert (
+        said.startswith("FetchError:")
+        and "tokenizer.json arrived damaged again" in said
+        and "HF_ENDPOINT" in said
+    )
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
@@ -246,15 +298,34 @@ def test_a_file_damaged_on_the_disk_is_noticed(hub, tmp_path, tiny, name):
 def test_a_gated_model_without_a_token_says_the_steps_and_with_one_it_comes(hub, tmp_path, tiny):
     hub.repository, hub.revision, hub.token = GATED.hub, GATED.revision, "hf_secret"
     said = folder_of(GATED.name, hub.address, tmp_path)
-    for part in ("FetchError:", GATED.hub, GATED.licence, "accept it on the model's page", "hf auth login", "HF_TOKEN", "qwen2.5-1.5b"):
+    for part in (
+        "FetchError:",
+        GATED.hub,
+        GATED.licence,
+        "accept it on the model's page",
+        "hf auth login",
+        "HF_TOKEN",
+        "qwen2.5-1.5b",
+    ):
         assert part in said
     assert "llama-2" not in said.split("not gated:")[1]
-    assert contents(folder_of(GATED.name, hub.address, tmp_path, HF_TOKEN="hf_secret"))["config.json"] == tiny["config.json"]
+    assert (
+        contents(folder_of(GATED.name, hub.address, tmp_path, HF_TOKEN="hf_secret"))["config.json"]
+        == tiny["config.json"]
+    )
 
 
 def test_hub_down_says_what_to_do(tmp_path):
     said = folder_of(OPEN.name, "http://127.0.0.1:9", tmp_path)  # nobody listens there
-    for part in ("FetchError:", OPEN.hub, OPEN.revision, "1.0 GB", f"hf download {OPEN.hub} --revision {OPEN.revision}", "HF_HOME", "smollm2-135m"):
+    for part in (
+        "FetchError:",
+        OPEN.hub,
+        OPEN.revision,
+        "1.0 GB",
+        f"hf download {OPEN.hub} --revision {OPEN.revision}",
+        "HF_HOME",
+        "smollm2-135m",
+    ):
         assert part in said
 
 

@@ -14,9 +14,9 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from tunewise.labs import book, course, icl, notebooks, variant
-from tunewise.measure import stats
-from tunewise.methods.prompting import calibrate
+from tunewise import stats
+from tunewise.prompting import calibrate
+from whentofinetune.labs import course, icl_lab, notebooks, sphinx_labs, variant
 
 LABS = sorted((Path(__file__).parents[1] / "labs").glob("lab_*.ipynb"))
 
@@ -35,7 +35,9 @@ def test_metadata_is_valid_and_names_are_unique(lab):
     validator.validate_nb(lab)
     names = [c.metadata.nbgrader.grade_id for c in graded_cells(lab)]
     assert len(names) == len(set(names))
-    assert names == [notebooks.marker(c.source) for c in graded_cells(lab)]  # the marker is the name, on the first line
+    assert names == [
+        notebooks.marker(c.source) for c in graded_cells(lab)
+    ]  # the marker is the name, on the first line
     ids = [c.id for c in lab.cells]
     assert len(ids) == len(set(ids))
 
@@ -48,7 +50,11 @@ def test_stored_without_outputs_and_widget_state(lab):
 
 
 def test_each_exercise_states_goal_minutes_and_hardware_and_has_a_hidden_test(lab):
-    prompts = [c.source for c in lab.cells if c.cell_type == "markdown" and c.source.startswith("## ") and "**Goal**" in c.source]
+    prompts = [
+        c.source
+        for c in lab.cells
+        if c.cell_type == "markdown" and c.source.startswith("## ") and "**Goal**" in c.source
+    ]
     assert len(prompts) >= 8
     for text in prompts:
         assert "minutes" in text and ("CPU" in text or "marked by a person" in text), text[:60]
@@ -66,13 +72,16 @@ def test_the_points_that_the_lab_promises_are_those_it_gives(lab):
         if c.metadata.nbgrader.grade:
             points[c.metadata.nbgrader.solution] += c.metadata.nbgrader.points
     opening = lab.cells[0].source
-    assert f"{points[False]} points by automatic tests" in opening and f"{points[True]} points for one written answer" in opening
+    assert (
+        f"{points[False]} points by automatic tests" in opening
+        and f"{points[True]} points for one written answer" in opening
+    )
 
 
 def test_the_install_cell_follows_the_repository_and_leaves_colab_alone(lab):
     (cell,) = [c for c in lab.cells if "install" in c.metadata.get("tags", [])]
     config = yaml.safe_load((LABS[0].parents[1] / "_config.yml").read_text(encoding="utf-8"))
-    assert f"git+{config['repository']['url']}\"" in cell.source and "--no-deps" in cell.source
+    assert f'git+{config["repository"]["url"]}"' in cell.source and "--no-deps" in cell.source
     assert not any(word in cell.source for word in ("torch==", "numpy==", "import torch", "import numpy"))
 
 
@@ -81,12 +90,20 @@ def test_the_install_cell_follows_the_repository_and_leaves_colab_alone(lab):
 
 def test_the_page_shows_no_answer_unless_asked_and_never_the_marks():
     text = LABS[0].read_text(encoding="utf-8")
-    shown, full = (nbformat.reads(book.page(text, s, "https://c.example/x", "../a.ipynb"), 4) for s in (False, True))
+    shown, full = (
+        nbformat.reads(sphinx_labs.page(text, s, "https://c.example/x", "../a.ipynb"), 4)
+        for s in (False, True)
+    )
     student, solved = ("\n".join(c.source for c in nb.cells) for nb in (shown, full))
     assert "NormalDist().inv_cdf((1 + level) / 2)" in solved and "inv_cdf((1" not in student
     assert "a price too" in solved and "a price too" not in student  # the message of a hidden test
     for text in (student, solved):
-        assert "### BEGIN" not in text and "### END" not in text and "\n# lab:" not in text and "https://c.example/x" in text
+        assert (
+            "### BEGIN" not in text
+            and "### END" not in text
+            and "\n# lab:" not in text
+            and "https://c.example/x" in text
+        )
     assert shown.metadata["mystnb"]["execution_mode"] == "off"  # an untouched lab raises errors
     assert "mystnb" not in full.metadata
     nbformat.validate(shown)
@@ -102,14 +119,20 @@ def test_sphinx_builds_the_student_page_and_its_links(tmp_path):
     shutil.copy(LABS[0], root / "labs")
     (root / "index.md").write_text(f"# Labs\n\n```{{toctree}}\nlabs/{LABS[0].stem}\n```\n")
     confoverrides = {
-        "extensions": ["myst_nb", "tunewise.labs.book"], "html_theme": "sphinx_book_theme", "nb_execution_mode": "force",
-        "nb_execution_raise_on_error": True, "myst_enable_extensions": ["dollarmath"],
+        "extensions": ["myst_nb", "whentofinetune.labs.sphinx_labs"],
+        "html_theme": "sphinx_book_theme",
+        "nb_execution_mode": "force",
+        "nb_execution_raise_on_error": True,
+        "myst_enable_extensions": ["dollarmath"],
         "html_theme_options": {
-            "repository_url": "https://github.com/o/r", "launch_buttons": {"colab_url": "https://colab.research.google.com"},
+            "repository_url": "https://github.com/o/r",
+            "launch_buttons": {"colab_url": "https://colab.research.google.com"},
         },
-    }  # fmt: skip
+    }
     out = tmp_path / "out"
-    Sphinx(root, None, out, tmp_path / "trees", "html", confoverrides, status=None, warningiserror=True).build()
+    Sphinx(
+        root, None, out, tmp_path / "trees", "html", confoverrides, status=None, warningiserror=True
+    ).build()
     html = (out / "labs" / f"{LABS[0].stem}.html").read_text(encoding="utf-8")
     address = f"https://colab.research.google.com/github/o/r/blob/gh-pages/assignments/{LABS[0].stem}.ipynb"
     links = re.findall(r'href="(https://colab[^"]*)"', html)
@@ -124,7 +147,11 @@ def test_sphinx_builds_the_student_page_and_its_links(tmp_path):
 def test_the_solution_passes_for_every_student():
     """The reference answers must hold on each student's own data, not only on the example's."""
     nb = nbformat.read(LABS[0], 4)
-    texts = [c.source.replace('STUDENT = "example"', "") for c in nb.cells if c.cell_type == "code" and "%pip" not in c.source]
+    texts = [
+        c.source.replace('STUDENT = "example"', "")
+        for c in nb.cells
+        if c.cell_type == "code" and "%pip" not in c.source
+    ]
     code = [compile(text, f"cell {i}", "exec") for i, text in enumerate(texts)]
     for i in range(40):
         room = {"STUDENT": f"student{i}"}
@@ -148,7 +175,7 @@ def test_variants_are_stable_and_differ():
 def test_the_two_comparisons_are_what_they_claim():
     who = set()
     for i in range(60):
-        labels, a, b, c = icl.two_comparisons(variant(f"s{i}"))
+        labels, a, b, c = icl_lab.two_comparisons(variant(f"s{i}"))
         right = [int((x == labels).sum()) for x in (a, b, c)]
         assert right[0] < right[1] == right[2]
         p = [stats.mcnemar(a, x, labels)["p"] for x in (b, c)]
@@ -159,17 +186,20 @@ def test_the_two_comparisons_are_what_they_claim():
 
 def test_the_measured_scores_are_those_of_a_model():
     """Shapes, log-probabilities, the shared first token, and what the lab's text says of them: one label swallows the rest."""
-    data = icl.measured()
+    data = icl_lab.measured()
     assert len(data["labels"]) == len(data["texts"]) == len(data["logprobs"]) == len(data["phrase_tokens"])
     assert (np.bincount(data["labels"]) == len(data["labels"]) // 3).all()
     assert np.exp(np.array(data["logprobs"])).sum(axis=1).max() <= 1
     assert all(good[0] == bad[0] for good, _, bad in data["phrase_tokens"])
     assert data["model"] and data["date"] and data["versions"]["torch"]
     for i in range(20):
-        scores, empty, truth = icl.label_scores(variant(f"s{i}"))
-        shares = [np.bincount(t.argmax(axis=1), minlength=3).max() / len(truth) for t in (scores, calibrate(scores, empty))]
+        scores, empty, truth = icl_lab.label_scores(variant(f"s{i}"))
+        shares = [
+            np.bincount(t.argmax(axis=1), minlength=3).max() / len(truth)
+            for t in (scores, calibrate(scores, empty))
+        ]
         assert shares[0] > 0.5
-        items, _ = icl.token_scores(variant(f"s{i}"))
+        items, _ = icl_lab.token_scores(variant(f"s{i}"))
         first = [max(item, key=lambda s: item[s][0]) for item in items]
         assert first != [max(item, key=lambda s: sum(item[s])) for item in items]
 
@@ -178,7 +208,15 @@ def test_the_measured_scores_are_those_of_a_model():
 
 
 def answer(name, source, **metadata):
-    meta = {"grade": False, "solution": True, "locked": False, "task": False, "grade_id": name, "schema_version": 3, "checksum": "1" * 32}
+    meta = {
+        "grade": False,
+        "solution": True,
+        "locked": False,
+        "task": False,
+        "grade_id": name,
+        "schema_version": 3,
+        "checksum": "1" * 32,
+    }
     return new_code_cell(f"# lab:{name}\n{source}", metadata={"nbgrader": meta | metadata})
 
 
@@ -188,8 +226,18 @@ def check(name, source):
 
 @pytest.fixture
 def release():
-    essay = {"grade": True, "solution": True, "locked": False, "task": False, "points": 2, "grade_id": "m-essay", "schema_version": 3}
-    nb = new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
+    essay = {
+        "grade": True,
+        "solution": True,
+        "locked": False,
+        "task": False,
+        "points": 2,
+        "grade_id": "m-essay",
+        "schema_version": 3,
+    }
+    nb = new_notebook(
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    )
     nb.cells = [
         new_markdown_cell("# Lab"),
         answer("m-f", "def f():\n    # YOUR CODE HERE\n    raise NotImplementedError()"),
@@ -238,7 +286,9 @@ def test_marker_line_deleted_but_metadata_there(release):
     nb = submitted(release)
     nb.cells[1].source = "def f():\n    return 1"
     nb, said = notebooks.repair(release, nb)
-    assert said == ["m-f: marker line was gone; known by its metadata"] and run(nb) == [] and names(nb) == WANTED
+    assert (
+        said == ["m-f: marker line was gone; known by its metadata"] and run(nb) == [] and names(nb) == WANTED
+    )
 
 
 def test_marker_below_blank_lines_and_with_other_spacing(release):
@@ -252,7 +302,10 @@ def test_marker_below_blank_lines_and_with_other_spacing(release):
 def test_answer_without_marker_and_metadata_is_refused_with_the_remedy(release):
     nb = submitted(release)
     nb.cells[3] = new_code_cell("g = 2")
-    with pytest.raises(notebooks.Unmatched, match="m-g is missing, and cell 4 defines g: .* put '# lab:m-g' on its first line"):
+    with pytest.raises(
+        notebooks.Unmatched,
+        match="m-g is missing, and cell 4 defines g: .* put '# lab:m-g' on its first line",
+    ):
         notebooks.repair(release, nb)
 
 
@@ -328,7 +381,13 @@ def given(release, tmp_path):
 def test_students_are_found_in_files_folders_and_zips(release, given, tmp_path):
     text = json.dumps(submitted(release))
     folder = tmp_path / "in"
-    for name in ("ann.ipynb", "bo_lab_m.ipynb", "cy/lab_m.ipynb", "dee (1).ipynb", "cy/.ipynb_checkpoints/lab_m-checkpoint.ipynb"):
+    for name in (
+        "ann.ipynb",
+        "bo_lab_m.ipynb",
+        "cy/lab_m.ipynb",
+        "dee (1).ipynb",
+        "cy/.ipynb_checkpoints/lab_m-checkpoint.ipynb",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     with zipfile.ZipFile(tmp_path / "more.zip", "w") as archive:
@@ -348,10 +407,16 @@ def test_two_submissions_of_one_student_and_no_notebook_are_refused(release, giv
     (tmp_path / "odd.ipynb").write_text("[1, 2]")
     found = course.collect(given, [tmp_path / "a"], tmp_path / "course")
     assert not found[0].refused and (tmp_path / "course/submitted/ann/lab_m/lab_m.ipynb").exists()
-    found = course.collect(given, [tmp_path / "a", tmp_path / "b", tmp_path / "bad.ipynb", tmp_path / "odd.ipynb"], tmp_path / "course")
+    found = course.collect(
+        given,
+        [tmp_path / "a", tmp_path / "b", tmp_path / "bad.ipynb", tmp_path / "odd.ipynb"],
+        tmp_path / "course",
+    )
     assert all(f.refused for f in found)  # nobody knows which of ann's counts
     assert "2 submissions of student 'ann'" in found[0].refused and "not a notebook" in found[2].refused
-    assert not (tmp_path / "course/submitted/ann").exists()  # refused is not graded, also if it was collected before
+    assert not (
+        tmp_path / "course/submitted/ann"
+    ).exists()  # refused is not graded, also if it was collected before
 
 
 def test_student_by_pattern_and_a_pattern_that_finds_nobody(release, given, tmp_path):

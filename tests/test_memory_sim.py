@@ -9,16 +9,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunewise import places
-from tunewise.calculators.memory import Settings
-from tunewise.measure.caching_allocator import MIB, CachingAllocator, OutOfMemory, round_up
-from tunewise.measure.memory_sim import COMPONENTS, MOMENTS, Plan, plan_of, record, simulate
+from finetune_memory.caching_allocator import MIB, CachingAllocator, OutOfMemory, round_up
+from finetune_memory.calculator import Settings
+from finetune_memory.simulate import COMPONENTS, MOMENTS, Plan, plan_of, record, simulate
+from whentofinetune import book_files
 
 TINY = {
-    "model_type": "llama", "hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "vocab_size": 300, "tie_word_embeddings": False,
-}  # fmt: skip
-ROWS = {r["id"]: r for r in json.loads((places.data_dir() / "memory" / "published.json").read_text(encoding="utf-8"))["rows"]}
+    "model_type": "llama",
+    "hidden_size": 64,
+    "intermediate_size": 160,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 300,
+    "tie_word_embeddings": False,
+}
+ROWS = {
+    r["id"]: r
+    for r in json.loads((book_files.data_dir() / "memory" / "published.json").read_text(encoding="utf-8"))[
+        "rows"
+    ]
+}
 
 
 def tiny(**changes):
@@ -26,7 +37,9 @@ def tiny(**changes):
 
 
 def highest(result, phase):
-    return max((point for point in result.timeline if point["phase"] == phase), key=lambda point: point["bytes"])
+    return max(
+        (point for point in result.timeline if point["phase"] == phase), key=lambda point: point["bytes"]
+    )
 
 
 # --- the caching allocator -----------------------------------------------------------------------------------------
@@ -40,7 +53,11 @@ def highest(result, phase):
         (MIB, MIB, 2 * MIB),  # the largest small request
         (MIB + 1, MIB + 512, 20 * MIB),  # under 10 MiB: out of a segment of 20 MiB
         (10 * MIB, 10 * MIB, 10 * MIB),  # from 10 MiB on: a segment of its own, in steps of 2 MiB
-        (11 * MIB, 12 * MIB, 12 * MIB),  # the rest of 1 MiB is too small to split off, so it counts as given out
+        (
+            11 * MIB,
+            12 * MIB,
+            12 * MIB,
+        ),  # the rest of 1 MiB is too small to split off, so it counts as given out
         (12 * MIB + 512, 12 * MIB + 512, 14 * MIB),
     ],
 )
@@ -157,7 +174,9 @@ def test_full_fine_tuning_by_hand():
     assert at["gradients"] == parameters
     assert at["optimiser"] == 2 * parameters  # in bf16, as the parameters are
     assert at["workspace"] == 2 * 8320 * 1024
-    assert at["temporaries"] == pytest.approx(parameters, rel=0.02)  # the square roots of AdamW's foreach form
+    assert at["temporaries"] == pytest.approx(
+        parameters, rel=0.02
+    )  # the square roots of AdamW's foreach form
     assert result.phases["load"] == parameters + 2 * 512 + 512  # and the token ids
 
 
@@ -174,7 +193,10 @@ def test_a_fused_optimiser_computes_nothing_for_real(optimizer, monkeypatch):
 
 
 def test_fused_adamw_needs_no_temporaries_and_sgd_no_states():
-    fused, sgd, momentum = (tiny(optimizer=name, optimizer_mode=mode) for name, mode in [("adamw", "fused"), ("sgd", "foreach"), ("sgd_momentum", "foreach")])
+    fused, sgd, momentum = (
+        tiny(optimizer=name, optimizer_mode=mode)
+        for name, mode in [("adamw", "fused"), ("sgd", "foreach"), ("sgd_momentum", "foreach")]
+    )
     assert highest(fused, "optimiser")["temporaries"] < 40_000
     assert highest(sgd, "optimiser")["optimiser"] == 0
     assert highest(momentum, "optimiser")["optimiser"] == PARAMETERS
@@ -187,16 +209,39 @@ def test_gradients_are_there_from_the_start_when_they_accumulate():
     assert more.phases["backward"] > once.phases["backward"]
 
 
-@pytest.mark.parametrize("changes", [{"config": {**TINY, "tie_word_embeddings": True}}, {"config": {**TINY, "model_type": "phi", "num_key_value_heads": 4}}, {}], ids=["tied", "bias", "plain"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"config": {**TINY, "tie_word_embeddings": True}},
+        {"config": {**TINY, "model_type": "phi", "num_key_value_heads": 4}},
+        {},
+    ],
+    ids=["tied", "bias", "plain"],
+)
 @pytest.mark.parametrize("outputs", ["step", "next"])
 def test_a_fused_loss_gives_every_parameter_its_gradient_in_both_steps(changes, outputs):
     """Phi's head has a bias; a tied head's gradient is added to the embedding's."""
-    plan = Plan(**{"config": TINY, "batch": 2, "length": 32, "loss": "fused", "outputs": outputs, "optimizer": "sgd_momentum", **changes})
+    plan = Plan(
+        **{
+            "config": TINY,
+            "batch": 2,
+            "length": 32,
+            "loss": "fused",
+            "outputs": outputs,
+            "optimizer": "sgd_momentum",
+            **changes,
+        }
+    )
     events, live, seen = record(plan), {}, []
     starts = {at for at, name in events.marks if name in ("optimiser", "again")}
     for at, entry in enumerate(events.log):
         if at in starts:
-            seen.append({kind: sum(round_up(b.size) for b in live.values() if b.kind == kind) for kind in ("weights", "gradients")})
+            seen.append(
+                {
+                    kind: sum(round_up(b.size) for b in live.values() if b.kind == kind)
+                    for kind in ("weights", "gradients")
+                }
+            )
         if entry > 0:
             live[entry - 1] = events.blocks[entry - 1]
         else:
@@ -207,7 +252,10 @@ def test_a_fused_loss_gives_every_parameter_its_gradient_in_both_steps(changes, 
 
 
 def test_before_its_version_0_43_2_bitsandbytes_kept_inputs():
-    old, new = (tiny(method="qlora", targets="all-linear", length=256, bitsandbytes=version) for version in ("0.42", "0.50"))
+    old, new = (
+        tiny(method="qlora", targets="all-linear", length=256, bitsandbytes=version)
+        for version in ("0.42", "0.50")
+    )
     assert old.components["saved activations"] > new.components["saved activations"]
 
 
@@ -217,7 +265,9 @@ def test_hopper_takes_a_larger_workspace():
 
 def test_lora_by_hand():
     at = highest(tiny(method="lora", rank=4, targets=("q_proj", "v_proj")), "optimiser")
-    adapters = 2 * blocks(4 * 4 * 64, 4 * 4 * 64, 4 * 4 * 64, 4 * 4 * 32)  # A and B of q, A and B of v, in fp32
+    adapters = 2 * blocks(
+        4 * 4 * 64, 4 * 4 * 64, 4 * 4 * 64, 4 * 4 * 32
+    )  # A and B of q, A and B of v, in fp32
     assert (at["adapters"], at["gradients"], at["optimiser"]) == (adapters, adapters, 2 * adapters)
 
 
@@ -227,7 +277,9 @@ def test_nf4_by_hand():
     linears = [a * b for a, b in LINEARS] * 2
     packed = blocks(*(n // 2 for n in linears)) + blocks(*(4 * n for n in OTHERS)) + 2 * 512
     assert single["weights"] == double["weights"] == packed  # what is not quantised was made fp32
-    assert single["quantisation constants"] == blocks(*(4 * n // 64 for n in linears)) + 14 * 512  # and a code book each
+    assert (
+        single["quantisation constants"] == blocks(*(4 * n // 64 for n in linears)) + 14 * 512
+    )  # and a code book each
     # one byte for 64 weights, fp32 for 256 of these, an offset, a code book; one more book of 256 numbers for all
     assert double["quantisation constants"] == blocks(*(n // 64 for n in linears)) + 14 * 3 * 512 + 1024
 
@@ -235,11 +287,22 @@ def test_nf4_by_hand():
 # --- what must hold of any step ------------------------------------------------------------------------------------
 
 VARIANTS = [
-    {}, {"method": "lora", "checkpointing": True}, {"method": "qlora", "targets": "all-linear"}, {"in_backward": True, "optimizer": "paged_adamw"},
-    {"optimizer": "adamw8bit"}, {"optimizer": "adafactor"}, {"loss": "fused"}, {"loss": "chunked", "loss_chunks": 4}, {"rows": "padded"},
-    {"kernel": "eager", "rows": "packed"}, {"master_weights": True}, {"dtype": "fp32"}, {"logits": "fp32"}, {"outputs": "next", "use_cache": True},
+    {},
+    {"method": "lora", "checkpointing": True},
+    {"method": "qlora", "targets": "all-linear"},
+    {"in_backward": True, "optimizer": "paged_adamw"},
+    {"optimizer": "adamw8bit"},
+    {"optimizer": "adafactor"},
+    {"loss": "fused"},
+    {"loss": "chunked", "loss_chunks": 4},
+    {"rows": "padded"},
+    {"kernel": "eager", "rows": "packed"},
+    {"master_weights": True},
+    {"dtype": "fp32"},
+    {"logits": "fp32"},
+    {"outputs": "next", "use_cache": True},
     {"method": "lora", "lora_dropout": 0.1, "arch": 75, "dtype": "fp16"},
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("changes", VARIANTS, ids=str)

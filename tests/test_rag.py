@@ -8,11 +8,11 @@ import pytest
 import torch
 from test_finetune import PAIRS, PREFIX, small
 
-from tunewise.measure import answers as mark
-from tunewise.methods import finetune as ft
-from tunewise.methods import rag
-from tunewise.models.generate import generate
-from tunewise.tasks import company
+from tunewise import finetune as ft
+from tunewise import rag
+from tunewise import written_answers as mark
+from tunewise.generation import generate
+from whentofinetune.datasets import company
 
 # Worked by hand. Where SQuAD's script (evaluate-v1.1.py) is said to agree, its own sums are in the comment.
 MARKED = [
@@ -66,7 +66,10 @@ def test_containment_agrees_with_the_companys_own_check():
     """company.says looks for the value with a regular expression, contains compares tokens."""
     for q in company.questions("direct", "valid"):
         for p in company.passages()[::7]:
-            assert mark.contains(p.text, q.answers[:1]) == company.says(p.text, q.answers[0]), (q.answers[0], p.id)
+            assert mark.contains(p.text, q.answers[:1]) == company.says(p.text, q.answers[0]), (
+                q.answers[0],
+                p.id,
+            )
 
 
 def test_a_citation_is_read_and_taken_off():
@@ -81,7 +84,13 @@ def test_training_pairs_cite_the_passage_that_holds_the_answer():
     asked = [(f"where is {i}?", str(i)) for i in range(40)]
     gold = [i % 5 for i in range(40)]
     pairs = rag.raft_pairs(
-        asked, gold, lambda i: [j for j in range(5) if j != gold[i]], texts, distractors=2, without=0.25, rng=np.random.default_rng(0)
+        asked,
+        gold,
+        lambda i: [j for j in range(5) if j != gold[i]],
+        texts,
+        distractors=2,
+        without=0.25,
+        rng=np.random.default_rng(0),
     )
     absent = 0
     for (prompt, wanted), (question, answer), right in zip(pairs, asked, gold, strict=True):

@@ -15,16 +15,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tunewise import experiments, runs
-from tunewise.calculators.cost_ways import Ways
-from tunewise.experiments import handbook as hb
-from tunewise.experiments import rag_cost, rag_hallucination
-from tunewise.measure import stats
-from tunewise.methods import rag as reading
-from tunewise.pages import hybrid, rag, verdict
-from tunewise.pages import rag_verdicts as verdicts
-from tunewise.pages.ask_it import AskIt
-from tunewise.tasks import company
+from tunewise import rag as reading
+from tunewise import stats
+from whentofinetune import book_records, experiments
+from whentofinetune import handbook as hb
+from whentofinetune.calculators.cost_ways import Ways
+from whentofinetune.datasets import company
+from whentofinetune.experiments import rag_cost, rag_hallucination
+from whentofinetune.pages import hybrid, rag, verdict
+from whentofinetune.pages import rag_verdicts as verdicts
+from whentofinetune.pages.ask_it import AskIt
 
 N = 40
 
@@ -40,7 +40,9 @@ class Lot:
         self.lm, self.vectors, self.embedder = None, {}, SimpleNamespace(encode=lambda texts: None)
 
     def embed(self, texts):
-        return np.stack([np.random.default_rng(abs(hash(t)) % 2**32).normal(size=8).astype(np.float32) for t in texts])
+        return np.stack(
+            [np.random.default_rng(abs(hash(t)) % 2**32).normal(size=8).astype(np.float32) for t in texts]
+        )
 
     def forget(self, *_):
         pass
@@ -65,20 +67,34 @@ def lots(asks, passages, key) -> list[reading.Answer]:
 def made():
     """name -> a record of the experiment's own form at a scale; the handbook is searched by words only, to need no model."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(hb.Reader, "answer", lambda self, asks, passages: lots(asks, passages, (self.way, self.seed, self.phrasings)))
+    patch.setattr(
+        hb.Reader,
+        "answer",
+        lambda self, asks, passages: lots(asks, passages, (self.way, self.seed, self.phrasings)),
+    )
     patch.setattr(hb.Reader, "open", lambda self: contextlib.nullcontext(SimpleNamespace(seconds=60.0)))
     patch.setattr(hb.Handbook, "__init__", _only_words(hb.Handbook.__init__))
-    patch.setattr(hb, "stats", SimpleNamespace(proportion=stats.proportion, bootstrap=partial(stats.bootstrap, resamples=20)))
+    patch.setattr(
+        hb,
+        "stats",
+        SimpleNamespace(proportion=stats.proportion, bootstrap=partial(stats.bootstrap, resamples=20)),
+    )
     patch.setattr(reading, "answer", lambda lm, asks, passages, **_: lots(asks, passages, "now"))
-    patch.setattr(reading, "answer_from_all", lambda lm, asks, passages, **_: lots(asks, [passages] * len(asks), "all"))
+    patch.setattr(
+        reading, "answer_from_all", lambda lm, asks, passages, **_: lots(asks, [passages] * len(asks), "all")
+    )
     noise = np.random.default_rng(1)
-    patch.setattr(rag_hallucination, "label_logprobs", lambda lm, prefix, prompts, labels: noise.normal(size=(1, len(labels))) * 3)
+    patch.setattr(
+        rag_hallucination,
+        "label_logprobs",
+        lambda lm, prefix, prompts, labels: noise.normal(size=(1, len(labels))) * 3,
+    )
     patch.setattr(rag_hallucination.ft, "finetune", _tuning)
     patch.setattr(rag_cost, "finetune", _tuning)
     patch.setattr(rag_cost, "prompt_tokens", lambda lm, prefix, prompts: len(prompts[0].split()))
 
     @cache
-    def make(name: str, scale: str = "full") -> runs.RunRecord:
+    def make(name: str, scale: str = "full") -> book_records.RunRecord:
         experiment = experiments.get(name)
         params = experiment.scales[scale]
         rows = json.loads(json.dumps(experiment.run(Lot(), params)))
@@ -98,23 +114,73 @@ def _tuning(lm, pairs, tuning, prefix="", progress=None, **_):
     return SimpleNamespace(seconds=30.0, trainable=1000)
 
 
-def record(name: str, rows: list[dict], scale="full", params=None, seeds=()) -> runs.RunRecord:
-    return runs.RunRecord(name, scale, 1, params or {}, list(seeds), rows, "key", {}, "CPU: made up", {}, "2026-01-01", 1.0)
+def record(name: str, rows: list[dict], scale="full", params=None, seeds=()) -> book_records.RunRecord:
+    return book_records.RunRecord(
+        name, scale, 1, params or {}, list(seeds), rows, "key", {}, "CPU: made up", {}, "2026-01-01", 1.0
+    )
 
 
-FULL = ("rag_retrieval", "rag_knowledge", "rag_hallucination", "rag_dynamic", "rag_citations", "rag_cost", "rag_hybrid")
+FULL = (
+    "rag_retrieval",
+    "rag_knowledge",
+    "rag_hallucination",
+    "rag_dynamic",
+    "rag_citations",
+    "rag_cost",
+    "rag_hybrid",
+)
 PAGES = {
     "rag_retrieval": (rag.recall_menu, rag.retrieval_table, rag.retrieval_summary),
-    "rag_knowledge": (rag.knowledge_slider, rag.knowledge_table, rag.scores_table, rag.memorised_table, rag.knowledge_summary, rag.live_table, verdicts.c32, verdicts.c34),
-    "rag_hallucination": (rag.outcomes_menu, rag.outcomes_table, rag.epochs_figure, rag.hallucination_summary, verdicts.c11, verdicts.c36),
-    "rag_dynamic": (rag.dynamic_figure, rag.dynamic_table, rag.change_slider, rag.dynamic_summary, verdicts.c38),
-    "rag_citations": (rag.citations_figure, rag.citations_table, rag.trust_table, rag.planted_figure, rag.planted_table, rag.citations_summary, verdicts.c39),
+    "rag_knowledge": (
+        rag.knowledge_slider,
+        rag.knowledge_table,
+        rag.scores_table,
+        rag.memorised_table,
+        rag.knowledge_summary,
+        rag.live_table,
+        verdicts.c32,
+        verdicts.c34,
+    ),
+    "rag_hallucination": (
+        rag.outcomes_menu,
+        rag.outcomes_table,
+        rag.epochs_figure,
+        rag.hallucination_summary,
+        verdicts.c11,
+        verdicts.c36,
+    ),
+    "rag_dynamic": (
+        rag.dynamic_figure,
+        rag.dynamic_table,
+        rag.change_slider,
+        rag.dynamic_summary,
+        verdicts.c38,
+    ),
+    "rag_citations": (
+        rag.citations_figure,
+        rag.citations_table,
+        rag.trust_table,
+        rag.planted_figure,
+        rag.planted_table,
+        rag.citations_summary,
+        verdicts.c39,
+    ),
     "rag_cost": (rag.cost_table, rag.cost_figure, verdicts.c40),
     "rag_hybrid": (
-        hybrid.quadrants_menu, hybrid.quadrants_table, hybrid.over_halves_figure, hybrid.reading_table, hybrid.distractors_slider, hybrid.k_slider,
-        hybrid.losses_figure, hybrid.hybrid_summary, rag.live_table, verdicts.c23, verdicts.c33, verdicts.c42,
+        hybrid.quadrants_menu,
+        hybrid.quadrants_table,
+        hybrid.over_halves_figure,
+        hybrid.reading_table,
+        hybrid.distractors_slider,
+        hybrid.k_slider,
+        hybrid.losses_figure,
+        hybrid.hybrid_summary,
+        rag.live_table,
+        verdicts.c23,
+        verdicts.c33,
+        verdicts.c42,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("scale", ["full", "smoke", "laptop"])
@@ -123,7 +189,13 @@ def test_every_part_of_a_page_can_be_made_from_a_record_of_the_experiments_own_f
     found = made(name, scale)
     for part in PAGES[name]:
         shown = part(found)
-        text = shown if isinstance(shown, str) else " ".join(map(str, shown)) if isinstance(shown, tuple) else f"{shown!r} {getattr(shown, 'html', '')}"
+        text = (
+            shown
+            if isinstance(shown, str)
+            else " ".join(map(str, shown))
+            if isinstance(shown, tuple)
+            else f"{shown!r} {getattr(shown, 'html', '')}"
+        )
         assert text.strip() and not re.search(r"\bnan\b", text) and "None" not in text, (part.__name__, text)
         assert "not yet measured" not in text or scale != "full", (part.__name__, text)
         if isinstance(shown, tuple):
@@ -147,7 +219,11 @@ def row(right: int, wrong: int = 0, n: int = N, **settings) -> dict:
 
 def told(right: int, wrong: int = 0, n: int = N) -> dict:
     outcomes = "R" * right + "W" * wrong + "A" * (n - right - wrong)
-    return {"outcomes": outcomes, "right": stats.proportion(right, n), "abstained": stats.proportion(n - right - wrong, n)}
+    return {
+        "outcomes": outcomes,
+        "right": stats.proportion(right, n),
+        "abstained": stats.proportion(n - right - wrong, n),
+    }
 
 
 def seeds(right: int, wrong: int = 0, **settings) -> list[dict]:
@@ -162,7 +238,10 @@ def test_shares_over_seeds_and_paired_differences():
     one = rag.gap([row(30)], b)  # one row each: the exact test's interval
     assert one == stats.mcnemar([1] * 30 + [0] * 10, [1] * 10 + [0] * 30, [1] * N)["difference"]
     assert rag.gap([], b) is None and rag.clear(None) == 0
-    assert [rag.clear({"low": low, "high": high}) for low, high in ((0.1, 0.2), (-0.2, -0.1), (-0.1, 0.1), (0, 0.1))] == [1, -1, 0, 0]
+    assert [
+        rag.clear({"low": low, "high": high})
+        for low, high in ((0.1, 0.2), (-0.2, -0.1), (-0.1, 0.1), (0, 0.1))
+    ] == [1, -1, 0, 0]
 
 
 def test_the_interaction_is_what_both_bring_beyond_the_sum():
@@ -176,9 +255,15 @@ def test_the_interaction_is_what_both_bring_beyond_the_sum():
 
 
 def quadrants(neither: int, rag_: int, tuned: int, both: int, way: str = "reading") -> list[dict]:
-    rows = [row(neither, method="untouched", passages="none", k=0, cites_gold="0" * N), row(rag_, method="untouched", passages="found", k=3, cites_gold="0" * N)]
+    rows = [
+        row(neither, method="untouched", passages="none", k=0, cites_gold="0" * N),
+        row(rag_, method="untouched", passages="found", k=3, cites_gold="0" * N),
+    ]
     for s in range(3):
-        rows += [row(tuned, method=way, passages="none", k=0, seed=s, cites_gold="0" * N), row(both, method=way, passages="found", k=3, seed=s, cites_gold="1" * N)]
+        rows += [
+            row(tuned, method=way, passages="none", k=0, seed=s, cites_gold="0" * N),
+            row(both, method=way, passages="found", k=3, seed=s, cites_gold="1" * N),
+        ]
     return rows
 
 
@@ -197,42 +282,76 @@ def test_the_bootstrap_over_seeds_and_questions_has_the_spread_of_theory():
 def test_a_mixture_of_two_rates_is_computed_with_its_interval():
     """The ends are the measured rates themselves; the middle is by Zou, Huang & Zhang: root of the sum of squares."""
     a, b = ({"value": v, "n": 10, "low": v - 0.1, "high": v + 0.2} for v in (0.2, 0.6))
-    assert rag.mixed(a, b, 1.0) == pytest.approx(a | {"n": 20}) and rag.mixed(a, b, 0.0) == pytest.approx(b | {"n": 20})
+    assert rag.mixed(a, b, 1.0) == pytest.approx(a | {"n": 20}) and rag.mixed(a, b, 0.0) == pytest.approx(
+        b | {"n": 20}
+    )
     half = rag.mixed(a, b, 0.5)
     assert half["value"] == pytest.approx(0.4)
-    assert half["value"] - half["low"] == pytest.approx(0.1 / 2**0.5) and half["high"] - half["value"] == pytest.approx(0.2 / 2**0.5)
+    assert half["value"] - half["low"] == pytest.approx(0.1 / 2**0.5) and half["high"] - half[
+        "value"
+    ] == pytest.approx(0.2 / 2**0.5)
 
 
 def test_precision_counts_only_answers_that_cite():
-    cites = [{"own": [1, 1, 1], "after": [1, 1, 0], "false": 0}] * 6 + [{"own": [0, 0, 0], "after": [1, 1, 1], "false": 1}] * 4
+    cites = [{"own": [1, 1, 1], "after": [1, 1, 0], "false": 0}] * 6 + [
+        {"own": [0, 0, 0], "after": [1, 1, 1], "false": 1}
+    ] * 4
     cites[0] = {"own": [1, 0, 0], "after": [0, 0, 0], "false": 0}
     rows = [{"citations": cites * 5, "outcomes": "RRRRRRWWAA" * 5}]
-    assert rag.precision(rows, "own", 2)["value"] == pytest.approx(5 / 6) and rag.precision(rows, "own", 2)["n"] == 30
+    assert (
+        rag.precision(rows, "own", 2)["value"] == pytest.approx(5 / 6)
+        and rag.precision(rows, "own", 2)["n"] == 30
+    )
     assert rag.mean_of(rag.cited(rows, "own", 2))["value"] == 0.5
     assert rag.precision([{"citations": [cites[-1]] * 3, "outcomes": "RRR"}], "own", 1) is None
     assert rag.precision([{"citations": cites[1:5], "outcomes": "RRRR"}], "own", 1) is None  # too few to say
-    assert rag.sourced(rows, "own")["value"] == pytest.approx(5 / 6) and rag.sourced(rows, "after")["value"] == 0
-    assert rag.misleading(rows, "after") == stats.proportion(10, 10) and rag.misleading(rows, "own")["value"] == 0
-    assert rag.mean_of(rag.lies(rows))["value"] == 0.4 and rag.mean_of(rag.lies(rows, "after"))["value"] == 0.4
+    assert (
+        rag.sourced(rows, "own")["value"] == pytest.approx(5 / 6) and rag.sourced(rows, "after")["value"] == 0
+    )
+    assert (
+        rag.misleading(rows, "after") == stats.proportion(10, 10)
+        and rag.misleading(rows, "own")["value"] == 0
+    )
+    assert (
+        rag.mean_of(rag.lies(rows))["value"] == 0.4 and rag.mean_of(rag.lies(rows, "after"))["value"] == 0.4
+    )
     assert rag.mean_of(rag.lies(rows, "own"))["value"] == 0
 
 
 def test_what_is_lost_is_lost_in_the_search_or_in_reading():
-    kept = {"method": "retrieval", "found": [["a"], ["b"], ["c"], ["d"]], "gold": [["a"], ["x"], ["c"], ["d"]]}
+    kept = {
+        "method": "retrieval",
+        "found": [["a"], ["b"], ["c"], ["d"]],
+        "gold": [["a"], ["x"], ["c"], ["d"]],
+    }
     found = record("rag_hybrid", [row(2, 2, 4, method="untouched", passages="found"), kept], params={"k": 1})
-    assert hybrid.losses(found, "untouched") == {"right": 0.5, "right passage missing": 0, "right passage there, not used": 0.5}
+    assert hybrid.losses(found, "untouched") == {
+        "right": 0.5,
+        "right passage missing": 0,
+        "right passage there, not used": 0.5,
+    }
 
 
 # -- verdicts, each way they can go ------------------------------------------------------------------------------------
 
 
-def knowledge(closed=0, plain=20, read=30, tuned=10, same=None, back=None, two=None) -> runs.RunRecord:
+def knowledge(
+    closed=0, plain=20, read=30, tuned=10, same=None, back=None, two=None
+) -> book_records.RunRecord:
     """Right answers of 40 by way; back and two: (read, tuned) for reversed questions and those over two facts."""
     rows = [row(closed, method="closed book", asked=k) for k in rag.KINDS]
-    for kind, (r, t) in {"reworded": (read, tuned), "reversed": back or (read, tuned), "two facts": two or (read, tuned)}.items():
+    for kind, (r, t) in {
+        "reworded": (read, tuned),
+        "reversed": back or (read, tuned),
+        "two facts": two or (read, tuned),
+    }.items():
         rows += [row(plain, method="rag", asked=kind), *seeds(r, method="rag, tuned to read", asked=kind)]
-        rows += [x for p in (1, 8) for x in seeds(t if p == 8 else t // 2, method="tuned", asked=kind, phrasings=p)]
-    rows += [x for p in (1, 8) for x in seeds(same or tuned, method="tuned", asked="same wording", phrasings=p)]
+        rows += [
+            x for p in (1, 8) for x in seeds(t if p == 8 else t // 2, method="tuned", asked=kind, phrasings=p)
+        ]
+    rows += [
+        x for p in (1, 8) for x in seeds(same or tuned, method="tuned", asked="same wording", phrasings=p)
+    ]
     rows.append(row(5, n=10, method="whole corpus", asked="reworded", passages=20))
     return record("rag_knowledge", rows, params={"exposures": 16})
 
@@ -258,26 +377,40 @@ def test_c32_retrieval_first(found, agrees, says):
     ("found", "agrees", "says"),
     [
         (knowledge(read=30, tuned=5, same=35), "yes", "bound to the wording"),
-        (knowledge(read=5, tuned=30), "no", "clearly ahead for questions in a new wording, the other way round and over two facts"),
+        (
+            knowledge(read=5, tuned=30),
+            "no",
+            "clearly ahead for questions in a new wording, the other way round and over two facts",
+        ),
         (knowledge(read=30, tuned=5, back=(20, 20)), "partly", "not for questions the other way round"),
         (knowledge(read=20, tuned=20), "partly", "nowhere clearly apart"),
         (knowledge(read=5, tuned=30, two=(20, 20)), "no", "nowhere clearly behind"),
-        (knowledge(read=5, tuned=30, back=(2, 1)), "no", "hardly carry over to questions the other way round ("),
+        (
+            knowledge(read=5, tuned=30, back=(2, 1)),
+            "no",
+            "hardly carry over to questions the other way round (",
+        ),
     ],
 )
 def test_c34_facts_into_weights(found, agrees, says):
     _, got, why = verdicts.c34(found)
     assert (got, says in why) == (agrees, True), (got, why)
-    assert "More phrasings in training help clearly." in why or found.one(method="tuned", asked="reworded", phrasings=8, seed=0)["right"]["value"] < 0.2
+    assert (
+        "More phrasings in training help clearly." in why
+        or found.one(method="tuned", asked="reworded", phrasings=8, seed=0)["right"]["value"] < 0.2
+    )
 
 
-def both(**of: tuple[int, int]) -> runs.RunRecord:
+def both(**of: tuple[int, int]) -> book_records.RunRecord:
     """way -> right answers of (tuning alone, both); neither 2, retrieval alone 15."""
     rows = quadrants(2, 15, 0, 0)[:2]
     for way, (tuned, together) in of.items():
         rows += quadrants(2, 15, tuned, together, way.replace("_", " "))[2:]
     for way in ("untouched", *(w.replace("_", " ") for w in of)):
-        rows += [row(20 + 10 * (way != "untouched"), method=way, passages="gold", k=k, cites_gold="0" * N) for k in (1, 3)]
+        rows += [
+            row(20 + 10 * (way != "untouched"), method=way, passages="gold", k=k, cites_gold="0" * N)
+            for k in (1, 3)
+        ]
     return record("rag_hybrid", rows, params={"k": 3, "distractors": 2, "readings": 80})
 
 
@@ -285,9 +418,24 @@ def both(**of: tuple[int, int]) -> runs.RunRecord:
     ("found", "c33", "c42", "says"),
     [
         (both(facts=(10, 30), reading=(5, 35)), "yes", "yes", "every way"),
-        (both(facts=(30, 15), reading=(5, 35)), "partly", "partly", "not when it taught the facts themselves"),
-        (both(facts=(30, 15), reading=(5, 35), gold_only=(5, 35)), "partly", "yes", "clearly worse than its better half when tuning taught the facts"),
-        (both(facts=(30, 5), reading=(5, 15)), "no", "no", "clearly worse than its better half when tuning taught the facts"),
+        (
+            both(facts=(30, 15), reading=(5, 35)),
+            "partly",
+            "partly",
+            "not when it taught the facts themselves",
+        ),
+        (
+            both(facts=(30, 15), reading=(5, 35), gold_only=(5, 35)),
+            "partly",
+            "yes",
+            "clearly worse than its better half when tuning taught the facts",
+        ),
+        (
+            both(facts=(30, 5), reading=(5, 15)),
+            "no",
+            "no",
+            "clearly worse than its better half when tuning taught the facts",
+        ),
         (both(facts=(32, 33), reading=(2, 15)), "no", "no", "with none of the 2 ways"),
         (both(facts=(32, 31), reading=(2, 16)), "no", "no", "still allow a gain of up to"),
         (both(reading=(2, 15)), "no", "no", "not so here"),
@@ -295,7 +443,10 @@ def both(**of: tuple[int, int]) -> runs.RunRecord:
 )
 def test_c33_and_c42_complements(found, c33, c42, says):
     assert verdicts.c33(found)[1] == c33
-    competing = found.where(method="facts") and found.where(method="facts", passages="none")[0]["right"]["value"] > 0.5
+    competing = (
+        found.where(method="facts")
+        and found.where(method="facts", passages="none")[0]["right"]["value"] > 0.5
+    )
     assert ("They clearly compete" in verdicts.c33(found)[2]) == bool(competing)
     _, got, why = verdicts.c42(found)
     assert (got, says in why) == (c42, True), (got, why)
@@ -305,10 +456,15 @@ def test_c23_reading():
     better = both(reading=(5, 35), gold_only=(5, 20))
     _, got, why = verdicts.c23(better)
     assert got == "yes" and "Distractors in training were needed" in why
-    assert "Training without distractors did better" in verdicts.c23(both(reading=(5, 25), gold_only=(5, 35)))[2]
+    assert (
+        "Training without distractors did better" in verdicts.c23(both(reading=(5, 25), gold_only=(5, 35)))[2]
+    )
     assert "no clear difference" in verdicts.c23(both(reading=(5, 25), gold_only=(5, 25)))[2]
     assert verdicts.c23(both(reading=(5, 15), gold_only=(5, 30)))[1] == "partly"
-    assert "one makes clearly more of the same passages (tuned to read, no distractors)" in verdicts.c23(both(reading=(5, 15), gold_only=(5, 30)))[2]
+    assert (
+        "one makes clearly more of the same passages (tuned to read, no distractors)"
+        in verdicts.c23(both(reading=(5, 15), gold_only=(5, 30)))[2]
+    )
     assert verdicts.c23(both(reading=(5, 15)))[1] == "partly"  # better only with the right passage
     worse = both(reading=(5, 15))
     for r in worse.where(passages="gold"):
@@ -316,13 +472,19 @@ def test_c23_reading():
     assert verdicts.c23(worse)[1] == "no"
 
 
-def hallucination(memory=30, plain=(10, 10), read=(10, 10), bad=(10, 10), general=(30, 30), sure=(5, 5)) -> runs.RunRecord:
+def hallucination(
+    memory=30, plain=(10, 10), read=(10, 10), bad=(10, 10), general=(30, 30), sure=(5, 5)
+) -> book_records.RunRecord:
     """Wrong answers of 40: from memory; with found passages (answerable, unanswerable), as it comes and tuned; the same with wrong passages, tuned."""
     rows = []
 
     def add(method, retriever, wrong):
         for asked, w in zip(("answerable", "unanswerable"), wrong, strict=True):
-            right = (30 if method == "reading" else 25) if asked == "answerable" and retriever == "good" and w <= 10 else 0
+            right = (
+                (30 if method == "reading" else 25)
+                if asked == "answerable" and retriever == "good" and w <= 10
+                else 0
+            )
             make = seeds if method == "reading" else (lambda *a, **s: [row(*a, **s)])
             rows.extend(make(right, w, part="retriever", method=method, retriever=retriever, asked=asked))
 
@@ -334,11 +496,20 @@ def hallucination(memory=30, plain=(10, 10), read=(10, 10), bad=(10, 10), genera
 
     def point(share, i):
         right, wrong = general[i], sure[i]
-        return {"step": 0, "share": share, "learned": told(20 * i), "others": told(0, 20), "general_right": "1" * right + "0" * (N - right),
-                "general_wrong": "0" * (N - wrong) + "1" * wrong}  # fmt: skip
+        return {
+            "step": 0,
+            "share": share,
+            "learned": told(20 * i),
+            "others": told(0, 20),
+            "general_right": "1" * right + "0" * (N - right),
+            "general_wrong": "0" * (N - wrong) + "1" * wrong,
+        }
 
     rows.append({"part": "epochs", "method": "untouched", "points": [point(0, 0)]})
-    rows += [{"part": "epochs", "method": "facts", "seed": s, "points": [point(0.5, 1), point(1.0, 1)]} for s in range(3)]
+    rows += [
+        {"part": "epochs", "method": "facts", "seed": s, "points": [point(0.5, 1), point(1.0, 1)]}
+        for s in range(3)
+    ]
     return record("rag_hallucination", rows)
 
 
@@ -346,10 +517,22 @@ def hallucination(memory=30, plain=(10, 10), read=(10, 10), bad=(10, 10), genera
     ("found", "agrees", "says"),
     [
         (hallucination(memory=30, plain=(1, 0), read=(1, 0)), "yes", "at most 10%"),
-        (hallucination(memory=30, plain=(10, 12), read=(5, 4), bad=(30, 20)), "partly", "“minimum” is too much"),
-        (hallucination(memory=30, plain=(10, 12), read=(5, 4), bad=(30, 20)), "partly", "bad search brings inventions back"),
+        (
+            hallucination(memory=30, plain=(10, 12), read=(5, 4), bad=(30, 20)),
+            "partly",
+            "“minimum” is too much",
+        ),
+        (
+            hallucination(memory=30, plain=(10, 12), read=(5, 4), bad=(30, 20)),
+            "partly",
+            "bad search brings inventions back",
+        ),
         (hallucination(memory=30, plain=(30, 30), read=(8, 4)), "partly", "the training, not the search"),
-        (hallucination(memory=30, plain=(30, 30), read=(30, 30), bad=(2, 2)), "no", "answers from whatever stands there"),
+        (
+            hallucination(memory=30, plain=(30, 30), read=(30, 30), bad=(2, 2)),
+            "no",
+            "answers from whatever stands there",
+        ),
     ],
 )
 def test_c36_hallucination(found, agrees, says):
@@ -361,7 +544,11 @@ def test_c36_hallucination(found, agrees, says):
     ("found", "agrees", "says"),
     [
         (hallucination(plain=(25, 30), read=(5, 5)), "yes", "no clear harm"),
-        (hallucination(plain=(25, 30), read=(5, 5), general=(30, 10)), "partly", "fewer general questions right"),
+        (
+            hallucination(plain=(25, 30), read=(5, 5), general=(30, 10)),
+            "partly",
+            "fewer general questions right",
+        ),
         (hallucination(plain=(25, 30), read=(5, 5), sure=(2, 20)), "partly", "wrong and sure"),
         (hallucination(plain=(25, 30), read=(5, 30)), "partly", "but not inventions where nothing is"),
         (hallucination(plain=(5, 30), read=(5, 5)), "partly", "but not errors where the answer is"),
@@ -374,14 +561,27 @@ def test_c11_corrects(found, agrees, says):
     assert (got, says in why) == (agrees, True), (got, why)
 
 
-def dynamic(old=0, again=25, stale=5, new=30, index=2.0, weights=60.0) -> runs.RunRecord:
+def dynamic(old=0, again=25, stale=5, new=30, index=2.0, weights=60.0) -> book_records.RunRecord:
     rows = []
     for method, right, extra in (
-        ("stale index", stale, {}), ("index brought up to date", new, {"index_seconds": index, "rebuild_seconds": 9.0}),
-        ("stale weights", old, {"train_seconds": 50.0}), ("weights trained again", again, {"train_seconds": weights}),
-    ):  # fmt: skip
+        ("stale index", stale, {}),
+        ("index brought up to date", new, {"index_seconds": index, "rebuild_seconds": 9.0}),
+        ("stale weights", old, {"train_seconds": 50.0}),
+        ("weights trained again", again, {"train_seconds": weights}),
+    ):
         both_ = [{}] * ("index" in method) + [{"seed": s} for s in range(3)]
-        rows += [{"method": method, "share": 0.3, **told(right), "changed": told(right), "unchanged": told(30), **extra, **seed} for seed in both_]
+        rows += [
+            {
+                "method": method,
+                "share": 0.3,
+                **told(right),
+                "changed": told(right),
+                "unchanged": told(30),
+                **extra,
+                **seed,
+            }
+            for seed in both_
+        ]
     return record("rag_dynamic", rows, params={"shares": [0.3]})
 
 
@@ -402,15 +602,22 @@ def test_c38_stale(found, agrees, says):
     assert ours["training again"] == "60 s" and rag.repair_seconds(found, "old weights") is None
 
 
-def citing(own=30, after=30, lies=2) -> runs.RunRecord:
+def citing(own=30, after=30, lies=2) -> book_records.RunRecord:
     """Right sources of 40 answers, and planted values repeated."""
 
     def one(condition, i) -> dict:
         lie = int(condition == "planted" and i < lies)
-        return {"own": [int(i < own)] * 3, "after": [int(i < after)] * 2 + [int(i < after and not lie)], "false": lie}
+        return {
+            "own": [int(i < own)] * 3,
+            "after": [int(i < after)] * 2 + [int(i < after and not lie)],
+            "false": lie,
+        }
 
-    rows = [{**row(30, 10, **who), "condition": c, "citations": [one(c, i) for i in range(N)]}
-            for c in ("found", "planted") for who in ({"method": "untouched"}, *({"method": "reading", "seed": s} for s in range(3)))]  # fmt: skip
+    rows = [
+        {**row(30, 10, **who), "condition": c, "citations": [one(c, i) for i in range(N)]}
+        for c in ("found", "planted")
+        for who in ({"method": "untouched"}, *({"method": "reading", "seed": s} for s in range(3)))
+    ]
     return record("rag_citations", rows)
 
 
@@ -429,13 +636,35 @@ def test_c39_references(found, agrees, says):
     assert (got, says in why) == (agrees, True), (got, why)
 
 
-def costs(slow: float, build=5.0) -> runs.RunRecord:
+def costs(slow: float, build=5.0) -> book_records.RunRecord:
     def seconds(v: float) -> dict:
         return {"value": v, "n": 20, "low": 0.9 * v, "high": 1.1 * v}
 
-    rows = [{"method": "index", "passages": 294, "build_seconds": build, "search_seconds": seconds(0.01), "vector_bytes": 2048, "text_bytes": 2048}]
-    rows += [{"method": "answer", "k": k, "seconds": seconds(s), "prompt_tokens": seconds(100.0 * (k + 1))} for k, s in ((0, 1.0), (3, slow))]
-    rows += [{"method": "training", "what": w, "examples": 64, "train_seconds": 105.0, "train_tokens": 4000, "adapter_bytes": 4096} for w in ("facts", "reading")]
+    rows = [
+        {
+            "method": "index",
+            "passages": 294,
+            "build_seconds": build,
+            "search_seconds": seconds(0.01),
+            "vector_bytes": 2048,
+            "text_bytes": 2048,
+        }
+    ]
+    rows += [
+        {"method": "answer", "k": k, "seconds": seconds(s), "prompt_tokens": seconds(100.0 * (k + 1))}
+        for k, s in ((0, 1.0), (3, slow))
+    ]
+    rows += [
+        {
+            "method": "training",
+            "what": w,
+            "examples": 64,
+            "train_seconds": 105.0,
+            "train_tokens": 4000,
+            "adapter_bytes": 4096,
+        }
+        for w in ("facts", "reading")
+    ]
     return record("rag_cost", rows)
 
 
@@ -445,10 +674,25 @@ def test_c40_break_even_by_hand():
     assert rag.answers_until_even(costs(1.0)) is None
     assert rag.answers_until_even(costs(3.0, build=1000.0)) == 0
     ours, agrees, why = verdicts.c40(costs(3.0))
-    assert agrees == "partly" and "after 50 answers" in why and "costs with every answer" in why and ours["a search"].startswith("0.01 s")
-    assert "do not clearly slow" in verdicts.c40(costs(1.0))[2] and "never becomes dearer" in verdicts.c40(costs(1.0))[2]
+    assert (
+        agrees == "partly"
+        and "after 50 answers" in why
+        and "costs with every answer" in why
+        and ours["a search"].startswith("0.01 s")
+    )
+    assert (
+        "do not clearly slow" in verdicts.c40(costs(1.0))[2]
+        and "never becomes dearer" in verdicts.c40(costs(1.0))[2]
+    )
     assert "from the first answer" in verdicts.c40(costs(3.0, build=1000.0))[2]
-    assert Ways(**rag.ways_settings(costs(3.0))) == Ways(question_tokens=100, passages=3, passage_tokens=100, corpus_passages=294, embed_price=0.0, embed_seconds=0.017)
+    assert Ways(**rag.ways_settings(costs(3.0))) == Ways(
+        question_tokens=100,
+        passages=3,
+        passage_tokens=100,
+        corpus_passages=294,
+        embed_price=0.0,
+        embed_seconds=0.017,
+    )
     assert "4 KiB" in rag.cost_table(costs(3.0)).text
 
 
@@ -457,23 +701,51 @@ def test_c40_break_even_by_hand():
 
 def test_summaries_say_what_the_record_says():
     up = rag.knowledge_summary(knowledge(read=30, tuned=5))
-    assert "retrieval is clearly ahead for questions in a new wording, the other way round and over two facts" in up and "neither" not in up
+    assert (
+        "retrieval is clearly ahead for questions in a new wording, the other way round and over two facts"
+        in up
+        and "neither" not in up
+    )
     mixed = rag.knowledge_summary(knowledge(read=30, tuned=5, back=(20, 20), two=(2, 30)))
-    assert "neither is clearly ahead for questions the other way round" in mixed and "tuned-in facts are clearly ahead for questions over two facts" in mixed
+    assert (
+        "neither is clearly ahead for questions the other way round" in mixed
+        and "tuned-in facts are clearly ahead for questions over two facts" in mixed
+    )
     told_ = hybrid.hybrid_summary(both(facts=(30, 5), reading=(5, 35)))
     assert told_.count("clearly better than retrieval alone and tuning alone") == 1
     assert "clearly worse than retrieval alone and tuning alone" in told_
-    assert "does not clearly change the number of wrong answers" in rag.hallucination_summary(hallucination(memory=20, plain=(20, 20)))
+    assert "does not clearly change the number of wrong answers" in rag.hallucination_summary(
+        hallucination(memory=20, plain=(20, 20))
+    )
     assert "gives clearly fewer wrong answers" in rag.hallucination_summary(hallucination())
-    assert rag.room({"high": 0.126}, None) == " The intervals still allow a gain of up to 13 points." and rag.room({"high": -0.1}) == ""
-    assert rag.turned({"value": 0.1, "low": -0.2, "high": 0.3, "n": 4}) == {"value": -0.1, "low": -0.3, "high": 0.2, "n": 4}
-    assert rag.listed(["a"]) == "a" and rag.listed("abc") == "a, b and c" and rag.listed("ab", "or") == "a or b"
+    assert (
+        rag.room({"high": 0.126}, None) == " The intervals still allow a gain of up to 13 points."
+        and rag.room({"high": -0.1}) == ""
+    )
+    assert rag.turned({"value": 0.1, "low": -0.2, "high": 0.3, "n": 4}) == {
+        "value": -0.1,
+        "low": -0.3,
+        "high": 0.2,
+        "n": 4,
+    }
+    assert (
+        rag.listed(["a"]) == "a" and rag.listed("abc") == "a, b and c" and rag.listed("ab", "or") == "a or b"
+    )
 
 
 def test_fusing_is_judged_by_paired_differences():
     def searched(bm25: int, dense: int, fused: int):
         hows = {"bm25": bm25, "dense": dense, "hybrid": fused}
-        rows = [{"how": h, "asked": "direct", "first_rank": [1] * v + [0] * (N - v), "mrr": told(v)["right"], "recall": {"3": told(v)["right"]}} for h, v in hows.items()]
+        rows = [
+            {
+                "how": h,
+                "asked": "direct",
+                "first_rank": [1] * v + [0] * (N - v),
+                "mrr": told(v)["right"],
+                "recall": {"3": told(v)["right"]},
+            }
+            for h, v in hows.items()
+        ]
         return record("rag_retrieval", rows, params={"hows": list(hows), "kinds": ["direct"], "ks": [3]})
 
     assert "clearly more than embeddings (meaning) alone" in rag.retrieval_summary(searched(10, 20, 35))
@@ -495,7 +767,10 @@ def test_the_browser_marks_answers_in_their_passages_and_right_ones(made):
 
 
 def test_marks_are_whole_words_and_safe():
-    assert hybrid.marked("It weighs 43.7 kg & more.", ["43.7 kg"]) == "It weighs <mark>43.7 kg</mark> &amp; more."
+    assert (
+        hybrid.marked("It weighs 43.7 kg & more.", ["43.7 kg"])
+        == "It weighs <mark>43.7 kg</mark> &amp; more."
+    )
     assert hybrid.marked("It weighs 43.7 kg.", ["3.7 kg", "", "43"]) == "It weighs 43.7 kg."
     assert hybrid.marked("<b>Ana</b>", ["ana."]) == "&lt;b&gt;<mark>Ana</mark>&lt;/b&gt;"
 
@@ -505,12 +780,22 @@ def test_the_form_shows_answer_citation_and_passages():
 
     def answer(question, k):
         asked.append((question, k))
-        return {"answer": "43.7 kg", "cited": (1,), "passages": [{"title": "One <x>", "text": "Nothing."}, {"title": "Two", "text": "It weighs 43.7 kg."}]}
+        return {
+            "answer": "43.7 kg",
+            "cited": (1,),
+            "passages": [
+                {"title": "One <x>", "text": "Nothing."},
+                {"title": "Two", "text": "It weighs 43.7 kg."},
+            ],
+        }
 
     form = AskIt(answer, "How heavy?", k=2)
     bundle = form._repr_mimebundle_()
     assert asked == [("How heavy?", 2)]  # one answer serves page and form
-    assert "[2]" in bundle["text/plain"] and "<details open><summary>[2] Two <strong>(cited)" in bundle["text/html"]
+    assert (
+        "[2]" in bundle["text/plain"]
+        and "<details open><summary>[2] Two <strong>(cited)" in bundle["text/html"]
+    )
     assert "<mark>43.7 kg</mark>" in bundle["text/html"] and "One &lt;x&gt;" in bundle["text/html"]
     box = form.widget()
     question, k, go, out = box.children
@@ -525,7 +810,7 @@ def test_the_form_shows_answer_citation_and_passages():
 
 
 def test_a_missing_record_is_named_with_its_command(monkeypatch, tmp_path):
-    monkeypatch.setattr(runs.record, "committed", lambda name, scale: tmp_path / f"{name}.json")
+    monkeypatch.setattr(book_records.record, "committed", lambda name, scale: tmp_path / f"{name}.json")
     assert "tunewise run rag_hybrid" in repr(rag.show(hybrid.quadrants_menu, "rag_hybrid"))
     assert "tunewise run rag_dynamic" in repr(rag.judge("C38", verdicts.c38, "rag_dynamic"))
     dynamic().save(tmp_path / "rag_dynamic.json")

@@ -22,10 +22,10 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from tunewise.measure import retrieval as measure
-from tunewise.methods import retrieval
-from tunewise.methods.retrieval import Hit, Retriever, fuse
-from tunewise.tasks import company
+from tunewise import retrieval
+from tunewise import retrieval_metrics as measure
+from tunewise.retrieval import Hit, Retriever, fuse
+from whentofinetune.datasets import company
 
 TEXTS = [
     "The boiler is serviced in October by Lindner.",
@@ -57,7 +57,13 @@ def stand_in():
     engine, lock = QdrantClient(":memory:"), threading.Lock()
 
     def plain(value):
-        return [plain(v) for v in value] if isinstance(value, list) else json.loads(value.model_dump_json()) if hasattr(value, "model_dump_json") else value
+        return (
+            [plain(v) for v in value]
+            if isinstance(value, list)
+            else json.loads(value.model_dump_json())
+            if hasattr(value, "model_dump_json")
+            else value
+        )
 
     def answer(method: str, path: str, body: dict):
         if (method, path) == ("GET", "/collections"):
@@ -72,10 +78,14 @@ def stand_in():
         if action == "points/delete":
             return plain(engine.delete(name, models.PointIdsList(points=body["points"])))
         if action == "points/scroll":
-            points, following = engine.scroll(name, limit=body["limit"], offset=body.get("offset"), with_payload=False)
+            points, following = engine.scroll(
+                name, limit=body["limit"], offset=body.get("offset"), with_payload=False
+            )
             return {"points": plain(points), "next_page_offset": following}
         if action == "points/query/batch":
-            return plain(engine.query_batch_points(name, [models.QueryRequest(**s) for s in body["searches"]]))
+            return plain(
+                engine.query_batch_points(name, [models.QueryRequest(**s) for s in body["searches"]])
+            )
         raise LookupError(f"{method} {path} is not part of the stand-in")
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -109,15 +119,23 @@ def real_server(folder):
         return
     program = shutil.which("qdrant")
     if not program:
-        pytest.skip("no Qdrant server: neither a program `qdrant` nor an address in TUNEWISE_QDRANT (docker run -p 6333:6333 qdrant/qdrant)")
+        pytest.skip(
+            "no Qdrant server: neither a program `qdrant` nor an address in TUNEWISE_QDRANT (docker run -p 6333:6333 qdrant/qdrant)"
+        )
     ports = []
     for _ in range(2):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             ports.append(str(probe.getsockname()[1]))
-    settings = {"QDRANT__SERVICE__HOST": "127.0.0.1", "QDRANT__SERVICE__HTTP_PORT": ports[0], "QDRANT__SERVICE__GRPC_PORT": ports[1],
-                "QDRANT__TELEMETRY_DISABLED": "true"}  # fmt: skip
-    server = subprocess.Popen([program], cwd=folder, env=os.environ | settings, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    settings = {
+        "QDRANT__SERVICE__HOST": "127.0.0.1",
+        "QDRANT__SERVICE__HTTP_PORT": ports[0],
+        "QDRANT__SERVICE__GRPC_PORT": ports[1],
+        "QDRANT__TELEMETRY_DISABLED": "true",
+    }
+    server = subprocess.Popen(
+        [program], cwd=folder, env=os.environ | settings, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         address = f"http://127.0.0.1:{ports[0]}"
         for _ in range(120):
@@ -227,7 +245,9 @@ def test_bm25_is_the_published_formula():
     texts = ["wasps nest", "wasps wasps sting people", "people garden"]
     (hits,) = Retriever(texts, how="bm25").search(["wasps"], 3)
     idf, mean = math.log(1 + (3 - 2 + 0.5) / (2 + 0.5)), 8 / 3
-    by_hand = {i: idf * tf / (tf + 1.5 * (0.25 + 0.75 * length / mean)) for i, tf, length in ((0, 1, 2), (1, 2, 4))}
+    by_hand = {
+        i: idf * tf / (tf + 1.5 * (0.25 + 0.75 * length / mean)) for i, tf, length in ((0, 1, 2), (1, 2, 4))
+    }
     assert {h.index: h.score for h in hits} == pytest.approx(by_hand, rel=1e-5)
     assert indices(hits) == sorted(by_hand, key=by_hand.get, reverse=True)
 
@@ -269,7 +289,9 @@ def test_wrong_use_is_said_in_words(tmp_path):
         Retriever(TEXTS, how="bm25").search(["boiler"], 0)
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))  # bound, not listening: whoever calls is refused
-        with pytest.raises(ConnectionError, match=r"no Qdrant server answers at http://127.0.0.1:\d+: docker run"):
+        with pytest.raises(
+            ConnectionError, match=r"no Qdrant server answers at http://127.0.0.1:\d+: docker run"
+        ):
             Retriever(TEXTS, embed, store=f"http://127.0.0.1:{held.getsockname()[1]}")
 
 
@@ -281,8 +303,13 @@ def test_a_missing_package_is_named(module, package, monkeypatch):
 
 
 def test_importing_it_imports_no_package_of_retrieval():
-    code = "import sys, tunewise.methods.retrieval, tunewise.methods.documents; print([m for m in ('bm25s', 'qdrant_client', 'pypdf', 'torch') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    code = "import sys, tunewise.retrieval, tunewise.documents; print([m for m in ('bm25s', 'qdrant_client', 'pypdf', 'torch') if m in sys.modules])"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )
 
 
 # -- the handbook ----------------------------------------------------------------------------------------------------
@@ -291,7 +318,7 @@ def test_importing_it_imports_no_package_of_retrieval():
 @lru_cache(maxsize=1)
 def minilm():
     """A function that embeds each text once."""
-    from tunewise.models.embed import Embedder
+    from tunewise.models.encoder import Embedder
 
     encode, held = Embedder().encode, {}
 
@@ -349,8 +376,14 @@ def test_measures_are_those_of_trec_eval():
     found = [rng.sample(range(30), 10) for _ in range(50)]
     relevant = [set(rng.sample(range(30), rng.choice((1, 1, 2, 5)))) for _ in found]
     truth = {str(i): {str(d): 1 for d in mine} for i, mine in enumerate(relevant)}
-    ranking = {str(i): {str(d): 100.0 - rank for rank, d in enumerate(first)} for i, first in enumerate(found)}
+    ranking = {
+        str(i): {str(d): 100.0 - rank for rank, d in enumerate(first)} for i, first in enumerate(found)
+    }
     theirs = trec.RelevanceEvaluator(truth, {"recall.1,3,5,10", "recip_rank"}).evaluate(ranking)
-    assert measure.reciprocal_ranks(found, relevant) == pytest.approx([theirs[str(i)]["recip_rank"] for i in range(50)])
+    assert measure.reciprocal_ranks(found, relevant) == pytest.approx(
+        [theirs[str(i)]["recip_rank"] for i in range(50)]
+    )
     for k in (1, 3, 5, 10):
-        assert measure.recall_at_k(found, relevant, k) == pytest.approx([theirs[str(i)][f"recall_{k}"] for i in range(50)])
+        assert measure.recall_at_k(found, relevant, k) == pytest.approx(
+            [theirs[str(i)][f"recall_{k}"] for i in range(50)]
+        )

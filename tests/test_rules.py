@@ -32,11 +32,11 @@ def test_every_room_has_its_place_in_the_rules_and_in_the_description():
     [
         ("calculators", "from tunewise.models import registry"),
         ("calculators", "from tunewise import places"),
-        ("runs", "import tunewise.measure.stats"),
-        ("tasks", "from tunewise.runs import Work"),
+        ("runs", "import tunewise.stats"),
+        ("tasks", "from whentofinetune.book_records import Work"),
         ("methods", "from tunewise.tasks import prompts"),
         ("models", "def late():\n    from tunewise.methods import finetune"),
-        ("pages", "from tunewise.experiments.base import Bench"),
+        ("pages", "from whentofinetune.old_bench import Bench"),
         ("pages", "from tunewise.models.load import load"),
         ("experiments", "from tunewise import pages"),
     ],
@@ -52,7 +52,9 @@ def test_the_rules_notice_a_room_that_knows_too_much(room, line, tmp_path):
     # -P and the folder first on the path: the copy is read, not the library that is installed
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {LINT}"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode and "BROKEN" in done.stdout and "intruder" in done.stdout, done.stdout + done.stderr
+    assert done.returncode and "BROKEN" in done.stdout and "intruder" in done.stdout, (
+        done.stdout + done.stderr
+    )
 
 
 def test_no_path_of_one_machine_is_written_into_the_book():
@@ -63,7 +65,14 @@ def test_no_path_of_one_machine_is_written_into_the_book():
     found = []
     for name in names.stdout.splitlines():
         path = ROOT / name
-        if path.suffix in (".py", ".md", ".json", ".ipynb", ".yml", ".toml", ".js", ".mjs", ".txt", ".cff") and path.exists() and path.name != Path(__file__).name:
+        if (
+            path.suffix in (".py", ".md", ".json", ".ipynb", ".yml", ".toml", ".js", ".mjs", ".txt", ".cff")
+            and path.exists()
+            and path.name != Path(__file__).name
+        ):
             text = path.read_text(encoding="utf-8", errors="replace")
-            found += [f"{name}: {m}" for m in re.findall(r"(?<![\w./])/(?:home|Users|root)/[\w.-]+|[A-Z]:\\\\?Users\\", text)]
+            found += [
+                f"{name}: {m}"
+                for m in re.findall(r"(?<![\w./])/(?:home|Users|root)/[\w.-]+|[A-Z]:\\\\?Users\\", text)
+            ]
     assert not found

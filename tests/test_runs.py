@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tunewise import runs
-from tunewise.runs import RunRecord, Work
-from tunewise.runs.record import NotMeasured, digest
+from whentofinetune import book_records
+from whentofinetune.book_records import NotMeasured, RunRecord, digest
+from whentofinetune.old_steps import Work
 
 
 @pytest.fixture(autouse=True)
@@ -16,9 +16,19 @@ def own_cache(tmp_path, monkeypatch):
 
 def record(**changes):
     fields = dict(
-        experiment="x", scale="smoke", version=1, params={"a": 1}, seeds=[0], key="k", checksums={}, device="CPU", versions={},
-        date="2026-01-01", duration_s=1.0, results=[{"method": "lora", "n_labels": 10, "seed": 0}, {"method": "tfidf", "n_labels": 10}],
-    )  # fmt: skip
+        experiment="x",
+        scale="smoke",
+        version=1,
+        params={"a": 1},
+        seeds=[0],
+        key="k",
+        checksums={},
+        device="CPU",
+        versions={},
+        date="2026-01-01",
+        duration_s=1.0,
+        results=[{"method": "lora", "n_labels": 10, "seed": 0}, {"method": "tfidf", "n_labels": 10}],
+    )
     return RunRecord(**(fields | changes))
 
 
@@ -43,7 +53,7 @@ def test_rows_are_found_by_their_settings():
 
 def test_what_is_not_measured_names_its_command():
     with pytest.raises(NotMeasured) as caught:
-        runs.load("no_such_experiment", "gpu")
+        book_records.load("no_such_experiment", "gpu")
     assert caught.value.command == "tunewise run no_such_experiment --scale gpu"
     assert "not yet measured" in str(caught.value)
 
@@ -81,10 +91,10 @@ def test_a_step_that_failed_is_run_again():
 def test_committed_records_are_whole():
     """Each record of the book: readable, with n and an interval that holds the value for every metric, and raw predictions
     from which the accuracy can be computed again."""
-    from tunewise import places
+    from whentofinetune import book_files
 
-    paths = sorted((places.data_dir() / "runs").glob("*.json"))
-    assert paths
+    found = sorted((book_files.data_dir() / "runs").glob("*.json"))
+    assert found
 
     def metrics(thing):
         if isinstance(thing, dict):
@@ -97,7 +107,7 @@ def test_committed_records_are_whole():
             for v in thing:
                 yield from metrics(v)
 
-    for path in paths:
+    for path in found:
         one = RunRecord.read(path)
         assert path.name == f"{one.experiment}.{one.scale}.json"
         assert one.device and one.versions["torch"] and one.date and one.checksums["model"]
@@ -108,12 +118,14 @@ def test_committed_records_are_whole():
 
 def truth(record, row) -> str:
     """The right answers to the items of a row, a digit each: from the record's own list of items, or from the data."""
-    from tunewise.experiments import distillation, label_curve
-    from tunewise.experiments.base import sample, subset
-    from tunewise.tasks.text_classification import load_task
+    from whentofinetune.datasets.rated_tasks import load_task
+    from whentofinetune.experiments import distillation, label_curve
+    from whentofinetune.old_bench import sample, subset
 
     for items in record.where(method="items"):
-        if "labels" in items and all(items[k] == row.get(k) for k in ("slice", "way", "tested") if k in items):
+        if "labels" in items and all(
+            items[k] == row.get(k) for k in ("slice", "way", "tested") if k in items
+        ):
             return items["labels"][: row["accuracy"]["n"]]
     if row["method"] == "labelling":
         task, params = load_task(record.params["tasks"][0]), record.params
@@ -128,10 +140,11 @@ def truth(record, row) -> str:
 
 
 def test_accuracies_follow_from_the_raw_predictions():
-    from tunewise import places
+
+    from whentofinetune import book_files
 
     checked = 0
-    for path in sorted((places.data_dir() / "runs").glob("*.json")):
+    for path in sorted((book_files.data_dir() / "runs").glob("*.json")):
         record = RunRecord.read(path)
         for row in record.results:
             if not isinstance(row.get("predictions"), str) or "accuracy" not in row:

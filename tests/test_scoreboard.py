@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tunewise import experiments, runs
-from tunewise.pages import scoreboard
-from tunewise.pages.verdict import claims
+from whentofinetune import book_records, experiments
+from whentofinetune.pages import scoreboard
+from whentofinetune.pages.verdict import claims
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -41,7 +41,7 @@ def test_what_is_recorded_is_in_the_table(labels):
     text, page = scoreboard.board(labels).text, scoreboard.board(labels)._repr_html_()
     for claim, box in scoreboard.BOXES.items():
         line = next(x for x in text.splitlines() if x.startswith(f"{claim}. "))
-        there = all(runs.committed(name, "full").exists() for name in box.records)
+        there = all(book_records.committed(name, "full").exists() for name in box.records)
         assert line.endswith("not yet measured") != there or box.judge is None, line
         assert f'<a href="{box.chapter}.html">' in page
     assert page.count("<li ") == len(claims())
@@ -56,7 +56,7 @@ def test_the_summary_counts_the_table(labels):
 
 def test_a_claim_without_its_record_is_not_judged(monkeypatch, labels):
     def missing(name):
-        raise runs.NotMeasured(name, "full")
+        raise book_records.NotMeasured(name, "full")
 
     monkeypatch.setattr(scoreboard.runs, "load", missing)
     assert scoreboard.found("C1", labels) is None and scoreboard.found("C43", labels) is None

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from tunewise.models.load import load
 from tunewise.models.packing import Row, rows_of
-from tunewise.models.score import encode, label_logprobs, prompt_tokens, text_bits
+from tunewise.scoring import encode, label_logprobs, prompt_tokens, text_bits
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,11 @@ def one_by_one(lm, text, label):
 
 
 PREFIX = "Sort each text.\n\nText: lovely day\nMood: good\n\nText:"
-QUERIES = [" what a mess\nMood:", " I am so glad that you could come all the way to see us\nMood:", " ok\nMood:"]
+QUERIES = [
+    " what a mess\nMood:",
+    " I am so glad that you could come all the way to see us\nMood:",
+    " ok\nMood:",
+]
 LABELS = [" good", " bad", " neither good nor bad", " neither here nor there"]
 
 
@@ -72,14 +76,20 @@ def test_grouped_query_attention_and_untied_head():
     """Another shape than the embedded model's: more query than key heads, an output layer of its own."""
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=49152, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, tie_word_embeddings=False,
-    )  # fmt: skip
+        vocab_size=49152,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        tie_word_embeddings=False,
+    )
     from tunewise.models.load import converted
     from tunewise.models.registry import get
 
     small = types.SimpleNamespace(
-        model=LlamaForCausalLM(config).eval(), tokenizer=AutoTokenizer.from_pretrained(converted(get("smollm2-135m")))
+        model=LlamaForCausalLM(config).eval(),
+        tokenizer=AutoTokenizer.from_pretrained(converted(get("smollm2-135m"))),
     )
     ours = label_logprobs(small, PREFIX, QUERIES, LABELS)
     plain = [[one_by_one(small, PREFIX + q, label) for label in LABELS] for q in QUERIES]
@@ -115,7 +125,11 @@ def test_prompt_tokens_counts_prefix_and_query(lm):
 
 
 def test_bits_of_a_text_equal_transformers_own_loss(lm):
-    texts = ["The harbour froze in January.", "Tolls rose.", "Nobody had asked the ferryman, who lived at the far end of the quay."]
+    texts = [
+        "The harbour froze in January.",
+        "Tolls rose.",
+        "Nobody had asked the ferryman, who lived at the far end of the quay.",
+    ]
     bits, sizes = text_bits(lm, texts, row_tokens=24)
     for text, found, size in zip(texts, bits, sizes, strict=True):
         ids = torch.tensor([encode(lm.tokenizer, "\n") + encode(lm.tokenizer, text)])

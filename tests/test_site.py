@@ -12,8 +12,8 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
-from tunewise.pages.figures import PLOTLY
-from tunewise.pages.live import LIVE
+from tunewise.report.figures import PLOTLY
+from whentofinetune.pages.live import LIVE
 
 ROOT = Path(__file__).resolve().parents[1]
 # A page is read on a phone in a train: at 1.5 MB it is there in about four seconds at 3 Mbit/s, and compressed in one. Figures
@@ -27,7 +27,9 @@ MADE_BY_SPHINX = {"genindex.html", "search.html"}
 @pytest.fixture(scope="module")
 def pages(site) -> dict[str, BeautifulSoup]:
     """Every page of the site by its path. What lies in _static is the theme's."""
-    found = {p.relative_to(site).as_posix(): p for p in sorted(site.rglob("*.html")) if "_static" not in p.parts}
+    found = {
+        p.relative_to(site).as_posix(): p for p in sorted(site.rglob("*.html")) if "_static" not in p.parts
+    }
     assert "index.html" in found
     return {name: BeautifulSoup(path.read_text(encoding="utf-8"), "lxml") for name, path in found.items()}
 
@@ -58,7 +60,10 @@ def test_every_page_of_the_contents_is_there(pages):
 
 
 def test_no_local_link_or_anchor_is_broken(site, pages):
-    anchors = {name: {t.get("id") or t.get("name") for t in soup.find_all(lambda t: t.get("id") or t.get("name"))} for name, soup in pages.items()}
+    anchors = {
+        name: {t.get("id") or t.get("name") for t in soup.find_all(lambda t: t.get("id") or t.get("name"))}
+        for name, soup in pages.items()
+    }
     broken = []
     for name, soup in pages.items():
         for tag in soup.find_all(["a", "link", "script", "img", "source", "form", "iframe"]):
@@ -87,16 +92,25 @@ def test_nothing_is_loaded_from_another_host(site, pages):
             if re.match(r"(https?:)?//", tag.get("src") or tag.get("data") or ""):
                 outside.append(f"{name}: {tag.name} {tag.get('src')}")
         for tag in soup.find_all("link"):
-            if re.match(r"(https?:)?//", tag.get("href") or "") and not {"canonical", "license"} & set(tag.get("rel", [])):
+            if re.match(r"(https?:)?//", tag.get("href") or "") and not {"canonical", "license"} & set(
+                tag.get("rel", [])
+            ):
                 outside.append(f"{name}: link {tag['href']}")
     for path in (site / "_static").rglob("*.css"):
-        outside += [f"{path.name}: {u}" for u in re.findall(r"(?:url\(|@import\s)\s*[\"']?((?:https?:)?//[^\"')]+)", path.read_text(encoding="utf-8"))]
+        outside += [
+            f"{path.name}: {u}"
+            for u in re.findall(
+                r"(?:url\(|@import\s)\s*[\"']?((?:https?:)?//[^\"')]+)", path.read_text(encoding="utf-8")
+            )
+        ]
     assert not outside
 
 
 def test_no_notebook_error_and_no_warning_is_shown(pages):
     for name, soup in pages.items():
-        shown = soup.select(".output.traceback, .highlight-ipythontb, .output.stderr, .system-message, .cell_output .error")
+        shown = soup.select(
+            ".output.traceback, .highlight-ipythontb, .output.stderr, .system-message, .cell_output .error"
+        )
         assert not shown, f"{name}: {shown[0].get_text()[:300]}"
         assert "Traceback (most recent call last)" not in soup.get_text(), name
 
@@ -113,7 +127,9 @@ def test_as_many_figures_and_calculators_as_in_the_notebook(site, pages):
         _, nb = ran.merge_match_into_notebook(nbformat.read(path, 4))
         figures = live = 0
         for cell in nb.cells:
-            if cell.cell_type != "code" or {"remove-cell", "remove-output"} & set(cell.metadata.get("tags", [])):
+            if cell.cell_type != "code" or {"remove-cell", "remove-output"} & set(
+                cell.metadata.get("tags", [])
+            ):
                 continue
             for output in cell.outputs:
                 data = output.get("data", {})
@@ -123,7 +139,10 @@ def test_as_many_figures_and_calculators_as_in_the_notebook(site, pages):
                 elif PLOTLY in data:
                     figures += 1
         soup = pages[name]
-        assert (len(soup.select("figure.tw-figure")), len(soup.select("section.tw-live"))) == (figures, live), name
+        assert (len(soup.select("figure.tw-figure")), len(soup.select("section.tw-live"))) == (
+            figures,
+            live,
+        ), name
         counted += figures
     assert counted
 
@@ -140,19 +159,26 @@ def test_every_figure_has_a_picture_words_and_data(pages):
     for name, soup in pages.items():
         for figure in soup.select("figure.tw-figure"):
             plot = figure.select_one(".tw-plot")
-            assert plot["role"] == "img" and len(plot["aria-label"]) > 20, f"{name}: a figure without a description"
+            assert plot["role"] == "img" and len(plot["aria-label"]) > 20, (
+                f"{name}: a figure without a description"
+            )
             assert len(plot.select("svg path")) > 5, f"{name}: no saved picture of {plot['aria-label'][:60]}"
             spec = json.loads(figure.select_one("script.tw-plotly").string)
-            drawn = [t for t in spec["data"] if any(v is not None for v in (*t.get("x", ()), *t.get("y", ())))]
+            drawn = [
+                t for t in spec["data"] if any(v is not None for v in (*t.get("x", ()), *t.get("y", ())))
+            ]
             assert drawn, f"{name}: an empty figure: {plot['aria-label'][:60]}"
 
 
 def test_a_saved_picture_leaves_room_for_its_axes_whatever_the_names(recwarn):
-    from tunewise.pages.figures import Figure
-    from tunewise.pages.picture import svg
+    from tunewise.report.figures import Figure
+    from tunewise.report.picture import svg
 
     names = [f"a way of tuning with a long name, number {i}" for i in range(9)]
-    traces = [{"type": "scatter", "mode": "markers", "name": n, "x": [i], "y": [i], "error_x": {"array": [1.0]}} for i, n in enumerate(names)]
+    traces = [
+        {"type": "scatter", "mode": "markers", "name": n, "x": [i], "y": [i], "error_x": {"array": [1.0]}}
+        for i, n in enumerate(names)
+    ]
     source = svg(Figure(traces, {"height": 400, "showlegend": True}, "nine points"))
     assert not [w for w in recwarn if "collapsed" in str(w.message)] and all(n in source for n in names)
 
@@ -169,21 +195,25 @@ def test_no_page_is_too_large(site, pages):
 
 
 def test_what_is_not_measured_says_how_to_measure_it(pages):
-    from tunewise import experiments
-    from tunewise.runs import SCALES
+    from whentofinetune import experiments
+    from whentofinetune.book_records import SCALES
 
     for name, soup in pages.items():
         for note in soup.select(".tw-missing"):
             command = note.select_one("code").get_text().split()
             assert command[:2] == ["tunewise", "run"], name
             scale = command[command.index("--scale") + 1]
-            assert scale in SCALES and scale in experiments.get(command[2]).scales, f"{name}: {' '.join(command)} does not run"
+            assert scale in SCALES and scale in experiments.get(command[2]).scales, (
+                f"{name}: {' '.join(command)} does not run"
+            )
 
 
 def test_every_page_has_a_language_a_title_a_description_and_one_heading(pages):
     for name, soup in pages.items():
         assert soup.html.get("lang") and soup.title.get_text().strip(), name
-        shown = [h for h in soup.find_all("h1") if not h.find_parent(id="jb-print-docs-body")]  # the theme's, for print only
+        shown = [
+            h for h in soup.find_all("h1") if not h.find_parent(id="jb-print-docs-body")
+        ]  # the theme's, for print only
         assert len(shown) == 1, f"{name}: {[h.get_text() for h in shown]}"
         if name not in MADE_BY_SPHINX:
             assert len(soup.find("meta", attrs={"name": "description"})["content"]) > 40, name
@@ -200,9 +230,14 @@ def test_labs_are_shown_and_given_out_without_their_answers(site, pages):
     labs = [name for name in pages if name.startswith("labs/lab_")]
     assert labs
     for name in labs:
-        given = [site / "assignments" / f"{Path(name).stem}.ipynb", site / "_sources" / Path(name).with_suffix(".ipynb")]
+        given = [
+            site / "assignments" / f"{Path(name).stem}.ipynb",
+            site / "_sources" / Path(name).with_suffix(".ipynb"),
+        ]
         for text in (pages[name].get_text(), *(p.read_text(encoding="utf-8") for p in given)):
-            assert "BEGIN SOLUTION" not in text and "BEGIN HIDDEN TESTS" not in text and "YOUR CODE HERE" in text, name
+            assert (
+                "BEGIN SOLUTION" not in text and "BEGIN HIDDEN TESTS" not in text and "YOUR CODE HERE" in text
+            ), name
 
 
 # -- in a browser ----------------------------------------------------------------------------------------------------------
@@ -217,7 +252,10 @@ def settle(page) -> None:
             window.scrollTo(0, 0);
         }"""
     )
-    page.wait_for_function("[...document.querySelectorAll('.tw-plot')].every((p) => p.querySelector('.main-svg'))", timeout=60_000)
+    page.wait_for_function(
+        "[...document.querySelectorAll('.tw-plot')].every((p) => p.querySelector('.main-svg'))",
+        timeout=60_000,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +271,9 @@ def test_a_page_in_the_browser(browser, served, axe, name, width, theme):
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
     page = context.new_page()
     wrong, requests = [], []
-    page.on("console", lambda m: wrong.append(f"{m.type}: {m.text}") if m.type in ("error", "warning") else None)
+    page.on(
+        "console", lambda m: wrong.append(f"{m.type}: {m.text}") if m.type in ("error", "warning") else None
+    )
     page.on("pageerror", lambda e: wrong.append(f"page error: {e}"))
     page.on("response", lambda r: wrong.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
     page.on("request", lambda r: requests.append(r.url))
@@ -241,13 +281,19 @@ def test_a_page_in_the_browser(browser, served, axe, name, width, theme):
         page.goto(f"{served}{name}")
         settle(page)
         assert page.locator("html").get_attribute("data-theme") == theme
-        assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0, "wider than the screen"
+        assert (
+            page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+        ), "wider than the screen"
         for figure in page.locator(".tw-figure").all():
             box = figure.bounding_box()
             assert box and box["width"] > 250 and box["height"] > 150, f"a figure of {box}"
         page.evaluate(axe)
         found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
-        violations = [f"{v['id']} ({v['impact']}): {v['nodes'][0]['html'][:160]}" for v in found if v["id"] not in THEMES_OWN]
+        violations = [
+            f"{v['id']} ({v['impact']}): {v['nodes'][0]['html'][:160]}"
+            for v in found
+            if v["id"] not in THEMES_OWN
+        ]
         assert not violations
         assert not wrong
         assert not [r for r in requests if not r.startswith((served, "data:", "blob:"))]
@@ -267,7 +313,9 @@ def test_opened_as_a_file_it_shows_saved_results_and_says_so(browser, site, page
             page.goto((site / name).resolve().as_uri())
             settle(page)
             assert page.locator("article h1").is_visible()
-            for live, saved in zip(page.locator(".tw-live").all(), pages[name].select("section.tw-live"), strict=True):
+            for live, saved in zip(
+                page.locator(".tw-live").all(), pages[name].select("section.tw-live"), strict=True
+            ):
                 assert "opened as a file" in live.locator(".tw-status").inner_text()
                 assert live.locator("fieldset:not([disabled])").count() == 0
                 assert live.locator(".tw-figures .main-svg").count() >= len(saved.select("figure.tw-figure"))

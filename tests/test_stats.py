@@ -9,13 +9,15 @@ from sklearn.metrics import f1_score
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
-from tunewise.measure import stats
+from tunewise import stats
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 5), (5, 5), (34, 100), (1, 1), (67, 201), (849, 900)])
 @pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
 def test_wilson_equals_statsmodels(k, n, level):
-    assert stats.wilson(k, n, level) == pytest.approx(proportion_confint(k, n, 1 - level, method="wilson"), abs=1e-12)
+    assert stats.wilson(k, n, level) == pytest.approx(
+        proportion_confint(k, n, 1 - level, method="wilson"), abs=1e-12
+    )
 
 
 def test_wilson_equals_the_published_example():
@@ -65,7 +67,9 @@ def test_mcnemar_equals_statsmodels_and_is_symmetric(counts):
     a, b, labels = paired(*counts)
     both, a_only, b_only, neither = counts
     found, turned = stats.mcnemar(a, b, labels), stats.mcnemar(b, a, labels)
-    assert found["p"] == pytest.approx(reference_mcnemar([[both, a_only], [b_only, neither]], exact=True).pvalue)
+    assert found["p"] == pytest.approx(
+        reference_mcnemar([[both, a_only], [b_only, neither]], exact=True).pvalue
+    )
     assert turned["p"] == pytest.approx(found["p"])
     assert turned["difference"]["low"] == pytest.approx(-found["difference"]["high"])
 
@@ -95,7 +99,11 @@ def test_bootstrap_of_equal_values_has_no_width_and_of_one_value_is_refused():
 
 def crossed(rng, seeds=5, items=200, seed_sd=0.3, item_sd=1.2):
     """Right or wrong [seeds, items]: probit of seed effect plus item effect."""
-    drawn = rng.normal(0, seed_sd, (seeds, 1)) + rng.normal(0, item_sd, (1, items)) + rng.normal(0, 1, (seeds, items))
+    drawn = (
+        rng.normal(0, seed_sd, (seeds, 1))
+        + rng.normal(0, item_sd, (1, items))
+        + rng.normal(0, 1, (seeds, items))
+    )
     return (drawn > -0.5).astype(int)
 
 

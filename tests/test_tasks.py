@@ -12,11 +12,11 @@ from collections import Counter
 
 import pytest
 
-from tunewise import places
-from tunewise.fetch import FetchError, fetch
-from tunewise.tasks import text_classification as tc
-from tunewise.tasks import vader
-from tunewise.tasks.text_classification import DataError, fingerprint, load_task, overlap, own_data
+from tunewise.data import DataError, fingerprint, overlap, own_data
+from tunewise.models.download import FetchError, fetch
+from whentofinetune import book_files
+from whentofinetune.datasets import rated_tasks, vader
+from whentofinetune.datasets.rated_tasks import load_task
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +30,18 @@ def archive():
 # -- built-in tasks --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", tc.TASKS)
+@pytest.mark.parametrize("name", rated_tasks.TASKS)
 def test_splits_are_balanced_and_share_nothing(archive, name):
     task = load_task(name)
     for split, size in (("test", 100), ("valid", 50)):
         assert Counter(e.label for e in getattr(task, split)) == {y: size for y in range(len(task.labels))}
     train = Counter(e.label for e in task.train)
     assert len(set(train.values())) == 1 and len(train) == len(task.labels) and len(task.train) >= 700
-    texts = [re.sub(r"\W+", " ", e.text.lower()).strip() for s in ("train", "valid", "test") for e in getattr(task, s)]
+    texts = [
+        re.sub(r"\W+", " ", e.text.lower()).strip()
+        for s in ("train", "valid", "test")
+        for e in getattr(task, s)
+    ]
     assert len(texts) == len(set(texts))
     assert overlap(task) == []
     # random order: the labels are mixed within the first few
@@ -58,7 +62,9 @@ def test_labels_follow_the_published_mean_rating(archive):
     mean = {f"tweets/{i}": float(m) for i, m, _ in (line.split("\t", 2) for line in lines)}
     task = load_task("tweets")
     for e in task.train + task.valid + task.test:
-        assert task.labels[e.label] == ("positive" if mean[e.id] >= 0.8 else "negative" if mean[e.id] <= -0.8 else "neutral")
+        assert task.labels[e.label] == (
+            "positive" if mean[e.id] >= 0.8 else "negative" if mean[e.id] <= -0.8 else "neutral"
+        )
 
 
 def test_labels_agree_with_the_raters_themselves(archive):
@@ -67,14 +73,18 @@ def test_labels_agree_with_the_raters_themselves(archive):
         said = vader.ratings(source)
         for row in vader.read(source):
             mean = sum(said[row.id]) / len(said[row.id])
-            assert row.sentiment == ("positive" if mean >= 0.8 - 1e-9 else "negative" if mean <= -0.8 + 1e-9 else "neutral"), row
+            assert row.sentiment == (
+                "positive" if mean >= 0.8 - 1e-9 else "negative" if mean <= -0.8 + 1e-9 else "neutral"
+            ), row
 
 
 def test_texts_are_clean(archive):
     for source in vader.FILES:
         for row in vader.read(source):
             assert row.text == " ".join(row.text.split()) and any(c.isalpha() for c in row.text)
-    assert sum("&amp;" in row.text for row in vader.read("tweets")) <= 1  # one is encoded twice in the source (card)
+    assert (
+        sum("&amp;" in row.text for row in vader.read("tweets")) <= 1
+    )  # one is encoded twice in the source (card)
 
 
 def test_tasks_of_one_source_share_its_splits(archive):
@@ -85,9 +95,11 @@ def test_tasks_of_one_source_share_its_splits(archive):
 
 
 def test_the_same_data_in_every_process_and_other_data_for_another_seed(archive):
-    code = "from tunewise.tasks.text_classification import *; print(fingerprint(load_task('tweets')))"
+    code = "from tunewise.data import fingerprint; from whentofinetune.datasets.rated_tasks import load_task; print(fingerprint(load_task('tweets')))"
     env = os.environ | {"PYTHONHASHSEED": "77"}
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True).stdout.strip()
+    other = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True
+    ).stdout.strip()
     assert other == fingerprint(load_task("tweets"))
     assert {e.id for e in load_task("tweets", seed=1).test} != {e.id for e in load_task("tweets").test}
 
@@ -122,33 +134,46 @@ def test_made_up_variants_stay_together(archive):
 
 def test_near_duplicates_by_hand():
     texts = [
-        "Yay! Another good phone interview.", "YAY, another extremely good phone interview!!",  # one word more
-        "The acting is wooden and the plot is thin", "The acting is superb and the plot is a joy to watch",  # same frame, other words
-        "so cold", "So cold!!!", "cold so",
-    ]  # fmt: skip
+        "Yay! Another good phone interview.",
+        "YAY, another extremely good phone interview!!",  # one word more
+        "The acting is wooden and the plot is thin",
+        "The acting is superb and the plot is a joy to watch",  # same frame, other words
+        "so cold",
+        "So cold!!!",
+        "cold so",
+    ]
     assert {tuple(sorted(p)) for p in vader.near_duplicates(texts)} == {(0, 1), (4, 5)}
 
 
 def test_card_tells_the_data_as_they_are(archive):
-    card = (places.data_dir() / "vader" / "README.md").read_text(encoding="utf-8")
-    for name in tc.TASKS:
+    card = (book_files.data_dir() / "vader" / "README.md").read_text(encoding="utf-8")
+    for name in rated_tasks.TASKS:
         task = load_task(name)
         labels, *counts = _rows(card, name)[-1]
         assert labels == ", ".join(task.labels)
-        assert counts == [str(next(iter(task.counts()[split].values()))) for split in ("train", "valid", "test")]
+        assert counts == [
+            str(next(iter(task.counts()[split].values()))) for split in ("train", "valid", "test")
+        ]
     for source in vader.FILES:
         texts, raters = vader.read(source), [len(r) for r in vader.ratings(source).values()]
         sentiments = Counter(r.sentiment for r in texts)
         assert _rows(card, source)[0] == [
-            str(len(texts)), str(len({vader.plain(r.text) for r in texts})), str(len(set(vader.groups(source)))),
+            str(len(texts)),
+            str(len({vader.plain(r.text) for r in texts})),
+            str(len(set(vader.groups(source)))),
             *(str(sentiments[s]) for s in ("positive", "neutral", "negative")),
-            f"{min(raters)} to {max(raters)}", f"{vader.rater_agreement(load_task(source).test):.0%}".replace("%", " %"),
-        ]  # fmt: skip
+            f"{min(raters)} to {max(raters)}",
+            f"{vader.rater_agreement(load_task(source).test):.0%}".replace("%", " %"),
+        ]
 
 
 def _rows(card: str, name: str) -> list[list[str]]:
     """The rows that a name heads: of the table of sources, then of the table of tasks."""
-    return [[c.strip() for c in line.strip("|").split("|")][1:] for line in card.splitlines() if line.startswith(f"| {name} |")]
+    return [
+        [c.strip() for c in line.strip("|").split("|")][1:]
+        for line in card.splitlines()
+        if line.startswith(f"| {name} |")
+    ]
 
 
 # -- own data --------------------------------------------------------------------------------------------------------
@@ -172,11 +197,15 @@ def test_csv_and_jsonl_give_the_same_task(tmp_path):
     path.write_text("\n".join(json.dumps({"queue": y, "body": t}) for t, y in data), encoding="utf-8")
     two = own_data(path, "body", "queue", name="mails")
     for split in ("train", "valid", "test"):
-        assert [(e.text, e.label) for e in getattr(one, split)] == [(e.text, e.label) for e in getattr(two, split)]
+        assert [(e.text, e.label) for e in getattr(one, split)] == [
+            (e.text, e.label) for e in getattr(two, split)
+        ]
     assert one.labels == ("billing", "delivery")
     assert one.counts() == {
-        "train": {"billing": 14, "delivery": 14}, "valid": {"billing": 2, "delivery": 2}, "test": {"billing": 4, "delivery": 4}
-    }  # fmt: skip
+        "train": {"billing": 14, "delivery": 14},
+        "valid": {"billing": 2, "delivery": 2},
+        "test": {"billing": 4, "delivery": 4},
+    }
     assert all(str(y) in e.text for e in one.train for y in [one.labels[e.label]])
 
 
@@ -184,7 +213,11 @@ def test_spreadsheet_habits_are_read(tmp_path):
     """A byte order mark, semicolons, quoted line breaks."""
     data = rows()
     path = tmp_path / "excel.csv"
-    path.write_bytes(("\ufeff" + "text;label\r\n" + "\r\n".join(f'"{t};\nsecond line";{y}' for t, y in data)).encode("utf-8"))
+    path.write_bytes(
+        ("\ufeff" + "text;label\r\n" + "\r\n".join(f'"{t};\nsecond line";{y}' for t, y in data)).encode(
+            "utf-8"
+        )
+    )
     task = own_data(path)
     assert len(task.train) + len(task.valid) + len(task.test) == len(data)
     assert all(e.text.endswith(";\nsecond line") for e in task.train)
@@ -204,20 +237,32 @@ def test_repeated_texts_are_kept_once_and_never_in_two_splits(tmp_path):
         ("a.csv", "message,label\nhello,x\n", "no column 'text'; there are 'message', 'label'.*text_column="),
         ("a.csv", "text,label\nhello,\nworld,x\n", r"empty label \('label'\) in 1 rows, lines 2"),
         ("a.csv", "text,label\n  ,x\nworld,x\n", r"empty text \('text'\) in 1 rows, lines 2"),
-        ("a.csv", "text,label\n" + "".join(f"text number {i},x\n" for i in range(30)), "all rows have the label 'x'"),
+        (
+            "a.csv",
+            "text,label\n" + "".join(f"text number {i},x\n" for i in range(30)),
+            "all rows have the label 'x'",
+        ),
         ("a.csv", "text,label\n", "no rows"),
         ("a.csv", "text,label\nhello, you,x\n", "line 2: more values than the 2 columns.*double quotes"),
         ("a.csv", 'text,label\n"hello,x\n', "is not CSV"),
         ("a.jsonl", '{"text": "hello", "label": "x"}\n{"text": \n', "line 2 is not JSON"),
         ("a.jsonl", '["hello", "x"]\n', "line 1 is a list"),
-        ("a.jsonl", '{"text": "hello", "label": "x"}\n{"text": "hello"}\n', "line 2: there is no column 'label'"),
+        (
+            "a.jsonl",
+            '{"text": "hello", "label": "x"}\n{"text": "hello"}\n',
+            "line 2: there is no column 'label'",
+        ),
         ("a.jsonl", '{"text": "hello", "label": null}\n', "empty label"),
         ("a.jsonl", '{"text": "hello", "label": ["a", "b"]}\n', "'label' is a list"),
         ("a.xlsx", "whatever", "must end in .csv"),
-        ("a.csv", "text,label\n" + "".join(f"text number {i},{'x' if i else 'y'}\n" for i in range(30)), "'y' has 1; at least 10"),
+        (
+            "a.csv",
+            "text,label\n" + "".join(f"text number {i},{'x' if i else 'y'}\n" for i in range(30)),
+            "'y' has 1; at least 10",
+        ),
         ("a.csv", "text,label\nsame,x\nSame!,y\n", r"1 texts have two labels.*lines 2 \('x'\) and 3 \('y'\)"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_with_own_data_is_said(tmp_path, name, content, says):
     path = tmp_path / name
     path.write_text(content, encoding="utf-8")
@@ -243,15 +288,19 @@ def test_missing_file_is_said(tmp_path):
 
 def test_a_third_label_that_is_a_number_or_boolean(tmp_path):
     path = tmp_path / "n.jsonl"
-    path.write_text("\n".join(json.dumps({"text": t, "label": y == "billing"}) for t, y in rows()), encoding="utf-8")
+    path.write_text(
+        "\n".join(json.dumps({"text": t, "label": y == "billing"}) for t, y in rows()), encoding="utf-8"
+    )
     assert own_data(path).labels == ("false", "true")
 
 
 def test_a_small_data_set_gives_as_many_examples_as_it_has():
-    from tunewise.experiments.base import pool_size, sample
-    from tunewise.tasks.text_classification import Example, Task
+    from tunewise.data import Example, Task
+    from whentofinetune.old_bench import pool_size, sample
 
-    train = tuple(Example(f"t{i}", int(i % 3 == 0), f"e{i}") for i in range(12))  # eight of one label, four of the other
+    train = tuple(
+        Example(f"t{i}", int(i % 3 == 0), f"e{i}") for i in range(12)
+    )  # eight of one label, four of the other
     task = Task("mine", ("a", "b"), train, train[:2], train[:2])
     assert pool_size(task, 300) == 8 and pool_size(task, 6) == 6
     assert sorted(y for _, y in sample(task, pool_size(task, 300), 0)) == [0] * 4 + [1] * 4

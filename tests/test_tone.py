@@ -9,13 +9,15 @@ import torch
 import yaml
 from test_finetune import small
 
-from tunewise import runs
-from tunewise.experiments import formats, voice
-from tunewise.experiments.base import Bench
-from tunewise.methods import constrained
-from tunewise.models.generate import generate
-from tunewise.pages import prose, tone, tone_verdicts, verdict
-from tunewise.tasks import company
+from tunewise import constrained
+from tunewise.generation import generate
+from tunewise.report import prose
+from whentofinetune import book_records
+from whentofinetune.datasets import company
+from whentofinetune.experiments import formats, voice
+from whentofinetune.old_bench import Bench
+from whentofinetune.old_steps import Work
+from whentofinetune.pages import tone, tone_verdicts, verdict
 
 LINES = {"yaml": "{field}: ", "markdown": "- **{field}**: "}
 
@@ -25,7 +27,7 @@ def bench(tmp_path, monkeypatch):
     """The steps of an experiment on two layers with random weights."""
     lm = small()  # reads the tokenizer from the user's cache
     monkeypatch.setenv("TUNEWISE_CACHE", str(tmp_path))
-    made = Bench("smollm2-135m", runs.Work({"model": "small"}, say=None), None)
+    made = Bench("smollm2-135m", Work({"model": "small"}, say=None), None)
     made.__dict__["lm"] = lm
     return made
 
@@ -61,7 +63,9 @@ def test_prompts_hold_what_their_way_may_know():
         start = voice.prefix(rules, shots, facts=True)
         assert (company.voice_prompt() in start) is rules
         assert [start.count(m.reply) for m in shots] == [1, 1, 1] and start.endswith("<|im_start|>user\n")
-    assert [m.id for m in voice.drawn(20, 1)] == [m.id for m in voice.drawn(60, 1)][:20], "more pairs are the same pairs and others"
+    assert [m.id for m in voice.drawn(20, 1)] == [m.id for m in voice.drawn(60, 1)][:20], (
+        "more pairs are the same pairs and others"
+    )
     assert {m.split for m in voice.drawn(240, 0)} == {"train"}
 
 
@@ -80,10 +84,19 @@ def test_voice_runs_and_keeps_what_its_metrics_come_from(bench):
     params = voice.EXPERIMENT.scales["smoke"] | {"prompts": ["examples", "both"], "labels_without": [[2, 1]]}
     rows = voice.run(bench, params)
     assert [(r["method"], r.get("facts")) for r in rows[1:]] == [
-        ("rules", False), ("examples", False), ("lora", False), ("rules", True), ("examples", True), ("both", True), ("lora", True)]  # fmt: skip
+        ("rules", False),
+        ("examples", False),
+        ("lora", False),
+        ("rules", True),
+        ("examples", True),
+        ("both", True),
+        ("lora", True),
+    ]
     for r in rows[1:]:
         kept = np.array([[int(k) for k in ks] for ks in r["kept"]])
-        assert r["voice"]["value"] == pytest.approx(kept.mean()) and r["all_rules"]["value"] == pytest.approx(kept.all(axis=1).mean())
+        assert r["voice"]["value"] == pytest.approx(kept.mean()) and r["all_rules"]["value"] == pytest.approx(
+            kept.all(axis=1).mean()
+        )
         assert len(r["replies"]) == params["test_n"]
     again = voice.run(Bench("smollm2-135m", bench.work, None), params)  # no model: every step is found again
     assert again == rows
@@ -102,12 +115,20 @@ def test_a_grammar_takes_every_right_record_and_no_wrong_one(form):
     def takes(text: str) -> bool:
         matcher = LLMatcher(vocabulary, formats.grammar(form))
         assert not matcher.is_error(), matcher.get_error()
-        return matcher.consume_tokens(tokenizer(text, add_special_tokens=False)["input_ids"]) and matcher.is_accepting()
+        return (
+            matcher.consume_tokens(tokenizer(text, add_special_tokens=False)["input_ids"])
+            and matcher.is_accepting()
+        )
 
     for t in company.tickets()[::5]:
         assert takes(company.render(t.record, form))
     record = dict(company.tickets("valid")[0].record)
-    wrong = [record | {"order": "ZO-1234"}, record | {"town": ""}, record | {"town": "A"}, record | {"fault": "x" * 200}]
+    wrong = [
+        record | {"order": "ZO-1234"},
+        record | {"town": ""},
+        record | {"town": "A"},
+        record | {"fault": "x" * 200},
+    ]
     wrong.append({k: v for k, v in record.items() if k != "town"})
     assert not any(takes(company.render(w, form)) for w in wrong)
     other = next(f for f in company.FORMS if f != form)
@@ -119,10 +140,18 @@ def test_a_held_model_writes_nothing_but_the_form(form):
     """Random weights, so that nothing but the grammar can be the reason. Judged by jsonschema and PyYAML."""
     lm = small()
     with constrained.held(lm, formats.grammar(form)):
-        replies = generate(lm, ["The ticket:\n", "Once", "A record\n"], max_new_tokens=320, batch_size=2, stop=None)
+        replies = generate(
+            lm, ["The ticket:\n", "Once", "A record\n"], max_new_tokens=320, batch_size=2, stop=None
+        )
     assert "generate" not in vars(lm.model), "the model is free again"
     for reply in replies:
-        record = json.loads(reply) if form == "json" else yaml.safe_load(reply) if form == "yaml" else company.parse(reply, form)
+        record = (
+            json.loads(reply)
+            if form == "json"
+            else yaml.safe_load(reply)
+            if form == "yaml"
+            else company.parse(reply, form)
+        )
         jsonschema.validate(record, company.ticket_schema())
     assert generate(lm, ["Once"], max_new_tokens=20, stop=None) != replies[1:2]
 
@@ -131,15 +160,28 @@ def test_a_held_model_chooses_the_likeliest_of_what_is_allowed():
     """Two words: at each step the likeliest token that still leads to one of them, found here by trying every piece of both."""
     from llguidance import LLMatcher
 
-    lm, words, prompts = small(), (" green", " black"), ["The colour of grass is", "Coal is", "Snow is", "Say"]
+    lm, words, prompts = (
+        small(),
+        (" green", " black"),
+        ["The colour of grass is", "Coal is", "Snow is", "Say"],
+    )
     with constrained.held(lm, LLMatcher.grammar_from_regex("( green| black)")):
         said = generate(lm, prompts, max_new_tokens=8, stop=None)
     vocabulary = lm.tokenizer.get_vocab()
     for prompt, found in zip(prompts, said, strict=True):
         start, text = lm.tokenizer(prompt)["input_ids"], ""
         while text not in words:
-            pieces = {w[len(text) : end] for w in words if w.startswith(text) for end in range(len(text) + 1, len(w) + 1)}
-            known = {vocabulary[p.replace(" ", "\u0120")]: p for p in pieces if p.replace(" ", "\u0120") in vocabulary}
+            pieces = {
+                w[len(text) : end]
+                for w in words
+                if w.startswith(text)
+                for end in range(len(text) + 1, len(w) + 1)
+            }
+            known = {
+                vocabulary[p.replace(" ", "\u0120")]: p
+                for p in pieces
+                if p.replace(" ", "\u0120") in vocabulary
+            }
             with torch.no_grad():
                 logits = lm.model(torch.tensor([start])).logits[0, -1]
             best = max(known, key=lambda i: logits[i])
@@ -148,7 +190,10 @@ def test_a_held_model_chooses_the_likeliest_of_what_is_allowed():
 
 
 def test_a_grammar_that_is_none_is_refused():
-    with pytest.raises(ValueError, match="cannot read the grammar"), constrained.held(small(), "no grammar") as lm:
+    with (
+        pytest.raises(ValueError, match="cannot read the grammar"),
+        constrained.held(small(), "no grammar") as lm,
+    ):
         generate(lm, ["a"], max_new_tokens=2)
     with pytest.raises(ValueError, match="must be required"):
         constrained.line_grammar({"properties": {"a": {}}, "required": []}, "{field}: ", quoted=False)
@@ -182,7 +227,10 @@ def test_records_are_marked_as_by_hand():
 
 def test_formats_runs_with_and_without_the_constraint(bench):
     every = {way: [0] for way in formats.ways([0])}
-    params = formats.EXPERIMENT.scales["smoke"] | {"forms": {"json": every, "markdown": {"schema + constraint": [0]}}, "max_new_tokens": 320}
+    params = formats.EXPERIMENT.scales["smoke"] | {
+        "forms": {"json": every, "markdown": {"schema + constraint": [0]}},
+        "max_new_tokens": 320,
+    }
     rows = formats.run(bench, params)
     for r in rows[1:]:
         if r["constrained"]:
@@ -190,23 +238,33 @@ def test_formats_runs_with_and_without_the_constraint(bench):
         else:
             assert r["parsed"]["value"] == 0, "random weights write no JSON"
     assert {(r["form"], r["method"], r["constrained"]) for r in rows[1:]} == {
-        *(("json", m, c) for m in ("schema", "examples", "lora") for c in (False, True)), ("markdown", "schema", True)}  # fmt: skip
+        *(("json", m, c) for m in ("schema", "examples", "lora") for c in (False, True)),
+        ("markdown", "schema", True),
+    }
 
 
 # -- pages and verdicts -------------------------------------------------------------------------------------------------
 
 
-def record(name: str, rows: list[dict]) -> runs.RunRecord:
-    return runs.RunRecord(name, "full", 1, {}, [0, 1], rows, "key", {}, "a machine", {}, "2026-01-01", 60.0)
+def record(name: str, rows: list[dict]) -> book_records.RunRecord:
+    return book_records.RunRecord(
+        name, "full", 1, {}, [0, 1], rows, "key", {}, "a machine", {}, "2026-01-01", 60.0
+    )
 
 
 BARE = "Hi! I'm glad you asked, and here is the product that we have for you."
 
 
-def voice_record(good: str, *, content: bool = True) -> runs.RunRecord:
+def voice_record(good: str, *, content: bool = True) -> book_records.RunRecord:
     """Sixteen mails; the way ``good`` replies rightly, all others barely. content: whether the good way says the values."""
     mails = company.mails("test")[:16]
-    rows = [{"method": "items", "mails": [m.id for m in mails], "rules": {r.name: r.says for r in company.voice()}}]
+    rows = [
+        {
+            "method": "items",
+            "mails": [m.id for m in mails],
+            "rules": {r.name: r.says for r in company.voice()},
+        }
+    ]
 
     def right(m):
         text = m.reply
@@ -217,22 +275,40 @@ def voice_record(good: str, *, content: bool = True) -> runs.RunRecord:
     for facts in (False, True):
         for method, n in (("rules", None), ("examples", None), ("both", None), ("lora", 20), ("lora", 200)):
             for seed in (0,) if method == "rules" else (0, 1):
-                replies = [right(m) if method == good else f"{BARE} {m.code} {' '.join(m.values)}" for m in mails]
-                rows.append({"method": method, "facts": facts, "seed": seed, **({"n_labels": n} if n else {}), "prompt_tokens": 100.0,
-                             **voice.marked(mails, replies), **({"replies": replies[:4]} if seed == 0 else {})})  # fmt: skip
+                replies = [
+                    right(m) if method == good else f"{BARE} {m.code} {' '.join(m.values)}" for m in mails
+                ]
+                rows.append(
+                    {
+                        "method": method,
+                        "facts": facts,
+                        "seed": seed,
+                        **({"n_labels": n} if n else {}),
+                        "prompt_tokens": 100.0,
+                        **voice.marked(mails, replies),
+                        **({"replies": replies[:4]} if seed == 0 else {}),
+                    }
+                )
     return record("voice", rows)
 
 
 @pytest.mark.parametrize(
     ("good", "content", "c9", "c35"),
-    [("lora", True, "yes", "yes"), ("lora", False, "yes", "partly"), ("both", True, "no", "no"), ("nobody", True, "partly", "partly")],
+    [
+        ("lora", True, "yes", "yes"),
+        ("lora", False, "yes", "partly"),
+        ("both", True, "no", "no"),
+        ("nobody", True, "partly", "partly"),
+    ],
 )
 def test_verdicts_on_the_voice_follow_the_record(good, content, c9, c35):
     made = voice_record(good, content=content)
     assert tone_verdicts.c9(made)[1] == c9 and tone_verdicts.c35(made)[1] == c35
     for claim, found in (("C9", tone_verdicts.c9(made)), ("C35", tone_verdicts.c35(made))):
         assert claim in repr(verdict(claim, *found))
-    assert ("no knowledge" in tone_verdicts.c9(made)[2]) is (good == "lora" and not content), "false codes are told where there are any"
+    assert ("no knowledge" in tone_verdicts.c9(made)[2]) is (good == "lora" and not content), (
+        "false codes are told where there are any"
+    )
 
 
 def test_the_best_prompt_and_the_differences_are_those_of_the_record():
@@ -241,23 +317,47 @@ def test_the_best_prompt_and_the_differences_are_those_of_the_record():
     bare = voice.marked(company.mails("test")[:16], [BARE] * 16)["voice"]["value"]
     gap = tone.style_gap(made, ("both", True, None), ("rules", True, None), "voice")
     assert gap["value"] == pytest.approx(1 - bare, abs=0.06) and gap["low"] > 0 and gap["seeds"] == 2
-    assert tone.style_gap(made, ("rules", True, None), ("both", True, None), "voice")["value"] == pytest.approx(-gap["value"])
+    assert tone.style_gap(made, ("rules", True, None), ("both", True, None), "voice")[
+        "value"
+    ] == pytest.approx(-gap["value"])
 
 
-def formats_record(valid: dict[tuple[str, bool], bool], right: dict[tuple[str, bool], bool]) -> runs.RunRecord:
+def formats_record(
+    valid: dict[tuple[str, bool], bool], right: dict[tuple[str, bool], bool]
+) -> book_records.RunRecord:
     """Twelve tickets in JSON; a way that is not valid writes nothing that parses, one that is not right has each town wrong."""
     tickets = company.tickets("test")[:12]
     rows = [{"method": "items", "tickets": [t.id for t in tickets]}]
     for way, is_valid in valid.items():
-        replies = [company.render(dict(t.record) | ({} if right[way] else {"town": "Nowhere", "fault": "some trouble"}), "json") for t in tickets]
+        replies = [
+            company.render(
+                dict(t.record) | ({} if right[way] else {"town": "Nowhere", "fault": "some trouble"}), "json"
+            )
+            for t in tickets
+        ]
         replies = replies if is_valid else ["no"] * len(replies)
-        rows += [{"form": "json", "method": way[0], "constrained": way[1], "seed": s, "replies": replies[:3], **formats.marked(tickets, replies, "json")} for s in (0, 1)]
+        rows += [
+            {
+                "form": "json",
+                "method": way[0],
+                "constrained": way[1],
+                "seed": s,
+                "replies": replies[:3],
+                **formats.marked(tickets, replies, "json"),
+            }
+            for s in (0, 1)
+        ]
     return record("formats", rows)
 
 
 @pytest.mark.parametrize(
     ("free", "tuned", "verdict_", "from_tuning"),
-    [(False, True, "partly", True), (True, True, "partly", True), (False, False, "partly", True), (True, False, "no", True)],
+    [
+        (False, True, "partly", True),
+        (True, True, "partly", True),
+        (False, False, "partly", True),
+        (True, False, "no", True),
+    ],
 )
 def test_the_verdict_on_formats_follows_the_record(free, tuned, verdict_, from_tuning):
     every = [(m, held) for m in ("schema", "examples", "lora") for held in (False, True)]
@@ -272,8 +372,16 @@ def test_the_verdict_on_formats_follows_the_record(free, tuned, verdict_, from_t
 
 def test_figures_show_what_the_record_holds():
     made = voice_record("lora")
-    for shown in (tone.voice_figure(made), tone.style_content_figure(made), tone.rules_figure(made), tone.style_table(made),
-                  tone.rules_table(made), tone.reply_examples(made), tone.live_voice(made), prose(tone.voice_summary(made))):  # fmt: skip
+    for shown in (
+        tone.voice_figure(made),
+        tone.style_content_figure(made),
+        tone.rules_figure(made),
+        tone.style_table(made),
+        tone.rules_table(made),
+        tone.reply_examples(made),
+        tone.live_voice(made),
+        prose(tone.voice_summary(made)),
+    ):
         assert repr(shown)
     points = {d["name"]: (d["x"][0], d["y"][0]) for d in tone.style_content_figure(made).data}
     assert points["LoRA, 200 pairs, facts given"] == (1.0, 1.0) and len(points) == 10
@@ -282,7 +390,9 @@ def test_figures_show_what_the_record_holds():
 
 def test_the_form_checks_a_reply():
     mail = company.mails("valid")[0]
-    form = tone.CheckIt(company.check_voice, {r.name: r.says for r in company.voice()}, mail.reply, mail.sender)
+    form = tone.CheckIt(
+        company.check_voice, {r.name: r.says for r in company.voice()}, mail.reply, mail.sender
+    )
     assert "9 of 9 rules kept" in repr(form.page(mail.reply, mail.sender))
     assert "8 of 9 rules kept" in repr(form.page(mail.reply.replace("Shall we", "May we"), mail.sender))
     sender, reply, out = form.widget().children

@@ -1,37 +1,37 @@
-"""The command ``tunewise``. Each subcommand stands beside the room that does its work and is imported when called,
+"""The command ``tunewise``. Each subcommand is imported when it is called,
 so that ``tunewise memory`` runs on a bare Python with nothing installed."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.metadata
 import os
 import sys
 
 from tunewise import __version__
-from tunewise.fetch import FetchError
+from tunewise.models.download import FetchError
 
-# name -> (module with `add_arguments(parser)` and `main(args) -> int`, one line of help)
-COMMANDS: dict[str, tuple[str, str]] = {
-    "memory": ("tunewise.commands.memory", "how much GPU memory a fine-tuning step takes, and what it fits"),
-    "measure-memory": ("tunewise.commands.measure_memory", "take real training steps here and record their peak memory"),
-    "decide": ("tunewise.commands.decide", "prompt, examples, RAG or fine-tuning: eight questions, one piece of advice"),
-    "ask": ("tunewise.commands.ask", "a question to your own documents, with the passages that the answer is from"),
-    "doctor": ("tunewise.commands.doctor", "what this machine can do, and what is missing"),
-    "run": ("tunewise.commands.run", "run an experiment, or find its finished record"),
-    "list": ("tunewise.commands.list_runs", "the experiments and their records"),
-    "labs": ("tunewise.commands.labs", "make, collect and repair lab notebooks"),
-}
+
+def commands() -> dict[str, tuple[str, str]]:
+    """Name -> (module with ``add_arguments(parser)`` and ``main(args) -> int``, one line of help) of every subcommand.
+
+    A package adds its own by an entry point of the group ``tunewise.commands`` that names such a table.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for point in sorted(importlib.metadata.entry_points(group="tunewise.commands"), key=lambda p: p.name):
+        found |= point.load()
+    return found
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tunewise", description="Should I fine-tune? Measure it.")
     parser.add_argument("--version", action="version", version=f"tunewise {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    subcommands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     argv = sys.argv[1:] if argv is None else argv
     wanted = next((word for word in argv if not word.startswith("-")), None)
-    for name, (module, text) in COMMANDS.items():
-        sub = commands.add_parser(name, help=text, description=text)
+    for name, (module, text) in commands().items():
+        sub = subcommands.add_parser(name, help=text, description=text)
         if name == wanted:  # only the subcommand that is called is imported
             loaded = importlib.import_module(module)
             loaded.add_arguments(sub)
@@ -47,9 +47,11 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]
-        if package in ("", "tunewise"):
+        if package in ("", "tunewise", "whentofinetune", "finetune_memory"):
             raise
-        print(f"tunewise {wanted}: {package} is not installed: pip install 'tunewise[models]'", file=sys.stderr)
+        print(
+            f"tunewise {wanted}: {package} is not installed: pip install 'tunewise[models]'", file=sys.stderr
+        )
         return 1
 
 

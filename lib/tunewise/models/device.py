@@ -37,7 +37,9 @@ def choose(device: str | None = None, dtype: str | torch.dtype | None = None) ->
     if device.split(":")[0] not in ("cpu", "cuda"):
         raise ValueError(f"device must be 'cpu' or 'cuda' (or 'cuda:1' and so on), not {device!r}")
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device {device!r} was asked for, but torch {torch.__version__} sees no CUDA GPU here; use 'cpu'")
+        raise ValueError(
+            f"device {device!r} was asked for, but torch {torch.__version__} sees no CUDA GPU here; use 'cpu'"
+        )
     asked, by = dtype, "as asked for"
     if asked is None and os.environ.get("TUNEWISE_DTYPE"):
         asked, by = os.environ["TUNEWISE_DTYPE"], "as TUNEWISE_DTYPE says"
@@ -50,14 +52,24 @@ def choose(device: str | None = None, dtype: str | torch.dtype | None = None) ->
         major, minor = torch.cuda.get_device_capability(device)
         name = "bfloat16" if (major, minor) >= (8, 0) else "float16"
         has = "has" if name == "bfloat16" else "has no"
-        return Precision(device, DTYPES[name], f"{_place(device)}: {name} (compute capability {major}.{minor} {has} bfloat16)")
+        return Precision(
+            device,
+            DTYPES[name],
+            f"{_place(device)}: {name} (compute capability {major}.{minor} {has} bfloat16)",
+        )
     name = "bfloat16" if _cpu_multiplies_bfloat16() else "float32"
     has = "has" if name == "bfloat16" else "has no"
-    return Precision(device, DTYPES[name], f"{_place(device)}: {name} (this CPU {has} bfloat16 matrix instructions)")
+    return Precision(
+        device, DTYPES[name], f"{_place(device)}: {name} (this CPU {has} bfloat16 matrix instructions)"
+    )
 
 
 def _place(device: str) -> str:
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else f"CPU, {torch.get_num_threads()} threads"
+    return (
+        torch.cuda.get_device_name(device)
+        if device.startswith("cuda")
+        else f"CPU, {torch.get_num_threads()} threads"
+    )
 
 
 def cpu_flags() -> set[str]:

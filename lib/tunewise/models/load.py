@@ -14,10 +14,10 @@ from pathlib import Path
 
 import torch
 
-from tunewise import places
-from tunewise.fetch import FetchError, fetch, intact, sha256_of
+from tunewise import paths
 from tunewise.models import registry
 from tunewise.models.device import Precision, choose
+from tunewise.models.download import FetchError, fetch, intact, sha256_of
 
 # Raise it when the conversion changes: what an older one made is then not loaded any more.
 _CONVERSION = 1
@@ -45,12 +45,12 @@ def load(
     quantize: ``"nf4"`` loads the weights of the linear layers in 4-bit NormalFloat (QLoRA, Dettmers et al. 2023, with double
         quantisation) through bitsandbytes; it computes in ``precision.dtype``.
 
-    Raises ValueError for an unknown name or ``quantize``, :class:`tunewise.fetch.FetchError` when files can't be had,
+    Raises ValueError for an unknown name or ``quantize``, :class:`tunewise.models.download.FetchError` when files can't be had,
     ImportError when bitsandbytes is missing.
     """
     spec = registry.get(name)
     if spec.kind != "causal":
-        raise ValueError(f"{spec.name} is an embedding model: use tunewise.models.embed.Embedder")
+        raise ValueError(f"{spec.name} is an embedding model: use tunewise.models.encoder.Embedder")
     if quantize not in (None, "nf4"):
         raise ValueError(f"quantize must be None or 'nf4', not {quantize!r}")
     precision = precision or choose()
@@ -76,7 +76,11 @@ def model_checksum(name: str) -> str:
     spec = registry.get(name)
     if not spec.embedded:
         return f"{spec.hub}@{spec.revision}"
-    weights = [h for member, h in spec.embedded.members.items() if member.endswith((spec.gguf or ".safetensors", ".safetensors"))]
+    weights = [
+        h
+        for member, h in spec.embedded.members.items()
+        if member.endswith((spec.gguf or ".safetensors", ".safetensors"))
+    ]
     return f"sha256:{weights[0]}"
 
 
@@ -106,7 +110,7 @@ def converted(spec: registry.Spec) -> Path:
     do not match their sums are made again from the checked original, never loaded.
     """
     original = next(iter(spec.embedded.members.values()))
-    folder = places.cache_dir("models") / f"{spec.name}-{original[:12]}-{_CONVERSION}"
+    folder = paths.cache_dir("models") / f"{spec.name}-{original[:12]}-{_CONVERSION}"
     if _sound(folder):
         return folder
     if folder.exists():
@@ -180,13 +184,18 @@ def hub_folder(spec: registry.Spec) -> Path:
     """
     folder = _snapshot(spec)
     if damaged := _damaged(folder):
-        print(f"{spec.title}: {len(damaged)} damaged files in the Hub's cache: downloading them again", file=sys.stderr)
+        print(
+            f"{spec.title}: {len(damaged)} damaged files in the Hub's cache: downloading them again",
+            file=sys.stderr,
+        )
         for path in damaged:
             path.resolve().unlink()
             path.unlink(missing_ok=True)
         folder = _snapshot(spec)
         if damaged := _damaged(folder):
-            raise FetchError(f"{spec.title}: {damaged[0].name} arrived damaged again; is a proxy or mirror (HF_ENDPOINT) altering it?")
+            raise FetchError(
+                f"{spec.title}: {damaged[0].name} arrived damaged again; is a proxy or mirror (HF_ENDPOINT) altering it?"
+            )
     return folder
 
 
@@ -198,7 +207,14 @@ def _snapshot(spec: registry.Spec) -> Path:
         folder = snapshot_download(
             spec.hub,
             revision=spec.revision,
-            allow_patterns=["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja"],
+            allow_patterns=[
+                "*.safetensors",
+                "*.safetensors.index.json",
+                "*.json",
+                "*.txt",
+                "*.model",
+                "*.jinja",
+            ],
             ignore_patterns=["*/*"],  # other formats of the weights lie in folders
         )
     except errors.GatedRepoError as error:
@@ -213,8 +229,12 @@ def _snapshot(spec: registry.Spec) -> Path:
     except errors.RevisionNotFoundError as error:
         raise FetchError(f"{where}: the Hub has the model, but not this revision") from error
     except errors.RepositoryNotFoundError as error:
-        raise FetchError(f"{where}: the Hub knows no such model, or hides it from you; is HF_TOKEN wrong?") from error
-    except Exception as error:  # connection, proxy, timeout, disk: each version of the library has its own errors
+        raise FetchError(
+            f"{where}: the Hub knows no such model, or hides it from you; is HF_TOKEN wrong?"
+        ) from error
+    except (
+        Exception
+    ) as error:  # connection, proxy, timeout, disk: each version of the library has its own errors
         raise FetchError(
             f"{where} could not be downloaded ({2 * spec.parameters / 1e9:.1f} GB in 16 bit).\n"
             f"  {type(error).__name__}: {_first_line(error)}\n"
@@ -228,7 +248,7 @@ def _snapshot(spec: registry.Spec) -> Path:
 def _damaged(folder: Path) -> list[Path]:
     """Files of a Hub snapshot whose content is not what their name in the Hub's cache says: SHA-256 for large files, git's
     SHA-1 for small ones. A file that was found sound is read again only when its size or time has changed."""
-    ledger = places.cache_dir("models") / "hub-checked.json"
+    ledger = paths.cache_dir("models") / "hub-checked.json"
     try:
         checked = json.loads(ledger.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -241,7 +261,10 @@ def _damaged(folder: Path) -> list[Path]:
             continue
         stat = blob.stat()
         key = f"{blob} {stat.st_size} {stat.st_mtime_ns}"
-        if key in checked or len(blob.name) not in (40, 64):  # without symbolic links the cache has no such names
+        if key in checked or len(blob.name) not in (
+            40,
+            64,
+        ):  # without symbolic links the cache has no such names
             continue
         if (sha256_of(blob) if len(blob.name) == 64 else _git_sha1(blob)) == blob.name:
             checked[key] = True

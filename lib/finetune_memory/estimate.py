@@ -1,0 +1,368 @@
+"""GPU memory of one fine-tuning step: what stands all the time, and what each moment of the step adds. Standard library only.
+
+The peak is the largest of five moments. Weights, adapters, optimiser states and cuBLAS's workspace stand all the time; what a
+block saves for the backward pass grows over the forward pass and goes again over the backward pass, while gradients grow; the loss
+stands in between with the logits. What a block, the head and the loss take comes from running them on a tape of sizes
+(:mod:`finetune_memory.training_step`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from finetune_memory.settings import BYTES, Settings
+from finetune_memory.shape import Shape
+from finetune_memory.tape import rounded
+from finetune_memory.training_step import Stretch, run, small_bytes
+
+MOMENTS = ("load", "forward", "loss", "backward", "optimiser")
+COMPONENTS = (
+    "weights",
+    "quantisation constants",
+    "adapters",
+    "gathered weights",
+    "optimiser",
+    "workspace",
+    "gradients",
+    "saved activations",
+    "logits and loss",
+    "temporaries",
+)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one step takes on one GPU, in bytes.
+
+    peak_bytes: the most allocated at once (``torch.cuda.max_memory_allocated``). moment: when, one of :data:`MOMENTS`. components: at
+    the peak; they add up to it. moments: the components at the highest point of each moment.
+    """
+
+    settings: Settings
+    peak_bytes: int
+    moment: str
+    components: dict[str, int]
+    moments: dict[str, dict[str, int]]
+
+    @property
+    def phases(self) -> dict[str, int]:
+        """Bytes at the highest point of each moment."""
+        return {name: sum(parts.values()) for name, parts in self.moments.items()}
+
+    @property
+    def reserved_bytes(self) -> int:
+        """About what the caching allocator holds at the end (``max_memory_reserved``). It keeps the segments that the temporaries of
+        a block took; the logits' tensors are larger than these and take new ones. On a GPU that is nearly full it gives
+        unused segments back first, so that a step fits if its peak does (c10/cuda/CUDACachingAllocator.cpp)."""
+        cached = max(self.moments["forward"]["temporaries"], self.moments["backward"]["temporaries"])
+        return max(self.peak_bytes, self.phases["loss"] + cached)
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """Trained tensors of one size: how many, elements each, bytes an element."""
+
+    count: int
+    n: int
+    e: int
+
+    @property
+    def size(self) -> int:
+        return self.count * rounded(self.n * self.e)
+
+
+def weights(s: Settings, layers: int | None = None) -> tuple[int, int]:
+    """(bytes of weights, bytes of quantisation constants), of the whole model or of one with so many blocks.
+
+    A 16-bit or 32-bit weight takes its width; NF4 half a byte (two to a byte), with scales of fp32 for each 64 weights or,
+    doubly quantised, of one byte for each 64, an fp32 scale for each 256 of those and an offset, and a code book of 16 fp32
+    numbers a layer (QLoRA, arXiv:2305.14314, section 3; bitsandbytes, functional.py, quantize_4bit). The head and everything that
+    is no linear layer stay as they are.
+    """
+    shape, e = s.shape, small_bytes(s)
+    total = constants = 0
+    for linear in shape.linears:
+        if s.method == "qlora":
+            total += rounded(-(-linear.weights // 2))
+            scales = -(-linear.weights // 64)
+            constants += rounded(16 * 4)
+            constants += (
+                rounded(scales) + rounded(-(-scales // 256) * 4) + rounded(4)
+                if s.double_quant
+                else rounded(4 * scales)
+            )
+        else:
+            total += rounded(linear.weights * e)
+        total += rounded(linear.outputs * e) if linear.bias else 0
+    total += sum(rounded(n * e) for n in _norms(shape))
+    layers = shape.layers if layers is None else layers
+    total, constants = total * layers, constants * layers
+    if s.double_quant and s.method == "qlora":
+        constants += rounded(256 * 4)
+    rest = [
+        shape.vocab * shape.hidden,
+        *([shape.positions * shape.hidden] if shape.positions else []),
+        *_final_norm(shape),
+    ]
+    rest += [] if shape.tied else [shape.head.weights]
+    rest += [shape.vocab] if shape.head.bias else []
+    return total + sum(rounded(n * e) for n in rest), constants
+
+
+def _norms(shape: Shape) -> list[int]:
+    """Elements of each norm's weight and bias in one block."""
+    each = [] if shape.norm == "plain" else [shape.hidden] * (1 + (shape.norm == "layer" and shape.norm_bias))
+    sizes = each * shape.block_norms
+    if shape.qk_norm == "whole":
+        return [*sizes, shape.q_width, shape.kv_width]
+    if shape.qk_norm == "head" and shape.norm != "layer":
+        return [*sizes, shape.head_dim, shape.head_dim]
+    if shape.qk_norm == "head":
+        return [
+            *sizes,
+            *(
+                [shape.head_dim] * 4
+                if shape.family == "phi"
+                else [shape.head_dim] * (shape.heads + shape.kv_heads)
+            ),
+        ]
+    return sizes
+
+
+def _final_norm(shape: Shape) -> list[int]:
+    return [] if shape.norm == "plain" else [shape.hidden] * (1 + (shape.norm == "layer" and shape.norm_bias))
+
+
+def trained(s: Settings) -> list[Tensors]:
+    """The tensors that are trained, in the order of the model's parameters."""
+    shape = s.shape
+    if s.method == "full":
+        e, layers = small_bytes(s), shape.layers
+        tensors = [Tensors(1, shape.vocab * shape.hidden, e)]
+        tensors += [Tensors(1, shape.positions * shape.hidden, e)] if shape.positions else []
+        for linear in shape.linears:
+            tensors += [
+                Tensors(layers, linear.weights, e),
+                *([Tensors(layers, linear.outputs, e)] if linear.bias else []),
+            ]
+        tensors += [Tensors(layers, n, e) for n in _norms(shape)] + [
+            Tensors(1, n, e) for n in _final_norm(shape)
+        ]
+        tensors += [] if shape.tied else [Tensors(1, shape.head.weights, e)]
+        return tensors + ([Tensors(1, shape.vocab, e)] if shape.head.bias else [])
+    e = BYTES[s.adapter_dtype]
+    count = {id(linear): shape.layers for linear in shape.linears}
+    return [
+        Tensors(count.get(id(linear), 1), s.rank * width, e)
+        for linear in shape.targets(s.targets)
+        for width in (linear.inputs, linear.outputs)
+    ]
+
+
+def optimiser_states(s: Settings) -> int:
+    """Bytes of optimiser states on the GPU.
+
+    PyTorch's AdamW keeps two states, SGD with momentum one, of the parameter's dtype (and "fused" a step count each);
+    Adafactor one number a row and a column in fp32 (transformers, optimization.py); bitsandbytes' AdamW two of one byte
+    with an fp32 scale for each 256, but fp32 for tensors of under 4096 elements; paged: tensors of 100,000 elements and
+    more keep theirs in CUDA managed memory, outside the allocator (bitsandbytes, optim/optimizer.py).
+    """
+    total, name, books = 0, s.optimizer, False
+    for t in trained(s):
+        if name == "adamw":
+            one = 2 * rounded(t.n * t.e) + (512 if s.optimizer_mode == "fused" else 0)
+        elif name == "sgd_momentum":
+            one = rounded(t.n * t.e)
+        elif name == "adafactor":
+            one = sum(rounded(4 * n) for n in _factors(s, t))
+        elif name == "sgd":
+            one = 0
+        else:
+            eight = "8bit" in name and t.n >= 4096
+            books = books or eight
+            paged = "paged" in name and t.n >= 100_000
+            one = (0 if paged else 2 * rounded(t.n * (1 if eight else 4))) + (
+                2 * rounded(-(-t.n // 256) * 4) if eight else 0
+            )
+        total += t.count * one
+    return total + (2 * rounded(256 * 4) if books else 0)
+
+
+def _factors(s: Settings, t: Tensors) -> tuple[int, ...]:
+    """Rows and columns of a matrix of ``t.n`` elements; a vector keeps all of its own."""
+    shape = s.shape
+    if s.method == "full":
+        for linear in (*shape.linears, shape.head):
+            if linear.weights == t.n:
+                return linear.inputs, linear.outputs
+        if t.n in (shape.vocab * shape.hidden, shape.positions * shape.hidden):
+            return t.n // shape.hidden, shape.hidden
+        return (t.n,)
+    return s.rank, t.n // s.rank
+
+
+def update_temporaries(s: Settings) -> int:
+    """Bytes that the optimiser step takes beside weights, gradients and states.
+
+    AdamW, foreach: the square roots of all second moments at once (torch/optim/adam.py, ``_multi_tensor_adam``); one after the
+    other: a root and its quotient; fused, SGD and bitsandbytes: none. Adafactor, one after the other: the squared gradient, twice,
+    fp32 copies of 16-bit gradient and weight, and the update of the tensor before (transformers, optimization.py, ``step``).
+    """
+    tensors = trained(s)
+    if s.optimizer == "adamw" and s.optimizer_mode != "fused":
+        if s.optimizer_mode == "foreach" and not s.in_backward:
+            return sum(t.size for t in tensors)
+        return max(rounded(t.n * t.e) for t in tensors) * (1 if s.optimizer_mode == "foreach" else 2)
+    if s.optimizer == "adafactor":
+        most = before = 0
+        block = [t for t in tensors if t.count > 1] or tensors
+        for t in (*(t for t in tensors if t.count == 1), *block, *block):
+            here = rounded(4 * t.n)
+            most = max(most, here * (4 if t.e == 2 else 2) + before)
+            before = here
+        return most
+    return 0
+
+
+def workspace(s: Settings) -> int:
+    """cuBLAS takes a workspace at the first matrix product of each thread (forward, backward): 8320 KiB, on Hopper and newer 32 MiB (aten/src/ATen/cuda/CublasHandlePool.cpp)."""
+    return 2 * (32 * 1024 if s.arch >= 90 else 8320) * 1024
+
+
+def estimate(s: Settings) -> Estimate:
+    """The memory of one step on one GPU, moment by moment.
+
+    With several GPUs each works on ``batch`` rows. DDP holds a second copy of the gradients in buckets, made at the start
+    (torch/nn/parallel/distributed.py, ``gradient_as_bucket_view=False``). FSDP (torch/distributed/fsdp, ``fully_shard`` on each
+    block and on the whole) holds a share of weights, gradients and states; in the step two blocks' whole weights are there, the one
+    at work and the next, and, to the end of the backward pass, those outside the blocks; a block's gradients are there
+    whole, and once more while they are summed over the GPUs.
+    """
+    step = run(s, _one_update(s) if s.in_backward else None)
+    shared = s.gpus if s.sharding == "fsdp" else 1
+    total, constants = weights(s)
+    mine = trained(s)
+    trainable = sum(t.size for t in mine)
+    fixed = {
+        "weights": -(-total // shared),
+        "quantisation constants": -(-constants // shared),
+        "adapters": 0 if s.method == "full" else -(-trainable // shared),
+        "gathered weights": 0,
+        "optimiser": -(-optimiser_states(s) // shared),
+        "workspace": workspace(s),
+    }
+    loaded = {**dict.fromkeys(COMPONENTS, 0), **fixed, "optimiser": 0, "workspace": 0}
+    loaded["temporaries"] = max(0, loading(s) - fixed["adapters"])
+    if shared > 1:
+        outside = total + constants - s.shape.layers * _block_bytes(s)
+        fixed["gathered weights"] = outside + 2 * _block_bytes(s)
+    blocks = [step.first, *step.blocks[1:]]
+    returned = 0 if s.outputs == "dropped" else step.logits + sum(block.cache for block in blocks)
+    old = returned + step.leaf if s.outputs == "next" else 0  # what the last step left
+    graph = sum(block.graph for block in blocks)
+    left = graph if s.outputs == "next" else 0  # to the end of the forward pass
+    always = trainable if s.sharding == "ddp" and s.gpus > 1 else 0
+    gradients = always + (-(-trainable // shared) if s.accumulation else 0)
+    moments: dict[str, dict[str, int]] = {"load": loaded}
+    highest = dict.fromkeys(MOMENTS, -1)
+
+    def at(moment: str, saved: int, gradients: int, logits: int, temporaries: int) -> None:
+        size = saved + gradients + logits + temporaries
+        if size > highest[moment]:  # what is fixed does not change within a moment
+            highest[moment] = size
+            moments[moment] = {
+                **fixed,
+                "gradients": gradients,
+                "saved activations": saved,
+                "logits and loss": logits,
+                "temporaries": temporaries,
+            }
+
+    saved = step.common + step.embedding.kept[1] + left
+    at("forward", saved, gradients, old, step.embedding.forward[0])
+    for number, block in enumerate(blocks):
+        at("forward", saved, gradients, old, sum(block.forward) + (step.local if number else step.masks))
+        saved += block.kept[1]
+        old += block.cached
+    at("forward", saved, gradients, old, sum(step.norm.forward) + step.local)
+    at("loss", saved, gradients, old + step.loss_forward[3], step.loss_forward[0])
+    saved -= left
+
+    unit = (
+        sum(t.size // t.count for t in mine if t.count > 1) if shared > 1 else 0
+    )  # one block's gradients, while they are summed up
+
+    def back(moment: str, saved: int, part: Stretch, held: int) -> None:
+        """One stretch of the backward pass, with what it adds to the gradients. Where these were there, what comes is added to them
+        and goes again."""
+        nonlocal gradients
+        temporary, kept, made, logits = part.backward
+        at(moment, saved + kept, gradients + made + unit, held + logits, temporary)
+        if not s.accumulation and (part is step.norm or not s.in_backward):
+            gradients += -(-part.gradients[2] // shared)
+
+    back("loss", saved, step.loss, 0)
+    held = 0 if s.outputs == "dropped" else step.logits
+    back("backward", saved, step.norm, held)
+    for block in reversed(blocks):
+        saved -= block.kept[1]
+        back("backward", saved, block, held)
+        saved += block.graph
+        held += 0 if s.outputs == "dropped" else block.cache
+    back("backward", saved, step.embedding, held)
+    fixed["gathered weights"] = 0
+    scratch = -(-update_temporaries(s) // shared)
+    if s.in_backward:
+        gradients = scratch = 0
+    at("optimiser", rounded(8 * s.batch * s.seq) + step.leaf + graph, gradients, returned, scratch)
+    moment = max(MOMENTS, key=lambda name: sum(moments[name].values()))
+    return Estimate(
+        s, sum(moments[moment].values()), moment, moments[moment], {name: moments[name] for name in MOMENTS}
+    )
+
+
+def _block_bytes(s: Settings) -> int:
+    """Of one block's frozen and trained base weights, with their constants."""
+    more, less = (weights(s, layers) for layers in (1, 0))
+    return sum(more) - sum(less)
+
+
+def _one_update(s: Settings):
+    def update(size: int) -> int:
+        if s.optimizer == "adamw" and s.optimizer_mode != "fused":
+            return size * (1 if s.optimizer_mode == "foreach" else 2)
+        if s.optimizer == "adafactor":
+            return size * (8 if small_bytes(s) == 2 else 2)
+        return 0
+
+    return update
+
+
+def loading(s: Settings) -> int:
+    """Bytes at the highest point of loading beyond what the weights take in the end.
+
+    Quantisation brings one 16-bit weight at a time to the GPU (transformers, ``convert_and_load_state_dict_in_model``): the last
+    block's weights, with all before them in place, are the highest point. Then ``prepare_model_for_kbit_training`` turns one
+    tensor after the other into fp32, the embedding first, the head last.
+    """
+    if s.method != "qlora":
+        return 0
+    shape, wide = s.shape, BYTES[s.dtype]
+    grows = 2 if s.kbit_preparation and wide == 2 else 0
+    embedding, head = shape.vocab * shape.hidden, 0 if shape.tied else shape.head.weights
+    small = shape.layers * (
+        sum(_norms(shape)) + sum(linear.outputs for linear in shape.linears if linear.bias)
+    )
+    rest = grows * (embedding + head + small)  # what will be added by turning to fp32
+    linears = sorted(
+        shape.linears, key=lambda linear: (linear in shape.attention_linears) ^ (shape.layout == "neox")
+    )
+    later, highest = 0, 0
+    for linear in reversed(linears):
+        scales = rounded(4 * -(-linear.weights // 64)) if s.double_quant else 0
+        highest = max(highest, linear.weights * wide + 2 * scales - later)
+        later += linear.weights // 2 + linear.weights // 16
+    points = [highest - rest]
+    if grows:
+        points += [4 * embedding - rest, 2 * head]
+    return max(0, *points)

@@ -1,0 +1,237 @@
+"""Which GPU a fine-tuning step fits, how far batch and length may grow, and what would make it fit. Standard library only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from finetune_memory.estimate import Estimate, estimate
+from finetune_memory.settings import Settings
+
+GIB = 2**30
+# What the CUDA context, libraries and their kernels take beside PyTorch's allocator: by driver, GPU and what is loaded. Reported
+# in public threads from about 100 MiB (kernels loaded lazily, CUDA 12) to about 800 MiB (discuss.pytorch.org/t/81330).
+CONTEXT = (100 * 2**20, 800 * 2**20)
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU. total: bytes that CUDA reports (``torch.cuda.mem_get_info``), less than the number on the box; drivers and error
+    correction move it by up to 0.3 GiB, and the lower reports are taken. arch: compute capability times ten."""
+
+    name: str
+    gib: float
+    arch: int
+
+    @property
+    def total(self) -> int:
+        return int(self.gib * GIB)
+
+
+GPUS: dict[str, Gpu] = {
+    "t4": Gpu("T4 16 GB", 14.56, 75),
+    "v100-16": Gpu("V100 16 GB", 15.77, 70),
+    "rtx4080": Gpu("RTX 4080 16 GB", 15.57, 89),
+    "l4": Gpu("L4 24 GB", 21.95, 89),
+    "a10g": Gpu("A10G 24 GB", 21.98, 86),
+    "rtx3090": Gpu("RTX 3090 24 GB", 23.57, 86),
+    "rtx4090": Gpu("RTX 4090 24 GB", 23.52, 89),
+    "rtx5090": Gpu("RTX 5090 32 GB", 31.36, 120),
+    "v100": Gpu("V100 32 GB", 31.73, 70),
+    "a100-40": Gpu("A100 40 GB", 39.38, 80),
+    "l40s": Gpu("L40S 48 GB", 44.39, 89),
+    "a6000": Gpu("RTX A6000 48 GB", 47.40, 86),
+    "a100": Gpu("A100 80 GB", 79.14, 80),
+    "h100": Gpu("H100 80 GB", 79.11, 90),
+    "h200": Gpu("H200 141 GB", 139.71, 90),
+}
+
+
+def fits(e: Estimate, gpu: Gpu) -> str:
+    """ "yes": with room for the largest context and all that the allocator caches; "tight": the peak itself and a small context
+    fit; "no"."""
+    if e.reserved_bytes + CONTEXT[1] <= gpu.total:
+        return "yes"
+    return "tight" if e.peak_bytes + CONTEXT[0] <= gpu.total else "no"
+
+
+def _goes(e: Estimate, gpu: Gpu) -> bool:
+    """Whether a step is taken to fit where one answer is needed: the peak with the largest context."""
+    return e.peak_bytes + CONTEXT[1] <= gpu.total
+
+
+def largest(s: Settings, gpu: Gpu, field: str, unit: int = 1, limit: int = 1 << 20) -> int:
+    """The largest ``batch`` or ``seq`` (a multiple of ``unit``) with which the step fits; 0 if none does."""
+    room = gpu.total - CONTEXT[1]
+    limit = min(limit, s.shape.positions) if field == "seq" and s.shape.positions else limit
+
+    def peak(count: int) -> int:
+        return estimate(s.replace(**{field: count * unit})).peak_bytes - room
+
+    low, high = 1, max(1, limit // unit)
+    if limit < unit or (at_low := peak(low)) > 0:
+        return 0
+    probe, at_high = max(2, getattr(s, field) // unit), None
+    while low < high:
+        probe = min(max(probe, low + 1), high)
+        value = peak(probe)
+        if value > 0:
+            high, at_high = probe - 1, value
+        else:
+            low, at_low = probe, value
+        if at_high is None:
+            probe = 2 * low if low < 4 else low + max(1, int(low * min(3.0, -at_low / (at_low + room) + 0.5)))
+        else:  # between the two by a straight line, a little nearer to the middle
+            probe = low + max(1, round((high + 1 - low) * -at_low / (at_high - at_low)))
+            if probe > high:
+                probe = high
+    return low * unit
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change to the settings: what it is in words, what it costs the user, the settings after it."""
+
+    text: str
+    costs: str
+    settings: Settings
+    peak_bytes: int
+
+
+def _candidates(s: Settings) -> list[tuple[str, str, dict]]:
+    """Changes in the order of what they cost: nothing, some speed, some quality or convenience."""
+    half_batch, half_seq = max(1, s.batch // 2), max(64, s.seq // 2)
+    found: list[tuple[str, str, dict]] = []
+
+    def offer(when: bool, text: str, costs: str, **changes) -> None:
+        if when:
+            found.append((text, costs, changes))
+
+    offer(
+        s.attention == "eager" and not s.shape.softcap_scores,
+        "use SDPA instead of eager attention",
+        "nothing: the same result, and faster",
+        attention="sdpa",
+    )
+    offer(
+        s.optimizer == "adamw" and s.optimizer_mode == "foreach",
+        "use the fused AdamW (fused=True)",
+        "nothing: it is faster",
+        optimizer_mode="fused",
+    )
+    offer(
+        s.loss == "default",
+        "fuse the loss with the head (Liger-Kernel)",
+        "nothing: a further package",
+        loss="fused",
+    )
+    offer(
+        s.outputs != "dropped",
+        "drop the model's output before the backward pass",
+        "nothing",
+        outputs="dropped",
+    )
+    offer(
+        not s.checkpointing,
+        "gradient checkpointing",
+        "speed: about a third more computing",
+        checkpointing=True,
+    )
+    offer(s.batch > 1, f"batch {half_batch} with gradient accumulation", "some speed", batch=half_batch)
+    offer(s.batch > 2, "batch 1 with gradient accumulation", "speed", batch=1)
+    offer(
+        s.optimizer == "adamw" and not s.master_weights,
+        "8-bit AdamW",
+        "hardly any quality",
+        optimizer="adamw8bit",
+    )
+    offer(
+        s.optimizer == "adamw" and s.method == "full",
+        "paged 8-bit AdamW",
+        "speed while states move to and fro",
+        optimizer="paged_adamw8bit",
+    )
+    offer(
+        s.method == "full" and not s.in_backward and not s.accumulation,
+        "run the optimiser in the backward pass",
+        "no gradient accumulation, no clipping",
+        in_backward=True,
+    )
+    offer(
+        s.master_weights or (s.dtype == "fp32" and s.method != "qlora"),
+        "16-bit weights (bf16)",
+        "some quality in long runs",
+        master_weights=False,
+        dtype="bf16" if s.arch >= 80 else "fp16",
+    )
+    offer(
+        s.method == "full",
+        "LoRA instead of full fine-tuning",
+        "quality, if there is much to learn",
+        method="lora",
+        targets="all-linear",
+        rank=s.rank,
+        in_backward=False,
+    )
+    offer(
+        s.method != "qlora" and s.shape.layout != "gpt2",
+        "QLoRA: 4-bit weights",
+        "speed, and some quality",
+        method="qlora",
+        master_weights=False,
+        dtype="bf16" if s.arch >= 80 else "fp16",
+        in_backward=False,
+        targets=s.targets if s.method == "lora" else "all-linear",
+    )
+    offer(s.seq > 64, f"texts of at most {half_seq} tokens", "what is cut off is not learned", seq=half_seq)
+    offer(s.gpus == 1, "two GPUs with FSDP", "a second GPU", gpus=2, sharding="fsdp")
+    return found
+
+
+def changes(s: Settings, gpu: Gpu, most: int = 3) -> list[Change]:
+    """The cheapest changes (at most ``most``) each of which makes the step fit; if there are fewer, also the cheapest ones together
+    that do. Empty if it fits already, or if nothing here helps."""
+    before = estimate(s)
+    if _goes(before, gpu):
+        return []
+    found: list[Change] = []
+    others: list[tuple[str, str, dict]] = []
+    for text, cost, change in _candidates(s):
+        e = _tried(s, change)
+        if e is None or e.peak_bytes >= before.peak_bytes:
+            continue
+        if _goes(e, gpu):
+            found.append(Change(text, cost, e.settings, e.peak_bytes))
+            if len(found) == most:
+                return found
+        else:
+            others.append((text, cost, change))
+    return found + _together(s, gpu, others)
+
+
+def _tried(s: Settings, *some: dict) -> Estimate | None:
+    """The estimate after some changes, None if they make no sense together."""
+    try:
+        return estimate(s.replace(**{name: value for change in some for name, value in change.items()}))
+    except ValueError:
+        return None
+
+
+def _together(s: Settings, gpu: Gpu, others: list[tuple[str, str, dict]]) -> list[Change]:
+    """The cheapest of these changes, none of which is enough alone, that are enough together: added one by one until they are,
+    then without those that turn out not to be needed, the dearest first."""
+    taken: list[tuple[str, str, dict]] = []
+    for other in others:
+        e = _tried(s, *(change for *_, change in taken), other[2])
+        if e is None:
+            continue
+        taken.append(other)
+        if not _goes(e, gpu):
+            continue
+        for spare in reversed(taken[:-1]):
+            fewer = [one for one in taken if one is not spare]
+            without = _tried(s, *(change for *_, change in fewer))
+            if without is not None and _goes(without, gpu):
+                taken, e = fewer, without
+        texts, costs, _ = zip(*taken, strict=True)
+        return [Change(", and ".join(texts), "; ".join(dict.fromkeys(costs)), e.settings, e.peak_bytes)]
+    return []

@@ -1,0 +1,304 @@
+"""Stand-ins that allocate as CUDA kernels do, where PyTorch's CPU operators would not.
+
+:class:`CudaKernels` is a mode that replaces a few functions while it is on. The stand-ins compute nothing (they run
+under fake tensors); they only make, keep and drop the tensors that the CUDA kernel makes, keeps and drops.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
+
+ATTENTION_KERNELS = ("auto", "efficient", "flash", "math")
+
+
+def _empty(like: torch.Tensor, *shape: int, dtype: torch.dtype | None = None) -> torch.Tensor:
+    return torch.empty(shape, dtype=dtype or like.dtype, device=like.device)
+
+
+def _up(n: int, multiple: int) -> int:
+    return -(-n // multiple) * multiple
+
+
+class _HalfSoftmax(torch.autograd.Function):
+    """``softmax(half, dtype=float32)``: one fused CUDA kernel without a converted copy (native/SoftMax.cpp)."""
+
+    @staticmethod
+    def forward(ctx, x):
+        y = torch.empty_like(x, dtype=torch.float32)
+        ctx.save_for_backward(y)
+        ctx.dtype = x.dtype
+        return y
+
+    @staticmethod
+    def backward(ctx, grad):
+        (y,) = ctx.saved_tensors
+        out = torch.empty_like(y, dtype=ctx.dtype)
+        product = torch.empty_like(y)  # grad * output
+        del product
+        return out
+
+
+class _Efficient(torch.autograd.Function):
+    """The memory-efficient kernel of scaled_dot_product_attention (native/transformers/cuda/attention.cu,
+    attention_backward.cu, mem_eff_attention/kernel_backward.h). Shapes: (batch, heads, length, head size), key and
+    value with as many heads as the query."""
+
+    @staticmethod
+    def forward(ctx, query, key, value, bias):
+        b, h, t, d = query.shape
+        out = _empty(query, b, t, h, value.shape[-1]).transpose(1, 2)
+        logsumexp = _empty(query, b, h, _up(t, 32), dtype=torch.float32)
+        ctx.save_for_backward(query, key, value, bias, out, logsumexp)
+        return out
+
+    @staticmethod
+    def backward(ctx, grad):
+        query, key, value, bias, out, logsumexp = ctx.saved_tensors
+        b, h, t, d = query.shape
+        half = query.element_size() == 2
+        grads = [torch.empty_like(x.transpose(1, 2)).transpose(1, 2) for x in (query, key, value)]
+        if half:
+            delta = _empty(query, b, h, t, dtype=torch.float32)
+        else:
+            delta = (grad.float() * out.float()).sum(-1).contiguous()
+        # the gradient of the query is summed up in fp32 in tiles of 64 rows
+        tiles = -(-t // 64) * (64 * _up(d, 64 if d > 32 else 32) + 4)
+        workspace = _empty(query, b * h * tiles, dtype=torch.float32)
+        del delta, workspace
+        return *grads, None
+
+
+class _Flash(torch.autograd.Function):
+    """FlashAttention 2 as PyTorch carries it (native/transformers/cuda/flash_attn/flash_api.cpp); key and value keep
+    their own number of heads."""
+
+    @staticmethod
+    def forward(ctx, query, key, value):
+        b, h, t, d = query.shape
+        out = _empty(query, b, t, h, d).transpose(1, 2)
+        logsumexp = _empty(query, b, h, t, dtype=torch.float32)
+        ctx.save_for_backward(query, key, value, out, logsumexp)
+        return out
+
+    @staticmethod
+    def backward(ctx, grad):
+        query, key, value, out, logsumexp = ctx.saved_tensors
+        b, h, t, d = query.shape
+        s = key.shape[2]
+        rows, columns = _up(t, 128), _up(d, 32 if d <= 128 else 64)
+        grads = [torch.empty_like(x.transpose(1, 2)).transpose(1, 2) for x in (query, key, value)]
+        dots = _empty(query, b, h, rows, dtype=torch.float32)
+        summed = _empty(query, b, rows, h, columns, dtype=torch.float32)
+        expanded = [_empty(key, b, s, h, d) for _ in range(2)] if key.shape[1] != h else []
+        del dots, summed, expanded
+        return tuple(grads)
+
+
+def attention_kernel(query, key, mask, arch: int, version: tuple[int, int] = (2, 13)) -> str:
+    """The kernel that scaled_dot_product_attention picks on a GPU of compute capability ``arch`` (75, 80, 90 ...)
+    when all are allowed and ``enable_gqa`` says that heads may differ (native/transformers/cuda/sdp_utils.cpp).
+    The memory-efficient kernel takes fewer key than query heads from PyTorch 2.14 on (pull request 191085). cuDNN's kernel,
+    which newer versions prefer on Hopper, keeps what flash keeps."""
+    half = query.element_size() == 2
+    if half and arch >= 80 and mask is None and query.shape[-1] <= 256:
+        return "flash"
+    if query.dtype == torch.bfloat16 and arch < 80:
+        return "math"
+    return "math" if key.shape[1] != query.shape[1] and version < (2, 14) else "efficient"
+
+
+class CudaKernels(TorchFunctionMode):
+    """While on, attention, softmax, dropout and (under autocast) CUDA's list of fp32 functions allocate as on a GPU.
+
+    attention: one of :data:`ATTENTION_KERNELS`; "efficient" expands key and value to all heads first. arch: compute
+    capability times ten. version: of PyTorch.
+    """
+
+    def __init__(self, attention: str = "auto", arch: int = 80, version: tuple[int, int] = (2, 13)):
+        super().__init__()
+        if attention not in ATTENTION_KERNELS:
+            raise ValueError(f"attention kernel {attention!r} is not one of {', '.join(ATTENTION_KERNELS)}")
+        self.attention, self.arch, self.version = attention, arch, version
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func is F.scaled_dot_product_attention:
+            return self._attention(*args, **kwargs)
+        if func is F.softmax and kwargs.get("dtype") is torch.float32 and args[0].dtype == torch.float16:
+            return _HalfSoftmax.apply(args[0])
+        if func is F.dropout:
+            return self._dropout(*args, **kwargs)
+        if func in AUTOCAST_FP32 and torch.is_autocast_enabled("cpu"):
+            args = [a.float() if isinstance(a, torch.Tensor) and a.is_floating_point() else a for a in args]
+        return func(*args, **kwargs)
+
+    def _attention(self, query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, **kwargs):
+        if dropout_p:
+            raise ValueError("the simulation has no attention dropout; set attention_dropout to 0")
+        if torch.is_autocast_enabled(
+            "cpu"
+        ):  # attention is on CUDA's list of what autocast computes in 16 bits
+            query, key, value = (x.to(torch.get_autocast_dtype("cpu")) for x in (query, key, value))
+        bias = attn_mask
+        if bias is not None and bias.dtype == torch.bool:  # convert_boolean_attn_mask
+            inverse = bias.logical_not()
+            bias = torch.zeros(bias.shape, dtype=query.dtype, device=query.device).masked_fill_(inverse, 0)
+            del inverse
+        kernel = self.attention
+        if kernel == "auto" or (kernel == "flash" and (query.element_size() != 2 or bias is not None)):
+            kernel = attention_kernel(query, key, bias, self.arch, self.version)
+        groups = query.shape[1] // key.shape[1]
+        if kernel != "flash" and groups > 1:
+            key, value = (x.repeat_interleave(groups, dim=1) for x in (key, value))
+        if kernel == "flash":
+            return _Flash.apply(query, key, value)
+        if kernel == "efficient":
+            return _Efficient.apply(query, key, value, bias)
+        return _math_attention(query, key, value, bias, is_causal, kwargs.get("scale"))
+
+    def _dropout(self, x, p=0.5, training=True, inplace=False):
+        return torch.native_dropout(x, p, True)[0] if training and p > 0 else x
+
+
+def _math_attention(query, key, value, bias, is_causal, scale):
+    """``_scaled_dot_product_attention_math``, operator by operator (native/transformers/attention.cpp)."""
+    if is_causal:
+        t, s = query.shape[-2], key.shape[-2]
+        keep = torch.ones(t, s, dtype=torch.bool, device=query.device).tril()
+        bias = torch.zeros(t, s, dtype=query.dtype, device=query.device).masked_fill_(keep.logical_not(), 0)
+        del keep
+    dtype = query.dtype
+    if query.element_size() == 2:  # 16-bit inputs are computed in fp32
+        query, key, value = query.float(), key.float(), value.float()
+        bias = None if bias is None else bias.float()
+    root = (scale if scale is not None else query.shape[-1] ** -0.5) ** 0.5
+    query = query * root
+    scores = torch.matmul(query, (key * root).transpose(-2, -1))
+    if bias is not None:
+        scores = scores.add_(bias)
+    weights = torch.softmax(scores, -1)
+    return torch.matmul(weights, value).to(dtype)
+
+
+# functions that CUDA's autocast runs in fp32 and the CPU's does not (torch/amp, "CUDA Ops that can autocast to float32")
+AUTOCAST_FP32 = {
+    F.layer_norm,
+    F.softmax,
+    F.log_softmax,
+    F.cross_entropy,
+    F.nll_loss,
+    F.group_norm,
+    torch.pow,
+    torch.Tensor.pow,
+    torch.Tensor.__pow__,
+    torch.rsqrt,
+    torch.Tensor.rsqrt,
+    torch.exp,
+    torch.Tensor.exp,
+    torch.sum,
+    torch.Tensor.sum,
+    torch.cumsum,
+    torch.Tensor.cumsum,
+    torch.prod,
+    torch.norm,
+    torch.Tensor.norm,
+}
+
+
+class FusedLoss(torch.autograd.Function):
+    """Cross-entropy fused with the head's matrix product, as in Liger-Kernel (``fused_linear_cross_entropy.py``): of each
+    chunk the logits are made, turned into their gradient in place, multiplied back and dropped, all in the forward pass."""
+
+    @staticmethod
+    def forward(ctx, hidden, weight, bias, chunks):
+        flat = hidden.reshape(-1, hidden.shape[-1])
+        grad_hidden = torch.zeros_like(hidden)
+        grad_weight = torch.zeros_like(weight) if weight.requires_grad else None
+        grad_bias = torch.zeros_like(bias) if bias is not None and bias.requires_grad else None
+        for part in flat.chunk(chunks):
+            logits = F.linear(part, weight, bias)
+            part_grad = logits @ weight
+            if grad_weight is not None:
+                grad_weight += logits.t() @ part
+            if grad_bias is not None:
+                grad_bias += logits.sum(0)
+            del logits, part_grad
+        ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
+        return torch.zeros((), dtype=torch.float32)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return *ctx.saved_tensors, None
+
+
+class _Matmul4Bit(torch.autograd.Function):
+    """``bitsandbytes.autograd.MatMul4Bit`` with a GPU's dequantise-then-multiply (bitsandbytes/backends/cuda/ops.py,
+    ``_dequant_linear_fallback``): the whole weight is expanded in the forward and again in the backward pass. Of the
+    input nothing is kept, since version 0.43.2; before, all of it was."""
+
+    @staticmethod
+    def forward(ctx, x, module):
+        ctx.module, ctx.kept = module, x if module.keeps_input else None
+        weight = module.dequantised(x.dtype)
+        bias = None if module.bias is None else module.bias.to(x.dtype)
+        return F.linear(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx, grad):
+        weight = ctx.module.dequantised(ctx.module.weight_dtype).to(grad.dtype)
+        return torch.matmul(grad, weight), None
+
+
+def four_bit_linear(linear, compute_dtype, double_quant: bool, codes: tuple, keeps_input: bool = False):
+    """A stand-in for ``bitsandbytes.nn.Linear4bit`` made from an ``nn.Linear`` (fake, 16-bit).
+
+    Storage, for n weights: uint8 n / 2; without double quantisation fp32 scales n / 64; with it, uint8 scales n / 64,
+    fp32 scales of those n / 64 / 256 and an offset (QLoRA, arXiv:2305.14314, section 3). ``codes``: the code books that
+    all layers share. ``keeps_input``: whether the input is kept for the backward pass.
+    """
+    import bitsandbytes
+
+    class Linear4bit(bitsandbytes.nn.Linear4bit):
+        def __init__(self):
+            torch.nn.Module.__init__(self)
+            n = linear.weight.numel()
+            blocks = -(-n // 64)
+            self.in_features, self.out_features = linear.in_features, linear.out_features
+            self.compute_dtype, self.compute_type_is_set = compute_dtype, True
+            self.weight_dtype = linear.weight.dtype
+            self.bias = linear.bias
+            self.weight = torch.nn.Parameter(
+                torch.empty((n + 1) // 2, 1, dtype=torch.uint8), requires_grad=False
+            )
+            self.weight.quant_type, self.weight.compress_statistics = "nf4", double_quant
+            self.weight.quant_storage = torch.uint8
+            self.weight.bnb_quantized = True
+            self.scale_blocks = blocks
+            if double_quant:
+                self.constants = [
+                    torch.empty(blocks, dtype=torch.uint8),
+                    torch.empty(-(-blocks // 256)),
+                    torch.empty(()),
+                ]
+            else:
+                self.constants = [torch.empty(blocks)]
+            self.constants.append(torch.empty(16))  # the NF4 code book, one a layer
+            self.codes, self.keeps_input = codes, keeps_input
+
+        def dequantised(self, dtype):
+            """The whole weight, (out_features, in_features); the scales are expanded first if they are quantised."""
+            if double_quant:
+                scales = torch.empty(self.scale_blocks)
+                scales = scales + 0  # the offset is added
+                weight = torch.empty(self.out_features, self.in_features, dtype=dtype)
+                del scales
+                return weight
+            return torch.empty(self.out_features, self.in_features, dtype=dtype)
+
+        def forward(self, x):
+            kind = x.dtype
+            return _Matmul4Bit.apply(x.to(self.compute_dtype), self).to(kind)
+
+    return Linear4bit()

@@ -1,0 +1,297 @@
+"""``tunewise measure-memory``: take real training steps here, and record the memory they take.
+
+Without options: the 135M model on this CPU, or on a GPU the same with its allocator's counts. ``--grid`` is the whole grid
+of the chapter. Each setting runs in a process of its own; what is finished is kept at once and not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+
+from finetune_memory.settings import Settings
+from tunewise import paths
+from whentofinetune import book_files
+
+SMALL = "HuggingFaceTB/SmolLM2-135M"
+GRID_MODELS = (
+    SMALL,
+    "Qwen/Qwen2.5-0.5B",
+    "Qwen/Qwen2.5-1.5B",
+    "meta-llama/Llama-2-7b-hf",
+    "meta-llama/Llama-2-13b-hf",
+)
+METHODS = ("full", "lora", "qlora")
+COMMON = {"double_quant": True, "targets": "all-linear", "outputs": "dropped"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--grid", action="store_true", help="the chapter's grid; options below narrow it")
+    parser.add_argument("--model", help="Hub ids or paths of a config.json, separated by commas")
+    parser.add_argument(
+        "--method", help="full, lora, qlora; several separated by commas, as in all options below"
+    )
+    parser.add_argument("--batch", help="rows a step")
+    parser.add_argument("--seq", help="tokens a row")
+    parser.add_argument("--checkpointing", help="on, off or on,off")
+    parser.add_argument(
+        "--optimizer", help="adamw (default), adamw8bit, paged_adamw8bit, adafactor, sgd, ..."
+    )
+    parser.add_argument(
+        "--set",
+        metavar="NAME=JSON",
+        action="append",
+        default=[],
+        help='another setting, e.g. --set rank=64 --set targets="[\\"q_proj\\"]"',
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is one")
+    parser.add_argument("--out", type=Path, help="record to write or go on with (default: in your cache)")
+    parser.add_argument(
+        "--commit", action="store_true", help="write to data/memory/, as the book's own record"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=1800,
+        metavar="SECONDS",
+        help="the longest one setting may take (default: 1800)",
+    )
+    parser.add_argument("--fresh", action="store_true", help="measure again what is finished")
+    parser.add_argument("--list", action="store_true", help="only say what would be measured")
+
+
+def main(args: argparse.Namespace) -> int:
+    try:
+        device = _device(args.device)
+        wanted = plan(args, device)
+        name = _device_name(device)
+        path = args.out or _path(name, args.commit)
+        record = _open(path, name)
+    except (ValueError, OSError) as error:
+        print(f"tunewise measure-memory: {error}", file=sys.stderr)
+        return 2
+    done = (
+        {}
+        if args.fresh
+        else {_key(row["settings"]): row for row in record["rows"] if row["outcome"] != "failed"}
+    )
+    print(
+        f"{name}: {len(wanted)} settings, {sum(_key(s) in done for s in wanted)} of them in {path}",
+        file=sys.stderr,
+    )
+    bad = 0
+    for number, settings in enumerate(wanted, 1):
+        row = done.get(_key(settings))
+        line = f"[{number}/{len(wanted)}] {_words(settings)}"
+        if args.list:
+            print(f"{line}: {_result(row) if row else 'not yet measured'}")
+            continue
+        if row is None:
+            print(line, end=" ... ", file=sys.stderr, flush=True)
+            try:
+                row = _measure(settings, device, args.timeout)
+            except KeyboardInterrupt:
+                print("\nstopped; the same command goes on from here", file=sys.stderr)
+                return 130
+            _keep(record, row, path)
+            print(_result(row), file=sys.stderr, flush=True)
+        bad += row["outcome"] == "failed"
+    if not args.list:
+        print(path)
+    return 1 if bad else 0
+
+
+def plan(args: argparse.Namespace, device: str) -> list[dict]:
+    """The settings asked for, smallest models first. Raises ValueError for those that are not possible."""
+    gpu = device.startswith("cuda")
+    models = [_model(name) for name in _list(args.model, GRID_MODELS if args.grid and gpu else (SMALL,))]
+    axes = {
+        "method": _list(args.method, METHODS),
+        "optimizer": _list(args.optimizer, ("adamw",)),
+        "seq": [_whole("seq", v) for v in _list(args.seq, (512, 2048) if gpu else (64, 128))],
+        "batch": [_whole("batch", v) for v in _list(args.batch, (1, 4) if gpu and args.grid else (1,))],
+        "checkpointing": [_switch(v) for v in _list(args.checkpointing, ("on", "off"))],
+    }
+    more = {**COMMON, **_hardware(device), **dict(_pair(text) for text in args.set)}
+    found = []
+    for model in models:
+        for values in itertools.product(*axes.values()):
+            settings = {"model": model, **dict(zip(axes, values, strict=True)), **more}
+            Settings.from_dict(settings)  # raises for what is not possible
+            found.append(settings)
+    return found
+
+
+def _list(text: str | None, default) -> list:
+    return [part.strip() for part in text.split(",") if part.strip()] if text else list(default)
+
+
+def _whole(name: str, text) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"--{name} takes whole numbers, not {text!r}") from None
+
+
+def _switch(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise ValueError(f"--checkpointing is on, off or on,off, not {text!r}")
+    return text == "on"
+
+
+def _pair(text: str) -> tuple[str, object]:
+    name, _, value = text.partition("=")
+    if name not in {f.name for f in fields(Settings)}:
+        raise ValueError(
+            f"--set {text}: there is no setting {name!r}; there are {', '.join(f.name for f in fields(Settings))}"
+        )
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _model(name: str):
+    path = Path(name)
+    if path.suffix != ".json":
+        return name
+    if not path.exists():
+        raise ValueError(f"there is no file {name}")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _device(asked: str | None) -> str:
+    import torch
+
+    there = torch.cuda.is_available()
+    if asked == "cuda" and not there:
+        raise ValueError(
+            f"torch {torch.__version__} sees no CUDA GPU here; leave --device out to measure on the CPU"
+        )
+    return asked or ("cuda" if there else "cpu")
+
+
+def _hardware(device: str) -> dict:
+    """The number format and GPU generation that fit the device."""
+    import torch
+
+    from tunewise.models.device import choose
+
+    names = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+    found = {"dtype": names[choose(device).dtype]}
+    if device.startswith("cuda"):
+        major, minor = torch.cuda.get_device_capability()
+        found["arch"] = 10 * major + minor
+    return found
+
+
+def _device_name(device: str) -> str:
+    from tunewise.models.device import choose
+    from whentofinetune.old_bench import device_name
+
+    return device_name(choose(device)).rpartition(",")[0] if device == "cpu" else device_name(choose(device))
+
+
+def _path(name: str, commit: bool) -> Path:
+    slug = "cpu" if name.startswith("CPU") else re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return (
+        book_files.data_dir() / "memory" if commit else paths.cache_dir("memory")
+    ) / f"measured-{slug}.json"
+
+
+def _open(path: Path, device: str) -> dict:
+    """The record so far. Raises ValueError if the file is another device's, or no record."""
+    if not path.exists():
+        return {"device": device, "bytes": _BYTES, "rows": []}
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        known = record["device"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is no record of measured memory ({error!r}); delete it or name another with --out"
+        ) from error
+    if known != device:
+        raise ValueError(f"{path} is a record of {known}, not of {device}; name another with --out")
+    return record
+
+
+_BYTES = (
+    "allocated: the most that PyTorch's CUDA allocator gave out (on a CPU: peak resident memory above the process without model); "
+    "reserved: the most it held; resident: before the first step; phases: the peak of each moment of the third step"
+)
+
+
+def _key(settings: dict) -> str:
+    """The same for the same step, whether a default was written down or not."""
+    with contextlib.suppress(ValueError):
+        settings = Settings.from_dict(settings).as_dict()
+    return json.dumps(settings, sort_keys=True)
+
+
+def _measure(settings: dict, device: str, timeout: float) -> dict:
+    from whentofinetune.book_records import versions
+
+    start = time.perf_counter()
+    row = {"settings": settings, **_in_own_process(settings, device, timeout)}
+    return row | {
+        "seconds": round(time.perf_counter() - start, 1),
+        "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
+        "versions": versions(),
+    }
+
+
+def _in_own_process(settings: dict, device: str, timeout: float) -> dict:
+    """The outcome of one setting; a process that ends itself, or is ended for lack of memory, ends only this one."""
+    asked = json.dumps({"settings": settings, "device": device})
+    # on a CPU, freed blocks go back to the system at once, so that resident memory follows what is in use
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "131072", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", "finetune_memory.real_steps", asked]
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment)
+    except subprocess.TimeoutExpired:
+        return {"outcome": "failed", "why": f"took more than {timeout:.0f} s (see --timeout)"}
+    if run.returncode == -9:
+        return {
+            "outcome": "out of memory",
+            "why": "the system ended the process, which it does when the host's memory is used up",
+        }
+    try:
+        return json.loads(run.stdout.strip().splitlines()[-1])
+    except (IndexError, ValueError):
+        last = run.stderr.strip().splitlines()[-1:] or ["no message"]
+        return {"outcome": "failed", "why": f"the process ended with {run.returncode}: {last[0][:300]}"}
+
+
+def _keep(record: dict, row: dict, path: Path) -> None:
+    """Add the row to the record and write it, one row a line."""
+    rows = [r for r in record["rows"] if _key(r["settings"]) != _key(row["settings"])] + [row]
+    record["rows"] = rows
+    head = json.dumps({k: v for k, v in record.items() if k != "rows"}, ensure_ascii=False, indent=1)[:-2]
+    body = ",\n  ".join(json.dumps(r, ensure_ascii=False) for r in rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_suffix(".part")
+    half.write_text(f'{head},\n "rows": [\n  {body}\n ]\n}}\n', encoding="utf-8")
+    os.replace(half, path)
+
+
+def _words(s: dict) -> str:
+    model = s["model"] if isinstance(s["model"], str) else s["model"].get("model_type", "a config")
+    way = "checkpointing" if s["checkpointing"] else "no checkpointing"
+    return f"{model}  {s['method']}  {s['optimizer']}  batch {s['batch']} x {s['seq']}  {s['dtype']}  {way}"
+
+
+def _result(row: dict) -> str:
+    if row["outcome"] != "measured":
+        return f"{row['outcome']}: {row['why']}"
+    reserved = f", {row['reserved'] / 1e9:.2f} GB reserved" if row["reserved"] else ""
+    return f"{row['allocated'] / 1e9:.2f} GB{reserved}"

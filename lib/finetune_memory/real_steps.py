@@ -1,0 +1,324 @@
+"""Real training steps, and the memory they take: on a CUDA GPU what its allocator counts, on a CPU the resident memory.
+
+One setting a process, since both counts belong to a process: ``python -m finetune_memory.real_steps '<settings as
+JSON>'`` prints one line of JSON, the outcome. Weights are random, so that only a config is needed; each is made on the
+device by itself (and quantised there), as ``from_pretrained`` does, so that the host needs no room for the model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import torch
+
+from finetune_memory.settings import Settings
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+STEPS = 2  # optimiser states are made in the first
+
+
+class CudaMeter:
+    """Bytes in PyTorch's caching allocator; the CUDA context and other programs are not in them."""
+
+    def __init__(self):
+        torch.cuda.init()
+        torch.cuda.empty_cache()
+        self.reset()
+
+    def reset(self) -> None:
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+
+    def now(self) -> int:
+        return torch.cuda.memory_allocated()
+
+    def peak(self) -> int:
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated()
+
+    def reserved(self) -> int | None:
+        return torch.cuda.max_memory_reserved()
+
+
+class CpuMeter:
+    """Bytes of resident memory above what the process took before the model came.
+
+    Linux keeps a high-water mark that can be set back (``/proc/self/clear_refs``). Raises OSError where there is none.
+    """
+
+    def __init__(self):
+        gc.collect()
+        self.base = 0
+        self.reset()
+        self.base = self._read("VmRSS")
+
+    def reset(self) -> None:
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+        except OSError as error:
+            raise OSError(
+                "peak resident memory can be measured on Linux only; on other systems measure on a GPU"
+            ) from error
+
+    def now(self) -> int:
+        return max(self._read("VmRSS") - self.base, 0)
+
+    def peak(self) -> int:
+        return max(self._read("VmHWM") - self.base, 0)
+
+    def reserved(self) -> None:
+        return None
+
+    @staticmethod
+    def _read(name: str) -> int:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1024
+        raise OSError(f"/proc/self/status has no {name}")
+
+
+def supported(settings: Settings) -> None:
+    """Raises ValueError for settings that cannot be run here as they are."""
+    if settings.gpus > 1:
+        raise ValueError("one GPU is measured; leave gpus and sharding out")
+    if settings.loss != "default" or settings.logits != "auto" or settings.rows != "full":
+        raise ValueError("transformers' own loss over full rows is measured; leave loss, logits and rows out")
+
+
+def measure(settings: Settings, device: str) -> dict:
+    """Load, train a few steps, and read the peaks.
+
+    Returns bytes: ``allocated`` (the whole run's peak; on a CPU resident memory), ``reserved`` (None on a CPU),
+    ``resident`` (before the first step) and ``phases``, the peak of each moment of the last step.
+    """
+    supported(settings)
+    if not device.startswith("cuda"):
+        _bring_libraries(settings)
+    meter = CudaMeter() if device.startswith("cuda") else CpuMeter()
+    torch.manual_seed(0)
+    model = load(settings, device)
+    optimizers = _optimizers(model, settings)
+    phases = {"load": meter.peak()}
+    resident = meter.now()
+    loop = _Loop(model, optimizers, settings, device)
+    start = time.perf_counter()
+    for _ in range(STEPS):
+        loop.step()
+    whole, reserved = meter.peak(), meter.reserved()
+    seconds = (time.perf_counter() - start) / STEPS
+    loop.step(lambda name: phases.__setitem__(name, meter.peak()), meter.reset)
+    return {
+        "allocated": whole,
+        "reserved": reserved,
+        "resident": resident,
+        "phases": phases,
+        "seconds_a_step": round(seconds, 3),
+    }
+
+
+def _bring_libraries(settings: Settings) -> None:
+    """Take a step with a tiny model, so that what libraries take for themselves is no part of what is measured."""
+    tiny = {
+        "model_type": "llama",
+        "hidden_size": 64,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 1,
+        "vocab_size": 64,
+    }
+    small = settings.replace(model=tiny, targets="all-linear", batch=1, seq=8)
+    model = load(small, "cpu")
+    _Loop(model, _optimizers(model, small), small, "cpu").step()
+
+
+def load(settings: Settings, device: str) -> torch.nn.Module:
+    """The model with random weights on the device, ready for training."""
+    from accelerate import init_empty_weights
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    values = dict(settings.config)
+    config = AutoConfig.for_model(values.pop("model_type"), **values)
+    config.use_cache = settings.use_cache
+    dtype = torch.float32 if settings.master_weights else DTYPES[settings.dtype]
+    attention = "eager" if settings.attention == "eager" else "sdpa"
+    with init_empty_weights(include_buffers=False):
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
+    model.tie_weights()
+    if settings.method == "qlora":
+        _place_quantised(model, settings, device)
+    placed: dict[int, torch.nn.Parameter] = {}  # a tied weight is one parameter of two modules
+    for module in model.modules():
+        for name, empty in list(module.named_parameters(recurse=False)):
+            if empty.is_meta:
+                if id(empty) not in placed:
+                    placed[id(empty)] = _random(empty, device)
+                setattr(module, name, placed[id(empty)])
+    model.to(device)  # buffers
+    model.train()
+    if settings.method == "qlora" and settings.kbit_preparation:
+        from peft import prepare_model_for_kbit_training
+
+        with warnings.catch_warnings():  # peft still asks transformers by a name that is on its way out
+            warnings.simplefilter("ignore", FutureWarning)
+            model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    if settings.checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        if settings.method != "full":
+            model.enable_input_require_grads()
+    return model if settings.method == "full" else _adapt(model, settings)
+
+
+def _random(empty: torch.nn.Parameter, device: str) -> torch.nn.Parameter:
+    weight = torch.empty(empty.shape, dtype=empty.dtype, device=device).normal_(std=0.02)
+    return torch.nn.Parameter(weight, requires_grad=empty.requires_grad)
+
+
+def _place_quantised(model, settings: Settings, device: str) -> None:
+    import bitsandbytes
+
+    head = model.get_output_embeddings()
+    dtype = DTYPES[settings.dtype]
+    for name, linear in list(model.named_modules()):
+        if isinstance(linear, torch.nn.Linear) and linear is not head:
+            small = bitsandbytes.nn.Linear4bit(
+                linear.in_features,
+                linear.out_features,
+                bias=linear.bias is not None,
+                compute_dtype=dtype,
+                compress_statistics=settings.double_quant,
+                quant_type="nf4",
+                device="meta",
+            )
+            weight = torch.empty(linear.weight.shape, dtype=dtype, device=device).normal_(std=0.02)
+            small.weight = bitsandbytes.nn.Params4bit(
+                weight,
+                requires_grad=False,
+                quant_type="nf4",
+                compress_statistics=settings.double_quant,
+                module=small,
+            ).to(device)
+            small.bias = linear.bias
+            model.set_submodule(name, small)
+    model.is_loaded_in_4bit = True
+    model.is_quantized = False  # lets .to() move the buffers
+
+
+def _adapt(model, settings: Settings):
+    from peft import LoraConfig, get_peft_model
+
+    targets = settings.targets if isinstance(settings.targets, str) else list(settings.targets)
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=2 * settings.rank,
+        lora_dropout=settings.lora_dropout,
+        bias="none",
+        task_type="CAUSAL_LM",
+        target_modules=targets,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        model = get_peft_model(model, config)
+    if settings.adapter_dtype != "fp32":
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                parameter.data = parameter.data.to(DTYPES[settings.adapter_dtype])
+    return model
+
+
+def _optimizers(model, settings: Settings) -> dict:
+    """{parameter: its optimiser} with optimiser in backward, else {None: the one optimiser}."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if settings.in_backward:
+        return {p: _optimizer([p], settings) for p in trained}
+    return {None: _optimizer(trained, settings)}
+
+
+def _optimizer(parameters, settings: Settings):
+    name, mode = settings.optimizer, settings.optimizer_mode
+    how = {"fused": True} if mode == "fused" else {"foreach": mode == "foreach"}
+    if name == "adamw":
+        return torch.optim.AdamW(parameters, lr=1e-5, **how)
+    if name in ("sgd", "sgd_momentum"):
+        return torch.optim.SGD(parameters, lr=1e-5, momentum=0.9 if name == "sgd_momentum" else 0.0, **how)
+    if name == "adafactor":
+        from transformers.optimization import Adafactor
+
+        return Adafactor(parameters, lr=1e-5, scale_parameter=False, relative_step=False, warmup_init=False)
+    import bitsandbytes
+
+    kinds = {"adamw8bit": "AdamW8bit", "paged_adamw": "PagedAdamW", "paged_adamw8bit": "PagedAdamW8bit"}
+    return getattr(bitsandbytes.optim, kinds[name])(parameters, lr=1e-5)
+
+
+class _Loop:
+    """The training loop that the settings describe."""
+
+    def __init__(self, model, optimizers: dict, settings: Settings, device: str):
+        self.model, self.optimizers, self.settings = model, optimizers, settings
+        vocab = settings.shape.vocab
+        self.ids = torch.randint(0, vocab, (settings.batch, settings.seq), device=device)
+        self.kept = None
+        if settings.in_backward:
+            for parameter in optimizers:
+                parameter.register_post_accumulate_grad_hook(self._update)
+
+    def _update(self, parameter) -> None:
+        self.optimizers[parameter].step()
+        parameter.grad = None
+
+    def step(self, seen=lambda name: None, reset=lambda: None) -> None:
+        """One step. ``seen`` is called at the end of each moment with its name, ``reset`` at its beginning."""
+        settings = self.settings
+        reset()
+        with self._precision():
+            outputs = self.model(input_ids=self.ids, labels=self.ids, use_cache=settings.use_cache)
+        loss, self.kept = outputs.loss, None
+        seen("forward")
+        reset()
+        if settings.outputs == "dropped":
+            outputs = None
+        loss.backward()
+        seen("backward")
+        reset()
+        if not settings.in_backward:
+            self.optimizers[None].step()
+        seen("optimiser")
+        for parameter in self.model.parameters():
+            parameter.grad = None
+        if settings.outputs == "next":
+            self.kept = outputs
+
+    @contextlib.contextmanager
+    def _precision(self):
+        settings = self.settings
+        with contextlib.ExitStack() as stack:
+            if settings.master_weights:
+                stack.enter_context(torch.autocast(self.ids.device.type, dtype=DTYPES[settings.dtype]))
+            if settings.attention == "flash":
+                from torch.nn.attention import SDPBackend, sdpa_kernel
+
+                stack.enter_context(sdpa_kernel(SDPBackend.FLASH_ATTENTION))
+            yield
+
+
+def outcome(settings: dict, device: str) -> dict:
+    """What :func:`measure` gives, or why it gave nothing: ``{"outcome": "measured" | "out of memory" | "failed", ...}``."""
+    try:
+        return {"outcome": "measured", **measure(Settings.from_dict(settings), device)}
+    except torch.OutOfMemoryError as error:
+        return {"outcome": "out of memory", "why": str(error).splitlines()[0]}
+    except MemoryError:
+        return {"outcome": "out of memory", "why": "the host's memory is used up"}
+    except Exception as error:
+        return {"outcome": "failed", "why": f"{type(error).__name__}: {error}"[:500]}
+
+
+if __name__ == "__main__":
+    asked = json.loads(sys.argv[1])
+    print(json.dumps(outcome(asked["settings"], asked["device"])))

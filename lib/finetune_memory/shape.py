@@ -1,0 +1,563 @@
+"""The shape of a decoder-only language model, read from its Hugging Face ``config.json``. Standard library only.
+
+A shape holds what decides the memory of a training step: sizes, and the few choices of architecture that change which
+tensors are made. What a config leaves out has the default of that architecture's class in ``transformers``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+
+class UnknownModel(ValueError):
+    """The model is not one whose memory can be computed here."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """One linear layer of a block: the module's name, its inputs and outputs, and whether it has a bias."""
+
+    name: str
+    inputs: int
+    outputs: int
+    bias: bool = False
+
+    @property
+    def weights(self) -> int:
+        return self.inputs * self.outputs
+
+    @property
+    def parameters(self) -> int:
+        return self.weights + self.outputs * self.bias
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A decoder-only transformer.
+
+    family: ``model_type`` of the config. norm: "rms" (Llama's), "gemma" (RMS, all in fp32), "rms32" (RMS, scaled before it
+    is cast back), "layer" (LayerNorm), "plain" (LayerNorm without weights). norms: where they stand in a block: "pre",
+    "post", "both", or for attention and MLP side by side "parallel" (each its own) and "shared". qk_norm: of query and key,
+    by "head", of the "whole" vector, or "". layout: how the projections are laid out: "llama" (all apart), "phi3" (fused
+    QKV, fused gate and up), "neox" and "gpt2" (fused QKV). rotary: share of the head that is rotated (0: learned positions).
+    windows: sliding window of each block (0: none). rotated: whether each block rotates query and key. dropout: share that
+    the model drops after attention and MLP in training; embed_dropout after the embedding. softcap_logits,
+    softcap_scores: whether logits and attention scores pass through tanh. scaled_embedding, scaled_residual,
+    scaled_logits: whether they are multiplied by a constant.
+    """
+
+    family: str
+    layers: int
+    hidden: int
+    intermediate: int
+    vocab: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    tied: bool = False
+    norm: str = "rms"
+    norms: str = "pre"
+    norm_bias: bool = False
+    qk_norm: str = ""
+    layout: str = "llama"
+    gated: bool = True
+    activation: str = "silu"
+    qkv_bias: bool = False
+    o_bias: bool = False
+    mlp_bias: bool = False
+    head_bias: bool = False
+    rotary: float = 1.0
+    positions: int = 0
+    windows: tuple[int, ...] = ()
+    rotated: tuple[bool, ...] = ()
+    dropout: float = 0.0
+    embed_dropout: float = 0.0
+    softcap_logits: bool = False
+    softcap_scores: bool = False
+    scaled_embedding: bool = False
+    scaled_residual: bool = False
+    scaled_logits: bool = False
+
+    def __post_init__(self):
+        for name in ("layers", "hidden", "intermediate", "vocab", "heads", "kv_heads", "head_dim"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"the config's {name} must be a whole number of at least 1, not {value!r}")
+        if self.heads % self.kv_heads:
+            raise ValueError(
+                f"{self.heads} attention heads cannot share {self.kv_heads} key-value heads evenly"
+            )
+
+    @classmethod
+    def from_config(cls, config: Mapping) -> Shape:
+        """The shape that a ``config.json`` describes.
+
+        Raises :class:`UnknownModel` for a mixture of experts, an encoder-decoder or any architecture not known here, and
+        ValueError for a known one whose numbers make no sense.
+        """
+        family = config.get("model_type")
+        if not isinstance(family, str):
+            raise UnknownModel("this is no Hugging Face config.json: it has no model_type")
+        if family == "gemma3" and isinstance(config.get("text_config"), Mapping):
+            return cls.from_config({"model_type": "gemma3_text", **config["text_config"]})
+        if config.get("is_encoder_decoder"):
+            raise UnknownModel(f"{family} is an encoder-decoder; only decoder-only models are computed here")
+        if experts := _experts(config, family):
+            raise UnknownModel(
+                f"{family} is a mixture of experts ({experts}); only dense models are computed here"
+            )
+        if family not in _READERS:
+            raise UnknownModel(
+                f"the architecture {family!r} is not known here; known are {', '.join(sorted(_READERS))}"
+            )
+        return _READERS[family](_Reader(config))
+
+    @property
+    def q_width(self) -> int:
+        return self.heads * self.head_dim
+
+    @property
+    def kv_width(self) -> int:
+        return self.kv_heads * self.head_dim
+
+    @cached_property
+    def attention_linears(self) -> tuple[Linear, ...]:
+        q, kv, h = self.q_width, self.kv_width, self.hidden
+        fused, out = {
+            "phi3": ("qkv_proj", "o_proj"),
+            "neox": ("query_key_value", "dense"),
+            "gpt2": ("c_attn", "c_proj"),
+        }.get(self.layout, ("", "dense" if self.family == "phi" else "o_proj"))
+        if fused:
+            inputs = (Linear(fused, h, q + 2 * kv, self.qkv_bias),)
+        else:
+            inputs = tuple(
+                Linear(f"{n}_proj", h, w, self.qkv_bias) for n, w in (("q", q), ("k", kv), ("v", kv))
+            )
+        return (*inputs, Linear(out, q, h, self.o_bias))
+
+    @cached_property
+    def mlp_linears(self) -> tuple[Linear, ...]:
+        h, f, bias = self.hidden, self.intermediate, self.mlp_bias
+        if self.gated and self.layout == "phi3":
+            return Linear("gate_up_proj", h, 2 * f, bias), Linear("down_proj", f, h, bias)
+        if self.gated:
+            return (
+                Linear("gate_proj", h, f, bias),
+                Linear("up_proj", h, f, bias),
+                Linear("down_proj", f, h, bias),
+            )
+        up, down = {"phi": ("fc1", "fc2"), "gpt_neox": ("dense_h_to_4h", "dense_4h_to_h")}.get(
+            self.family, ("c_fc", "c_proj")
+        )
+        return Linear(up, h, f, bias), Linear(down, f, h, bias)
+
+    @cached_property
+    def linears(self) -> tuple[Linear, ...]:
+        """The linear layers of one block; all blocks are alike."""
+        return self.attention_linears + self.mlp_linears
+
+    @cached_property
+    def head(self) -> Linear:
+        return Linear("lm_head", self.hidden, self.vocab, self.head_bias)
+
+    @property
+    def norm_parameters(self) -> int:
+        """Of one norm over the hidden width."""
+        return 0 if self.norm == "plain" else self.hidden * (1 + (self.norm == "layer" and self.norm_bias))
+
+    @property
+    def block_norms(self) -> int:
+        return {"pre": 2, "post": 2, "both": 4, "parallel": 2, "shared": 1}[self.norms]
+
+    @property
+    def small_parameters(self) -> int:
+        """Of one block outside its linear layers: its norms."""
+        by_head = {"": 0, "head": 2 * self.head_dim, "whole": self.q_width + self.kv_width}[self.qk_norm]
+        if (
+            self.qk_norm == "head" and self.norm == "layer"
+        ):  # phi and stablelm: a LayerNorm of each head, or one for all
+            by_head = (
+                4 * self.head_dim if self.family == "phi" else (self.heads + self.kv_heads) * self.head_dim
+            )
+        return self.block_norms * self.norm_parameters + by_head
+
+    @property
+    def block_parameters(self) -> int:
+        return sum(linear.parameters for linear in self.linears) + self.small_parameters
+
+    @property
+    def embedding_parameters(self) -> int:
+        return (self.vocab + self.positions) * self.hidden
+
+    @property
+    def head_parameters(self) -> int:
+        """Of the output head beyond what it shares with the embedding."""
+        return self.head.parameters - self.tied * self.head.weights
+
+    @property
+    def parameters(self) -> int:
+        return (
+            self.layers * self.block_parameters
+            + self.embedding_parameters
+            + self.head_parameters
+            + self.norm_parameters
+        )
+
+    @cached_property
+    def kinds(self) -> dict[tuple[int, bool], int]:
+        """(window, rotated) of each kind of block and how many there are of it."""
+        windows = self.windows or (0,) * self.layers
+        rotated = self.rotated or (self.rotary > 0,) * self.layers
+        return dict(Counter(zip(windows, rotated, strict=True)))
+
+    def targets(self, names: tuple[str, ...] | str) -> tuple[Linear, ...]:
+        """The linear layers of a block (and the head, if named) that LoRA adapts. A name is matched as PEFT does, by the
+        end of the module's path; "all-linear" stands for all but the head. Raises ValueError for a name that fits nothing."""
+        if names == "all-linear":
+            return self.linears
+        chosen, known = [], {linear.name for linear in self.linears} | {self.head.name}
+        wanted = {name.rpartition(".")[2]: name for name in ([names] if isinstance(names, str) else names)}
+        if missing := [name for leaf, name in wanted.items() if leaf not in known]:
+            raise ValueError(
+                f"{self.family} has no module {', '.join(missing)} to adapt; there are {', '.join(sorted(known))}, or all-linear"
+            )
+        for linear in (*self.linears, self.head):
+            if linear.name in wanted:
+                chosen.append(linear)
+        return tuple(chosen)
+
+
+class _Reader:
+    """Reads a config with an architecture's defaults."""
+
+    def __init__(self, config: Mapping):
+        self.config = config
+
+    def __call__(self, *names: str, default=None):
+        for name in names:
+            if self.config.get(name) is not None:
+                return self.config[name]
+        return default
+
+    def sizes(
+        self,
+        vocab: int,
+        hidden: int,
+        layers: int,
+        heads: int,
+        intermediate: int,
+        kv_heads: int | None = None,
+        head_dim: int | None = None,
+    ) -> dict:
+        """The sizes under their usual names; the arguments are the defaults."""
+        hidden, heads = self("hidden_size", default=hidden), self("num_attention_heads", default=heads)
+        if not isinstance(hidden, int) or not isinstance(heads, int) or heads < 1:
+            raise ValueError(
+                "the config's hidden_size and num_attention_heads must be whole numbers of at least 1"
+            )
+        return {
+            "family": self.config["model_type"],
+            "vocab": self("vocab_size", default=vocab),
+            "hidden": hidden,
+            "layers": self("num_hidden_layers", default=layers),
+            "heads": heads,
+            "kv_heads": self("num_key_value_heads", default=kv_heads or heads),
+            "head_dim": self("head_dim", default=head_dim or hidden // heads),
+            "intermediate": self("intermediate_size", default=intermediate),
+        }
+
+    def activation(self, default: str, *names: str) -> str:
+        """silu, gelu (one kernel, exact or by tanh) or gelu_new (written out, operator by operator)."""
+        name = self(*(names or ("hidden_act",)), default=default)
+        known = {
+            "silu": "silu",
+            "swish": "silu",
+            "gelu": "gelu",
+            "gelu_pytorch_tanh": "gelu",
+            "gelu_new": "gelu_new",
+            "gelu_fast": "gelu_new",
+            "relu": "relu",
+        }
+        if name not in known:
+            raise UnknownModel(f"the activation {name!r} is not known here; known are {', '.join(known)}")
+        return known[name]
+
+    def windows(self, layers: int, size, sliding) -> tuple[int, ...]:
+        """The window of each block, 0 where it sees everything. sliding: (block) -> whether it slides, where the config
+        does not list its ``layer_types``."""
+        types = self("layer_types")
+        slides = [t == "sliding_attention" for t in types] if types else [sliding(i) for i in range(layers)]
+        return tuple(size if size and s else 0 for s in slides) if any(slides) and size else ()
+
+    def partial(self, default: float) -> float:
+        rope = self("rope_parameters", "rope_scaling", default={})
+        return float(
+            rope.get("partial_rotary_factor") or self("partial_rotary_factor", "rotary_pct", default=default)
+        )
+
+
+def _experts(config: Mapping, family: str) -> str:
+    for name in (
+        "num_local_experts",
+        "num_experts",
+        "n_routed_experts",
+        "moe_num_experts",
+        "num_experts_per_tok",
+    ):
+        if isinstance(config.get(name), int) and config[name] > 1:
+            return f"{name} is {config[name]}"
+    return (
+        "by its name"
+        if "moe" in family or family in ("mixtral", "dbrx", "jamba", "deepseek_v3", "gpt_oss")
+        else ""
+    )
+
+
+def _llama(c: _Reader, **more) -> Shape:
+    bias = bool(c("attention_bias", default=False))
+    values = {
+        **c.sizes(32000, 4096, 32, 32, 11008),
+        "tied": c("tie_word_embeddings", default=False),
+        "activation": c.activation("silu"),
+        "qkv_bias": bias,
+        "o_bias": bias,
+        "mlp_bias": bool(c("mlp_bias", default=False)),
+    }
+    return Shape(**{**values, **more})
+
+
+def _mistral(c: _Reader) -> Shape:
+    sizes = c.sizes(32000, 4096, 32, 32, 14336, kv_heads=8)
+    size = c.config.get("sliding_window", 4096)
+    return _llama(c, **sizes, windows=c.windows(sizes["layers"], size, lambda i: True))
+
+
+def _qwen2(c: _Reader) -> Shape:
+    return _llama(c, **_qwen_sizes(c), qkv_bias=True, o_bias=False)
+
+
+def _qwen3(c: _Reader) -> Shape:
+    return _llama(c, **{**_qwen_sizes(c), "head_dim": c("head_dim", default=128)}, qk_norm="head")
+
+
+def _qwen_sizes(c: _Reader) -> dict:
+    sizes = c.sizes(151936, 4096, 32, 32, 22016)
+    size = c("sliding_window") if c("use_sliding_window", default=False) else None
+    return {
+        **sizes,
+        "windows": c.windows(sizes["layers"], size, lambda i: i >= c("max_window_layers", default=28)),
+    }
+
+
+def _gemma(c: _Reader, **more) -> Shape:
+    values = {
+        **c.sizes(256000, 3072, 28, 16, 24576, head_dim=256),
+        "tied": c("tie_word_embeddings", default=True),
+        "norm": "gemma",
+        "activation": c.activation("gelu_pytorch_tanh", "hidden_activation", "hidden_act")
+        if more
+        else "gelu",
+        "scaled_embedding": True,
+    }
+    return _llama(c, **{**values, **more})
+
+
+def _gemma2(c: _Reader) -> Shape:
+    sizes = c.sizes(256000, 2304, 26, 8, 9216, kv_heads=4, head_dim=256)
+    return _gemma(
+        c,
+        **sizes,
+        norms="both",
+        windows=c.windows(sizes["layers"], c("sliding_window", default=4096), lambda i: (i + 1) % 2),
+        softcap_logits=c.config.get("final_logit_softcapping", 30.0) is not None,
+        softcap_scores=c.config.get("attn_logit_softcapping", 50.0) is not None,
+    )
+
+
+def _gemma3(c: _Reader) -> Shape:
+    sizes = c.sizes(262208, 2304, 26, 8, 9216, kv_heads=4, head_dim=256)
+    every = c("sliding_window_pattern", "_sliding_window_pattern", default=6)
+    return _gemma(
+        c,
+        **sizes,
+        norms="both",
+        qk_norm="head",
+        softcap_logits=c("final_logit_softcapping") is not None,
+        windows=c.windows(sizes["layers"], c("sliding_window", default=4096), lambda i: (i + 1) % every),
+    )
+
+
+def _phi(c: _Reader) -> Shape:
+    return Shape(
+        **c.sizes(51200, 2048, 24, 32, 8192),
+        tied=c("tie_word_embeddings", default=False),
+        norm="layer",
+        norm_bias=True,
+        norms="shared",
+        gated=False,
+        activation=c.activation("gelu_new"),
+        qkv_bias=True,
+        o_bias=True,
+        mlp_bias=True,
+        head_bias=True,
+        rotary=c.partial(0.5),
+        qk_norm="head" if c("qk_layernorm", default=False) else "",
+        dropout=c("resid_pdrop", default=0.0),
+        embed_dropout=c("embd_pdrop", default=0.0),
+    )
+
+
+def _phi3(c: _Reader) -> Shape:
+    sizes = c.sizes(32064, 3072, 32, 32, 8192)
+    return Shape(
+        **sizes,
+        tied=c("tie_word_embeddings", default=False),
+        layout="phi3",
+        activation=c.activation("silu"),
+        rotary=c.partial(1.0),
+        windows=c.windows(sizes["layers"], c("sliding_window"), lambda i: True),
+        dropout=c("resid_pdrop", default=0.0),
+        embed_dropout=c("embd_pdrop", default=0.0),
+    )
+
+
+def _smollm3(c: _Reader) -> Shape:
+    sizes = c.sizes(128256, 2048, 36, 16, 11008, kv_heads=4)
+    every, listed = c("no_rope_layer_interval", default=4), c("no_rope_layers")
+    rotated = (
+        tuple(bool(v) for v in listed)
+        if listed
+        else tuple(bool((i + 1) % every) for i in range(sizes["layers"]))
+    )
+    size = c("sliding_window") if c("use_sliding_window", default=False) else None
+    return _llama(
+        c,
+        **sizes,
+        tied=c("tie_word_embeddings", default=True),
+        rotated=rotated,
+        windows=c.windows(sizes["layers"], size, lambda i: not rotated[i]),
+    )
+
+
+def _gpt2(c: _Reader) -> Shape:
+    hidden, heads = c("n_embd", "hidden_size", default=768), c("n_head", "num_attention_heads", default=12)
+    if c("add_cross_attention", default=False):
+        raise UnknownModel(
+            "this gpt2 has cross-attention to an encoder; only decoder-only models are computed here"
+        )
+    return Shape(
+        "gpt2",
+        c("n_layer", "num_hidden_layers", default=12),
+        hidden,
+        c("n_inner", default=4 * hidden),
+        c("vocab_size", default=50257),
+        heads,
+        heads,
+        hidden // heads,
+        tied=c("tie_word_embeddings", default=True),
+        norm="layer",
+        norm_bias=True,
+        layout="gpt2",
+        gated=False,
+        activation=c.activation("gelu_new", "activation_function"),
+        qkv_bias=True,
+        o_bias=True,
+        mlp_bias=True,
+        rotary=0.0,
+        positions=c("n_positions", "max_position_embeddings", default=1024),
+        dropout=c("resid_pdrop", default=0.1),
+        embed_dropout=c("embd_pdrop", default=0.1),
+    )
+
+
+def _gpt_neox(c: _Reader) -> Shape:
+    bias, drop = bool(c("attention_bias", default=True)), c("hidden_dropout", default=0.0)
+    return Shape(
+        **c.sizes(50432, 6144, 44, 64, 24576),
+        tied=c("tie_word_embeddings", default=False),
+        norm="layer",
+        norm_bias=True,
+        norms="parallel" if c("use_parallel_residual", default=True) else "pre",
+        layout="neox",
+        gated=False,
+        activation=c.activation("gelu"),
+        qkv_bias=bias,
+        o_bias=bias,
+        mlp_bias=True,
+        rotary=c.partial(0.25),
+        dropout=drop,
+        embed_dropout=drop,
+    )
+
+
+def _olmo(c: _Reader) -> Shape:
+    return _llama(c, **c.sizes(50304, 4096, 32, 32, 11008), norm="plain")
+
+
+def _olmo2(c: _Reader) -> Shape:
+    return _llama(c, **c.sizes(50304, 4096, 32, 32, 11008), norm="rms32", norms="post", qk_norm="whole")
+
+
+def _granite(c: _Reader) -> Shape:
+    return _llama(c, scaled_embedding=True, scaled_residual=True, scaled_logits=True)
+
+
+def _stablelm(c: _Reader) -> Shape:
+    return _llama(
+        c,
+        **c.sizes(50304, 2560, 32, 32, 6912),
+        norm="layer",
+        norm_bias=True,
+        norms="shared" if c("use_parallel_residual", default=False) else "pre",
+        qkv_bias=bool(c("use_qkv_bias", default=False)),
+        o_bias=False,
+        mlp_bias=False,
+        rotary=c.partial(0.25),
+        qk_norm="head" if c("qk_layernorm", default=False) else "",
+        dropout=c("hidden_dropout", default=0.0),
+    )
+
+
+def _starcoder2(c: _Reader) -> Shape:
+    bias, sizes = bool(c("use_bias", default=True)), c.sizes(49152, 3072, 30, 24, 12288, kv_heads=2)
+    return _llama(
+        c,
+        **sizes,
+        tied=c("tie_word_embeddings", default=True),
+        norm="layer",
+        norm_bias=True,
+        gated=False,
+        activation=c.activation("gelu_pytorch_tanh"),
+        qkv_bias=bias,
+        o_bias=bias,
+        mlp_bias=bias,
+        dropout=c("residual_dropout", default=0.0),
+        embed_dropout=c("embedding_dropout", default=0.0),
+        windows=c.windows(sizes["layers"], c("sliding_window"), lambda i: True),
+    )
+
+
+_READERS = {
+    "llama": _llama,
+    "mistral": _mistral,
+    "qwen2": _qwen2,
+    "qwen3": _qwen3,
+    "gemma": _gemma,
+    "gemma2": _gemma2,
+    "gemma3_text": _gemma3,
+    "phi": _phi,
+    "phi3": _phi3,
+    "smollm3": _smollm3,
+    "gpt2": _gpt2,
+    "gpt_neox": _gpt_neox,
+    "olmo": _olmo,
+    "olmo2": _olmo2,
+    "granite": _granite,
+    "stablelm": _stablelm,
+    "starcoder2": _starcoder2,
+}
+FAMILIES = tuple(_READERS)

@@ -1,0 +1,776 @@
+"""One training step on the tape: the blocks of a transformer written as ``transformers`` writes them, operator by operator.
+
+All blocks of a model are alike (up to a sliding window), so one of each kind is run, forward and backward, and the
+others take the same: :func:`run` gives what each stretch of the step adds to what was there before it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from finetune_memory.settings import BYTES, Settings
+from finetune_memory.shape import Linear
+from finetune_memory.tape import (
+    GRADIENT,
+    INPUT,
+    LOSS,
+    TEMPORARY,
+    Block,
+    Parameter,
+    Stop,
+    Tape,
+    Value,
+    rounded,
+)
+
+Kinds = tuple[int, int, int, int]
+
+
+@dataclass
+class Stretch:
+    """What a stretch of the step takes beyond what was there before it, by kind of block (see memory_tape).
+
+    forward: at its highest on the way there. kept: what stays for the backward pass. backward: at its highest on the way
+    back, with what was kept. gradients: what stays afterwards. keeps_input: whether the input is among what is kept.
+    cached: autocast's 16-bit copies of weights, which go when the loss is there, unless they are kept.
+    cache: keys and values that the model returns. graph: part of what is kept that lives as long as the graph.
+    """
+
+    forward: Kinds
+    kept: Kinds
+    backward: Kinds = (0, 0, 0, 0)
+    gradients: Kinds = (0, 0, 0, 0)
+    keeps_input: bool = False
+    cached: int = 0
+    cache: int = 0
+    graph: int = 0
+
+
+@dataclass
+class Step:
+    """The stretches of a step: embedding, the first block, blocks by kind, final norm, head with loss.
+
+    common: what the whole forward and backward pass has beside (rotary angles, labels; masks if they are needed again). masks:
+    those that go when the forward pass is through. local: these, and what the model's
+    forward holds on to beside the blocks' input: the embedding's output. leaf: that output and its gradient where it was made to
+    require one (checkpointing with frozen embeddings); they live as long as the loss. logits: what is returned and held.
+    loss_forward: at its highest until the loss is there.
+    """
+
+    embedding: Stretch
+    first: Stretch
+    blocks: list[Stretch]
+    norm: Stretch
+    loss: Stretch
+    common: int
+    masks: int
+    local: int
+    leaf: int
+    logits: int
+    loss_forward: Kinds
+
+
+def kernel(s: Settings) -> str:
+    """The attention kernel: "eager", "flash", "efficient" or "math".
+
+    PyTorch's scaled_dot_product_attention (which is asked also where "flash" is wished but not possible) takes flash for 16-bit numbers without a mask on Ampere and newer, else the
+    memory-efficient kernel; but that knows no bf16 before Ampere, and, without a mask to make transformers repeat them, no fewer keys
+    than queries before PyTorch 2.14; "math" then makes the whole matrix of scores (native/transformers/cuda/sdp_utils.cpp). A soft
+    cap on the scores is only in the eager code.
+    """
+    if s.attention == "eager" or s.shape.softcap_scores:
+        return "eager"
+    half = activation_bytes(s) == 2 or s.master_weights
+    if half and s.attention == "flash" and s.rows == "full":
+        return "flash"
+    if half and s.arch >= 80 and s.rows == "full" and s.shape.head_dim <= 256:
+        return "flash"
+    if half and s.dtype == "bf16" and s.arch < 80:
+        return "math"
+    grouped = s.shape.kv_heads < s.shape.heads and s.rows == "full"
+    return "math" if grouped and s.version("torch") < (2, 14) else "efficient"
+
+
+def small_bytes(s: Settings) -> int:
+    """Bytes an element of weights outside the quantised ones: embedding, head, norms, biases."""
+    if s.method == "qlora":
+        return 4 if s.kbit_preparation else BYTES[s.dtype]
+    return 4 if s.master_weights else BYTES[s.dtype]
+
+
+def activation_bytes(s: Settings) -> int:
+    """Of the stream between blocks: it has the dtype of embedding and norms."""
+    return small_bytes(s)
+
+
+class _Modules:
+    """The parameters of one block and of head and embedding, as the tape needs them."""
+
+    def __init__(self, s: Settings):
+        shape, e, full = s.shape, small_bytes(s), s.method == "full"
+        self.s, self.shape, self.e = s, shape, e
+        adapted = () if full else shape.targets(s.targets)
+        ea = BYTES[s.adapter_dtype]
+        self.of: dict[int, tuple] = {}
+        for linear in (*shape.linears, shape.head):
+            weight = Parameter(linear.weights, e, full)
+            bias = Parameter(linear.outputs, e, full) if linear.bias else None
+            lora = None
+            if linear in adapted:
+                lora = (
+                    Parameter(s.rank * linear.inputs, ea, True),
+                    Parameter(s.rank * linear.outputs, ea, True),
+                )
+            self.of[id(linear)] = weight, bias, lora
+        self.norm = Parameter(shape.hidden, e, full)
+        self.norm_bias = Parameter(shape.hidden, e, full) if shape.norm_bias else None
+        self.head_norm = Parameter(shape.head_dim, e, full)
+        self.scales = 0
+        self.trained_head = full
+
+
+class _Program:
+    """Runs stretches of the model on a tape."""
+
+    def __init__(self, s: Settings, update: Callable[[int], int] | None):
+        self.s, self.shape, self.m = s, s.shape, _Modules(s)
+        self.tape = Tape(BYTES[s.dtype] if s.master_weights else None, update)
+        self.tokens, self.kernel = s.batch * s.seq, kernel(s)
+        self.e = activation_bytes(s)
+        self.angles = Value(None, s.seq * self.shape.head_dim, self.e)
+        # whether rotation ends in a concatenation, so that query and key lie head by head and products need no copy of them
+        self.joined = self.shape.layout in ("phi3", "neox") or self.shape.family in ("phi", "stablelm")
+        self.cache: list[Block] = []  # keys and values that the model returns
+
+    # --- modules -----------------------------------------------------------------------------------------------
+
+    def linear(self, x: Value, linear: Linear) -> Value:
+        """A linear layer, with its LoRA adapter if it has one (peft/tuners/lora/layer.py and bnb.py, ``forward``)."""
+        t, s = self.tape, self.s
+        given = x  # noqa: F841  (a module's call holds on to its argument)
+        weight, bias, lora = self.m.of[id(linear)]
+        four_bit = s.method == "qlora" and linear is not self.shape.head
+        if four_bit:
+            scales = -(-linear.weights // 64) if s.double_quant else 0
+            y = t.linear_4bit(
+                x,
+                linear.inputs,
+                linear.outputs,
+                BYTES[s.dtype],
+                BYTES[s.dtype],
+                scales,
+                s.version("bitsandbytes") < (0, 43, 2),
+            )
+        else:
+            y = t.linear(x, weight, linear.outputs, bias)
+        if lora is None:
+            return y
+        a, b = lora
+        e = y.e
+        if four_bit:
+            y = t.copy(y)
+        x = t.cast(x, a.e)
+        if s.lora_dropout:
+            out = t.plain(t.linear(t.linear(t.dropout(x), a, s.rank), b, linear.outputs))
+        else:
+            out = t.plain(t.linear(t.linear(x, a, s.rank), b, linear.outputs))
+        if four_bit:
+            out = t.cast(out, e)
+        y = t.add(y, out)
+        del out
+        return t.cast(y, e)
+
+    def norm(self, x: Value, weight: Parameter, bias: Parameter | None = None) -> Value:
+        """Over rows of as many elements as the weight has."""
+        t, rows, kind = self.tape, x.n // weight.n, self.shape.norm
+        if kind == "layer":
+            return t.layer_norm(x, rows, weight, bias)
+        e = x.e
+        if kind == "plain":
+            return t.cast(t.layer_norm(t.cast(x, 4), rows, None, None), e)
+        if kind == "gemma":
+            out = self._scaled_by_root(t.cast(x, 4), rows)
+            out = t.multiply(out, weight)
+            return t.cast(out, e)
+        x = t.cast(x, 4)
+        x = self._scaled_by_root(x, rows)
+        if kind == "rms32":
+            return t.cast(t.multiply(weight, x), e)
+        return t.multiply(weight, t.cast(x, e))
+
+    def _scaled_by_root(self, x: Value, rows: int) -> Value:
+        return self.tape.multiply(x, self.tape.inverse_root_mean_square(x, rows))
+
+    def hidden_norm(self, x: Value) -> Value:
+        return self.norm(x, self.m.norm, self.m.norm_bias)
+
+    def activation(self, x: Value) -> Value:
+        t, kind = self.tape, self.shape.activation
+        if kind == "gelu_new":  # 0.5 * x * (1 + tanh(c * (x + 0.044715 * x**3)))
+            return t.multiply(
+                t.plain(x), t.copy(t.unary(t.plain(t.add(x, t.plain(t.power(x)))), keeps_result=True))
+            )
+        return t.unary(x, keeps_result=kind == "relu")
+
+    def mlp(self, x: Value) -> Value:
+        t, shape = self.tape, self.shape
+        if not shape.gated:
+            up, down = shape.mlp_linears
+            x = self.linear(x, up)
+            x = self.activation(x)
+            return self.linear(x, down)
+        if shape.layout == "phi3":
+            both, down = shape.mlp_linears
+            states = self.linear(x, both)
+            gate, states = t.parts(states, (states.n // 2, states.n // 2))
+            states = t.multiply(states, self.activation(gate))
+            return self.linear(states, down)
+        gate, up, down = shape.mlp_linears
+        return self.linear(t.multiply(self.activation(self.linear(x, gate)), self.linear(x, up)), down)
+
+    def attention(self, x: Value, window: int, rotated: bool) -> tuple[Value, Value | None]:
+        """Projections, rotation, the kernel, the output projection; also the attention weights where the code holds on to them."""
+        t, shape = self.tape, self.shape
+        q, k, v = self._projections(x)
+        held = None
+        if rotated:
+            if shape.family in (
+                "phi",
+                "stablelm",
+            ):  # their code holds on to the parts before and after rotation
+                turned = [t.new(int(x.n * shape.rotary), max(x.e, self.e)) for x in (q, k)]
+                held = (q, k, turned)  # noqa: F841
+            q2 = t.rotate(q, self.angles, shape.rotary)
+            k2 = t.rotate(k, self.angles, shape.rotary)
+            q, k = q2, k2
+            del q2, k2
+        if self.s.use_cache and not self.s.checkpointing:
+            k, v = t.copy(k), t.copy(v)
+            self.cache += [k.block, v.block]
+        mask = self.mask(window)
+        if self.kernel == "eager":
+            out, weights = self._eager(q, k, v)
+        else:
+            out, weights = self._fused(q, k, v, mask), None
+        out = self.linear(out, shape.attention_linears[-1])
+        return out, weights
+
+    def _projections(self, x: Value) -> list[Value]:
+        t, shape, T = self.tape, self.shape, self.tokens
+        q, kv = T * shape.q_width, T * shape.kv_width
+        laid_out = self.kernel in ("flash", "efficient")
+        expanded = shape.kv_heads < shape.heads and self.kernel != "flash"
+        if shape.layout in ("neox", "phi3", "gpt2"):
+            both = self.linear(x, shape.attention_linears[0])
+            if shape.layout == "neox":
+                both = t.view(both, copied_back=True)
+            parts = t.parts(both, (q, kv, kv), padded=shape.layout == "phi3")
+            if shape.layout == "gpt2" and not laid_out:
+                parts = [t.view(part, copied_back=True) for part in parts]
+            return parts
+        values = []
+        for linear in shape.attention_linears[:3]:
+            is_value = linear.name == "v_proj"
+            y = self.linear(x, linear)
+            heads = shape.heads if linear.name == "q_proj" else shape.kv_heads
+            if shape.qk_norm == "whole" and not is_value:
+                y = self.norm(y, Parameter(linear.outputs, self.m.e, self.m.trained_head))
+            plainly = is_value and laid_out and not expanded
+            y = t.view(y, copied_back=heads > 1 and not plainly)
+            if shape.qk_norm == "head" and not is_value:
+                y = self.norm(y, self.m.head_norm, None)
+            values.append(y)
+        return values
+
+    def _eager(self, q: Value, k: Value, v: Value) -> tuple[Value, Value]:
+        """``eager_attention_forward``: the scores of every head, with a softmax in fp32; products are taken of contiguous copies."""
+        t, shape, s = self.tape, self.shape, self.s
+        groups = shape.heads // shape.kv_heads
+        scores = s.batch * shape.heads * s.seq * s.seq
+        dtype = q.e
+        if t.autocast:
+            q, k, v = (t.cast(x, t.autocast) for x in (q, k, v))
+        k2 = t.expand(k, groups) if groups > 1 else k if self.joined else t.copy(k)
+        v2 = t.expand(v, groups) if groups > 1 else t.copy(v)
+        weights = t.plain(t.matmul(q if self.joined else t.copy(q), k2, scores))
+        if shape.softcap_scores:
+            weights = t.plain(weights)
+            weights = t.unary(weights, keeps_result=True)
+            weights = t.plain(weights)
+        weights = (
+            t.copy(weights) if weights.e == self.e else t.cast(weights, self.e)
+        )  # the mask, of the model's dtype, is added
+        if shape.layout == "gpt2":
+            weights = t.cast(t.softmax(t.cast(weights, 4) if t.autocast else weights), v.e)
+        elif weights.e == 2 and s.dtype == "fp16":
+            weights = t.cast(t.half_softmax(weights), dtype)
+        else:
+            weights = t.cast(t.softmax(t.cast(weights, 4)), dtype)
+        out = t.matmul(t.cast(weights, v2.e), v2, q.n)
+        out = t.view(t.copy(out))
+        return out, weights
+
+    def mask(self, window: int) -> Value | None:
+        """A mask for scaled_dot_product_attention, made additive in each block, where rows or a window need one."""
+        if self.kernel == "eager" or not self.needs_mask(window):
+            return None
+        t, n = self.tape, self.s.batch * self.s.seq * self.s.seq
+        inverse = t.new(n, 1)
+        bias = t.new(n, self.e if not self.tape.autocast else self.tape.autocast)
+        del inverse
+        return Value(bias, n, self.e)
+
+    def needs_mask(self, window: int) -> bool:
+        return self.s.rows != "full" or 0 < window < self.s.seq
+
+    def _fused(self, q: Value, k: Value, v: Value, mask: Value | None) -> Value:
+        """A fused kernel: keeps query, key, value, its output and one number a head and token."""
+        t, shape, s = self.tape, self.shape, self.s
+        use = self.kernel
+        if use == "flash" and mask is not None:
+            use = "efficient"
+        groups, heads, d = shape.heads // shape.kv_heads, shape.heads, shape.head_dim
+        if t.autocast:
+            q, k, v = (t.cast(x, t.autocast) for x in (q, k, v))
+        elif use == "flash" and q.e == 4:
+            q, k, v = (t.cast(x, 2) for x in (q, k, v))
+        if use != "flash" and groups > 1:
+            k = t.expand(k, groups)
+            v = t.expand(v, groups)
+        if use == "math":
+            return self._math(q, k, v, mask)
+        e, grad, qn, kn, b, n = q.e, q.grad or k.grad or v.grad, q.n, k.n, s.batch, s.seq
+        out = t.new(qn, e)
+        if not grad:
+            del mask
+            return Value(out, qn, e)
+        sums = t.new(b * heads * (n if use == "flash" else -(-n // 32) * 32), 4)
+
+        def flash(g, kept=(q.block, k.block, v.block, out, sums)):
+            rows, columns = -(-n // 128) * 128, -(-d // (32 if d <= 128 else 64)) * (32 if d <= 128 else 64)
+            grads = t.new(qn, e), t.new(kn, e), t.new(kn, e)
+            scratch = t.new(b * heads * rows, 4), t.new(b * rows * heads * columns, 4)
+            if groups > 1:
+                scratch = (*scratch, t.new(b * n * heads * d, e), t.new(b * n * heads * d, e))
+            del scratch
+            return grads
+
+        def efficient(g, kept=(q.block, k.block, v.block, out, sums, None if mask is None else mask.block)):
+            grads = t.new(qn, e), t.new(kn, e), t.new(kn, e)
+            if e == 2:
+                delta = t.new(b * heads * n, 4)
+            else:
+                product = t.new(qn, 4)
+                delta = t.new(b * heads * n, 4)
+                del product
+            width = 64 if d > 32 else 32
+            scratch = t.new(b * heads * -(-n // 64) * (64 * (-(-d // width) * width) + 4), 4)
+            del delta, scratch
+            return grads
+
+        node = t.record((q.node, k.node, v.node), flash if use == "flash" else efficient, True)
+        return Value(out, qn, e, True, node)
+
+    def _math(self, q: Value, k: Value, v: Value, mask: Value | None) -> Value:
+        """``_scaled_dot_product_attention_math``: 16-bit inputs are computed in fp32, scores and all."""
+        t, s = self.tape, self.s
+        scores = s.batch * self.shape.heads * s.seq * s.seq
+        e = q.e
+        bias = t.new(s.seq * s.seq, 4)
+        if e == 2:
+            q, k, v = t.cast(q, 4), t.cast(k, 4), t.cast(v, 4)
+        q = t.plain(q)
+        apart, alone = not self.joined, self.shape.kv_heads == self.shape.heads
+        k = t.plain(k)
+        weights = t.matmul(t.copy(q) if apart else q, t.copy(k) if apart and alone else k, scores)
+        weights = t.softmax(weights)
+        del bias
+        return t.cast(t.matmul(weights, t.copy(v) if alone else v, q.n), e)
+
+    def block(self, x: Value, window: int, rotated: bool) -> Value:
+        """One decoder layer."""
+        t, shape = self.tape, self.shape
+        norms = shape.norms
+        residual = x
+        if norms in ("parallel", "shared"):
+            h = self.hidden_norm(x)
+            a, weights = self.attention(h, window, rotated)
+            if shape.dropout and shape.family != "stablelm":
+                a = t.dropout(a)
+            if norms == "parallel":
+                del h
+                h = self.hidden_norm(x)
+            m = self.mlp(h)
+            if shape.dropout:
+                m = t.dropout(m)
+            if norms == "shared":
+                return t.add(t.add(a, m), residual)
+            return t.add(t.add(m, a), x)
+        if norms != "post":
+            x = self.hidden_norm(x)
+        x, weights = self.attention(x, window, rotated)
+        if shape.dropout and shape.family in ("gpt2", "phi3", "starcoder2"):
+            x = t.dropout(x)
+        if norms in ("post", "both"):
+            x = self.hidden_norm(x)
+        if shape.scaled_residual:
+            x = t.plain(x)
+        x = t.add(residual, x)
+        residual = x
+        if norms != "post":
+            x = self.hidden_norm(x)
+        x = self.mlp(x)
+        if shape.dropout:
+            x = t.dropout(x)
+        if norms in ("post", "both"):
+            x = self.hidden_norm(x)
+        if shape.scaled_residual:
+            x = t.plain(x)
+        return t.add(residual, x)
+
+    def common(self) -> int:
+        """What lives through forward and backward pass beside the blocks' own: token numbers, labels, positions, rotary
+        angles, masks."""
+        s, shape = self.s, self.shape
+        size = 2 * rounded(8 * self.tokens) + rounded(8 * s.seq)
+        if shape.rotary:
+            tables = 2 if shape.family == "gemma3_text" else 1
+            size += tables * 2 * rounded(int(s.seq * shape.head_dim * shape.rotary) * self.e)
+        return size
+
+    def masks(self) -> int:
+        """Attention masks that the model's forward makes: one a kind of block for eager attention (added numbers), a bool one for
+        SDPA where it is needed."""
+        s, windows = self.s, {window for window, _ in self.shape.kinds}
+        square = s.batch * s.seq * s.seq
+        if s.rows != "full":
+            windows = {0}
+        if self.kernel == "eager":
+            return rounded(square * self.e) * len(windows)
+        return rounded(square) * sum(self.needs_mask(window) for window in windows)
+
+    def embedding(self) -> Stretch:
+        """Token (and position) embedding. Its output is counted with the first block. Backward, in full fine-tuning:
+        ``embedding_dense_backward`` makes a whole gradient; beyond 3072 tokens these are sorted, and partial sums are kept in
+        fp32 (aten/src/ATen/native/cuda/EmbeddingBackwardKernel.cu), at most one for each 10 tokens and each distinct one."""
+        s, shape, n = self.s, self.shape, self.tokens * self.shape.hidden
+        out = rounded(n * self.e)
+        forward = out * (1 + (shape.scaled_embedding or shape.positions > 0 or shape.embed_dropout > 0))
+        mask = rounded(n) if shape.embed_dropout and s.method == "full" else 0
+        if s.method != "full":
+            return Stretch((forward, 0, 0, 0), (0, 0, 0, 0))
+        whole = rounded(shape.vocab * shape.hidden * self.e) + (
+            rounded(shape.positions * shape.hidden * self.e) if shape.positions else 0
+        )
+        scratch = 0
+        if self.tokens > 3072:
+            distinct = min(self.tokens, shape.vocab)
+            partial = self.tokens // 10 + distinct
+            scratch = (
+                2 * rounded(8 * self.tokens)
+                + 2 * rounded(8 * distinct)
+                + rounded(8 * partial)
+                + rounded(4 * partial * shape.hidden)
+            )
+        if self.tape.update and not shape.tied:  # then the update follows at once
+            scratch = max(scratch, self.tape.update(rounded(shape.vocab * shape.hidden * self.e)) - out)
+        spread = out * (1 + bool(shape.embed_dropout or shape.scaled_embedding))
+        kept = whole
+        if shape.tied:  # the head's gradient is a view (if it is made in one piece), so that both are summed up in a third tensor
+            kept -= rounded(shape.vocab * shape.hidden * self.e)
+            whole += (
+                0 if s.loss != "default" or s.master_weights else rounded(shape.vocab * shape.hidden * self.e)
+            )
+        return Stretch(
+            (forward + mask, 0, 0, 0), (0, mask, 0, 0), (spread + scratch, 0, whole, 0), (0, 0, kept, 0)
+        )
+
+    # --- stretches ---------------------------------------------------------------------------------------------
+
+    def run_block(self, window: int, rotated: bool, needs_gradient: bool) -> Stretch:
+        """Forward and backward of one block whose input does or does not need a gradient."""
+        t, n, e = self.tape, self.tokens * self.shape.hidden, self.e
+        t.start()
+        before = tuple(t.live)
+        t.reset_peak()
+        x = Value(t.new(n, e), n, e, needs_gradient, INPUT if needs_gradient else None)
+        checkpointed = self.s.checkpointing
+        t.recording = not checkpointed
+        y = self.block(x, window, rotated)
+        forward = _less(t.at_peak, before)
+        node = y.node
+        trains = y.grad or checkpointed
+        del y
+        cached = self._leave_autocast()
+        cache = sum(block.size for block in self.cache)
+        if self.s.outputs == "dropped":
+            self.cache.clear()
+        with_input = t.total
+        if not checkpointed:
+            del x
+        kept = (0, t.total - sum(before), 0, 0)
+        keeps_input = t.total == with_input
+        if not trains:
+            self.cache.clear()
+            t.graph.clear()
+            return Stretch(forward, kept, cached=cached, cache=cache)
+        t.reset_peak()
+        t.recording, t.dry = True, False
+        if checkpointed:
+            out = self._checkpointed_backward(x, window, rotated, n, e)
+            del x
+        else:
+            out = t.backward({node: t.new(n, e)})
+        del out
+        self.cache.clear()
+        peak = _less(t.at_peak, before)
+        kept_size = min(kept[1], sum(peak[:2]))
+        backward = (peak[0] + peak[1] - kept_size, kept_size, peak[2], peak[3])
+        with_graph = t.total
+        t.graph.clear()
+        graph = with_graph - t.total
+        gradients = _less(tuple(t.live), before)
+        t.free()
+        return Stretch(forward, kept, backward, gradients, keeps_input, cached, cache, graph)
+
+    def _checkpointed_backward(self, x: Value, window: int, rotated: bool, n: int, e: int) -> Block | None:
+        """Backward of a block that was not recorded: its operators run backward from the last; at the first that needs a
+        tensor of the forward pass, the block is run again (torch/utils/checkpoint.py, non-reentrant)."""
+        t = self.tape
+        t.dry = True
+        t.casts.clear()
+        y = self.block(Value(x.block, n, e, True, INPUT), window, rotated)
+        last, needed = y.node, t.keeping
+        del y
+        t.dry = False
+        nodes = t.nodes
+        buffers = {last: t.new(n, e)}
+
+        def again(position: int) -> None:
+            t.start()
+            t.casts.clear()
+            t.stop_after = needed
+            first = len(t.graph)
+            with contextlib.suppress(Stop):
+                self.block(Value(x.block, n, e, True, INPUT), window, rotated)
+            del t.graph[first:]
+            t.stop_after = -1
+            t.casts.clear()
+            made = t.nodes
+            t.nodes = nodes
+            nodes[: len(made)] = made
+
+        return t.backward(buffers, again)
+
+    def _leave_autocast(self) -> int:
+        """Autocast drops its copies of weights. Returns the bytes that this frees."""
+        t = self.tape
+        before = t.total
+        t.casts.clear()
+        return before - t.total
+
+    def run_tail(self, needs_gradient: bool) -> tuple[Stretch, Stretch, Kinds, int]:
+        """Final norm, head and loss: (norm, loss, highest until the loss is there, bytes of logits held)."""
+        t, s, shape, n, e = self.tape, self.s, self.shape, self.tokens * self.shape.hidden, self.e
+        t.start()
+        if (
+            shape.tied and s.method == "full"
+        ):  # a shared weight is updated when the embedding's gradient is there too
+            t.update = None
+        before = tuple(t.live)
+        t.reset_peak()
+        x = Value(t.new(n, e), n, e, needs_gradient, INPUT if needs_gradient else None)
+        h = self.hidden_norm(x)
+        del x
+        forward, kept, boundary = _less(t.at_peak, before), _less(tuple(t.live), before), len(t.nodes)
+        t.reset_peak()
+        t.kind = LOSS
+        logits, buffers = {"default": self._loss, "chunked": self._chunked_loss, "fused": self._fused_loss}[
+            s.loss
+        ](h)
+        del h
+        if s.outputs == "dropped":
+            del logits
+            logits = None
+        kept_norm = (0, sum(kept) - rounded(n * e), 0, 0)
+        loss_forward = _less(t.at_peak, before)
+        self._leave_autocast()
+        t.reset_peak()
+        if not buffers:
+            return Stretch(forward, kept_norm), Stretch(loss_forward, (0, 0, 0, 0)), loss_forward, 0
+        buffers, t.shared = buffers(), s.loss == "chunked" and s.method == "full" and not shape.head_bias
+        t.backward(buffers, until=boundary)
+        t.shared = False
+        loss = Stretch(loss_forward, (0, 0, 0, 0), _less(t.at_peak, before))
+        t.kind = TEMPORARY
+        t.reset_peak()
+        del t.nodes[boundary:]
+        out = t.backward(buffers)
+        peak = _less(t.at_peak, before)
+        del out
+        held = t.live[LOSS] - before[LOSS]
+        norm = Stretch(
+            forward, kept_norm, (peak[0], 0, peak[2], peak[3] - held), _less(tuple(t.live), before)
+        )
+        loss.gradients = (0, 0, 0, 0)
+        del logits
+        t.free()
+        return norm, loss, loss_forward, held
+
+    def _logits(self, h: Value) -> Value:
+        t, shape = self.tape, self.shape
+        logits = self.linear(h, shape.head)
+        if self.s.logits == "fp32":
+            logits = t.cast(logits, 4)
+        if shape.scaled_logits:
+            logits = t.plain(logits)
+        if shape.softcap_logits:
+            logits = t.plain(logits)
+            logits = t.unary(logits, keeps_result=True)
+            logits = t.plain(logits)
+        return logits
+
+    def _cross_entropy(self, logits: Value) -> Value:
+        """``cross_entropy`` of fp32 logits: log-softmax keeps its result; going back, the gradient of the picked logits is spread
+        over a whole tensor, and log-softmax makes another (aten/src/ATen/native/LossNLL.cpp, SoftMax.cpp)."""
+        t, n = self.tape, logits.n
+        logits = t.cast(logits, 4) if self.s.loss_fp32 else logits
+        e = logits.e
+        probabilities = t.new(n, e)
+        if not logits.grad:
+            return Value(None, 1, 4)
+
+        def run(g, kept=probabilities):
+            picked = t.new(n, e)
+            out = t.new(n, e)
+            del picked
+            return (out,)
+
+        return Value(None, 1, 4, True, t.record((logits.node,), run, True))
+
+    def _loss(self, h: Value):
+        """transformers' loss: all logits, a copy in fp32, cross-entropy (loss/loss_utils.py, ForCausalLMLoss)."""
+        logits = self._logits(h)
+        loss = self._cross_entropy(logits)
+        return logits, self._start_of([loss])
+
+    def _start_of(self, losses: list[Value]):
+        t = self.tape
+        return (lambda: {loss.node: Block(t, 0, LOSS, False) for loss in losses}) if losses[0].grad else None
+
+    def _chunked_loss(self, h: Value):
+        """Logits in parts, all held; of each part an fp32 copy for its own cross-entropy (torchtune, CEWithChunkedOutputLoss); the head's
+        output is taken as it is, without soft cap or scale."""
+        t, shape = self.tape, self.shape
+        parts = t.parts(
+            h, tuple(self.s.batch * size * shape.hidden for size in _chunks(self.s.seq, self.s.loss_chunks))
+        )
+        logits = [
+            t.cast(self.linear(part, shape.head), 4)
+            if self.s.logits == "fp32"
+            else self.linear(part, shape.head)
+            for part in parts
+        ]
+        losses = [self._cross_entropy(part) for part in logits]
+        return logits, self._start_of(losses)
+
+    def _fused_loss(self, h: Value):
+        """Liger-Kernel's fused linear cross-entropy: of each part of the tokens the logits are made, turned into their gradient
+        in place, multiplied back and dropped, all in the forward pass (ops/fused_linear_cross_entropy.py). Under autocast each product
+        casts the weight anew, unless it is trained: then the first copy is kept."""
+        t, shape, tokens = self.tape, self.shape, self.tokens
+        weight, bias, _ = self.m.of[id(shape.head)]
+        grad_hidden, e = t.new(h.n, h.e), t.autocast or h.e
+        grad_weight = t.new(weight.n, weight.e) if weight.grad else None
+        grad_bias = t.new(bias.n, bias.e) if bias is not None and bias.grad else None
+        for size in _chunks(tokens, self.s.loss_chunks):
+            cast = self._cast_head(weight)
+            logits = t.new(size * shape.vocab, e)
+            cast = None
+            cast = self._cast_head(weight)
+            part = t.new(size * shape.hidden, e)
+            cast = None
+            product = t.new(weight.n, e) if weight.grad else None
+            del cast, product, logits, part
+        if not (h.grad or weight.grad):
+            return None, None
+
+        def run(g, kept=(grad_hidden, grad_weight, grad_bias)):
+            whole = [
+                None if block is None else t.new(p.n, p.e, GRADIENT)
+                for block, p in zip(kept[1:], (weight, bias), strict=True)
+            ]
+            return (kept[0] if h_grad else None, *whole)
+
+        h_grad = h.grad
+        loss = Value(
+            None, 1, 4, True, t.record((h.node, weight.node, None if bias is None else bias.node), run, True)
+        )
+        return None, self._start_of([loss])
+
+    def _cast_head(self, weight: Parameter) -> Value | None:
+        """The head's weight as a product under autocast takes it."""
+        t = self.tape
+        if t.autocast is None or weight.e == t.autocast:
+            return None
+        if id(weight) in t.casts:
+            return t.casts[id(weight)]
+        copy = t.leaf(weight.n, t.autocast)
+        if weight.grad:
+            t.casts[id(weight)] = copy
+        return copy
+
+
+def run(s: Settings, update: Callable[[int], int] | None = None) -> Step:
+    """The stretches of one step. update: see :class:`~finetune_memory.tape.Tape`."""
+    p = _Program(s, update)
+    shape, full = s.shape, s.method == "full"
+    flows = full or s.checkpointing  # whether the first block's input needs a gradient
+    blocks = {kind: p.run_block(*kind, True) for kind in shape.kinds}
+    order = list(
+        zip(
+            shape.windows or (0,) * shape.layers,
+            shape.rotated or (shape.rotary > 0,) * shape.layers,
+            strict=True,
+        )
+    )
+    first = blocks[order[0]] if flows else p.run_block(*order[0], False)
+    adapted = full or any(linear in shape.linears for linear in shape.targets(s.targets))
+    embedding = p.embedding()
+    norm, loss, loss_forward, held = p.run_tail(adapted or s.checkpointing)
+    stream = rounded(p.tokens * shape.hidden * p.e)
+    separate = (
+        shape.positions > 0 or shape.embed_dropout > 0 or shape.family == "granite"
+    )  # the blocks get another tensor
+    masks = p.masks()
+    leaf = 2 * stream if s.checkpointing and not full else 0
+    common = p.common() + (masks if s.checkpointing else 0) + (stream if leaf and separate else 0)
+    local = (
+        (0 if s.checkpointing else masks)
+        + (stream if separate or not first.keeps_input else 0)
+        + (rounded(s.seq * shape.hidden * p.e) if shape.positions else 0)
+    )
+    return Step(
+        embedding,
+        first,
+        [blocks[kind] for kind in order],
+        norm,
+        loss,
+        common,
+        0 if s.checkpointing else masks,
+        local,
+        leaf,
+        held,
+        loss_forward,
+    )
+
+
+def _chunks(n: int, parts: int) -> list[int]:
+    size = -(-n // parts)
+    return [min(size, n - at) for at in range(0, n, size)]
+
+
+def _less(a: Kinds, b: Kinds) -> Kinds:
+    return tuple(x - y for x, y in zip(a, b, strict=True))

@@ -1,0 +1,65 @@
+"""Classifiers that are no language model, or a very small one: what a language model has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def majority(train_labels: Sequence[int], n: int) -> np.ndarray:
+    """The label that training has most of (the first of them on a tie), n times."""
+    return np.full(n, np.bincount(train_labels).argmax())
+
+
+def lexicon(texts: Sequence[str], threshold: float = 0.05) -> np.ndarray:
+    """VADER's rules and word list (Hutto & Gilbert 2014) with its authors' own thresholds of ±0.05 on the compound score.
+
+    Returns 0 positive, 1 neutral, 2 negative. VADER was made by the people who had these texts rated; its word list
+    was rated apart from them, but it is at home here.
+    """
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+    analyser = SentimentIntensityAnalyzer()
+    compound = np.array([analyser.polarity_scores(t)["compound"] for t in texts])
+    return np.where(compound >= threshold, 0, np.where(compound <= -threshold, 2, 1))
+
+
+def tfidf(train: Sequence[tuple[str, int]], texts: Sequence[str]) -> np.ndarray:
+    """Logistic regression on TF-IDF of words and word pairs; regularisation chosen by cross-validation in training."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline
+
+    x, y = zip(*train, strict=True)
+    vectors = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    with _one_thread():
+        return make_pipeline(vectors, _regression(y)).fit(x, y).predict(texts)
+
+
+def embeddings(train_vectors: np.ndarray, train_labels: Sequence[int], vectors: np.ndarray) -> np.ndarray:
+    """Logistic regression on sentence embeddings [N, d]; returns labels [n] of ``vectors`` [n, d]."""
+    with _one_thread():
+        return _regression(train_labels).fit(train_vectors, train_labels).predict(vectors)
+
+
+def _one_thread():
+    """These matrices are so small that threads cost more than they bring, above all on a busy machine."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1)
+
+
+def _regression(labels: Sequence[int]):
+    from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+
+    smallest = np.bincount(labels)[np.unique(labels)].min()
+    if smallest < 4:  # too few a class to cross-validate
+        return LogisticRegression(C=10.0, max_iter=2000)
+    return LogisticRegressionCV(
+        Cs=[0.1, 1.0, 10.0, 100.0],
+        cv=min(5, int(smallest)),
+        max_iter=2000,
+        scoring="accuracy",
+        l1_ratios=(0.0,),
+        use_legacy_attributes=False,
+    )

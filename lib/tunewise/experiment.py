@@ -1,0 +1,537 @@
+"""Run an experiment: condition after condition, each kept when it is done, and found again.
+
+An experiment is its conditions and how one of them is evaluated::
+
+    def conditions(p):
+        yield Condition("zero_shot")
+        for seed, k in product(p.seeds, p.k):
+            yield Condition("random", k=k, seed=seed)
+
+    def evaluate(ctx, c):
+        test = ctx.task(ctx.params.task).test[: ctx.params.test_n]
+        ...
+        return Scores(test, accuracy=[p == e.label for p, e in zip(predictions, test)])
+
+    EXPERIMENT = Experiment("few_shot", conditions, evaluate, scales={"laptop": {...}})
+
+A condition that was evaluated before, on the same model and data, with the same values of the parameters that
+``evaluate`` *read*, is not evaluated again. A trained adapter is kept under the hash of model, recipe and training pairs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tunewise import data, record
+from tunewise.record import Record, Row
+from tunewise.step_cache import StepCache, digest
+
+# Raise it when the code under all experiments changes so that results do: finished steps are then no longer found.
+ENGINE = 2
+
+
+class Condition:
+    """One row to be: a method and its settings, which are read as attributes (``c.k``); a setting that was not given is None.
+
+    Parameters
+    ----------
+    method
+        What is done.
+    settings
+        Anything JSON can hold; at once columns of the record and the key under which the outcome is kept.
+    """
+
+    def __init__(self, method: str, **settings: Any) -> None:
+        self.method = method
+        self.settings = {"method": method, **settings}
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "settings":
+            raise AttributeError(name)
+        return self.settings.get(name)
+
+    def __str__(self) -> str:
+        return ", ".join(
+            f"{k} {v}"
+            for k, v in self.settings.items()
+            if not isinstance(v, dict | list) and len(str(v)) < 40
+        )
+
+
+class Scores:
+    """What came of one condition.
+
+    Parameters
+    ----------
+    items
+        What was asked: ids, or objects with ``id`` and, where items belong together, ``group``.
+    predictions
+        One an item: a label's index, or the text that was written.
+    facts
+        Figures about the condition as a whole, such as ``seconds`` or ``prompt_tokens``.
+    outcomes
+        Metric -> one value an item: True, False, a number, or None where it does not apply. A name may have parts, ``calibrated.accuracy``;
+        give those with ``**{"calibrated.accuracy": [...]}``.
+
+    Raises
+    ------
+    ValueError
+        When a metric has another number of values than there are items.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Any] = (),
+        *,
+        predictions: Sequence[Any] | None = None,
+        facts: Mapping[str, Any] | None = None,
+        **outcomes: Sequence[Any],
+    ) -> None:
+        self.ids = [i if isinstance(i, str) else i.id for i in items]
+        groups = [i if isinstance(i, str) else str(getattr(i, "group", None) or i.id) for i in items]
+        self.groups = groups if groups != self.ids else None
+        for name, values in [
+            *outcomes.items(),
+            *([("predictions", predictions)] if predictions is not None else []),
+        ]:
+            if len(values) != len(self.ids):
+                raise ValueError(
+                    f"{name} has {len(values)} values for {len(self.ids)} items: there must be one for each"
+                )
+        self.outcomes = {name: record.pack(values) for name, values in outcomes.items()}
+        self.predictions = (
+            None
+            if predictions is None
+            else [p if isinstance(p, str) or p is None else int(p) for p in predictions]
+        )
+        self.facts = dict(facts or {})
+
+    def row(self) -> dict[str, Any]:
+        """As kept: without the condition's settings, with the items written out."""
+        row: dict[str, Any] = {"ids": self.ids, "groups": self.groups} if self.ids else {}
+        row |= {"outcomes": self.outcomes} if self.outcomes else {}
+        row |= {} if self.predictions is None else {"predictions": self.predictions}
+        return row | ({"facts": self.facts} if self.facts else {})
+
+
+class Params(Mapping[str, Any]):
+    """Parameters of a run, as keys or attributes; it remembers which were read."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values, self._read = dict(values), set[str]()
+
+    def __getitem__(self, name: str) -> Any:
+        self._read.add(name)
+        return self._values[name]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name not in self._values:
+            raise AttributeError(f"there is no parameter {name!r}")
+        return self[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One question.
+
+    Parameters
+    ----------
+    conditions
+        Takes the parameters; yields the conditions in the order in which they are run.
+    evaluate
+        Takes a :class:`Context` and a condition; returns its :class:`Scores`.
+    scales
+        Scale -> parameters (JSON values), ``model`` among them.
+    question, claims
+        In words; ids of the claims that it bears on.
+    sources
+        Takes the parameters; returns what the data are (anything JSON can hold). Tasks named in the parameter ``tasks`` are counted in anyway.
+    version
+        Raise it when ``evaluate`` changes so that results do.
+    """
+
+    name: str
+    conditions: Callable[[Params], Iterable[Condition]]
+    evaluate: Callable[[Context, Condition], Scores]
+    scales: Mapping[str, dict[str, Any]]
+    question: str = ""
+    claims: tuple[str, ...] = ()
+    sources: Callable[[Params], Any] | None = None
+    version: int = 1
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where an experiment finds what is not in it: the folder of committed records (or None), and how a task is had by its name."""
+
+    records: Path | None = None
+    load_task: Callable[[str], data.Task] = data.own_data
+
+
+@dataclass
+class Context:
+    """What ``evaluate`` works with: one model on one machine, the parameters, and what was found so far.
+
+    The model is loaded when it is first asked for; ``rows`` are those of the conditions before.
+    """
+
+    params: Params
+    model: str
+    precision: Any
+    cache: StepCache
+    workspace: Workspace
+    ingredients: dict[str, Any]
+    say: Callable[[str], None]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    item_sets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _tasks: dict[str, data.Task] = field(default_factory=dict)
+    _vectors: dict[str, np.ndarray] = field(default_factory=dict)
+    _looked_up: list[Any] = field(default_factory=list)
+
+    @cached_property
+    def lm(self) -> Any:
+        """The base model."""
+        return self._load()
+
+    @cached_property
+    def quantized(self) -> Any:
+        """The base model with its linear layers in NF4, for QLoRA."""
+        return self._load(quantize="nf4")
+
+    @cached_property
+    def whole(self) -> Any:
+        """The model for full fine-tuning, in float32: in 16 bits most of AdamW's small updates are rounded away."""
+        import torch
+
+        return self._load(precision=dataclasses.replace(self.precision, dtype=torch.float32))
+
+    def _load(self, **options: Any) -> Any:
+        from tunewise.models.load import load
+
+        return load(self.model, **{"precision": self.precision, **options})
+
+    @cached_property
+    def encoder(self) -> Any:
+        """The sentence encoder."""
+        from tunewise.models.encoder import Encoder
+
+        return Encoder()
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Sentence embeddings, float32 [n, 384], each of length 1; each text is computed once, however often it is asked for."""
+        missing = list(dict.fromkeys(t for t in texts if t not in self._vectors))
+        if missing:
+            self._vectors.update(zip(missing, self.encoder.encode(missing), strict=True))
+        return np.stack([self._vectors[t] for t in texts])
+
+    def task(self, name: str) -> data.Task:
+        """A task by its name, or by the path of the reader's own file."""
+        if name not in self._tasks:
+            self._tasks[name] = resolve(name, self.workspace)
+        return self._tasks[name]
+
+    def earlier(self, **conditions: Any) -> list[Row]:
+        """Rows of the conditions before this one whose settings equal all of ``conditions``. What they hold counts as an input of this condition."""
+        found = self._matching(conditions)
+        self._looked_up.append([conditions, digest(found)])
+        return [Row(r, self.item_sets) for r in found]
+
+    def best(self, setting: str, metric: str, **conditions: Any) -> Any:
+        """The value of ``setting`` in the earlier row with the highest ``metric`` (the first of equals): a choice made on validation items."""
+        rows = self.earlier(**conditions)
+        if not rows:
+            raise LookupError(
+                f"no earlier row matches {conditions}: yield the trials before the condition that chooses among them"
+            )
+        return max(rows, key=lambda r: r.metric(metric)["value"])[setting]
+
+    def _matching(self, conditions: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [r for r in self.rows if all(k in r and r[k] == v for k, v in conditions.items())]
+
+    def memo(self, inputs: Any, compute: Callable[[], Any]) -> Any:
+        """``compute()``, or what it gave before for the same model and ``inputs``: for parts that several conditions or experiments share."""
+        return self.cache.memo([self.ingredients, inputs], compute)
+
+    def model_for(self, method: str) -> Any:
+        """The model as a method of tuning wants it: 4-bit for ``qlora``, float32 for ``full``, else as the machine runs it."""
+        return getattr(self, {"qlora": "quantized", "full": "whole"}.get(method, "lm"))
+
+    @contextlib.contextmanager
+    def adapter(self, pairs: Sequence[tuple[str, str]], recipe: Any, prefix: str = "") -> Iterator[Any]:
+        """The model after training on ``pairs`` (prompt, completion), for the length of a ``with`` block.
+
+        Trained once: a LoRA adapter is kept under the hash of model, recipe, prefix and pairs, so that other conditions and experiments find
+        it. The weights of full fine-tuning are not kept.
+        """
+        from tunewise import finetune as ft
+
+        lm = self.model_for(recipe.method)
+        key = digest(
+            ["adapter", self.ingredients, dataclasses.asdict(recipe), prefix, [list(p) for p in pairs]]
+        )
+        folder = self.cache.folder.parent / "adapters" / key
+        kept = (
+            recipe.method != "full"
+            and ft.is_kept(folder)
+            and (not self.cache.fresh or key in self.cache.made)
+        )
+        if kept:
+            tuned = ft.load_adapter(lm, folder)
+        else:
+            checkpoint = folder.with_suffix(".unfinished")
+            if self.cache.fresh:
+                checkpoint.unlink(missing_ok=True)
+            tuned = ft.finetune(
+                lm,
+                pairs,
+                recipe,
+                prefix=prefix,
+                checkpoint=checkpoint,
+                progress=progress_bar(recipe, len(pairs)),
+            )
+            if recipe.method != "full":
+                ft.save_adapter(tuned, folder)
+                self.cache.made.add(key)
+        tuned.key = key
+        try:
+            yield tuned
+        finally:
+            if recipe.method == "full":
+                self.__dict__.pop("whole", None)
+            else:
+                lm.model = ft.restore(tuned)
+
+
+def resolve(name: str, workspace: Workspace) -> data.Task:
+    """A task of the workspace by its name, or the reader's own file by its path."""
+    return data.own_data(name) if data.is_file_name(name) else workspace.load_task(name)
+
+
+def progress_bar(recipe: Any, n: int) -> Callable[[int, int, float], None]:
+    """Progress of a training on one line of the terminal or notebook."""
+    from tqdm.auto import tqdm
+
+    bar: Any = None
+
+    def tick(step: int, steps: int, loss: float) -> None:
+        nonlocal bar
+        if bar is None:
+            bar = tqdm(
+                total=steps,
+                initial=step - 1,
+                desc=f"{recipe.method}, {n} examples, seed {recipe.seed}",
+                leave=False,
+                mininterval=1.0,
+            )
+        bar.update(1)
+        bar.set_postfix(loss=f"{loss:.2f}", refresh=False)
+        if step == steps:
+            bar.close()
+
+    return tick
+
+
+def perform(
+    experiment: Experiment,
+    scale: str = "laptop",
+    *,
+    fresh: bool = False,
+    say: Callable[[str], None] | None = print,
+    workspace: Workspace = Workspace(),
+    **changes: Any,
+) -> Record:
+    """Run an experiment, or find its finished record; an interrupted one goes on.
+
+    Parameters
+    ----------
+    fresh
+        Run again even what was finished.
+    say
+        Called with a line of text a condition; None for silence.
+    changes
+        Parameters that differ from the scale's: a model, sizes, seeds.
+
+    Raises
+    ------
+    ValueError
+        For an unknown scale or parameter, or a value that a parameter can't take; the message says which and what it can.
+    """
+    params = parameters(experiment, scale, changes)
+    model, precision, ingredients = setting(params)
+    told = say or (lambda line: None)
+    tasks = {t: data.fingerprint(resolve(t, workspace)) for t in params.get("tasks", [])}
+    sources = digest([tasks, experiment.sources(Params(params)) if experiment.sources else None])
+    key = digest([experiment.name, experiment.version, params, ingredients, sources])
+    home = [record.committed(workspace.records, experiment.name, scale, model)] if workspace.records else []
+    if not fresh and (found := record.find(key, *home)):
+        return found
+    told(f"{experiment.name}, scale {scale}: {experiment.question}\n  {precision.why}")
+    ctx = Context(
+        Params(params), model, precision, StepCache(fresh=fresh, say=told), workspace, ingredients, told
+    )
+    seconds = sum(
+        _one(experiment, ctx, condition, sources) for condition in experiment.conditions(Params(params))
+    )
+    finished = Record(
+        experiment=experiment.name,
+        scale=scale,
+        version=experiment.version,
+        model=model,
+        params=params,
+        seeds=list(params.get("seeds", [])),
+        rows=ctx.rows,
+        item_sets=ctx.item_sets,
+        key=key,
+        checksums={"model": ingredients["model"], "tasks": tasks},
+        device=device_name(precision),
+        versions=record.versions(),
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        duration_s=round(seconds, 1),
+        notes={"dtype": str(precision.dtype)},
+    )
+    finished.save(record.cached(key))
+    return finished
+
+
+def _one(experiment: Experiment, ctx: Context, condition: Condition, sources: str) -> float:
+    """Evaluate one condition, or find it; its row goes into ``ctx.rows``. Returns its seconds."""
+    key = digest([experiment.name, experiment.version, ctx.ingredients, sources, condition.settings])
+    for kept in reversed(ctx.cache.find(key)):
+        same = all(name in ctx.params and ctx.params[name] == value for name, value in kept["params"].items())
+        if same and all(digest(ctx._matching(where)) == seen for where, seen in kept["earlier"]):
+            break
+    else:
+        ctx.params, ctx._looked_up = Params(ctx.params._values), []
+        start = time.perf_counter()
+        row = experiment.evaluate(ctx, condition).row()
+        seconds = time.perf_counter() - start
+        kept = {
+            "params": {n: ctx.params._values[n] for n in sorted(ctx.params._read)},
+            "earlier": ctx._looked_up,
+            "row": row,
+            "seconds": seconds,
+        }
+        ctx.cache.keep(key, kept)
+        ctx.say(f"  {condition}: {seconds:.1f} s")
+    row = dict(kept["row"])
+    items = {"items": _item_set(ctx.item_sets, row.pop("ids"), row.pop("groups"))} if "ids" in row else {}
+    ctx.rows.append({**condition.settings, **items, **row})
+    return float(kept["seconds"])
+
+
+def _item_set(sets: dict[str, dict[str, Any]], ids: list[str], groups: list[str] | None) -> str:
+    """The name of this list of items in ``sets``, where it is added if it is new."""
+    held = {"ids": ids} | ({"groups": groups} if groups else {})
+    for name, known in sets.items():
+        if known == held:
+            return name
+    name = f"set {len(sets) + 1}"
+    sets[name] = held
+    return name
+
+
+def parameters(experiment: Experiment, scale: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a scale with ``changes``, each checked against the kind of value that stands there. Raises ValueError."""
+    if scale not in experiment.scales:
+        raise ValueError(f"{experiment.name} has no scale {scale!r}; it has {', '.join(experiment.scales)}")
+    params = experiment.scales[scale]
+    if unknown := sorted(set(changes) - set(params)):
+        raise ValueError(f"{experiment.name} has no parameter {unknown[0]!r}; it has {', '.join(params)}")
+    for name, value in changes.items():
+        examples = [s[name] for s in experiment.scales.values() if s.get(name) is not None]
+        _check(
+            f"{experiment.name}: {name}",
+            value,
+            examples[0] if examples else None,
+            optional=any(s.get(name, 0) is None for s in experiment.scales.values()),
+        )
+    return {**params, **changes}
+
+
+def _check(name: str, value: Any, like: Any, optional: bool = False) -> None:
+    """Raise ValueError unless ``value`` is of the kind of ``like``."""
+    if like is None or (optional and value is None):
+        return
+    kind = (
+        "true or false"
+        if isinstance(like, bool)
+        else "a number"
+        if isinstance(like, int | float)
+        else "text"
+        if isinstance(like, str)
+        else "a list"
+        if isinstance(like, list)
+        else "an object"
+    )
+    right = (
+        isinstance(value, bool)
+        if isinstance(like, bool)
+        else isinstance(value, int | float) and not isinstance(value, bool)
+        if isinstance(like, int | float)
+        else isinstance(value, type(like))
+    )
+    if not right:
+        raise ValueError(f"{name} must be {kind}, such as {like!r}; it was given {value!r}")
+    if isinstance(like, int | float) and not isinstance(like, bool):
+        if isinstance(like, int) and not isinstance(value, int):
+            raise ValueError(f"{name} must be a whole number, such as {like!r}; it was given {value!r}")
+        if value < 0 or (like > 0 and value == 0 and isinstance(like, float)):
+            raise ValueError(f"{name} must not be below 0; it was given {value!r}")
+    if isinstance(like, list):
+        if not value and name.endswith(("seeds", "tasks")):
+            raise ValueError(f"{name} must hold one value at least, such as {like!r}")
+        for one in value:
+            _check(f"{name}, each value", one, like[0] if like else None)
+    if isinstance(like, dict):
+        for key in set(value) & set(like):
+            _check(f"{name}, {key}", value[key], like[key])
+
+
+def setting(params: Mapping[str, Any]) -> tuple[str, Any, dict[str, Any]]:
+    """Model name, precision, and what every kept step rests on beside its settings."""
+    from tunewise.models import registry
+    from tunewise.models.device import choose
+    from tunewise.models.load import model_checksum
+
+    spec = registry.get(params["model"])
+    precision = choose(parameters=spec.parameters)
+    return (
+        spec.name,
+        precision,
+        {"model": model_checksum(spec.name), "dtype": str(precision.dtype), "engine": ENGINE},
+    )
+
+
+def device_name(precision: Any) -> str:
+    """The machine in words: the GPU's name, or the CPU's with the number of threads used."""
+    import platform
+
+    import torch
+
+    if str(precision.device).startswith("cuda"):
+        return str(torch.cuda.get_device_name(0))
+    name, info = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
+    if info.exists():
+        models = [
+            line.split(":", 1)[1].strip()
+            for line in info.read_text().splitlines()
+            if line.startswith("model name")
+        ]
+        name = models[0] if models else name
+    return f"CPU: {name}, {torch.get_num_threads()} threads"

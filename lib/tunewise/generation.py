@@ -1,0 +1,71 @@
+"""Free generation: what the model writes when it is not held to a list of labels."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+
+from tunewise.scoring import encode, parts
+
+
+@torch.inference_mode()
+def generate(
+    lm,
+    prompts: Sequence[str],
+    *,
+    prefix: str = "",
+    max_new_tokens: int = 8,
+    batch_size: int = 32,
+    stop: str | None = "\n",
+) -> list[str]:
+    """Greedy continuations of ``prefix`` and each of ``prompts``, in their order, without the prompt and cut at ``stop``.
+
+    prefix: what all prompts begin with; it is computed once. Prefix and prompt are tokenised apart, so the cut must lie where a
+        token ends (after a line break, or before a space that a word follows).
+
+    Prompts are sorted by length and padded on the left within a batch; no special tokens are added.
+    """
+    tokenizer, model = lm.tokenizer, lm.model
+    was_training = model.training
+    model.eval()
+    pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    shared, ids = encode(tokenizer, prefix), [encode(tokenizer, p) for p in prompts]
+    if not shared and not all(ids):
+        raise ValueError("an empty prompt cannot be continued: give a prefix or a prompt")
+    cache = (
+        parts(model)[0](input_ids=torch.tensor([shared], device=model.device), use_cache=True).past_key_values
+        if shared and all(ids)
+        else None
+    )
+    order = sorted(range(len(prompts)), key=lambda i: len(ids[i]))
+    texts = [""] * len(prompts)
+    try:
+        for first in range(0, len(order), batch_size):
+            chosen = order[first : first + batch_size]
+            longest = max(len(ids[i]) for i in chosen)
+            rows = [shared + [pad] * (longest - len(ids[i])) + ids[i] for i in chosen]
+            seen = [[1] * len(shared) + [0] * (longest - len(ids[i])) + [1] * len(ids[i]) for i in chosen]
+            options = {}
+            if cache is not None:
+                options["past_key_values"] = copy.deepcopy(cache)
+                options["past_key_values"].batch_repeat_interleave(len(chosen))
+            out = model.generate(
+                input_ids=torch.tensor(rows, device=model.device),
+                attention_mask=torch.tensor(seen, device=model.device),
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                pad_token_id=pad,
+                **options,
+            )
+            for i, row in zip(chosen, out[:, len(shared) + longest :], strict=True):
+                text = tokenizer.decode(row, skip_special_tokens=True)
+                texts[i] = (
+                    text.split(stop)[0]
+                    if stop and text.strip(stop) == text
+                    else text.strip().split(stop or "\0")[0]
+                )
+    finally:
+        model.train(was_training)
+    return texts

@@ -1,1 +1,0 @@
-"""Metrics with confidence intervals, paired tests, latency, peak memory."""

@@ -1,0 +1,125 @@
+"""Answer a question from passages (retrieval-augmented generation, RAG; Lewis et al. 2020, arXiv 2005.11401), or from memory.
+
+The model is asked to name the passage that it answers from, as ``[2]``, and to say *not stated* where none holds the answer. Whether it
+does so is another matter: an untuned small model hardly ever does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+ABSTENTION = "not stated"
+WITH_PASSAGES = (
+    "Answer the question from the passages, in a few words, and give the number of the passage. "
+    f"If no passage holds the answer, say: {ABSTENTION}.\n\n"
+)
+FROM_MEMORY = "Answer each question in a few words.\n\n"
+_CITED = re.compile(r"\s*\[(\d+)\]")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """text: the answer without its citations. cited: places of the passages that it names, the first being 0, in the order of naming.
+    said: what the model wrote."""
+
+    text: str
+    cited: tuple[int, ...]
+    said: str = field(default="", compare=False)
+
+
+def prompt(question: str, passages: Sequence[str] = ()) -> str:
+    """What follows the instruction: numbered passages, the question, up to where the answer begins."""
+    held = "".join(f"[{i}] {' '.join(p.split())}\n\n" for i, p in enumerate(passages, 1))
+    return f"{held}Question: {question}\nAnswer:"
+
+
+def target(answer: str | None, cited: int | None = None) -> str:
+    """The answer to train on: with the place of its passage (the first being 0), or the abstention for None."""
+    if answer is None:
+        return f" {ABSTENTION}"
+    return f" {answer}" if cited is None else f" {answer} [{cited + 1}]"
+
+
+def read(said: str, n_passages: int) -> Answer:
+    """Answer and citations apart. A number that no passage has is dropped."""
+    cited = (int(m) - 1 for m in _CITED.findall(said))
+    return Answer(
+        _CITED.sub("", said).strip(), tuple(dict.fromkeys(c for c in cited if 0 <= c < n_passages)), said
+    )
+
+
+def answer(
+    lm,
+    questions: Sequence[str],
+    passages: Sequence[Sequence[str]],
+    *,
+    max_new_tokens: int = 24,
+    batch_size: int = 8,
+) -> list[Answer]:
+    """Greedy answers to ``questions``, each from its own ``passages`` (none: from memory)."""
+    from tunewise.generation import generate
+
+    if len(questions) != len(passages):
+        raise ValueError(
+            f"{len(questions)} questions for {len(passages)} lists of passages: there must be one for each"
+        )
+    out: list[Answer] = [Answer("", ())] * len(questions)
+    for instruction, mine in (
+        (WITH_PASSAGES, lambda i: bool(passages[i])),
+        (FROM_MEMORY, lambda i: not passages[i]),
+    ):
+        places = [i for i in range(len(questions)) if mine(i)]
+        asked = [prompt(questions[i], passages[i]) for i in places]
+        said = (
+            generate(lm, asked, prefix=instruction, max_new_tokens=max_new_tokens, batch_size=batch_size)
+            if places
+            else []
+        )
+        for i, text in zip(places, said, strict=True):
+            out[i] = read(text, len(passages[i]))
+    return out
+
+
+def answer_from_all(
+    lm, questions: Sequence[str], passages: Sequence[str], *, max_new_tokens: int = 24, batch_size: int = 16
+) -> list[Answer]:
+    """Greedy answers to ``questions``, all from the same ``passages``, which are read once (a whole corpus in the prompt)."""
+    from tunewise.generation import generate
+
+    together = prompt("\0", passages).split("Question: \0")[0]
+    said = generate(
+        lm,
+        [prompt(q) for q in questions],
+        prefix=WITH_PASSAGES + together,
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
+    )
+    return [read(text, len(passages)) for text in said]
+
+
+def raft_pairs(
+    questions: Sequence[tuple[str, str]],
+    gold: Sequence[int],
+    near: Callable[[int], Sequence[int]],
+    texts: Sequence[str],
+    *,
+    distractors: int,
+    without: float,
+    rng,
+) -> list[tuple[str, str]]:
+    """Training pairs in the manner of RAFT (Zhang et al. 2024, arXiv 2403.10131): the passage that holds the answer among distractors.
+
+    questions: pairs of question and answer. gold: of each the place in ``texts`` of a passage that holds the answer. near(i): places of
+    passages that could be mistaken for it, nearest first, none of which holds the answer. without: the share of questions that get distractors only,
+    with the abstention to learn.
+    """
+    pairs = []
+    for i, (question, right) in enumerate(questions):
+        absent = rng.random() < without
+        chosen = list(near(i))[: distractors + absent] + ([] if absent else [gold[i]])
+        chosen = [chosen[j] for j in rng.permutation(len(chosen))]
+        wanted = target(None) if absent else target(right, chosen.index(gold[i]))
+        pairs.append((prompt(question, [texts[c] for c in chosen]), wanted))
+    return pairs

@@ -1,0 +1,314 @@
+"""Run records: what was run on what, and the outcome of every item.
+
+A record is one JSON file, ``<model>/<experiment>.<scale>.json``. A row is one condition: its settings, the items it was asked
+about, and for each metric one outcome an item. Nothing that follows from the outcomes is stored; a metric with its
+interval is computed when it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tunewise import paths, stats
+from tunewise.step_cache import write_whole
+
+SCHEMA = 2
+SCALES = ("smoke", "laptop", "full", "gpu")
+PACKAGES = (
+    "tunewise",
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "scikit-learn",
+    "sentence-transformers",
+    "numpy",
+)
+
+
+class NotMeasured(LookupError):
+    """No record of this experiment at this scale exists yet. ``command`` is the one that makes it."""
+
+    def __init__(self, experiment: str, scale: str, model: str | None = None) -> None:
+        self.experiment, self.scale, self.model = experiment, scale, model
+        self.command = f"tunewise run {experiment} --scale {scale}" + (f" --model {model}" if model else "")
+        super().__init__(
+            f"{experiment} at scale {scale} is not yet measured; measure it with: {self.command}"
+        )
+
+
+def pack(values: Sequence[Any]) -> str | list[float | None]:
+    """Outcomes as they stand in a record.
+
+    True, False, 0 and 1 become a string of ``0``, ``1`` and ``-`` (does not apply); other numbers a list.
+
+    Raises
+    ------
+    ValueError
+        For a value that is no finite number.
+    """
+    known = [v for v in values if v is not None]
+    if all(isinstance(v, bool | np.bool_ | int | np.integer) and v in (0, 1) for v in known):
+        return "".join("-" if v is None else str(int(v)) for v in values)
+    plain = [None if v is None else float(v) for v in values]
+    if any(v is not None and not np.isfinite(v) for v in plain):
+        raise ValueError(
+            "an outcome is not a finite number; use None where a metric does not apply to an item"
+        )
+    return [None if v is None else round(v, 6) for v in plain]
+
+
+def unpack(packed: str | Sequence[float | None]) -> list[float | None]:
+    """The inverse of :func:`pack`: one number (or None) an item."""
+    if isinstance(packed, str):
+        return [None if c == "-" else float(c) for c in packed]
+    return list(packed)
+
+
+def estimate(packed: str | Sequence[float | None]) -> dict[str, Any]:
+    """The mean of packed outcomes with its 95 % interval, as a metric dictionary; items to which it does not apply are left out."""
+    known = [v for v in unpack(packed) if v is not None]
+    if not known:
+        return {"value": None, "n": 0, "low": None, "high": None}
+    if isinstance(packed, str):
+        return stats.proportion(int(sum(known)), len(known))
+    return stats.bootstrap(known)
+
+
+class Row(Mapping[str, Any]):
+    """One condition of a record. ``row["k"]`` is a setting or a figure; ``row["accuracy"]`` a metric with its interval.
+
+    A metric's name may have parts: where the record holds ``calibrated.accuracy``, ``row["calibrated"]["accuracy"]`` is that metric.
+    """
+
+    def __init__(self, raw: Mapping[str, Any], item_sets: Mapping[str, Mapping[str, Any]]) -> None:
+        self.raw, self._item_sets = dict(raw), item_sets
+        self._estimates: dict[str, dict[str, Any]] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self.raw and name not in ("outcomes", "facts"):
+            return self.raw[name]
+        if name in self.raw.get("facts", {}):
+            return self.raw["facts"][name]
+        outcomes = self.raw.get("outcomes", {})
+        if name in outcomes:
+            return self.metric(name)
+        inner = {
+            key[len(name) + 1 :]
+            for key in (*outcomes, *self.raw.get("facts", {}))
+            if key.startswith(f"{name}.")
+        }
+        if inner:
+            return {key: self[f"{name}.{key}"] for key in sorted(inner)}
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (k for k in self.raw if k not in ("outcomes", "facts"))
+        yield from dict.fromkeys(
+            k.split(".")[0] for k in (*self.raw.get("facts", {}), *self.raw.get("outcomes", {}))
+        )
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def metric(self, name: str) -> dict[str, Any]:
+        """``{"value", "n", "low", "high"}`` of one metric over the row's items."""
+        if name not in self._estimates:
+            self.outcomes(name)  # a clear error for an unknown name
+            self._estimates[name] = estimate(self.raw["outcomes"][name])
+        return self._estimates[name]
+
+    def outcomes(self, name: str) -> list[float | None]:
+        """One value an item, in the order of :attr:`items`. Raises KeyError with the names that there are."""
+        packed = self.raw.get("outcomes", {})
+        if name not in packed:
+            raise KeyError(f"this row has no metric {name!r}; it has {', '.join(packed) or 'none'}")
+        return unpack(packed[name])
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics."""
+        return list(self.raw.get("outcomes", {}))
+
+    @property
+    def items(self) -> list[str]:  # type: ignore[override]
+        """Ids of the items that the condition was asked about."""
+        return list(self._item_sets[self.raw["items"]]["ids"]) if "items" in self.raw else []
+
+    @property
+    def groups(self) -> list[str]:
+        """For each item the group of items that share its text, fact or term; the item itself where it stands alone."""
+        if "items" not in self.raw:
+            return []
+        return list(self._item_sets[self.raw["items"]].get("groups") or self.items)
+
+
+@dataclass
+class Record:
+    """One finished run.
+
+    Parameters
+    ----------
+    experiment, scale, version, model
+        What was run.
+    params
+        Everything that was set: sizes, prompts, recipe.
+    rows
+        One a condition, as in the file; :meth:`where` and :meth:`one` give them as :class:`Row`.
+    item_sets
+        Name -> ``{"ids", "groups"}`` of the items that rows were asked about; ``groups`` is left out where no two items belong together.
+    key
+        Hash of all that went in.
+    checksums
+        Of model and data.
+    duration_s
+        Seconds of computing, over all sittings.
+    date
+        Day (UTC) on which the run ended.
+    """
+
+    experiment: str
+    scale: str
+    version: int
+    model: str
+    params: dict[str, Any]
+    seeds: list[int]
+    rows: list[dict[str, Any]]
+    key: str
+    checksums: dict[str, Any]
+    device: str
+    versions: dict[str, str]
+    date: str
+    duration_s: float
+    item_sets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        self._views = [Row(raw, self.item_sets) for raw in self.rows]
+
+    @property
+    def results(self) -> list[Row]:
+        """All rows, in the order in which they were run."""
+        return self._views
+
+    def where(self, **conditions: Any) -> list[Row]:
+        """The rows whose settings equal all of ``conditions``; a row without the setting does not match."""
+        return [r for r in self._views if all(k in r.raw and r.raw[k] == v for k, v in conditions.items())]
+
+    def one(self, **conditions: Any) -> Row:
+        """The only row that matches. Raises LookupError with what there is, when none or several do."""
+        rows = self.where(**conditions)
+        if len(rows) != 1:
+            raise LookupError(
+                f"{len(rows)} rows of {self.experiment}.{self.scale} match {conditions}, wanted one"
+            )
+        return rows[0]
+
+    def frame(self) -> Any:
+        """A pandas frame with one line an item of a row: the row's settings, ``item``, ``group``, and one column a metric."""
+        import pandas
+
+        parts = []
+        for row in self._views:
+            if "items" not in row.raw:
+                continue
+            settings = {
+                k: _hashable(v)
+                for k, v in row.raw.items()
+                if k not in ("items", "outcomes", "facts", "predictions")
+            }
+            part = pandas.DataFrame(
+                {"item": row.items, "group": row.groups, **{m: row.outcomes(m) for m in row.metrics}}
+            )
+            parts.append(part.assign(model=self.model, **settings))
+        frame = (
+            pandas.concat(parts, ignore_index=True)
+            if parts
+            else pandas.DataFrame(columns=["model", "method", "seed", "item", "group"])
+        )
+        first = ["model", "method", "seed"]
+        return frame[[*(c for c in first if c in frame), *(c for c in frame if c not in first)]]
+
+    def save(self, path: Path) -> Path:
+        """Write atomically; one row a line, so that a diff of two records can be read."""
+        head = asdict(self)
+        rows, sets = head.pop("rows"), head.pop("item_sets")
+        text = json.dumps(head, ensure_ascii=False, indent=1)[:-2]
+        named = ",\n  ".join(f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in sets.items())
+        body = ",\n  ".join(json.dumps(r, ensure_ascii=False) for r in rows)
+        write_whole(path, f'{text},\n "item_sets": {{\n  {named}\n }},\n "rows": [\n  {body}\n ]\n}}\n')
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> Record:
+        """A record from its file. Raises ValueError that names the file, and what to do, for a damaged one or another schema."""
+        try:
+            held = json.loads(path.read_text(encoding="utf-8"))
+            schema = held.get("schema", 1)
+        except (ValueError, AttributeError) as error:
+            raise ValueError(
+                f"{path} is no run record ({error}); delete it and run the experiment again"
+            ) from error
+        if schema != SCHEMA:
+            again = f"tunewise run {held.get('experiment')} --scale {held.get('scale')} --fresh"
+            raise ValueError(
+                f"{path} has schema {schema}, this version reads {SCHEMA}; make it again with: {again}"
+            )
+        try:
+            return cls(**held)
+        except TypeError as error:
+            raise ValueError(
+                f"{path} is no run record ({error}); delete it and run the experiment again"
+            ) from error
+
+
+def _hashable(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, dict | list) else value
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages a result can depend on; those not installed are left out."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def committed(folder: Path, experiment: str, scale: str, model: str) -> Path:
+    """Where a record of the book lies below ``folder`` (there or not)."""
+    return folder / model.replace("/", "--") / f"{experiment}.{scale}.json"
+
+
+def cached(key: str) -> Path:
+    """Where the user's own finished run with this key lies (there or not)."""
+    return paths.cache_dir("runs") / f"{key}.json"
+
+
+def find(key: str, *places: Path) -> Record | None:
+    """A finished run with exactly this key, in the user's cache or at one of ``places``; a damaged one of the user's own is set aside."""
+    own = cached(key)
+    for path in (own, *places):
+        if not path.exists():
+            continue
+        try:
+            record = Record.read(path)
+        except ValueError:
+            if path != own:
+                raise
+            path.replace(path.with_suffix(".damaged"))
+            continue
+        if record.key == key:
+            return record
+    return None

@@ -1,0 +1,278 @@
+"""Find the passages that bear on a question: by words (BM25), by meaning (sentence vectors), or by both.
+
+    Retriever(texts, embed).search(["How heavy is the Tolwick?"], k=3)     # [[Hit(index=12, score=0.032), ...]]
+
+- ``bm25``: Robertson & Zaragoza (2009), The Probabilistic Relevance Framework, by ``bm25s`` (numpy only, still kept up, and its scores are checked
+  against Lucene's; rank-bm25 has had no release since 2022 and scores every passage in a Python loop).
+- ``dense``: cosine similarity of sentence vectors, by ``qdrant-client``: in memory, in a folder, or by the same code on a Qdrant server.
+- ``hybrid``: both rankings fused by reciprocal rank, Cormack, Clarke & Büttcher (2009), SIGIR, 758-759.
+
+The packages are imported when a retriever is made: ``pip install 'tunewise[rag]'``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+HOWS = ("bm25", "dense", "hybrid")
+RRF_K = 60  # Cormack et al. (2009): what they found on a pilot, and kept
+_DIGITS = 6  # of a score: what rounding does to vectors and sums (about 1e-7) decides no rank
+_PART = 512  # texts are embedded and stored in parts of so many, so that what is interrupted is not lost
+_SPARE = 16  # vectors asked for beyond k, so that equal ones at the end are told apart here, by their places
+
+Embed = Callable[[Sequence[str]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """index: the passage's place among the texts. score: BM25's (from 0), the cosine (-1 to 1), or the sum of reciprocal ranks (hybrid)."""
+
+    index: int
+    score: float
+
+
+class Retriever:
+    """An index over ``texts`` that can be searched and kept up to date.
+
+    embed: texts -> float [n, d], rows of length 1, such as ``Embedder().encode``; None suffices for ``bm25``.
+    store: where the vectors lie: None (in memory), a folder, or a server's address (``http://localhost:6333``).
+    collection: their name in the store. Vectors that are there already are used, those of other texts are removed: one collection for each
+    set of texts and each embedding model.
+    Raises ValueError for an unknown ``how`` or a missing ``embed``, ImportError (with what to install) where a package is missing,
+    ConnectionError where a server does not answer.
+    """
+
+    def __init__(
+        self,
+        texts: Sequence[str],
+        embed: Embed | None = None,
+        how: str = "hybrid",
+        *,
+        store: str | Path | None = None,
+        collection: str = "tunewise",
+    ):
+        if how not in HOWS:
+            raise ValueError(f"how must be one of {', '.join(HOWS)}, not {how!r}")
+        if how != "bm25" and embed is None:
+            raise ValueError(f"{how} retrieval needs an embedding function: Embedder().encode, or how='bm25'")
+        if isinstance(texts, str):
+            raise TypeError("a retriever wants a list of texts, not one text")
+        self.how = how
+        self.texts: list[str | None] = list(texts)  # None: deleted
+        self.words = Words() if how != "dense" else None
+        self.vectors = Vectors(embed, store, collection) if how != "bm25" else None
+        self._update()
+
+    def search(self, queries: Sequence[str], k: int = 5) -> list[list[Hit]]:
+        """The k best passages for each query, best first; of equal ones that with the smaller index.
+
+        Fewer where there are fewer. Under ``bm25`` a passage that shares no word with the query is no hit.
+        """
+        if isinstance(queries, str):
+            raise TypeError("search wants a list of queries, not one query")
+        if k < 1:
+            raise ValueError(f"k must be 1 or more, not {k}")
+        if self.how == "bm25":
+            return self.words.search(queries, k)
+        if self.how == "dense":
+            return self.vectors.search(queries, k)
+        deep = max(10 * k, 100)
+        both = zip(self.words.search(queries, deep), self.vectors.search(queries, deep), strict=True)
+        return [fuse(rankings)[:k] for rankings in both]
+
+    def add(self, texts: Sequence[str]) -> list[int]:
+        """More passages; their indices."""
+        first = len(self.texts)
+        self.texts += texts
+        self._update()
+        return list(range(first, len(self.texts)))
+
+    def replace(self, texts: Mapping[int, str]) -> None:
+        """New texts for passages: index -> text. Only these are embedded."""
+        self._known(texts)
+        for index, text in texts.items():
+            self.texts[index] = text
+        self._update()
+
+    def delete(self, indices: Iterable[int]) -> None:
+        """Take passages out. The others keep their indices."""
+        indices = list(indices)
+        self._known(indices)
+        for index in indices:
+            self.texts[index] = None
+        self._update()
+
+    def close(self) -> None:
+        """Let go of the store, so that another process can open its folder."""
+        if self.vectors:
+            self.vectors.client.close()
+
+    def _known(self, indices: Iterable[int]) -> None:
+        if wrong := [i for i in indices if not 0 <= i < len(self.texts) or self.texts[i] is None]:
+            raise IndexError(f"no passage has the index {', '.join(map(str, wrong))}")
+
+    def _update(self) -> None:
+        held = {i: text for i, text in enumerate(self.texts) if text is not None}
+        for part in (self.words, self.vectors):
+            if part:
+                part.hold(held)
+
+
+def fuse(rankings: Iterable[Sequence[Hit]]) -> list[Hit]:
+    """One ranking from several: a passage scores the sum over the rankings of 1 / (60 + its rank there, from 1)."""
+    total: dict[int, float] = {}
+    for ranking in rankings:
+        for rank, hit in enumerate(ranking, 1):
+            total[hit.index] = total.get(hit.index, 0.0) + 1 / (RRF_K + rank)
+    return _ordered(total.items(), digits=12)
+
+
+class Words:
+    """The BM25 side: English stop words left out, words stemmed (Snowball). Any change rebuilds the index (it is quick), at the next search."""
+
+    def __init__(self):
+        self._bm25s = _needed("bm25s")
+        self._stemmer = _needed("snowballstemmer").stemmer("english")
+        self._tokens: dict[str, list[str]] = {}
+        self._index = None
+
+    def hold(self, texts: Mapping[int, str]) -> None:
+        """Index these texts and no others."""
+        fresh = [t for t in dict.fromkeys(texts.values()) if t not in self._tokens]
+        kept = {t: self._tokens[t] for t in texts.values() if t in self._tokens}
+        self._tokens = kept | dict(zip(fresh, self.split(fresh), strict=True))
+        self._places, self._texts, self._index = list(texts), list(texts.values()), None
+
+    def split(self, texts: Sequence[str]) -> list[list[str]]:
+        """The words that count, as stems."""
+        if not texts:
+            return []
+        return self._bm25s.tokenize(
+            list(texts), stopwords="en", stemmer=self._stemmer, return_ids=False, show_progress=False
+        )
+
+    def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        corpus = [self._tokens[t] for t in self._texts]
+        if not any(corpus):
+            return [[] for _ in queries]
+        if self._index is None:
+            self._index = self._bm25s.BM25()
+            self._index.index(corpus, show_progress=False)
+        return [self._one(words, k) for words in self.split(queries)]
+
+    def _one(self, words: list[str], k: int) -> list[Hit]:
+        known = [w for w in words if w in self._index.vocab_dict]
+        if not known:
+            return []
+        scores = self._index.get_scores(known)
+        found = np.flatnonzero(scores > 0)
+        return _ordered((self._places[i], scores[i]) for i in found)[:k]
+
+
+class Vectors:
+    """The dense side: one vector for each different text, in a Qdrant collection, under an id made from the text itself.
+
+    So a store that is opened again says by its ids which texts it holds, and only new ones are embedded.
+    """
+
+    def __init__(self, embed: Embed, store: str | Path | None, collection: str):
+        qdrant = _needed("qdrant_client")
+        self.models = qdrant.models
+        self.embed, self.collection = embed, collection
+        address = str(store) if store is not None else ":memory:"
+        self.served = address.startswith(("http://", "https://"))
+        self.client = _open(qdrant, address, self.served)
+        self._ids = self._stored()
+
+    def hold(self, texts: Mapping[int, str]) -> None:
+        """Hold the vectors of these texts and no others."""
+        self._places: dict[str, list[int]] = {}
+        for place, text in texts.items():
+            self._places.setdefault(point_id(text), []).append(place)
+        by_id = {point_id(text): text for text in texts.values()}
+        if gone := sorted(self._ids - by_id.keys()):
+            self.client.delete(self.collection, self.models.PointIdsList(points=gone), wait=True)
+        fresh = [i for i in by_id if i not in self._ids]
+        for start in range(0, len(fresh), _PART):
+            part = fresh[start : start + _PART]
+            self._insert(part, np.asarray(self.embed([by_id[i] for i in part]), dtype=np.float32))
+        self._ids = set(by_id)
+
+    def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        if not self._ids or not queries:
+            return [[] for _ in queries]
+        asked = [
+            self.models.QueryRequest(query=v.tolist(), limit=k + _SPARE)
+            for v in np.asarray(self.embed(list(queries)), dtype=np.float32)
+        ]
+        return [
+            self._hits(found.points)[:k] for found in self.client.query_batch_points(self.collection, asked)
+        ]
+
+    def _hits(self, points) -> list[Hit]:
+        return _ordered((place, p.score) for p in points for place in self._places.get(str(p.id), ()))
+
+    def _insert(self, ids: list[str], vectors: np.ndarray) -> None:
+        if not self.client.collection_exists(self.collection):
+            params = self.models.VectorParams(size=vectors.shape[1], distance=self.models.Distance.COSINE)
+            self.client.create_collection(self.collection, vectors_config=params)
+        self.client.upsert(self.collection, self.models.Batch(ids=ids, vectors=vectors.tolist()), wait=True)
+
+    def _stored(self) -> set[str]:
+        """The ids of all points in the collection."""
+        found: set[str] = set()
+        if not self.client.collection_exists(self.collection):
+            return found
+        at = None
+        while True:
+            points, at = self.client.scroll(
+                self.collection, limit=1000, offset=at, with_payload=False, with_vectors=False
+            )
+            found |= {str(p.id) for p in points}
+            if at is None:
+                return found
+
+
+def point_id(text: str) -> str:
+    """The id under which a text's vector is stored: the same text, the same id."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, text))
+
+
+def _ordered(scores: Iterable[tuple[int, float]], digits: int = _DIGITS) -> list[Hit]:
+    hits = [Hit(int(index), round(float(score), digits)) for index, score in scores]
+    return sorted(hits, key=lambda hit: (-hit.score, hit.index))
+
+
+def _needed(module: str):
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError:
+        package = {"qdrant_client": "qdrant-client"}.get(module, module)
+        raise ImportError(f"retrieval needs {package}: pip install 'tunewise[rag]'") from None
+
+
+def _open(qdrant, address: str, served: bool):
+    """A client for memory, a folder or a server."""
+    if address == ":memory:":
+        return qdrant.QdrantClient(":memory:")
+    if not served:
+        try:
+            return qdrant.QdrantClient(path=address)
+        except RuntimeError as error:  # Qdrant's own lock: one process at a time
+            raise OSError(
+                f"the store {address} is in use by another process: wait for it, or start a server and name its address"
+            ) from error
+    client = qdrant.QdrantClient(url=address, timeout=60, check_compatibility=False)
+    try:
+        client.get_collections()
+    except Exception as error:  # the client has one kind of error for each transport
+        raise ConnectionError(
+            f"no Qdrant server answers at {address}: docker run -p 6333:6333 qdrant/qdrant starts one"
+        ) from error
+    return client

@@ -1,0 +1,16 @@
+"""Subcommands that the book adds to the command ``tunewise``: name -> (module, one line of help)."""
+
+COMMANDS = {
+    "ask": (
+        "whentofinetune.commands.ask_documents",
+        "a question to your own documents, with the passages that the answer is from",
+    ),
+    "decide": (
+        "whentofinetune.commands.decide_command",
+        "prompt, examples, RAG or fine-tuning: eight questions, one recommendation",
+    ),
+    "doctor": ("whentofinetune.commands.doctor", "what this machine can do, and what is missing"),
+    "labs": ("whentofinetune.commands.labs_command", "make, collect and repair lab notebooks"),
+    "list": ("whentofinetune.commands.list_runs", "the experiments and their records"),
+    "run": ("whentofinetune.commands.run_experiment", "run an experiment, or find its finished record"),
+}

@@ -1,0 +1,91 @@
+"""``tunewise labs``: student versions, repair of submissions, marks."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    steps = parser.add_subparsers(dest="step", metavar="STEP", required=True)
+
+    make = steps.add_parser(
+        "make", help="write the student versions", description="Write the student versions of the labs."
+    )
+    make.add_argument("labs", nargs="*", type=Path, help="lab notebooks or their folder (all of labs/)")
+    make.add_argument("--to", type=Path, default=Path("_build/assignments"), help="folder (%(default)s)")
+    make.add_argument("--with-solutions", action="store_true", help="keep solutions and hidden tests")
+
+    collect = steps.add_parser(
+        "collect",
+        help="repair submissions and put them into a course folder",
+        description="Repair submissions by the first line of their cells and put them where nbgrader looks. What cannot be "
+        "matched is refused, not graded.",
+    )
+    collect.add_argument("release", type=Path, help="the student version that was given out")
+    collect.add_argument("submissions", nargs="+", type=Path, help="notebooks, folders of them, or zip files")
+    collect.add_argument("--to", type=Path, required=True, metavar="COURSE_DIR", help="course folder")
+    collect.add_argument(
+        "--student",
+        metavar="REGEX",
+        help="finds the student in a path, as its one group (file or folder name)",
+    )
+
+    grade = steps.add_parser(
+        "grade",
+        help="autograde what was collected",
+        description="Autograde with nbgrader. This RUNS THE STUDENTS' CODE with your rights: see INSTRUCTORS.md.",
+    )
+    grade.add_argument("course", type=Path, metavar="COURSE_DIR")
+    grade.add_argument("source", type=Path, help="the lab with solutions and hidden tests (labs/lab_….ipynb)")
+    grade.add_argument("--only", nargs="+", metavar="STUDENT", help="grade these students only")
+    grade.add_argument("--csv", type=Path, help="where the marks go (COURSE_DIR/marks.csv)")
+
+
+def main(args: argparse.Namespace) -> int:
+    from whentofinetune.labs import course
+
+    try:
+        return {"make": _make, "collect": _collect, "grade": _grade}[args.step](args, course)
+    except (course.LabError, ValueError) as error:
+        print(f"tunewise labs: {error}", file=sys.stderr)
+        return 1
+
+
+def _make(args, course) -> int:
+    for source in course.sources(args.labs):
+        print(course.make(source, args.to, args.with_solutions))
+    return 0
+
+
+def _collect(args, course) -> int:
+    reports = course.collect(args.release, args.submissions, args.to, args.student)
+    for r in reports:
+        print(f"{r.student}: {'REFUSED' if r.refused else 'repaired' if r.repairs else 'clean'}  ({r.path})")
+        for what in [r.refused] if r.refused else r.repairs:
+            print(f"  - {what}")
+    refused = sum(r.refused is not None for r in reports)
+    print(
+        f"{len(reports) - refused} collected in {args.to}, {refused} refused; the list is in {args.to / 'repairs.csv'}"
+    )
+    return 1 if refused else 0
+
+
+def _grade(args, course) -> int:
+    print("Running the students' code with nbgrader:")
+    marks = course.grade(args.course, args.source, args.only, say=print)
+    width = max(len(m.student) for m in marks)
+    for m in marks:
+        if m.error:
+            print(f"{m.student:{width}}  NOT GRADED: {m.error}")
+            continue
+        zero = [q for q, (points, _) in m.questions.items() if points == 0]
+        by_hand = f"   to mark by hand: {', '.join(m.by_hand)}" if m.by_hand else ""
+        print(
+            f"{m.student:{width}}  {m.total:g} of {m.maximum:g}{by_hand}"
+            + (f"   no points: {', '.join(zero)}" if zero else "")
+        )
+    path = course.write_csv(marks, args.csv or args.course / "marks.csv")
+    print(f"Marks: {path}. Written answers: run `nbgrader formgrader` (in JupyterLab) in {args.course}.")
+    return 1 if any(m.error for m in marks) else 0

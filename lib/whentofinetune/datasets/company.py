@@ -1,0 +1,444 @@
+"""The invented company: its facts, handbook, questions, mails, tickets and jargon. Card: ``data/company/README.md``.
+
+    facts()["tolwick.weight"].value          # '43.7 kg'
+    [p.text for p in passages()]             # the handbook, as a corpus for retrieval
+    questions("direct", "test")              # also reversed, changed, multihop, unanswerable
+    mails("train"), tickets("test"), labelled("train"), jargon("test")
+
+Entities are split into train, valid and test; a question, mail or ticket lies in the split of every entity that it is about. The
+handbook holds the passages of all entities. ``python -m whentofinetune.datasets.company --build`` makes ``data/company/built/`` from the
+source files, byte for byte.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+
+import yaml
+
+from whentofinetune import book_files
+
+SPLITS = ("train", "valid", "test")
+QUESTION_KINDS = ("direct", "reversed", "changed", "multihop", "unanswerable")
+
+
+# -- what there is ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Entity:
+    """group: product, person, site, policy, supplier or customer. name: as in a sentence (``the Tolwick``). kind: a finer word."""
+
+    id: str
+    group: str
+    kind: str
+    name: str
+    split: str
+
+    @property
+    def bare(self) -> str:
+        """The name without an article."""
+        return self.name.removeprefix("the ")
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One attribute of one entity. id: ``entity.attribute``. value: as written; the name, where it is an entity, with ``target`` its id.
+    was, since: the value before and the day (ISO) of the change, or None. stated: False for what the handbook leaves out."""
+
+    id: str
+    entity: str
+    attribute: str
+    value: str
+    split: str
+    target: str | None = None
+    was: str | None = None
+    since: str | None = None
+    stated: bool = True
+
+
+@dataclass(frozen=True)
+class Passage:
+    """hand: the kind of paper it is from (manual, policy, memo, faq, chat, table, staff, notice, file). facts: ids of those it states
+    as they are now. changes: ids of those whose old value and day it states as well."""
+
+    id: str
+    hand: str
+    title: str
+    text: str
+    facts: tuple[str, ...]
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Question:
+    """ask: wordings of the same question. answers: what counts as right, the first being the answer as written; empty if the handbook
+    does not answer it. facts: the ids that lead to the answer, in order. passages: for each of those facts the ids of the passages that
+    state it. aspect: for changed questions now, before or when; for unanswerable ones asked or own. truth: of an unanswerable question,
+    the value that is nowhere in the handbook."""
+
+    id: str
+    kind: str
+    split: str
+    ask: tuple[str, ...]
+    answers: tuple[str, ...]
+    facts: tuple[str, ...]
+    passages: tuple[tuple[str, ...], ...]
+    aspect: str | None = None
+    truth: str | None = None
+
+
+@dataclass(frozen=True)
+class Mail:
+    """A customer's mail and the reply in the company's voice. code: of the product. facts: what was asked; values: what a right reply
+    has to say."""
+
+    id: str
+    split: str
+    sender: str
+    product: str
+    text: str
+    reply: str
+    code: str
+    facts: tuple[str, ...]
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A service ticket as it came in by ``channel``, and the record to extract (5 to 7 fields, values as they stand in the text)."""
+
+    id: str
+    split: str
+    channel: str
+    text: str
+    record: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A ticket with the desk that it goes to. signs: what the rule looks at (see :func:`desk`). wording: ``seen`` if the signs are worded as
+    in training, ``new`` if each is worded in a way that training does not have (half of valid and of test)."""
+
+    id: str
+    split: str
+    text: str
+    label: str
+    signs: Mapping[str, str]
+    wording: str
+
+
+@dataclass(frozen=True)
+class Term:
+    """A word of the house. kind: new (a made-up word) or old (an English word with a meaning of its own). gloss: in a few words."""
+
+    id: str
+    term: str
+    kind: str
+    gloss: str
+    definition: str
+    split: str
+
+
+@dataclass(frozen=True)
+class JargonQuestion:
+    """kind: meaning (which gloss), name (which term), gap (which term fits the sentence) or use (is it used rightly: yes or no).
+    options: the possible answers; answer: an index into them."""
+
+    id: str
+    kind: str
+    split: str
+    term: str
+    question: str
+    options: tuple[str, ...]
+    answer: int
+
+
+# -- loading ---------------------------------------------------------------------------------------------------------
+
+
+def folder() -> Path:
+    """``data/company/``."""
+    return book_files.data_dir() / "company"
+
+
+@lru_cache(maxsize=1)
+def entities() -> Mapping[str, Entity]:
+    """id -> entity."""
+    return {e.id: e for e in _read("entities", Entity)}
+
+
+@lru_cache(maxsize=1)
+def facts() -> Mapping[str, Fact]:
+    """id -> fact; those with ``stated=False`` are true, but not in the handbook."""
+    return {f.id: f for f in _read("facts", Fact)}
+
+
+def passages(changed: Mapping[str, str] | None = None) -> tuple[Passage, ...]:
+    """The handbook. changed: fact id -> another value, for the handbook of a company whose facts have moved on; KeyError for an id that
+    the handbook does not state."""
+    if not changed:
+        return _handbook()
+    from whentofinetune.datasets import company_build
+
+    return company_build.handbook(changed)
+
+
+def questions(kind: str | None = None, split: str | None = None) -> tuple[Question, ...]:
+    """Questions of a kind (``direct``, ``reversed``, ``changed``, ``multihop``, ``unanswerable``; None: all) and split (None: all)."""
+    if kind is not None and kind not in QUESTION_KINDS:
+        raise ValueError(f"no questions are of kind {kind!r}; the kinds are {', '.join(QUESTION_KINDS)}")
+    kinds = QUESTION_KINDS if kind is None else (kind,)
+    return _of_split([q for k in kinds for q in _questions(k)], split)
+
+
+def mails(split: str | None = None) -> tuple[Mail, ...]:
+    """Customers' mails with replies in the company's voice."""
+    return _of_split(_all("mails", Mail), split)
+
+
+def tickets(split: str | None = None) -> tuple[Ticket, ...]:
+    """Tickets with the record to extract."""
+    return _of_split(_all("tickets", Ticket), split)
+
+
+def labelled(split: str | None = None) -> tuple[Labelled, ...]:
+    """Tickets with the desk that they go to (:func:`desk`)."""
+    return _of_split(_all("labelled", Labelled), split)
+
+
+def terms(split: str | None = None) -> tuple[Term, ...]:
+    """The company's jargon, with definitions."""
+    return _of_split(_all("terms", Term), split)
+
+
+def jargon(split: str | None = None) -> tuple[JargonQuestion, ...]:
+    """Questions on the use and meaning of the company's jargon."""
+    return _of_split(_all("jargon", JargonQuestion), split)
+
+
+@lru_cache(maxsize=1)
+def _handbook() -> tuple[Passage, ...]:
+    return _read("passages", Passage)
+
+
+@cache
+def _questions(kind: str) -> tuple[Question, ...]:
+    return _read(f"questions_{kind}", Question)
+
+
+@cache
+def _all(name: str, cls: type) -> tuple:
+    return _read(name, cls)
+
+
+def _of_split(items, split: str | None) -> tuple:
+    if split is not None and split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
+    return tuple(item for item in items if split in (None, item.split))
+
+
+def _read(name: str, cls: type) -> tuple:
+    path = folder() / "built" / f"{name}.jsonl"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path} is missing: python -m whentofinetune.datasets.company --build makes it"
+        )
+    with path.open(encoding="utf-8") as lines:
+        return tuple(cls(**{k: _frozen(v) for k, v in json.loads(line).items()}) for line in lines)
+
+
+def _frozen(value):
+    return tuple(_frozen(v) for v in value) if isinstance(value, list) else value
+
+
+# -- saying the same -------------------------------------------------------------------------------------------------
+
+
+def says(text: str, value: str) -> bool:
+    """Does ``text`` contain ``value`` as whole words, whatever the case and the spacing? ``43.7 kg`` is not in ``143.7 kg``."""
+    words = r"\s+".join(re.escape(w) for w in value.split())
+    return re.search(rf"(?<![\w.,-])(?<!\d:){words}(?![\w-]|[.,:]\d)", text, re.IGNORECASE) is not None
+
+
+# -- the voice -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class VoiceRule:
+    """name, what it asks in words, and ``check(reply, sender)``."""
+
+    name: str
+    says: str
+    check: Callable[[str, str], bool]
+
+
+@lru_cache(maxsize=1)
+def voice() -> tuple[VoiceRule, ...]:
+    """The rules of the company's voice, from ``voice.yaml``."""
+    spec = yaml.safe_load((folder() / "voice.yaml").read_text(encoding="utf-8"))
+    return tuple(VoiceRule(r["name"], r["says"], _checker(r)) for r in spec["rules"])
+
+
+def voice_prompt() -> str:
+    """The rules as a system prompt would state them, one a line."""
+    return "\n".join(f"- {rule.says}" for rule in voice())
+
+
+def check_voice(reply: str, sender: str) -> dict[str, bool]:
+    """rule name -> is it kept by this reply to ``sender``?"""
+    return {rule.name: rule.check(reply.strip(), sender) for rule in voice()}
+
+
+def content_kept(mail: Mail, reply: str) -> float:
+    """The share of what a right reply has to say (the product's code and the values asked for) that ``reply`` says."""
+    wanted = (mail.code, *mail.values)
+    return sum(says(reply, value) for value in wanted) / len(wanted)
+
+
+def _checker(rule: dict) -> Callable[[str, str], bool]:
+    """A rule of the YAML file as a function. The ways of checking: first_line and last_line (equal, ``{sender}`` filled in), never (no
+    such words), never_text (no match of a pattern), has (a match), before_last (the last sentence before the last line matches), words."""
+    how = rule["how"]
+    if how == "first_line":
+        return lambda reply, sender: reply.split("\n")[0].strip() == rule["text"].format(sender=sender)
+    if how == "last_line":
+        return lambda reply, sender: reply.split("\n")[-1].strip() == rule["text"]
+    if how == "never":
+        words = re.compile(r"\b(" + "|".join(map(re.escape, rule["words"])) + r")\b", re.IGNORECASE)
+        return lambda reply, sender: not words.search(reply.replace(sender, ""))
+    if how == "never_text":
+        return lambda reply, sender: not re.search(rule["pattern"], reply.replace(sender, ""))
+    if how == "has":
+        return lambda reply, sender: re.search(rule["pattern"], reply) is not None
+    if how == "before_last":
+        return lambda reply, sender: re.search(rule["pattern"], _last_sentence(reply)) is not None
+    if how == "words":
+        return lambda reply, sender: rule["least"] <= len(reply.split()) <= rule["most"]
+    raise ValueError(f"voice.yaml: rule {rule['name']!r} is checked by {how!r}, which is not known")
+
+
+def _last_sentence(reply: str) -> str:
+    """The last sentence above the last line."""
+    body = [line.strip() for line in reply.split("\n")[:-1] if line.strip()]
+    return re.split(r"(?<=[.?!])\s+", body[-1])[-1] if body else ""
+
+
+# -- records ---------------------------------------------------------------------------------------------------------
+
+FORMS = ("json", "yaml", "markdown")
+
+
+@lru_cache(maxsize=1)
+def ticket_schema() -> dict:
+    """The JSON Schema of a ticket's record."""
+    return json.loads((folder() / "ticket.schema.json").read_text(encoding="utf-8"))
+
+
+def render(record: Mapping[str, str], form: str) -> str:
+    """A record as JSON, YAML or a Markdown list (``- **field**: value``), in the order of the schema."""
+    ordered = {field: record[field] for field in ticket_schema()["properties"] if field in record}
+    if form == "json":
+        return json.dumps(ordered, ensure_ascii=False, indent=2)
+    if form == "yaml":
+        return "\n".join(
+            f"{field}: {json.dumps(value, ensure_ascii=False)}" for field, value in ordered.items()
+        )
+    if form == "markdown":
+        return "\n".join(f"- **{field}**: {value}" for field, value in ordered.items())
+    raise ValueError(f"form must be one of {', '.join(FORMS)}, not {form!r}")
+
+
+def parse(text: str, form: str) -> dict[str, str]:
+    """The record that ``text`` holds. Raises ValueError where it is not of that form or not a flat record."""
+    if form not in FORMS:
+        raise ValueError(f"form must be one of {', '.join(FORMS)}, not {form!r}")
+    if form == "markdown":
+        lines = [line for line in text.strip().split("\n") if line.strip()]
+        found = [re.fullmatch(r"[-*] \*\*(\w+)\*\*: (.+)", line.strip()) for line in lines]
+        if not found or None in found:
+            raise ValueError("not a Markdown list of '- **field**: value'")
+        return {m[1]: m[2].strip() for m in found}
+    try:
+        record = json.loads(text) if form == "json" else yaml.load(text, Loader=yaml.BaseLoader)
+    except (ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"not {form.upper()}: {str(error).splitlines()[0]}") from error
+    if not isinstance(record, dict) or not all(isinstance(v, str) for v in record.values()):
+        raise ValueError("not a flat record of texts")
+    return record
+
+
+def schema_errors(record: Mapping[str, str]) -> list[str]:
+    """What the schema has against a record: fields that are missing, unknown, empty or of a wrong pattern; [] if nothing."""
+    schema = ticket_schema()
+    errors = [f"{field} is missing" for field in schema["required"] if field not in record]
+    for field, value in record.items():
+        spec = schema["properties"].get(field)
+        if spec is None:
+            errors.append(f"{field} is unknown")
+        elif len(value) < spec.get("minLength", 0):
+            errors.append(f"{field} is empty")
+        elif "pattern" in spec and not re.search(spec["pattern"], value):
+            errors.append(f"{field} is not of the form {spec['pattern']}")
+    return errors
+
+
+# -- the private labelling rule --------------------------------------------------------------------------------------
+
+DESKS = ("bench", "road", "letter")
+
+
+def desk(signs: Mapping[str, str]) -> str:
+    """Which desk a ticket goes to: ``bench`` (the thing is sent in), ``road`` (a fitter drives out) or ``letter`` (it is answered).
+
+    The house has never written this down; the dispatcher "sees it". signs:
+
+    - ``trouble``: rhythm (a noise with a beat), drone (an even noise), water, cloth (torn or loose), dead (does nothing), paper (bills,
+      orders), looks (marks, colour)
+    - ``who``: trade (an installer or dealer writes for somebody), public (hotel, school, town), private
+    - ``place``: high (upper floor), low, or unsaid
+    - ``before``: again (has written already) or first
+    """
+    trouble, who, place, before = (signs[k] for k in ("trouble", "who", "place", "before"))
+    if trouble in (
+        "paper",
+        "looks",
+    ):  # it can be answered; but a mark that was written about twice is looked at
+        return "road" if trouble == "looks" and before == "again" else "letter"
+    if (
+        who == "trade"
+    ):  # they have a ladder themselves: send it in, and for what can't be sent they get a letter
+        return "letter" if trouble in ("water", "cloth") else "bench"
+    if trouble in ("water", "cloth"):
+        return "road"
+    if trouble == "drone":  # all drives drone: said politely, until they write again
+        return "road" if before == "again" else "letter"
+    # rhythm or dead: the drive has to come to the bench, and somebody has to take it down where the owner can't
+    return "road" if place == "high" or who == "public" else "bench"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """``python -m whentofinetune.datasets.company --build``."""
+    import argparse
+
+    parser = argparse.ArgumentParser(
+        prog="python -m whentofinetune.datasets.company", description="The data of the invented company."
+    )
+    parser.add_argument("--build", action="store_true", help="make data/company/built/ from the source files")
+    parser.add_argument("--to", type=Path, help="another folder to write to")
+    args = parser.parse_args(argv)
+    if not args.build:
+        parser.error("nothing to do: say --build")
+    from whentofinetune.datasets import company_build
+
+    for name, count in company_build.build(args.to or folder() / "built").items():
+        print(f"{name:24} {count}")
+
+
+if __name__ == "__main__":
+    main()

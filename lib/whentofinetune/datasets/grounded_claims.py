@@ -1,0 +1,105 @@
+"""Is this answer supported by this passage? Items with planted errors, from the invented company's handbook.
+
+Each question is asked twice, once with the right answer and once with a wrong one of the same form:
+
+- ``absent``: the value of another entity, which is not in the passage; looking whether the value is there finds it out;
+- ``present``: another value that *is* in the passage, as of a neighbour in a table; one has to read;
+- ``stale``: the passage tells that the value has changed, and the answer is the old one. This kind is kept for testing.
+
+The passages of training state facts of training entities only; those of a split state at least one of it, the one asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from whentofinetune.datasets import company
+
+LABELS = ("yes", "no")
+ERRORS = ("absent", "present", "stale")
+
+
+@dataclass(frozen=True)
+class Item:
+    """label: index into :data:`LABELS`. error: of the pair's wrong answer, which kind; both items of a pair have it."""
+
+    id: str
+    passage: str
+    question: str
+    answer: str
+    label: int
+    error: str
+
+
+def shape(value: str) -> str:
+    """What a value looks like, coarsely: digits, capitals and words, so that a wrong answer is of the right kind."""
+    return " ".join(
+        "9" if re.search(r"\d", w) and not w.isalpha() else "A" if w[0].isupper() else w
+        for w in value.split()[:2]
+    )
+
+
+@cache
+def items(split: str, error: str | None = None) -> tuple[Item, ...]:
+    """All items of a split and kind of error (None: ``absent`` and ``present``, as many of each as there are of the rarer), in a fixed shuffle."""
+    if error is None:
+        kinds = [_pairs(split, e) for e in ERRORS[:2]]
+        least = min(map(len, kinds))
+        pairs = [p for kind in kinds for p in kind[:least]]
+    else:
+        if error not in ERRORS:
+            raise ValueError(f"error must be one of {', '.join(ERRORS)}, not {error!r}")
+        pairs = _pairs(split, error)
+    order = np.random.default_rng(0).permutation(len(pairs))
+    return tuple(item for i in order for item in pairs[i])
+
+
+def _pairs(split: str, error: str) -> list[tuple[Item, Item]]:
+    facts, held = company.facts(), {p.id: p for p in company.passages()}
+    kind = "changed" if error == "stale" else "direct"
+    rng, pairs = np.random.default_rng([company.SPLITS.index(split), ERRORS.index(error)]), []
+    for q in company.questions(kind, split):
+        if error == "stale" and q.aspect != "now":
+            continue
+        fact = facts[q.facts[0]]
+        fitting = [
+            held[p]
+            for p in q.passages[0]
+            if split != "train" or all(facts[f].split == "train" for f in held[p].facts)
+        ]
+        options = [(p, w) for p in fitting for w in _wrong(fact, p, facts, error)]
+        if options:
+            passage, wrong = options[rng.integers(len(options))]
+            ask = q.ask[rng.integers(len(q.ask))]
+            pairs.append(
+                tuple(
+                    Item(f"{q.id}/{error}/{LABELS[y]}", " ".join(passage.text.split()), ask, a, y, error)
+                    for y, a in enumerate((fact.value, wrong))
+                )
+            )
+    return [pairs[i] for i in rng.permutation(len(pairs))]
+
+
+def _wrong(fact: company.Fact, passage: company.Passage, facts, error: str) -> list[str]:
+    """Wrong answers of one kind for a fact that the passage states."""
+    if error == "stale":
+        return [fact.was] if fact.id in passage.changes and company.says(passage.text, fact.was) else []
+    if error == "present":
+        stated = [facts[f] for f in passage.facts if f != fact.id]
+        return [
+            f.value
+            for f in stated
+            if f.value != fact.value
+            and shape(f.value) == shape(fact.value)
+            and company.says(passage.text, f.value)
+        ]
+    others = [
+        f.value
+        for f in facts.values()
+        if f.attribute == fact.attribute and f.split == fact.split and f.value != fact.value
+    ]
+    return [v for v in dict.fromkeys(others) if not company.says(passage.text, v)][:20]

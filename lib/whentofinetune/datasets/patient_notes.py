@@ -1,0 +1,121 @@
+"""Invented patient notes and the summary of fixed form that is wanted of each. Card: ``data/notes/README.md``.
+
+note = notes("train")[0]
+note.text          # "I saw Odile Farrowby this morning, file 402 913 ..."
+summary(note)      # "Odile Farrowby; file 402913; age 54; complaint a stiff neck; ..."
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import yaml
+
+from whentofinetune import book_files
+
+SPLITS = {"train": 90, "valid": 30, "test": 60}
+FIELDS = ("file", "age", "complaint", "diagnosis", "medicine", "allergy", "next")
+
+
+@dataclass(frozen=True)
+class Note:
+    """name: of the patient, who is in one split only. hand: who writes. new: is the hand in no training note? record: field -> value as it stands in the text."""
+
+    id: str
+    split: str
+    name: str
+    hand: str
+    new: bool
+    text: str
+    record: Mapping[str, str]
+
+
+@cache
+def notes(split: str) -> tuple[Note, ...]:
+    """The notes of a split, always the same ones; half of those of test are in a hand that training does not have."""
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
+    spec = yaml.safe_load((book_files.data_dir() / "notes" / "notes.yaml").read_text(encoding="utf-8"))
+    place, found, taken = list(SPLITS).index(split), [], set()
+    rng = np.random.default_rng([61, place])
+
+    def own(key: str) -> list:
+        return spec[key][place::3]  # every third value is this split's
+
+    seen, unseen = (
+        [(h, t) for h in spec["hands"] if h["new"] == new for t in h["templates"]] for new in (False, True)
+    )
+    pronoun = dict(zip(spec["first"], spec["pronouns"], strict=True))
+    while len(found) < SPLITS[split]:
+        first, last = (own(k)[rng.integers(len(own(k)))] for k in ("first", "last"))
+        number = "".join(str(d) for d in rng.integers(0, 10, 6))
+        if (first, last) in taken:
+            continue
+        taken.add((first, last))
+        old, current = rng.permutation(own("medicine"))[:2]
+        doses = [spec["dose"][i] for i in rng.permutation(len(spec["dose"]))[:2]]
+        age, other = rng.permutation(np.arange(19, 95))[:2]
+        record = {
+            "file": number,
+            "age": str(age),
+            **{k: own(k)[rng.integers(len(own(k)))] for k in ("complaint", "diagnosis")},
+            "medicine": f"{current} {doses[0]}",
+            "allergy": own("allergy")[rng.integers(len(own("allergy")))],
+            "next": spec["next"][rng.integers(len(spec["next"]))],
+        }
+        pool = unseen if split == "test" and len(found) % 2 else seen
+        hand, template = pool[rng.integers(len(pool))]
+        she = pronoun[first] == "she"
+        words = {
+            "name": f"{first} {last}",
+            "former": f"{old} {doses[1]}",
+            "other_age": str(other),
+            "Pronoun": "She" if she else "He",
+            "object": "her" if she else "him",
+        }
+        text = template.format(**record, **words)
+        found.append(
+            Note(
+                f"note-{split}-{len(found):03d}",
+                split,
+                words["name"],
+                hand["name"],
+                hand["new"],
+                text,
+                record,
+            )
+        )
+    return tuple(found)
+
+
+def summary(note: Note) -> str:
+    """The summary that is wanted: the name, then every field with its value, in one line."""
+    return "; ".join((note.name, *(f"{field} {note.record[field]}" for field in FIELDS)))
+
+
+def read(text: str) -> dict[str, str]:
+    """The fields that a summary holds in the wanted form; a part of another form is left out, of a field that comes twice the first counts."""
+    found: dict[str, str] = {}
+    for part in text.split(";"):
+        if match := re.fullmatch(rf"\s*({'|'.join(FIELDS)}):?\s+(.+?)\s*\.?\s*", part, re.IGNORECASE):
+            found.setdefault(match[1].lower(), match[2])
+    return found
+
+
+def recalled(note: Note, text: str) -> dict[str, bool]:
+    """field -> does the summary give its value, in the wanted form?"""
+    found = read(text)
+    return {field: _plain(found.get(field, "")) == _plain(value) for field, value in note.record.items()}
+
+
+def mentioned(note: Note, text: str) -> dict[str, bool]:
+    """field -> does the value stand anywhere in the text, whatever the form?"""
+    return {field: f" {_plain(value)} " in f" {_plain(text)} " for field, value in note.record.items()}
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.findall(r"[\w-]+", text.lower()))

@@ -1,0 +1,101 @@
+"""The built-in classification tasks, made from the rated texts of :mod:`whentofinetune.datasets.vader`.
+
+task = load_task("tweets")
+task.test[0].text, task.labels[task.test[0].label]
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from tunewise.data import Example, Task
+from whentofinetune.datasets import vader
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    sources: tuple[str, ...]
+    labels: tuple[str, ...]
+    label_of: Callable[[vader.Rated], str | None]
+
+
+def _sentiment(row: vader.Rated) -> str:
+    return row.sentiment
+
+
+def _polarity(row: vader.Rated) -> str | None:
+    return None if row.sentiment == "neutral" else row.sentiment
+
+
+def _subjectivity(row: vader.Rated) -> str:
+    return "neutral" if row.sentiment == "neutral" else "emotional"
+
+
+_DOMAINS = {"tweets": "tweet", "products": "product review", "films": "film review", "news": "newspaper"}
+
+
+def _domain(row: vader.Rated) -> str:
+    return _DOMAINS[row.id.split("/")[0]]
+
+
+_THREE = ("positive", "neutral", "negative")
+_RECIPES = {
+    "tweets": _Recipe(("tweets",), _THREE, _sentiment),
+    "products": _Recipe(("products",), _THREE, _sentiment),
+    "films": _Recipe(("films",), _THREE, _sentiment),
+    "news": _Recipe(("news",), _THREE, _sentiment),
+    "tweets-polarity": _Recipe(("tweets",), ("positive", "negative"), _polarity),
+    "tweets-subjectivity": _Recipe(("tweets",), ("emotional", "neutral"), _subjectivity),
+    "domain": _Recipe(tuple(vader.FILES), tuple(_DOMAINS.values()), _domain),
+}
+TASKS = tuple(_RECIPES)
+
+
+@lru_cache(maxsize=16)
+def load_task(name: str, seed: int = 0) -> Task:
+    """A built-in task: ``tweets``, ``products``, ``films``, ``news`` (positive, neutral, negative), ``tweets-polarity``,
+    ``tweets-subjectivity`` or ``domain``.
+
+    100 test and 50 validation examples of each label; training takes as many of each as the rarest label has. ``seed`` draws other
+    splits. Tasks from one source with one seed share its splits: no training text of one is a test text of another.
+
+    Raises ValueError for an unknown name, :class:`tunewise.models.download.FetchError` when the texts can't be had.
+    """
+    if name not in _RECIPES:
+        raise ValueError(
+            f"no task is called {name!r}; the names are {', '.join(TASKS)}. Own data: own_data(path, ...)"
+        )
+    recipe = _RECIPES[name]
+    several = _in_several(recipe.sources) if len(recipe.sources) > 1 else set()
+    splits: dict[str, list[Example]] = {"train": [], "valid": [], "test": []}
+    for source in recipe.sources:
+        for split, rows in vader.split(source, seed).items():
+            for row in rows:
+                label = recipe.label_of(row)
+                if label is not None and vader.plain(row.text) not in several:
+                    splits[split].append(Example(row.text, recipe.labels.index(label), row.id))
+    sizes = {"test": vader.TEST_A_CLASS, "valid": vader.VALID_A_CLASS, "train": None}
+    rng = np.random.default_rng([seed, TASKS.index(name)])
+    balanced = {
+        split: _balanced(splits[split], len(recipe.labels), size, rng) for split, size in sizes.items()
+    }
+    return Task(name, recipe.labels, **balanced)
+
+
+def _in_several(sources: Sequence[str]) -> set[str]:
+    """Texts (without case and punctuation) that stand in more than one source."""
+    times = Counter(text for s in sources for text in {vader.plain(row.text) for row in vader.read(s)})
+    return {text for text, n in times.items() if n > 1}
+
+
+def _balanced(examples: list[Example], labels: int, size: int | None, rng) -> tuple[Example, ...]:
+    """``size`` examples of each label (as many as the rarest has, for None), in random order."""
+    of = [[e for e in examples if e.label == y] for y in range(labels)]
+    size = min(len(group) for group in of) if size is None else size
+    chosen = [e for group in of for e in group[:size]]
+    return tuple(chosen[i] for i in rng.permutation(len(chosen)))

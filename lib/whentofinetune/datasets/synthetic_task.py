@@ -1,0 +1,55 @@
+"""An operation that nobody has seen, and an easy task beside it, on short lists of letters.
+
+``frell`` takes the last letter, then the first, then the last but one, then the second, and so on: ``frell(k m p t)`` is ``t k p m``. It was made up for this
+book. ``easy`` only asks whether the letter x is in the list: whatever can be trained learns that. Nothing is stored: lists are drawn with a seed,
+and no list of training is in a test.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+LETTERS = "bcdfghjklmnpqrstvwz"  # no x, which the easy task asks for, and no vowels, so that no words arise
+LENGTHS, LONGER = (3, 4, 5), (6,)
+RULE = (
+    "frell is an operation on a list of letters. It writes the last letter, then the first, then the last but one, then the second, "
+    "and so on, until every letter has been written once.\n\n"
+)
+
+
+@dataclass(frozen=True)
+class Item:
+    prompt: str
+    answer: str
+    length: int
+
+
+def frell(letters: list[str]) -> list[str]:
+    """Last, first, last but one, second, ..."""
+    left, out = list(letters), []
+    while left:
+        out.append(left.pop(-1 if len(out) % 2 == 0 else 0))
+    return out
+
+
+def items(
+    task: str, n: int, seed: int, lengths: tuple[int, ...] = LENGTHS, *, without: set[str] = frozenset()
+) -> list[Item]:
+    """``n`` different items, the lengths in turn, none whose prompt is in ``without``. task: ``frell`` or ``easy`` (every other list has the x)."""
+    if task not in ("frell", "easy"):
+        raise ValueError(f"task must be 'frell' or 'easy', not {task!r}")
+    rng, found, seen = np.random.default_rng([51, seed, len(lengths)]), [], set(without)
+    while len(found) < n:
+        length = lengths[len(found) % len(lengths)]
+        letters = [LETTERS[i] for i in rng.choice(len(LETTERS), size=length, replace=False)]
+        marked = (len(found) // len(lengths)) % 2 == 0
+        if task == "easy" and marked:
+            letters[rng.integers(length)] = "x"
+        prompt = f"{task}({' '.join(letters)}) ="
+        if prompt not in seen:
+            seen.add(prompt)
+            answer = " ".join(frell(letters)) if task == "frell" else ("yes" if marked else "no")
+            found.append(Item(prompt, f" {answer}", length))
+    return found

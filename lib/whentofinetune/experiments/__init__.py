@@ -1,0 +1,106 @@
+"""One module a question; :func:`run` runs it at a scale, or finds its finished record."""
+
+from __future__ import annotations
+
+import importlib
+import os
+
+NAMES = (
+    "wordings",
+    "few_shot",
+    "learning_curve",
+    "label_curve",
+    "parse_fixes",
+    "tuning_methods",
+    "forgetting",
+    "memory_table",
+    "example_position",
+    "prompt_cost",
+    "gain_prediction",
+    "leaks",
+    "rag_retrieval",
+    "rag_knowledge",
+    "rag_hybrid",
+    "rag_hallucination",
+    "rag_dynamic",
+    "rag_citations",
+    "rag_cost",
+    "voice",
+    "formats",
+    "task_diversity",
+    "distillation",
+    "judge",
+    "jargon",
+    "notes",
+    "new_language",
+    "invented_operation",
+    "groundedness",
+    "context_window",
+)
+
+
+def get(name: str):
+    """The experiment called ``name``. Raises ValueError with the known names."""
+    if name not in NAMES:
+        raise ValueError(f"no experiment {name!r}; there are {', '.join(NAMES)}")
+    return importlib.import_module(f"whentofinetune.experiments.{name}").EXPERIMENT
+
+
+def run(name: str, scale: str = "laptop", *, fresh: bool = False, say=print, **changes):
+    """Run experiment ``name`` and return its record; see :func:`whentofinetune.old_bench.perform`."""
+    from whentofinetune.old_bench import perform
+
+    return perform(get(name), scale, fresh=fresh, say=say, **changes)
+
+
+def larger(name: str, model: str | None = None, **changes):
+    """The experiment on a larger model: run here if there is a GPU, else the book's record of such a run.
+
+    changes: of the parameters of scale ``gpu``, for a run here.
+
+    Raises :class:`whentofinetune.book_records.NotMeasured`, which names the command, if there is neither.
+    """
+    import torch
+
+    from whentofinetune import book_records
+
+    if torch.cuda.is_available():
+        return run(name, "gpu", **({"model": model} if model else {}), **changes)
+    return book_records.load(name, "gpu")
+
+
+def live_scale() -> str:
+    """The scale at which a notebook's live cells run: ``laptop`` for a reader, ``smoke`` (seconds) while the book is built.
+
+    ``TUNEWISE_SCALE`` in the environment decides; the Makefile sets it, empty unless told otherwise.
+    """
+    value = os.environ.get("TUNEWISE_SCALE")
+    return "laptop" if value is None else value or "smoke"
+
+
+def overview() -> list[dict]:
+    """One row a record that the book should have (scales ``full`` and ``gpu``): where and when it was made, or the command that makes it."""
+    from whentofinetune import book_records
+
+    rows = []
+    for name in NAMES:
+        experiment = get(name)
+        for scale in (s for s in experiment.scales if s in ("full", "gpu")):
+            row = {
+                "experiment": name,
+                "question": experiment.question,
+                "claims": ", ".join(experiment.claims),
+                "scale": scale,
+            }
+            try:
+                record = book_records.load(name, scale)
+                row |= {
+                    "date": record.date,
+                    "device": record.device,
+                    "minutes": round(record.duration_s / 60),
+                    "command": "",
+                }
+            except book_records.NotMeasured as missing:
+                row |= {"date": "", "device": "", "minutes": None, "command": missing.command}
+            rows.append(row)
+    return rows

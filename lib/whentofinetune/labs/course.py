@@ -1,0 +1,341 @@
+"""An instructor's three steps around nbgrader: make the student versions, collect what comes back, grade it."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+import re
+import shutil
+import sys
+import sysconfig
+import tempfile
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from whentofinetune.labs import notebooks
+
+SECONDS_A_CELL = 120  # what one cell of a submission may take in grading
+
+
+class LabError(RuntimeError):
+    """Something that the instructor has to put right. The message says what."""
+
+
+def sources(where: Sequence[Path] | None = None) -> list[Path]:
+    """The lab notebooks with solutions: those given, else all of ``labs/`` here or beside the library's checkout."""
+    if where:
+        paths = [p for w in where for p in (sorted(w.glob("lab_*.ipynb")) if w.is_dir() else [w])]
+    else:
+        places = (Path.cwd() / "labs", Path(__file__).resolve().parents[3] / "labs")
+        paths = next((found for place in places if (found := sorted(place.glob("lab_*.ipynb")))), [])
+    if not paths or not all(p.is_file() for p in paths):
+        raise LabError(
+            "no lab notebooks found: run this in the book's repository, or name the notebooks (labs/lab_….ipynb)"
+        )
+    return paths
+
+
+def make(source: Path, to: Path, solutions: bool = False) -> Path:
+    """Write the student version of ``source`` into the folder ``to``; returns its path.
+
+    nbgrader's own ``generate_assignment`` cuts solutions and hidden tests, locks the tests and computes the checksums;
+    then hints become ``<details>``. solutions: write the lab as it is, with solutions and hidden tests, instead.
+    """
+    to.mkdir(parents=True, exist_ok=True)
+    target = to / source.name
+    if solutions:
+        shutil.copyfile(source, target)
+        return target
+    with tempfile.TemporaryDirectory() as folder:
+        course = Path(folder)
+        _release(course, source)
+        nb = _read(course / "release" / source.stem / source.name)
+    for cell in nb.cells:
+        if cell.cell_type == "markdown" and "nbgrader" not in cell.metadata:
+            cell.source = notebooks.open_hints(cell.source)
+    _write(nb, target)
+    return target
+
+
+# -- collect ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Collected:
+    """What became of one submission: ``refused`` holds the reason, or None."""
+
+    student: str
+    path: str
+    repairs: list[str] = field(default_factory=list)
+    refused: str | None = None
+
+
+def collect(
+    release: Path, submissions: Sequence[Path], course: Path, student: str | None = None
+) -> list[Collected]:
+    """Repair each submission and put it where nbgrader looks: ``course/submitted/STUDENT/LAB/LAB.ipynb``.
+
+    release: the student version that was given out. submissions: notebooks, folders of them, or zip files.
+    student: a regular expression with one group that finds the student in a path; without it the student is the file's
+    name, or its folder's where the file still has the lab's name. Writes ``course/repairs.csv``. A refused submission is
+    not put there, and is not graded.
+    """
+    lab, given = release.stem, _read(release)
+    with tempfile.TemporaryDirectory() as folder:
+        files = [
+            (path, shown, _student(shown, lab, student))
+            for path, shown in _unpacked(submissions, Path(folder))
+        ]
+        count = Counter(who for *_, who in files)
+        out = []
+        for path, shown, who in files:
+            report = Collected(who, shown)
+            out.append(report)
+            target = course / "submitted" / who / lab
+            shutil.rmtree(target, ignore_errors=True)
+            try:
+                if count[who] > 1:
+                    raise notebooks.Unmatched(
+                        f"there are {count[who]} submissions of student {who!r}: keep the one that counts"
+                    )
+                nb, report.repairs = notebooks.repair(given, _read(path))
+            except (notebooks.Unmatched, LabError) as error:
+                report.refused = str(error)
+                if target.parent.is_dir() and not any(target.parent.iterdir()):
+                    target.parent.rmdir()
+                continue
+            stated = _stated_student(nb)
+            if stated and stated != who.lower():
+                report.repairs.append(f"note: the notebook says STUDENT = {stated!r}, handed in as {who!r}")
+            target.mkdir(parents=True)
+            _write(nb, target / f"{lab}.ipynb")
+    if not out:
+        raise LabError(f"no notebooks in {', '.join(map(str, submissions))}")
+    course.mkdir(parents=True, exist_ok=True)
+    with (course / "repairs.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["student", "file", "outcome", "what"])
+        for r in out:
+            for what in [r.refused] if r.refused else r.repairs or [""]:
+                rows.writerow(
+                    [r.student, r.path, "refused" if r.refused else "repaired" if what else "clean", what]
+                )
+    return out
+
+
+def _unpacked(submissions: Iterable[Path], scratch: Path) -> Iterator[tuple[Path, str]]:
+    """Each notebook, and the path to show and to find the student in."""
+    for number, path in enumerate(submissions):
+        if path.is_dir():
+            for found in sorted(path.rglob("*.ipynb")):
+                if ".ipynb_checkpoints" not in found.parts:
+                    yield found, str(found.relative_to(path.parent))
+        elif path.suffix == ".zip":
+            try:
+                with zipfile.ZipFile(path) as archive:
+                    for k, member in enumerate(
+                        m for m in archive.namelist() if m.endswith(".ipynb") and "__MACOSX" not in m
+                    ):
+                        target = scratch / f"{number}-{k}.ipynb"
+                        target.write_bytes(archive.read(member))
+                        yield target, member
+            except zipfile.BadZipFile as error:
+                raise LabError(f"{path} is no zip file: download it again") from error
+        elif path.is_file():
+            yield path, str(path)
+        else:
+            raise LabError(f"{path} does not exist")
+
+
+def _student(path: str, lab: str, pattern: str | None) -> str:
+    if pattern:
+        found = re.search(pattern, path)
+        if not found or not found.groups():
+            raise LabError(
+                f"--student {pattern!r} finds no student in {path!r}; it must have one group, such as '([^/]+)/[^/]+$'"
+            )
+        name = found.group(1)
+    else:
+        parts = Path(path)
+        name = re.sub(r" ?\(\d+\)$", "", parts.stem).replace(lab, "").strip(" _-.")
+        name = name or parts.parent.name
+    name = re.sub(r"[^\w.@-]+", "_", name).strip("._")
+    if not name:
+        raise LabError(f"no student in the path {path!r}: name the file after the student, or use --student")
+    return name
+
+
+def _stated_student(nb) -> str | None:
+    for cell in nb.cells:
+        if found := re.search(r"""^STUDENT\s*=\s*["']([^"'\n]+)["']""", cell.source, re.MULTILINE):
+            said = found.group(1).strip().lower()
+            return None if said == "example" else said
+    return None
+
+
+# -- grade ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Marks:
+    """Marks of one student in one lab. questions: name -> (points or None, maximum); None waits for a person."""
+
+    student: str
+    lab: str
+    questions: dict[str, tuple[float | None, float]]
+    error: str | None = None
+
+    @property
+    def total(self) -> float:
+        return sum(points or 0 for points, _ in self.questions.values())
+
+    @property
+    def maximum(self) -> float:
+        return sum(most for _, most in self.questions.values())
+
+    @property
+    def by_hand(self) -> list[str]:
+        return [name for name, (points, _) in self.questions.items() if points is None]
+
+
+def grade(
+    course: Path, source: Path, students: Sequence[str] | None = None, say=lambda line: None
+) -> list[Marks]:
+    """Autograde what :func:`collect` put into ``course`` with nbgrader; marks go into its gradebook and are returned.
+
+    source: the lab *with* solutions and hidden tests. RUNS THE STUDENTS' CODE on this machine with your rights; nbgrader
+    does not shield you from it. Written answers wait for a person (``nbgrader formgrader`` in the course folder).
+    """
+    lab = source.stem
+    handed_in = sorted(p.parent.parent.name for p in course.glob(f"submitted/*/{lab}/{lab}.ipynb"))
+    if unknown := set(students or ()) - set(handed_in):
+        raise LabError(f"nothing collected from {', '.join(sorted(unknown))}")
+    if not handed_in:
+        raise LabError(f"nothing to grade in {course / 'submitted'}: run `tunewise labs collect` first")
+    with _nbgrader(course) as api:
+        _release(course, source, api)
+        out = []
+        for student in students or handed_in:
+            say(f"  {student}")
+            done = api.autograde(lab, student, force=True, create=True)
+            out.append(
+                _marks(api, lab, student) if done["success"] else Marks(student, lab, {}, _last_error(done))
+            )
+    return out
+
+
+def write_csv(marks: Sequence[Marks], path: Path) -> Path:
+    """One row a student: total, maximum, what a person still has to mark, and the points of each question."""
+    questions = list(dict.fromkeys(q for m in marks for q in m.questions))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["student", "lab", "total", "maximum", "by_hand", "error", *questions])
+        for m in marks:
+            points = [m.questions.get(q, (None, 0))[0] for q in questions]
+            total = "" if m.error else m.total
+            rows.writerow(
+                [
+                    m.student,
+                    m.lab,
+                    total,
+                    m.maximum or "",
+                    " ".join(m.by_hand),
+                    m.error or "",
+                    *("" if p is None else p for p in points),
+                ]
+            )
+    return path
+
+
+def _marks(api, lab: str, student: str) -> Marks:
+    with api.gradebook as book:
+        submission = book.find_submission(lab, student)
+        grades = [(g, c) for n in submission.notebooks for g in n.grades for c in [g.cell]]
+        order = {c.name: i for i, c in enumerate(submission.assignment.notebooks[0].source_cells)}
+        questions = {}
+        for g, cell in sorted(grades, key=lambda pair: order[pair[1].name]):
+            points = g.manual_score if g.manual_score is not None else g.auto_score
+            waits = points is None or (g.needs_manual_grade and g.manual_score is None)
+            questions[cell.name] = (None if waits else float(points), float(cell.max_score))
+    return Marks(student, lab, questions)
+
+
+# -- nbgrader ---------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _nbgrader(course: Path):
+    """nbgrader's API on a course folder. Its log is kept from the terminal; a failure's log comes back in the answer."""
+    try:
+        from nbgrader.apps import NbGraderAPI
+        from nbgrader.coursedir import CourseDirectory
+        from traitlets.config import Config
+    except ImportError as error:
+        raise LabError('this needs nbgrader: pip install "tunewise[labs]"') from error
+    course.mkdir(parents=True, exist_ok=True)
+    config = Config()
+    config.CourseDirectory.root = str(course.resolve())
+    config.OverwriteCells.add_missing_cells = True
+    config.ExecutePreprocessor.timeout = SECONDS_A_CELL
+    config.NbGraderAPI.log_level = "ERROR"
+    # nbgrader starts `alembic` by name, and fails with a bare FileNotFoundError where the environment is not activated
+    before = os.environ.get("PATH", "")
+    os.environ["PATH"] = os.pathsep.join(
+        [sysconfig.get_path("scripts"), str(Path(sys.executable).parent), before]
+    )
+    try:
+        if shutil.which("alembic") is None:
+            raise LabError("nbgrader needs the command alembic, which is not here: pip install alembic")
+        yield NbGraderAPI(CourseDirectory(config=config), config=config)
+    finally:
+        os.environ["PATH"] = before
+
+
+def _release(course: Path, source: Path, api=None) -> None:
+    """Put ``source`` into the course and let nbgrader make its release and remember its tests."""
+    if not source.is_file():
+        raise LabError(f"{source} does not exist: name the lab with solutions (labs/lab_….ipynb)")
+    kept = course / "source" / source.stem / source.name
+    if (
+        kept.exists()
+        and kept.read_bytes() == source.read_bytes()
+        and (course / "release" / source.stem).exists()
+    ):
+        return
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, kept)
+    with contextlib.nullcontext(api) if api else _nbgrader(course) as using:
+        done = using.generate_assignment(source.stem, force=True, create=True)
+    if not done["success"]:
+        raise LabError(f"nbgrader cannot make a student version of {source}: {_last_error(done)}")
+
+
+def _last_error(done: dict) -> str:
+    lines = [
+        line for line in (done.get("error") or done.get("log") or "").strip().split("\n") if line.strip()
+    ]
+    return " ".join(lines[-3:]) or "no reason given"
+
+
+def _read(path: Path):
+    import nbformat
+
+    try:
+        return nbformat.read(path, as_version=4)
+    except (
+        Exception
+    ) as error:  # nbformat raises many kinds, for text that is no JSON and JSON that is no notebook
+        raise LabError(
+            f"{path.name} is not a notebook ({type(error).__name__}): ask for the .ipynb file"
+        ) from error
+
+
+def _write(nb, path: Path) -> None:
+    import nbformat
+
+    nbformat.write(nb, path)

@@ -1,0 +1,271 @@
+"""What is done to a lab notebook: known by its markers, made into a student's version, repaired when it comes back.
+
+Every cell that matters carries its name in its first line, ``# lab:NAME`` in code and ``<!-- lab:NAME -->`` in Markdown.
+nbgrader knows cells by their metadata alone, and metadata is lost: by pasting, by tools that strip it, by retyping. The
+line survives all of these, so :func:`repair` puts the metadata back by it.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import re
+import uuid
+
+MARKER = re.compile(r"^\s*(?:#|<!--)\s*lab:([\w-]+)")
+_REGION = re.compile(
+    r"^([ \t]*)### BEGIN (SOLUTION|HIDDEN TESTS)[^\n]*\n(.*?)^[ \t]*### END \2[^\n]*(?:\n|\Z)",
+    re.DOTALL | re.MULTILINE,
+)
+_HINT = re.compile(
+    r"^(`{3,}|:{3,})\{admonition\} (?P<title>[^\n]*)\n:class: dropdown\n(?P<body>.*?)\n\1[ \t]*$",
+    re.DOTALL | re.MULTILINE,
+)
+STUBS = {
+    "code": "# YOUR CODE HERE\nraise NotImplementedError()",
+    "markdown": "YOUR ANSWER HERE",
+}  # nbgrader's own
+
+
+class Unmatched(ValueError):
+    """A submission that cannot be matched to its lab without guessing. The message says what to do."""
+
+
+def marker(source: str) -> str | None:
+    """The name in the first line that is not blank; None if there is none."""
+    first = next((line for line in source.split("\n") if line.strip()), "")
+    found = MARKER.match(first)
+    return found.group(1) if found else None
+
+
+# -- the student's version --------------------------------------------------------------------------------------------
+
+
+def cleared(source: str, cell_type: str) -> str:
+    """A cell's source as nbgrader leaves it for students: solutions replaced by its stub, hidden tests cut."""
+
+    def replacement(found: re.Match) -> str:
+        if found.group(2) == "HIDDEN TESTS":
+            return ""
+        return "".join(f"{found.group(1)}{line}\n" for line in STUBS[cell_type].split("\n"))
+
+    return _REGION.sub(replacement, source).rstrip("\n")
+
+
+def readable(source: str) -> str:
+    """A cell's source without the lines that only nbgrader and this module read: marker and BEGIN / END."""
+    lines = [
+        s
+        for s in source.split("\n")
+        if not MARKER.match(s) and not re.match(r"\s*### (BEGIN|END) (SOLUTION|HIDDEN TESTS)", s)
+    ]
+    return "\n".join(lines).strip("\n")
+
+
+def open_hints(source: str) -> str:
+    """Hints as ``<details>``, which unfold in Jupyter, on GitHub and on Colab; the book's own directive is shown raw there."""
+    return _HINT.sub(
+        lambda m: f"<details><summary>{m['title'].strip()}</summary>\n\n{m['body'].strip()}\n\n</details>",
+        source,
+    )
+
+
+# -- repair -----------------------------------------------------------------------------------------------------------
+
+
+def repair(release, submission) -> tuple[object, list[str]]:
+    """Make a submission gradable: nbgrader's metadata is put back by marker, what is missing or edited is restored.
+
+    release: the student version that was given out. submission: what came back; both nbformat 4 notebooks.
+    Returns a new notebook and what was repaired, one sentence each. Raises :class:`Unmatched` rather than guess.
+    """
+    import nbformat
+
+    wanted = {c.metadata["nbgrader"]["grade_id"]: c for c in release.cells if "nbgrader" in c.metadata}
+    if not wanted:
+        raise ValueError(
+            "the release has no nbgrader cells: give the student version that `tunewise labs make` wrote"
+        )
+    said: list[str] = []
+    nb = copy.deepcopy(submission)
+    nb.metadata, before = copy.deepcopy(release.metadata), nb.metadata
+    if "state" not in before.get("widgets", {"state": 0}):
+        said.append("widget metadata without its state removed")
+    kernel = before.get("kernelspec", {}).get("name")
+    if kernel not in (None, release.metadata.get("kernelspec", {}).get("name")):
+        said.append(f"kernel {kernel!r} replaced by the release's")
+
+    nb.cells, merged = _split(nb.cells)
+    said += [f"merged cell split at its markers: {', '.join(names)}" for names in merged]
+    known = _match(nb.cells, wanted, said)
+    _check_lost_answers(nb.cells, wanted, known)
+    lost = [name for name, cell in known.items() if "nbgrader" not in cell.metadata]
+    if len(lost) == len(known):
+        said.append("all of nbgrader's metadata was gone; put back by markers")
+    elif lost:
+        said.append(f"nbgrader's metadata was gone; put back by marker: {', '.join(sorted(lost))}")
+
+    for cell in nb.cells:
+        for key in ("nbgrader", "deletable", "editable"):
+            cell.metadata.pop(key, None)
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    previous = None
+    for name, original in wanted.items():
+        if name not in known:
+            cell = copy.deepcopy(original)
+            place = 0 if previous is None else _place(nb.cells, known[previous]) + 1
+            nb.cells.insert(place, cell)
+            known[name] = cell
+            answer = original.metadata["nbgrader"].get("solution")
+            said.append(f"{name}: cell was missing; put back" + (" (unanswered)" if answer else ""))
+        else:
+            cell = known[name]
+            if cell.cell_type != original.cell_type:
+                said.append(f"{name}: was a {cell.cell_type} cell; is {original.cell_type} again")
+                cell = _retyped(cell, original.cell_type)
+                nb.cells[_place(nb.cells, known[name])] = cell
+                known[name] = cell
+            if _fixed(original) and cell.source.strip() != original.source.strip():
+                said.append(f"{name}: was edited; the original is back")
+                cell.source = original.source
+            for key in ("nbgrader", "deletable", "editable"):
+                if key in original.metadata:
+                    cell.metadata[key] = copy.deepcopy(original.metadata[key])
+        previous = name
+    _order_tests(nb.cells, wanted, known, said)
+
+    seen = set()
+    for cell in nb.cells:
+        if not cell.get("id") or cell["id"] in seen:
+            cell["id"] = uuid.uuid4().hex[:8]
+        seen.add(cell["id"])
+    nb.nbformat, nb.nbformat_minor = 4, 5
+    nbformat.validate(nb)
+    return nb, said
+
+
+def _fixed(cell) -> bool:
+    """Whether students must leave this cell as it is."""
+    return not cell.metadata["nbgrader"].get("solution")
+
+
+def _place(cells, cell) -> int:
+    return next(i for i, c in enumerate(cells) if c is cell)
+
+
+def _retyped(cell, cell_type: str):
+    from nbformat.v4 import new_code_cell, new_markdown_cell
+
+    new = new_code_cell if cell_type == "code" else new_markdown_cell
+    return new(source=cell.source, metadata=cell.metadata)
+
+
+def _split(cells) -> tuple[list, list[list[str]]]:
+    """Cells that hold several markers, cut before each; and the names in each that was cut."""
+    out, merged = [], []
+    for cell in cells:
+        lines = cell.source.split("\n")
+        starts = [i for i, line in enumerate(lines) if MARKER.match(line)]
+        if len(starts) < 2:
+            out.append(cell)
+            continue
+        merged.append([MARKER.match(lines[i]).group(1) for i in starts])
+        starts[0] = 0
+        for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+            part = copy.deepcopy(cell)
+            part.source = "\n".join(lines[start:end]).strip("\n")
+            part["id"] = uuid.uuid4().hex[:8]
+            if start:
+                part.metadata.pop("nbgrader", None)
+            out.append(part)
+    return out, merged
+
+
+def _match(cells, wanted: dict, said: list[str]) -> dict:
+    """name -> the one cell that stands for it. Of several, the last one that is not the untouched original."""
+    found: dict[str, list] = {}
+    strangers = set()
+    for cell in cells:
+        name = marker(cell.source)
+        if name in wanted:
+            found.setdefault(name, []).append(cell)
+        elif name:
+            strangers.add(name)
+    for cell in cells:  # the marker line was deleted, the metadata was not
+        name = cell.metadata.get("nbgrader", {}).get("grade_id")
+        if name in wanted and name not in found and not marker(cell.source) and cell.source.strip():
+            found[name] = [cell]
+            cell.source = wanted[name].source.split("\n")[0] + "\n" + cell.source
+            said.append(f"{name}: marker line was gone; known by its metadata")
+    if not found:
+        other = f"; it has those of another lab: {', '.join(sorted(strangers))}" if strangers else ""
+        raise Unmatched(
+            f"none of this lab's cells is in it{other}. Is it the right file? If the student retyped it, put the line "
+            f"'# lab:NAME' first in each answer ({', '.join(n for n in wanted if not _fixed(wanted[n]))}) and collect again"
+        )
+    known = {}
+    for name, copies in found.items():
+        answered = [c for c in copies if c.source.strip() != wanted[name].source.strip()]
+        known[name] = (copies if _fixed(wanted[name]) else answered or copies)[-1]
+        if len(copies) > 1:
+            which = "the last" if known[name] is copies[-1] else "the last that was answered"
+            said.append(f"{name}: {len(copies)} copies; {which} counts")
+    return known
+
+
+def _check_lost_answers(cells, wanted: dict, known: dict) -> None:
+    """Refuse if an answer is missing and a cell without a marker looks like it."""
+    originals = {c.source.strip() for c in wanted.values()}
+    taken = {id(c) for c in known.values()}
+    loose = [
+        (i, c)
+        for i, c in enumerate(cells, 1)
+        if id(c) not in taken and not marker(c.source) and c.source.strip() not in originals
+    ]
+    for name, original in wanted.items():
+        if name in known or _fixed(original):
+            continue
+        names = _defined(original.source)
+        for i, cell in loose:
+            if names and cell.cell_type == "code" and names & _defined(cell.source):
+                raise Unmatched(
+                    f"the answer cell {name} is missing, and cell {i} defines {', '.join(sorted(names & _defined(cell.source)))}: "
+                    f"if that is the answer, put '# lab:{name}' on its first line and collect again; if not, delete it"
+                )
+
+
+def _defined(source: str) -> set[str]:
+    """Names that a cell defines at its top level: functions, classes, assignments. Works on unfinished code too."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return {
+            a or b for a, b in re.findall(r"^(?:(?:def|class)\s+(\w+)|(\w+)\s*=(?!=))", source, re.MULTILINE)
+        }
+    names = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names |= {t.id for t in node.targets if isinstance(t, ast.Name)}
+    return names
+
+
+def _order_tests(cells: list, wanted: dict, known: dict, said: list[str]) -> None:
+    """Each fixed cell that gives points stands after the answers it tests: those before it in the release."""
+    answers: list[str] = []
+    for name, original in wanted.items():
+        if not _fixed(original):
+            answers.append(name)
+            continue
+        if not original.metadata["nbgrader"].get("grade"):
+            continue
+        test = known[name]
+        last = max((_place(cells, known[a]) for a in answers), default=-1)
+        if _place(cells, test) < last:
+            after = cells[last]
+            del cells[_place(cells, test)]
+            cells.insert(_place(cells, after) + 1, test)
+            said.append(f"{name}: stood before its answer; moved behind it")
+        answers = []

@@ -1,0 +1,121 @@
+"""Labs in the book, as a Sphinx extension: a page shows the student version, and opens the student version on Colab.
+
+The lab in the repository holds solutions and hidden tests. What Sphinx reads of it is cut down here; the notebook that
+students download is written by nbgrader's machinery into ``assignments/`` of the site. With TUNEWISE_SOLUTIONS=1 the pages show
+and run the solutions. The repository's address is the theme's (``repository_url``); student versions are on its branch
+``labs_branch`` (the one from which the site is served) under ``labs_folder``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from whentofinetune.labs import notebooks
+
+SWITCH = "TUNEWISE_SOLUTIONS"
+
+
+def solutions_wanted() -> bool:
+    """Whether the environment asks for solutions in the site."""
+    return os.environ.get(SWITCH, "") not in ("", "0")
+
+
+def page(text: str, solutions: bool = False, colab: str | None = None, download: str | None = None) -> str:
+    """What the book shows of a lab: the JSON of a notebook, without marks, and without answers unless wanted.
+
+    colab, download: addresses of the student version, there and in the site; the page gets a line with them.
+    Without solutions the notebook is not run, because answers that are not there raise errors.
+    """
+    nb = json.loads(text)
+    for cell in nb["cells"]:
+        source = "".join(cell["source"])
+        cell["source"] = notebooks.readable(
+            source if solutions else notebooks.cleared(source, cell["cell_type"])
+        )
+        marks = cell["metadata"].pop("nbgrader", {})
+        if marks.get("solution") and not solutions:  # nothing to hide: it is where the student writes
+            cell["metadata"]["tags"] = [t for t in cell["metadata"].get("tags", []) if t != "hide-input"]
+        elif "hide-input" in cell["metadata"].get("tags", []):
+            what = "a solution" if marks.get("solution") else "the test"
+            cell["metadata"]["mystnb"] = {
+                "code_prompt_show": f"Show {what}",
+                "code_prompt_hide": f"Hide {what}",
+            }
+    if not solutions:
+        nb["metadata"]["mystnb"] = {"execution_mode": "off"}
+    if colab:
+        line = f'<a href="{colab}">Open this lab on Colab</a> or <a href="{download}" download>take the notebook</a>.'
+        nb["cells"].insert(1, {"cell_type": "markdown", "id": "lab-links", "metadata": {}, "source": line})
+    return json.dumps(nb, ensure_ascii=False)
+
+
+def colab_url(repository: str, branch: str, folder: str, lab: str) -> str:
+    """The address that opens the student version of ``lab`` on Colab."""
+    owner = repository.rstrip("/").removesuffix(".git").removeprefix("https://github.com/")
+    return f"https://colab.research.google.com/github/{owner}/blob/{branch}/{folder}/{lab}.ipynb"
+
+
+def _is_lab(docname: str) -> bool:
+    return docname.startswith("labs/lab_")
+
+
+def _address(app, docname: str) -> str | None:
+    repository = app.config["html_theme_options"].get("repository_url")
+    if not repository:
+        return None
+    return colab_url(repository, app.config.labs_branch, app.config.labs_folder, docname.split("/")[-1])
+
+
+def on_read(app, docname: str, source: list[str]) -> None:
+    if _is_lab(docname):
+        download = f"../{app.config.labs_folder}/{docname.split('/')[-1]}.ipynb"
+        source[0] = page(source[0], app.config.labs_with_solutions, _address(app, docname), download)
+
+
+def on_page(app, pagename, templatename, context, doctree) -> None:
+    """The theme's buttons lead to the file in the repository, which has the solutions: lead to the student version."""
+    if not _is_lab(pagename):
+        return
+    address = _address(app, pagename)
+    for button in _buttons(context.get("header_buttons", [])):
+        url = button.get("url") or ""
+        if "colab.research.google.com" in url and address:
+            button["url"] = address
+
+
+def _buttons(found):
+    for button in found:
+        yield button
+        yield from _buttons(button.get("buttons", []))
+
+
+def on_finish(app, exception) -> None:
+    """Write the student versions into the site, also in place of the sources that Sphinx offers for download."""
+    if exception is not None or app.builder.format != "html":
+        return
+    from whentofinetune.labs import course
+
+    site, here = Path(app.outdir), Path(app.srcdir)
+    for source in sorted((here / "labs").glob("lab_*.ipynb")):
+        docname = f"labs/{source.stem}"
+        if docname not in app.env.found_docs:
+            continue
+        target = site / app.config.labs_folder / source.name
+        if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
+            course.make(source, target.parent)
+        offered = site / "_sources" / f"{docname}.ipynb"
+        if offered.exists() and not app.config.labs_with_solutions:
+            shutil.copyfile(target, offered)
+
+
+def setup(app) -> dict:
+    app.add_config_value("labs_with_solutions", solutions_wanted(), "env", bool)
+    app.add_config_value("labs_branch", "gh-pages", "env", str)
+    app.add_config_value("labs_folder", "assignments", "env", str)
+    app.connect("source-read", on_read)
+    app.connect("html-page-context", on_page, priority=950)
+    app.connect("build-finished", on_finish)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,353 @@
+"""Figures and tables of the chapter *New abilities*, each a function of run records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tunewise import stats
+from tunewise.report.figures import Figure, Html, bars_with_interval, line_with_interval, table, with_menu
+from tunewise.report.numbers import pct, plain, prose
+from whentofinetune.pages.domains import digits
+from whentofinetune.pages.icl_figures import gap, mean
+
+# -- an invented operation ---------------------------------------------------------------------------------------------
+
+LISTS = {"same": "new lists of trained lengths", "longer": "longer lists than any in training"}
+
+
+def exact(rows: Sequence[Mapping], lists: str = "same") -> dict:
+    return stats.mean_over_seeds([r[lists]["exact"] for r in rows])
+
+
+def letters(rows: Sequence[Mapping], lists: str = "same") -> dict:
+    return stats.mean_over_seeds([r[lists]["letters"] for r in rows])
+
+
+def exact_gap(a: Sequence[Mapping], b: Sequence[Mapping], lists: str = "same") -> dict:
+    """Exact answers of ``a`` minus ``b``, paired by list."""
+    right = [[digits(r[lists]["right"]) for r in rows] for rows in (a, b)]
+    return stats.difference_over_seeds(*right, [1] * len(right[0][0]))
+
+
+def operation_ways(record) -> dict[str, list[Mapping]]:
+    """Everything that answered the invented operation, in words; of tuned models the largest number of examples."""
+    found = {
+        "the bare question": record.where(method="untouched"),
+        "the rule in words": record.where(method="described"),
+    }
+    for k in sorted({r["k"] for r in record.where(method="few-shot")}):
+        found[f"{k} examples in the prompt"] = record.where(method="few-shot", k=k)
+        found[f"the rule and {k} examples"] = record.where(method="described and few-shot", k=k)
+    n = most(record)
+    found[f"LoRA on {n} examples"] = record.where(method="pretrained", task="frell", n_labels=n)
+    found[f"random weights, {n} examples"] = record.where(method="random", task="frell", n_labels=n)
+    return {name: rows for name, rows in found.items() if rows}
+
+
+def most(record, task: str = "frell") -> int:
+    return max(r["n_labels"] for r in record.where(method="pretrained", task=task))
+
+
+def operation_figure(record) -> Figure:
+    """Exact answers of every way, on new lists and on longer ones."""
+    ways = operation_ways(record)
+    bars = {
+        title: {name: exact(rows, lists) for name, rows in ways.items()} for lists, title in LISTS.items()
+    }
+    words = "; ".join(f"{name} {m['value']:.0%}" for name, m in bars[LISTS["same"]].items())
+    figure = bars_with_interval(
+        bars,
+        "exact answers",
+        horizontal=True,
+        alt=f"Exact answers to an invented operation on new lists: {words}.",
+    )
+    figure.layout["height"] = 520
+    return figure
+
+
+def operation_curve(record) -> Figure:
+    """Exact answers and right letters against the number of training examples."""
+    sizes = sorted({r["n_labels"] for r in record.where(method="pretrained", task="frell")})
+    rows = {n: record.where(method="pretrained", task="frell", n_labels=n) for n in sizes}
+    series = {
+        f"exact, {title}": [(n, exact(r, lists)) for n, r in rows.items()] for lists, title in LISTS.items()
+    }
+    series["single letters, new lists"] = [(n, letters(r)) for n, r in rows.items()]
+    ends = ", ".join(f"{n} examples {exact(r)['value']:.0%}" for n, r in rows.items())
+    return line_with_interval(
+        series,
+        "training examples",
+        "right",
+        log_x=True,
+        alt=f"What LoRA learns of the operation; exact answers on new lists: {ends}.",
+    )
+
+
+def controls(record) -> Html:
+    """Pretrained against random weights, on the invented operation and on an easy task."""
+    rows = []
+    for task, name in (("frell", "the invented operation"), ("easy", "easy: is there an x?")):
+        if not record.where(method="pretrained", task=task):
+            continue
+        n = most(record, task)
+        row = {"task": name, "n": n}
+        for method in ("pretrained", "random"):
+            found = record.where(method=method, task=task, n_labels=n)
+            row[method] = exact(found) if found else None
+        rows.append(row)
+    heads = {
+        "task": "task",
+        "n": "examples",
+        "pretrained": "pretrained, LoRA",
+        "random": "random weights, all trained",
+    }
+    return table(
+        rows, "The same examples, with and without what pretraining knows (exact answers on new lists)", heads
+    )
+
+
+def control_words(record) -> Html:
+    """Whether the control can learn anything at all, seed by seed: a mean over seeds that split hides that."""
+    easy, hard = (
+        [r["same"]["exact"]["value"] for r in record.where(method="random", task=t, n_labels=most(record, t))]
+        for t in ("easy", "frell")
+    )
+    learned = sum(v >= 0.9 for v in easy)
+    said = f"On the easy task the models with random weights got {', '.join(f'{v:.0%}' for v in easy)}, on the invented operation {', '.join(f'{v:.0%}' for v in hard)}. "
+    if learned == len(easy):
+        return prose(said + "So the control can learn, and what it does not learn is not easy.")
+    if learned:
+        return prose(
+            said
+            + f"So random weights can learn the easy task from these examples, but {learned} of {len(easy)} did: the control is a weak one, and shows only that nothing is learned for sure without pretraining."
+        )
+    return prose(
+        said
+        + "None learned even the easy task: with so few examples this control can learn nothing, and proves little."
+    )
+
+
+# -- a judge -----------------------------------------------------------------------------------------------------------
+
+JUDGES = {
+    "untuned": "the untuned model",
+    "contains": "does the answer stand in the passage?",
+    "features": "logistic regression on three numbers",
+    "lora": "LoRA judge",
+}
+ERRORS = {
+    "a": "wrong value from elsewhere",
+    "p": "wrong value from the same passage",
+    "s": "former value (not in training)",
+}
+
+
+def judges(record) -> dict[str, list[Mapping]]:
+    return {m: rows for m in JUDGES if (rows := record.where(method=m))}
+
+
+def judge_labels(record) -> list[int]:
+    """Of the test items, without the stale ones."""
+    items = record.one(method="items")
+    return digits(items["labels"])[: items["errors"].count("a") + items["errors"].count("p")]
+
+
+def judge_by_error(record, rows: Sequence[Mapping], error: str) -> dict | None:
+    """Accuracy on the pairs (right and wrong answer) of one kind of error."""
+    items = record.one(method="items")
+    places = [i for i, e in enumerate(items["errors"]) if e == error]
+    if not places:
+        return None
+    right = digits(items["labels"])
+    said = [digits(r["predictions"] + r["stale"]["predictions"]) for r in rows]
+    return stats.mean_over_seeds(
+        [stats.accuracy([s[i] for i in places], [right[i] for i in places]) for s in said]
+    )
+
+
+def judge_figure(record) -> Figure:
+    """Right verdicts by kind of planted error."""
+    bars = {
+        name: {JUDGES[m]: judge_by_error(record, rows, e) for m, rows in judges(record).items()}
+        for e, name in ERRORS.items()
+    }
+    words = "; ".join(f"{JUDGES[m]} {mean(rows)['value']:.0%}" for m, rows in judges(record).items())
+    return bars_with_interval(
+        bars,
+        "right verdicts",
+        alt=f"Right verdicts on answers with planted errors: {words}; by kind of error in the bars.",
+        line=(0.5, "guessing"),
+    )
+
+
+def judge_table(record) -> Html:
+    """The same in numbers, with each judge's paired difference to the strongest rule."""
+    labels = judge_labels(record)
+    rows = []
+    for m, found in judges(record).items():
+        centred = mean([r["centred"] for r in found]) if "centred" in found[0] else None
+        against = "-" if m == "features" else gap(found, record.where(method="features"), labels)
+        rows.append(
+            {
+                "judge": JUDGES[m],
+                "all": mean(found),
+                "centred": centred or "-",
+                "gap": against,
+                "stale": stats.mean_over_seeds([r["stale"]["accuracy"] for r in found]),
+            }
+        )
+    from tunewise.report.numbers import points
+
+    heads = {
+        "judge": "judge",
+        "all": "right verdicts",
+        "centred": "with its leaning taken off",
+        "gap": "minus logistic regression",
+        "stale": "former values",
+    }
+    return table(rows, "Judges on the same answers", heads, show={"gap": points})
+
+
+# -- the context window ------------------------------------------------------------------------------------------------
+
+SCALINGS = {"none": "as it is", "pi": "position interpolation", "ntk": "NTK-aware base", "yarn": "YaRN"}
+TRAINED = 8192  # positions of the embedded model (max_position_embeddings of its configuration)
+
+
+def jumps(record, way: str, tuned: bool) -> list[Mapping]:
+    return record.where(method="jump", way=way, tuned=tuned)
+
+
+def at_distance(rows: Sequence[Mapping], distance: int, what: str = "recall") -> dict:
+    found = [next(p for p in r["points"] if p["distance"] == distance)[what] for r in rows]
+    return stats.mean_over_seeds(found, bounds=(0.0, 1.0) if what == "recall" else None)
+
+
+def window_ways(record) -> dict[str, list[Mapping]]:
+    found = {}
+    for tuned in (False, True):
+        for way, name in SCALINGS.items():
+            if rows := jumps(record, way, tuned):
+                found[f"{name}, tuned" if tuned else name] = rows
+    return found
+
+
+def window_figure(record) -> Figure:
+    """A menu: keys found again, and bits for the text after the jump, against the distance."""
+    distances = record.params["distances"]
+    figures = {}
+    for what, title in (("recall", "keys found again"), ("bits", "bits a token after the jump")):
+        series = {
+            name: [(d, at_distance(rows, d, what)) for d in distances]
+            for name, rows in window_ways(record).items()
+        }
+        far = "; ".join(f"{name} {cells[-1][1]['value']:.2f}" for name, cells in series.items())
+        figures[title] = line_with_interval(
+            series,
+            "distance, tokens",
+            title,
+            percent=what == "recall",
+            log_x=True,
+            alt=f"{title.capitalize()} against distance; at the farthest: {far}.",
+        )
+    return with_menu(figures, "what is measured")
+
+
+def past_trained(record, rows: Sequence[Mapping], what: str = "recall", within: bool = False) -> dict:
+    """The mean over all distances past the trained length (or within it), over seeds."""
+    distances = [d for d in record.params["distances"] if (d <= TRAINED) == within]
+    each = []
+    for r in rows:
+        points = [p for p in r["points"] if p["distance"] in distances]
+        if what == "recall":
+            each.append(stats.bootstrap(_by_text(points)))
+        else:
+            each.append(stats.mean_over_seeds([p["bits"] for p in points], bounds=None))
+    return stats.mean_over_seeds(each, bounds=(0.0, 1.0) if what == "recall" else None)
+
+
+def _by_text(points: Sequence[Mapping], keys: int = 4) -> np.ndarray:
+    """The share of keys found in each text [texts], over all the distances given: keys of a text are not independent."""
+    right = np.array([digits(p["right"]) for p in points])
+    return right.reshape(len(points), -1, keys).mean(axis=(0, 2))
+
+
+def recall_gap(record, a: Sequence[Mapping], b: Sequence[Mapping], within: bool = False) -> dict:
+    """Keys found past the trained length (or within it), ``a`` minus ``b``, paired by text."""
+    distances = [d for d in record.params["distances"] if (d <= TRAINED) == within]
+
+    def texts(r):
+        return _by_text([p for p in r["points"] if p["distance"] in distances])
+
+    other = np.mean([texts(r) for r in b], axis=0)
+    return stats.mean_over_seeds([stats.bootstrap(texts(r) - other) for r in a], bounds=(-1.0, 1.0))
+
+
+def window_table(record) -> Html:
+    """Within the trained length and past it."""
+    rows = []
+    for name, found in window_ways(record).items():
+        rows.append(
+            {
+                "way": name,
+                "near": past_trained(record, found, within=True),
+                "far": past_trained(record, found),
+                "near_bits": past_trained(record, found, "bits", within=True),
+                "far_bits": past_trained(record, found, "bits"),
+            }
+        )
+    heads = {
+        "way": "frequencies",
+        "near": "keys, within",
+        "far": "keys, past it",
+        "near_bits": "bits a token, within",
+        "far_bits": "bits a token, past it",
+    }
+    return table(
+        rows, "Within the trained length, and past it", heads, show={"near_bits": plain, "far_bits": plain}
+    )
+
+
+def real_table(record) -> Html:
+    """One whole text: bits in each stretch, keys found at its end."""
+    found = {SCALINGS[r["way"]]: r["stretches"] for r in record.where(method="real")}
+    found |= {
+        f"{SCALINGS[r['way']]}, tuned": r["stretches"]
+        for r in record.where(method="jump", tuned=True)
+        if "stretches" in r
+    }
+    rows = []
+    for name, stretches in found.items():
+        for s in stretches:
+            rows.append(
+                {
+                    "way": name,
+                    "upto": s["upto"],
+                    "bits": s["bits"],
+                    "keys": pct(s["recall"]) if s["recall"] else "-",
+                }
+            )
+    heads = {
+        "way": "frequencies",
+        "upto": "stretch up to token",
+        "bits": "bits a token",
+        "keys": "keys found, asked there",
+    }
+    return table(rows, "One real text, read to the end", heads, show={"bits": plain})
+
+
+def summary(operation, judge, window) -> Html:
+    """The chapter's main results in a few sentences, from the records."""
+    ways, by = operation_ways(operation), judges(judge)
+    tuned = next(n for n in ways if n.startswith("LoRA"))
+    kinds = window_ways(window)
+    best = max(
+        (n for n in kinds if n != SCALINGS["none"]), key=lambda n: past_trained(window, kinds[n])["value"]
+    )
+    return prose(
+        f"An invented operation: {pct(exact(ways['the bare question']))} exact before training, {pct(exact(ways[tuned]))} after, and {pct(exact(ways[tuned], 'longer'))} on longer lists. "
+        f"A tuned judge: {pct(mean(by['lora']))} right verdicts; logistic regression on three numbers: {pct(mean(by['features']))}. "
+        f"Keys found past the trained length: {pct(past_trained(window, kinds[SCALINGS['none']]))} as the model is, {pct(past_trained(window, kinds[best]))} with {best}."
+    )

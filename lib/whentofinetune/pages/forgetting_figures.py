@@ -1,0 +1,350 @@
+"""Figures, tables and verdicts of the chapter *What fine-tuning takes away*, from the record of ``forgetting``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tunewise import stats
+from tunewise.report.figures import MARKERS, PALETTE, Figure, Html, styled, table
+from tunewise.report.numbers import points as in_points
+from tunewise.report.numbers import prose
+
+NAMES = {"full": "full", "lora": "LoRA", "qlora": "QLoRA"}
+Way = tuple[str, int | None, float]
+
+
+def ways(record) -> list[Way]:
+    """The ways of tuning in the record: (method, rank or None, learning rate)."""
+    return list(
+        dict.fromkeys(
+            (r["method"], r.get("rank"), r["learning_rate"])
+            for r in record.results
+            if r["method"] != "untouched"
+        )
+    )
+
+
+def name(way: Way) -> str:
+    method, rank, rate = way
+    return f"{NAMES[method]}{f' rank {rank}' if rank else ''}, rate {rate:g}"
+
+
+def untouched(record, method: str) -> dict:
+    """The model before training, as this method trains it."""
+    return record.one(method="untouched", model="4-bit" if method == "qlora" else "as it is")
+
+
+def stops(record, way: Way, step: int) -> list[dict]:
+    """The points of a way at a step, one a seed."""
+    method, rank, rate = way
+    rows = [r for r in record.where(method=method, learning_rate=rate) if r.get("rank") == rank]
+    return [p for r in rows for p in r["points"] if p["step"] == step]
+
+
+def task_accuracy(found: Sequence[Mapping]) -> dict:
+    return stats.mean_over_seeds([p["task"]["accuracy"] for p in found])
+
+
+def more_bits(before: Mapping, found: Sequence[Mapping], than: Sequence[Mapping] | None = None) -> dict:
+    """By what share the bits for neutral text have grown, paired by text; or, with ``than``, by how much more than there.
+
+    The texts' bytes are the same before and after, so that the share of bits is the share of bits per byte.
+    """
+    old = np.array(before["bits"])
+    each = []
+    for i, p in enumerate(found):
+        other = old if than is None else np.array(than[i]["bits"])
+        each.append(
+            stats.bootstrap(
+                (np.array(p["bits"]), other, old), lambda new, ref, base: (new.sum() - ref.sum()) / base.sum()
+            )
+        )
+    return stats.mean_over_seeds(each, bounds=None)
+
+
+def lost_items(before: Mapping, found: Sequence[Mapping]) -> dict:
+    """Change in accuracy on the general items, paired by item."""
+    old = [int(c) for c in before["general_right"]]
+    return stats.difference_over_seeds(
+        [[int(c) for c in p["general_right"]] for p in found], [old], [1] * len(old)
+    )
+
+
+def lost_recall(before: Mapping, found: Sequence[Mapping]) -> dict:
+    """Change in the use of examples in the prompt, paired by arrangement of words."""
+
+    def shares(row):
+        return np.array([[int(c) for c in word] for word in row["recall_right"]]).mean(axis=1)
+
+    old = shares(before)
+    each = [stats.bootstrap((shares(p), old), lambda new, base: (new - base).mean()) for p in found]
+    return stats.mean_over_seeds(each, bounds=None)
+
+
+def equal_target(record) -> tuple[float, dict[Way, int]]:
+    """The accuracy on validation that all ways reach, and the first stop at which each does (means over seeds)."""
+    steps = record.params["stops"]
+    curves = {way: {s: task_accuracy(stops(record, way, s))["value"] for s in steps} for way in ways(record)}
+    level = min(max(curve.values()) for curve in curves.values())
+    return level, {way: next(s for s in steps if curve[s] >= level) for way, curve in curves.items()}
+
+
+def _row(record, way: Way, step: int) -> dict:
+    found, before = stops(record, way, step), untouched(record, way[0])
+    return {
+        "way": name(way),
+        "step": step,
+        "task": task_accuracy(found),
+        "moved": f"{100 * np.mean([p['moved'] for p in found]):.2f} %",
+        "bits": more_bits(before, found),
+        "general": lost_items(before, found),
+        "recall": lost_recall(before, found),
+    }
+
+
+_HEADS = {
+    "way": "way",
+    "step": "steps",
+    "task": "task, validation",
+    "moved": "weights moved",
+    "bits": "bits for neutral text",
+    "general": "general items",
+    "recall": "use of examples",
+}
+
+
+def share(metric: Mapping, n: bool = True) -> str:
+    """A relative change in per cent with its sign."""
+    value, low, high = (_signed(metric[k]) for k in ("value", "low", "high"))
+    return f"{value} % [{low}, {high}]" + (f", n\u00a0=\u00a0{metric['n']}" if n else "")
+
+
+def _signed(part: float) -> str:
+    """A share as per cent with its sign, which a zero has none of."""
+    return f"{100 * part:+.1f}".replace("+0.0", "0.0").replace("-0.0", "0.0").replace("-", "−")
+
+
+_SHOW = {"bits": share, "general": in_points, "recall": in_points}
+
+
+def equal_table(record) -> Html:
+    """What each way has lost at the first stop where it reaches the accuracy that all reach."""
+    level, at = equal_target(record)
+    rows = [_row(record, way, step) for way, step in at.items()]
+    return table(
+        rows, f"At equal accuracy: the first stop with at least {level:.0%} on validation", _HEADS, show=_SHOW
+    )
+
+
+def last_table(record) -> Html:
+    """The same at the last stop."""
+    last = max(record.params["stops"])
+    return table([_row(record, way, last) for way in ways(record)], f"After {last} steps", _HEADS, show=_SHOW)
+
+
+def ends(record) -> Html:
+    """The last stop, or a sentence if it is where all were compared already."""
+    last = max(record.params["stops"])
+    if set(equal_target(record)[1].values()) == {last}:
+        return prose(
+            f"Every way came to that accuracy at its last stop only, after {last} steps, so that the table above shows the end as well."
+        )
+    return last_table(record)
+
+
+def rank_text(record) -> Html:
+    """What each rank of LoRA has moved and lost at the last stop, at the learning rate that most ranks were trained with."""
+    lora = [way for way in ways(record) if way[0] == "lora"]
+    rates = [rate for *_, rate in lora]
+    common, last = max(rates, key=rates.count), max(record.params["stops"])
+    found = [(way, stops(record, way, last)) for way in sorted(lora, key=lambda w: w[1]) if way[2] == common]
+    each = "; ".join(
+        f"rank {way[1]} has moved the weights by {np.mean([p['moved'] for p in at]):.2%}, and neutral text needs {share(more_bits(untouched(record, 'lora'), at), n=False)} more bits"
+        for way, at in found
+    )
+    return prose(f"After {last} steps at rate {common:g}, {each}.")
+
+
+def before_text(record) -> Html:
+    """What the untouched model does."""
+    b = untouched(record, "lora")
+    return prose(
+        f"Before any training the model is right on {b['general']['value']:.0%} of {b['general']['n']} general items (four choices), needs "
+        f"{b['bits_per_byte']['value']:.2f} bits per byte for newspaper sentences, and finds {b['recall']['value']:.0%} of the words' kinds in its prompt (four kinds)."
+    )
+
+
+def moved_text(record) -> Html:
+    """How closely the loss follows the distance, over all stops of all ways: the rank correlation of their means."""
+    pairs = [
+        (stops(record, way, s), untouched(record, way[0]))
+        for way in ways(record)
+        for s in record.params["stops"]
+    ]
+    far, lost = (
+        [float(np.mean([p["moved"] for p in found])) for found, _ in pairs],
+        [more_bits(before, found)["value"] for found, before in pairs],
+    )
+    kinds = [way[0] for way in ways(record) for _ in record.params["stops"]]
+
+    def agreement(*wanted: str) -> str:
+        chosen = [i for i, kind in enumerate(kinds) if kind in wanted]
+        return f"{stats.spearman([far[i] for i in chosen], [lost[i] for i in chosen])['value']:.2f}"
+
+    return prose(
+        f"Over all {len(far)} stops of {len(ways(record))} ways, the order by distance and the order by lost bits agree with a rank correlation of {agreement(*NAMES)}; "
+        f"within LoRA alone it is {agreement('lora')}, within full fine-tuning {agreement('full')}."
+    )
+
+
+def path_figure(record, x: str = "task") -> Figure:
+    """Each way's path through training: bits lost on neutral text against task accuracy, or against how far the weights moved."""
+    data = []
+    for i, way in enumerate(ways(record)):
+        before = untouched(record, way[0])
+        at = [stops(record, way, s) for s in record.params["stops"]]
+        across = [
+            task_accuracy(p)["value"] if x == "task" else float(np.mean([q["moved"] for q in p])) for p in at
+        ]
+        up = [more_bits(before, p) for p in at]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": name(way),
+                "x": across,
+                "y": [m["value"] for m in up],
+                "error_y": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [m["high"] - m["value"] for m in up],
+                    "arrayminus": [m["value"] - m["low"] for m in up],
+                    "thickness": 1,
+                    "width": 3,
+                },
+                "text": [f"{s} steps" for s in record.params["stops"]],
+                "hovertemplate": "%{text}: %{x:.1%}, bits %{y:+.1%}<extra>%{fullData.name}</extra>",
+                "line": {
+                    "color": PALETTE[i % 8],
+                    "width": 2,
+                    "dash": "solid" if way[0] == "full" else "dash" if way[0] == "qlora" else "dot",
+                },
+                "marker": {"symbol": MARKERS[i % 8], "size": 9, "color": PALETTE[i % 8]},
+            }
+        )
+    title = (
+        "accuracy on the task (validation)"
+        if x == "task"
+        else "how far the weights have moved (share of their norm)"
+    )
+    layout = {
+        "xaxis": {"title": {"text": title}, "tickformat": ".0%" if x == "task" else ".1%"},
+        "yaxis": {"title": {"text": "more bits for neutral text"}, "tickformat": "+.0%"},
+        "height": 460,
+    }
+    ends = "; ".join(f"{d['name']} ends at {d['x'][-1]:.1%} and {_signed(d['y'][-1])} %" for d in data)
+    return Figure(
+        data, styled(layout), f"Bits lost on neutral text against {title}, one path a way of tuning: {ends}."
+    )
+
+
+# -- verdicts ----------------------------------------------------------------------------------------------------------
+
+
+def c6(record) -> tuple[dict, str, str]:
+    """Does full fine-tuning forget? A rate has cost something if a measure's whole interval lies on the side of loss."""
+    last = max(record.params["stops"])
+    full = [w for w in ways(record) if w[0] == "full"]
+    ours, hurt = {}, {}
+    for way in full:
+        row = _row(record, way, last)
+        ours |= {
+            f"{row['way']}: bits for neutral text": share(row["bits"]),
+            f"{row['way']}: general items": in_points(row["general"]),
+            f"{row['way']}: use of examples": in_points(row["recall"]),
+        }
+        fell = {
+            "fluency": row["bits"]["low"] > 0,
+            "general items": row["general"]["high"] < 0,
+            "the use of examples": row["recall"]["high"] < 0,
+        }
+        hurt[name(way)] = [what for what, clearly in fell.items() if clearly]
+    lossy = {way: lost for way, lost in hurt.items() if lost}
+    said = "; ".join(f"{way} lost {_listed(lost)}" for way, lost in lossy.items())
+    if lossy and len(lossy) == len(full):
+        return (
+            ours,
+            "yes",
+            f"After {last} steps on a narrow task every full fine-tuning had clearly lost something: {said}.",
+        )
+    if lossy:
+        spared = _listed([way for way in hurt if way not in lossy])
+        return (
+            ours,
+            "partly",
+            f"After {last} steps on a narrow task: {said}; {spared} lost nothing that we could tell from zero. Forgetting is real, and the learning rate decides on it.",
+        )
+    return ours, "no", f"After {last} steps no measure clearly fell."
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def c7(record) -> tuple[dict, str, str]:
+    """Does LoRA forget less at equal accuracy, or only move less?"""
+    level, at = equal_target(record)
+    full = min(
+        (w for w in at if w[0] == "full"),
+        key=lambda w: more_bits(untouched(record, "full"), stops(record, w, at[w]))["value"],
+    )
+    lora = ("lora", 8, 1e-3) if ("lora", 8, 1e-3) in at else next(w for w in at if w[0] == "lora")
+    f, lo = stops(record, full, at[full]), stops(record, lora, at[lora])
+    difference = more_bits(untouched(record, "full"), f, than=lo)
+    moved_full, moved_lora = (float(np.mean([p["moved"] for p in s])) for s in (f, lo))
+    ours = {
+        "accuracy at which they are compared": f"{level:.0%} on validation",
+        f"{name(full)}: bits for neutral text": share(more_bits(untouched(record, "full"), f)),
+        f"{name(lora)}: bits for neutral text": share(more_bits(untouched(record, "lora"), lo)),
+        "full minus LoRA": share(difference),
+        "weights moved": f"full {moved_full:.2%}, LoRA {moved_lora:.2%} of their norm",
+    }
+    note = (
+        f" At that accuracy full fine-tuning has moved the weights {moved_full / moved_lora:.1f} times as far as LoRA."
+        if moved_lora
+        else ""
+    )
+    worst = max(
+        (w for w in at if w[0] == "lora"),
+        key=lambda w: more_bits(untouched(record, "lora"), stops(record, w, at[w]))["value"],
+    )
+    lost = _row(record, worst, at[worst])
+    if worst != lora:
+        ours |= {
+            f"{lost['way']}: bits for neutral text": share(lost["bits"]),
+            f"{lost['way']}: general items": in_points(lost["general"]),
+        }
+    if lost["bits"]["low"] > 0 or lost["general"]["high"] < 0:
+        note += f" And few trained parameters are no protection of their own: {lost['way']} clearly forgot."
+    if difference["low"] > 0:
+        return (
+            ours,
+            "yes",
+            "At equal accuracy on the task, LoRA has lost less than the gentler of our two full fine-tunings."
+            + note,
+        )
+    if difference["high"] < 0:
+        return (
+            ours,
+            "no",
+            "At equal accuracy on the task, LoRA has lost more than the gentler of our two full fine-tunings: what matters is the learning rate, not the method alone."
+            + note,
+        )
+    return (
+        ours,
+        "partly",
+        "At equal accuracy on the task the difference between LoRA and the gentler of our two full fine-tunings can't be told from zero."
+        + note,
+    )

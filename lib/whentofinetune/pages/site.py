@@ -1,0 +1,191 @@
+"""The book's Sphinx extension: how figures and live calculators become HTML, and what each page loads.
+
+- Two renderers for myst-nb (entry point ``myst_nb.mime_renderers`` in pyproject.toml): a Plotly figure becomes a saved
+  picture (SVG) that Plotly replaces when it comes into view; a live block becomes a form with its first result saved.
+- Pages load scripts only if they have a figure or a live block. Nothing is loaded from another host.
+- the calculators are packed for the browser, so that a live block runs the very module that a notebook runs.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from docutils import nodes
+
+from finetune_memory import PURE
+from tunewise.report.figures import PLOTLY, Figure, table_from_lists
+from whentofinetune.pages.live import LIVE
+
+CALCULATORS = "calculators.zip"
+
+
+class Renderer:
+    """myst-nb asks it for each output; None means: not mine."""
+
+    # A widget without its kernel is an empty space: what it saved beside itself is shown instead.
+    mime_priority_overrides = [
+        ("*", PLOTLY, 5),
+        ("*", LIVE, 1),
+        ("*", "application/vnd.jupyter.widget-view+json", None),
+    ]
+
+    @staticmethod
+    def handle_mime(renderer, data, inline_render: bool):
+        if inline_render:
+            return None
+        if data.mime_type == PLOTLY:
+            return [nodes.raw("", figure_html(_content(data)), format="html")]
+        if data.mime_type == LIVE:
+            return [nodes.raw("", live_html(_content(data)), format="html")]
+        return None
+
+
+def _content(data) -> dict:
+    return json.loads(data.content) if isinstance(data.content, str) else data.content
+
+
+def _script(kind: str, content) -> str:
+    """JSON inside a page; ``</`` must not end the script."""
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+    return f'<script type="application/json" class="{kind}">{text}</script>'
+
+
+def figure_html(figure: Mapping) -> str:
+    """A figure: the saved picture, its description, and the JSON from which ``figures.js`` draws it."""
+    from tunewise.report.picture import svg
+
+    made = Figure.from_dict(figure)
+    alt = html.escape(made.alt)
+    title = html.escape((made.layout.get("title") or {}).get("text", ""))
+    return (
+        f'<figure class="tw-figure"><p class="tw-title">{title}</p><div class="tw-plot" role="img" aria-label="{alt}" style="min-height:{made.layout["height"]}px">'
+        f"{svg(made)}</div>{_script('tw-plotly', made.to_dict())}</figure>"
+    )
+
+
+def live_html(spec: Mapping) -> str:
+    """A live block: labelled inputs (disabled until ``live.mjs`` enables them), status, and the saved result."""
+    name, result = spec["name"], spec["result"]
+    groups: dict[str, list[str]] = {}
+    for c in spec["controls"]:
+        groups.setdefault(c.get("group", ""), []).append(_control(name, c))
+    fields = "".join(
+        f"<fieldset disabled><legend{'' if g else ' class=tw-hidden'}>{html.escape(g or spec['title'])}</legend>{''.join(rows)}</fieldset>"
+        for g, rows in groups.items()
+    )
+    text = "".join(f"<p>{html.escape(p)}</p>" for p in result.get("text", "").split("\n") if p.strip())
+    figures = "".join(figure_html(f) for f in result.get("figures", []))
+    tables = "".join(
+        table_from_lists(t["header"], t["rows"], t["caption"]).html for t in result.get("tables", [])
+    )
+    saved = {k: spec[k] for k in ("name", "title", "core", "controls", "style")}
+    return (
+        f'<section class="tw-live" id="live-{name}" aria-labelledby="live-{name}-title">'
+        f'<p class="tw-live-title" id="live-{name}-title">{html.escape(spec["title"])}</p>'
+        '<noscript><p class="tw-note">This calculator needs JavaScript. Without it you see the result for the settings below, '
+        "as it was saved when the book was built.</p></noscript>"
+        f'<form class="tw-form" autocomplete="off">{fields}'
+        '<p class="tw-buttons" hidden><button type="button" data-do="reset">Start again</button>'
+        '<button type="button" data-do="link">Copy link to this setting</button>'
+        f"{'<button type=button data-do=record>Save as a one-page record</button>' if result.get('record') else ''}</p></form>"
+        '<p class="tw-status" role="status" aria-live="polite">Result for the settings above, saved when the book was built.</p>'
+        f'<div class="tw-text">{text}</div><div class="tw-figures">{figures}</div><div class="tw-tables">{tables}</div>'
+        f"{_script('tw-spec', saved)}</section>"
+    )
+
+
+def _control(block: str, c: Mapping) -> str:
+    ident = f"{block}-{c['name']}"
+    described = f' aria-describedby="{ident}-help"' if c.get("help") else ""
+    attributes = f'id="{ident}" name="{c["name"]}"{described}'
+    unit = f' <span class="tw-unit">{html.escape(c["unit"])}</span>' if c.get("unit") else ""
+    label = f'<label for="{ident}">{html.escape(c["label"])}'
+    if c["kind"] == "checkbox":
+        field = f'<input type="checkbox" {attributes}{" checked" if c["value"] else ""}>{label}</label>'
+    elif c["kind"] == "select":
+        options = "".join(
+            f'<option value="{i}"{" selected" if value == c["value"] else ""}>{html.escape(str(text))}</option>'
+            for i, (value, text) in enumerate(c["options"])
+        )
+        field = f"{label}{unit}</label><select {attributes}>{options}</select>"
+    else:
+        bounds = "".join(f' {k}="{c[k]}"' for k in ("min", "max", "step") if k in c)
+        if c["kind"] == "number":
+            field = f'{label}{unit}</label><input type="number" inputmode="decimal" {attributes}{bounds} value="{c["value"]}">'
+        else:
+            shown = f'<output for="{ident}">{c["value"]:,}</output>'
+            field = f'{label} <span class="tw-value">{shown}{unit}</span></label><input type="range" {attributes}{bounds} value="{c["value"]}">'
+    note = f'<small id="{ident}-help">{html.escape(c["help"])}</small>' if c.get("help") else ""
+    return f'<div class="tw-control tw-{c["kind"]}">{field}{note}</div>'
+
+
+def pack_calculators(target: Path) -> Path:
+    """The modules that a live block may run, as a zip: the same bytes for the same sources."""
+    lib = Path(__file__).resolve().parents[2]
+    own = [
+        lib / "whentofinetune" / "__init__.py",
+        *sorted((lib / "whentofinetune" / "calculators").glob("*.py")),
+    ]
+    memory = [lib / "finetune_memory" / f"{name}.py" for name in ("__init__", *PURE)]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in (*own, *memory):
+            entry = zipfile.ZipInfo(path.relative_to(lib).as_posix(), date_time=(2020, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, path.read_bytes())
+    return target
+
+
+def on_page(app, pagename, templatename, context, doctree) -> None:
+    """Drop what the theme loads twice or from elsewhere (thebe, widget state); add our scripts where they are needed."""
+    seen, keep = set(), []
+    for script in context.get("script_files", []):
+        body = script.attributes.get("body") or ""
+        key = (str(script.filename or ""), body)
+        unwanted = "thebe" in (key[0] + body[:60]).lower() or "widget-state" in script.attributes.get(
+            "type", ""
+        )
+        if key not in seen and not unwanted:
+            seen.add(key)
+            keep.append(script)
+    context["script_files"][:] = keep
+    make_accessible(context)
+    raw = " ".join(n.astext() for n in doctree.findall(nodes.raw)) if doctree is not None else ""
+    if 'class="tw-plotly"' in raw or 'class="tw-live"' in raw:  # live.mjs draws with what figures.js gives it
+        app.add_js_file("figures.js", loading_method="defer")
+    if 'class="tw-live"' in raw:
+        app.add_js_file("live.mjs", type="module")
+
+
+def make_accessible(context: dict) -> None:
+    """What axe finds wrong in the theme's and docutils' own HTML: a nameless switch, roles that are no more, empty headings."""
+    if "generate_toctree_html" in context:
+        contents = context["generate_toctree_html"]
+        context["generate_toctree_html"] = lambda *a, **k: str(contents(*a, **k)).replace(
+            "<summary>", '<summary aria-label="Pages of this section">'
+        )
+    if body := context.get("body"):
+        body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">').replace(
+            ' role="doc-biblioentry"', ""
+        )
+        # Markdown has no table without a heading: one whose headings are all empty is meant to have none.
+        context["body"] = re.sub(
+            r'<thead>\s*<tr[^>]*>(\s*<th class="head">(<p></p>)?</th>)+\s*</tr>\s*</thead>', "", body
+        )
+
+
+def on_finish(app, exception) -> None:
+    if exception is None and app.builder.format == "html":
+        pack_calculators(Path(app.outdir) / "_static" / CALCULATORS)
+
+
+def setup(app) -> dict:
+    app.connect("html-page-context", on_page, priority=900)
+    app.connect("build-finished", on_finish)
+    app.add_css_file("site.css")
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

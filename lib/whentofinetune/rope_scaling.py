@@ -1,0 +1,110 @@
+"""Longer contexts than a model was trained on: other rotary frequencies, and a short training on positions that are far apart.
+
+Rotary position embedding (RoPE, Su et al. 2021, arXiv 2104.09864) turns query and key by an angle that grows with their positions, so attention sees only their distance.
+Distances that training never had are angles that it never had.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from tunewise.finetune import Tuned, Tuning, _adapt
+from tunewise.scoring import encode, parts
+
+WAYS = ("none", "pi", "ntk", "yarn")
+
+
+def frequencies(config, way: str, factor: float) -> dict:
+    """RoPE parameters as transformers takes them, for a context ``factor`` times as long as the trained one.
+
+    ``pi``: position interpolation, all positions divided by ``factor`` (Chen et al. 2023, arXiv 2306.15595). ``ntk``: the base raised to
+    base · factor^(d / (d - 2)), d the size of a head, so that the slowest frequency is interpolated fully and the fastest hardly (bloc97 2023). ``yarn``: by parts, with a
+    temperature (Peng et al. 2023, arXiv 2309.00071). Raises ValueError for another way or a factor under 1.
+    """
+    if way not in WAYS or factor < 1:
+        raise ValueError(
+            f"way must be one of {', '.join(WAYS)} and factor 1 or more, not {way!r} and {factor}"
+        )
+    theta = config.rope_parameters["rope_theta"]
+    if way == "none":
+        return {"rope_type": "default", "rope_theta": theta}
+    if way == "pi":
+        return {"rope_type": "linear", "rope_theta": theta, "factor": factor}
+    if way == "ntk":
+        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        return {"rope_type": "default", "rope_theta": theta * factor ** (size / (size - 2))}
+    return {
+        "rope_type": "yarn",
+        "rope_theta": theta,
+        "factor": factor,
+        "original_max_position_embeddings": config.max_position_embeddings,
+    }
+
+
+@contextlib.contextmanager
+def stretched(lm, way: str, factor: float):
+    """The model with other rotary frequencies, for the length of a ``with`` block."""
+    decoder = parts(lm.model)[0]
+    before = decoder.rotary_emb
+    config = copy.deepcopy(decoder.config)
+    config.rope_parameters = frequencies(config, way, factor)
+    decoder.rotary_emb = type(before)(config).to(lm.model.device)
+    try:
+        yield lm
+    finally:
+        decoder.rotary_emb = before
+
+
+def tune_positions(
+    lm, texts: Sequence[str], tuning: Tuning, *, reach: int, window: int = 512, steps: int = 12
+) -> Tuned:
+    """LoRA on windows of text whose second part is moved to positions up to ``reach`` away (PoSE, Zhu et al. 2023, arXiv 2309.10400).
+
+    A window of ``window`` tokens costs what short text costs, yet its distances are those of a long one. Loss on all tokens but the first of
+    each part. Raises ValueError where the texts are shorter than one window.
+    """
+    ids = [token for text in texts for token in encode(lm.tokenizer, text + "\n\n")]
+    if len(ids) <= window:
+        raise ValueError(f"the texts have {len(ids)} tokens, fewer than a window of {window}")
+    rng, device = np.random.default_rng([71, tuning.seed]), lm.model.device
+    model = _adapt(lm.model, tuning).train()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=tuning.learning_rate, weight_decay=tuning.weight_decay)
+    decoder, head = parts(model)
+    losses, start = [], time.perf_counter()
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = tuning.learning_rate * min(
+            (step + 1) / 2, (steps - step) / max(1, steps - 2)
+        )
+        first = int(rng.integers(0, len(ids) - window))
+        cut, skip = int(rng.integers(window // 4, 3 * window // 4)), int(rng.integers(0, reach - window))
+        row = torch.tensor([ids[first : first + window]], device=device)
+        positions = torch.arange(window, device=device)
+        positions[cut:] += skip
+        mask = (
+            torch.ones(1, 1, window, window, device=device).tril().log()
+        )  # given, so that a jump is not taken for the start of another text
+        hidden = decoder(
+            input_ids=row, position_ids=positions[None], attention_mask=mask, use_cache=False
+        ).last_hidden_state[0]
+        each = torch.nn.functional.cross_entropy(head(hidden[:-1]).float(), row[0, 1:], reduction="none")
+        loss = torch.cat([each[: cut - 1], each[cut:]]).mean()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, tuning.max_grad_norm)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        losses.append(loss.item())
+    return Tuned(
+        model.eval(),
+        lm.tokenizer,
+        losses,
+        time.perf_counter() - start,
+        sum(p.numel() for p in trained),
+        steps,
+    )
