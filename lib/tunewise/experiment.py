@@ -116,6 +116,16 @@ class Scores:
         )
         self.facts = dict(facts or {})
 
+    def add(self, part: str, other: Scores) -> Scores:
+        """Take over the outcomes and facts of ``other``, on the same items, as ``part.NAME``; its predictions as the fact ``part.predictions``."""
+        if other.ids != self.ids:
+            raise ValueError(f"{part} was asked about other items")
+        self.outcomes |= {f"{part}.{name}": values for name, values in other.outcomes.items()}
+        self.facts |= {f"{part}.{name}": value for name, value in other.facts.items()}
+        if other.predictions is not None:
+            self.facts[f"{part}.predictions"] = other.predictions
+        return self
+
     def row(self) -> dict[str, Any]:
         """As kept: without the condition's settings, with the items written out."""
         row: dict[str, Any] = {"ids": self.ids, "groups": self.groups} if self.ids else {}

@@ -33,7 +33,7 @@ ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "d
 
 
 @dataclass(frozen=True)
-class Tuning:
+class Recipe:
     """How to fine-tune.
 
     method: ``"lora"``, ``"qlora"`` (the model must be loaded with ``quantize="nf4"``) or ``"full"``.
@@ -77,6 +77,7 @@ class Tuned:
 
     losses: mean loss a token of each step. seconds: training time, over all sittings. trainable: number of parameters
     trained. examples: examples seen, repeats counted. resumed_at: the step at which this sitting began.
+    key: the name under which an experiment keeps this model, if it does.
     """
 
     model: torch.nn.Module
@@ -86,6 +87,10 @@ class Tuned:
     trainable: int
     examples: int
     resumed_at: int = 0
+    key: str = ""
+
+
+_TOLD = ("losses", "seconds", "trainable", "examples")  # what training.json says of a Tuned
 
 
 def _batches(n: int, steps: int, size: int, seed: int):
@@ -98,23 +103,30 @@ def _batches(n: int, steps: int, size: int, seed: int):
     return order[:steps]
 
 
-def _adapt(model, tuning: Tuning):
+def _adapt(model, recipe: Recipe):
     """The model with what is to be trained switched on: a LoRA adapter, or all its weights."""
-    torch.manual_seed(tuning.seed)
-    if tuning.method == "full":
+    torch.manual_seed(recipe.seed)
+    if recipe.method == "full":
         return model.requires_grad_(True)
     from peft import LoraConfig, get_peft_model
 
-    targets = [t for t in tuning.targets if any(n.endswith(t) for n, _ in model.named_modules())]
+    targets = [t for t in recipe.targets if any(n.endswith(t) for n, _ in model.named_modules())]
     config = LoraConfig(
-        r=tuning.rank,
-        lora_alpha=tuning.alpha,
+        r=recipe.rank,
+        lora_alpha=recipe.alpha,
         target_modules=targets or "all-linear",
         task_type="CAUSAL_LM",
     )
-    with warnings.catch_warnings():  # peft still asks transformers by a name that is on its way out
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+    with _no_peft_warning():
         return get_peft_model(model.requires_grad_(False), config)
+
+
+@contextlib.contextmanager
+def _no_peft_warning() -> Iterator[None]:
+    """peft still asks transformers by a name that is on its way out."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        yield
 
 
 def loss_of(
@@ -148,7 +160,7 @@ def loss_of(
 def finetune(
     lm,
     examples: Sequence[tuple[str, str]],
-    tuning: Tuning = Tuning(),
+    recipe: Recipe = Recipe(),
     *,
     prefix: str = "",
     checkpoint: Path | None = None,
@@ -170,7 +182,7 @@ def finetune(
         raise ValueError("no training examples were given")
     if any(not answer for _, answer in examples):
         raise ValueError("an example has an empty answer: nothing to learn from it")
-    if tuning.method == "full" and next(lm.model.parameters()).dtype == torch.float16:
+    if recipe.method == "full" and next(lm.model.parameters()).dtype == torch.float16:
         raise ValueError(
             "full fine-tuning of float16 weights diverges: load the model in float32 (choose(dtype='float32')), or use LoRA"
         )
@@ -180,19 +192,19 @@ def finetune(
     eos = [tokenizer.eos_token_id]
     ids = [(encode(tokenizer, p), encode(tokenizer, a) + eos) for p, a in examples]
     prefix_ids = encode(tokenizer, prefix)
-    steps = tuning.steps(len(ids))
-    batches = _batches(len(ids), steps, tuning.batch_size, tuning.seed)
-    model = _adapt(lm.model, tuning)
+    steps = recipe.steps(len(ids))
+    batches = _batches(len(ids), steps, recipe.batch_size, recipe.seed)
+    model = _adapt(lm.model, recipe)
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=tuning.learning_rate, weight_decay=tuning.weight_decay)
-    warm = max(1, round(tuning.warmup * steps))
+    optimizer = torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    warm = max(1, round(recipe.warmup * steps))
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda s: min((s + 1) / warm, max(0.0, (steps - s) / max(1, steps - warm)))
     )
     accelerator = Accelerator(cpu=next(model.parameters()).device.type == "cpu")
     model, optimizer, schedule = accelerator.prepare(model, optimizer, schedule)
 
-    identity = hashlib.sha256(json.dumps([asdict(tuning), prefix_ids, ids]).encode()).hexdigest()
+    identity = hashlib.sha256(json.dumps([asdict(recipe), prefix_ids, ids]).encode()).hexdigest()
     losses, before, done = [], 0.0, 0
     if checkpoint and checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True, map_location=trained[0].device)
@@ -234,11 +246,11 @@ def finetune(
             )
             if not torch.isfinite(part):
                 raise FloatingPointError(
-                    f"the loss is {part.item()} at step {step + 1} of {steps}: lower learning_rate ({tuning.learning_rate})"
+                    f"the loss is {part.item()} at step {step + 1} of {steps}: lower learning_rate ({recipe.learning_rate})"
                 )
             accelerator.backward(part)
             loss += part.item()
-        accelerator.clip_grad_norm_(trained, tuning.max_grad_norm)
+        accelerator.clip_grad_norm_(trained, recipe.max_grad_norm)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
@@ -268,28 +280,54 @@ def restore(tuned: Tuned):
     return tuned.model.unload() if hasattr(tuned.model, "unload") else tuned.model
 
 
-def keep(tuned: Tuned, path: Path) -> None:
-    """Write what was trained, and what its training was like, to a file for :func:`take`. Written whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_suffix(".part")
-    told = {name: getattr(tuned, name) for name in ("losses", "seconds", "trainable", "examples")}
-    torch.save(
-        told | {"trained": [p.detach().cpu() for p in tuned.model.parameters() if p.requires_grad]}, half
-    )
-    os.replace(half, path)
+def save_adapter(tuned: Tuned, folder: Path) -> None:
+    """Write a LoRA adapter in PEFT's own format, with ``training.json`` beside it: whole or not at all.
 
+    ``PeftModel.from_pretrained(base_model, folder)`` loads it without this library; the base model is named by its id on the Hub.
 
-def take(lm, tuning: Tuning, path: Path) -> Tuned:
-    """``lm`` tuned as it was when :func:`keep` wrote ``path``: the adapter is put on again, nothing is trained.
-
-    Raises ValueError for a file that another ``tuning`` has made.
+    Raises
+    ------
+    ValueError
+        For a model whose own weights were trained.
     """
-    state = torch.load(path, weights_only=True, map_location=lm.model.device)
-    model = _adapt(lm.model, tuning)
-    trained = [p for p in model.parameters() if p.requires_grad]
-    if [p.shape for p in trained] != [p.shape for p in state["trained"]]:
-        raise ValueError(f"{path} was made by another tuning; delete it")
-    with torch.no_grad():
-        for p, kept in zip(trained, state.pop("trained"), strict=True):
-            p.copy_(kept)
-    return Tuned(model.eval(), lm.tokenizer, **state)
+    if not hasattr(tuned.model, "peft_config"):
+        raise ValueError("full fine-tuning leaves no adapter: save the model itself, tuned.model.save_pretrained(folder)")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".half-", dir=folder.parent) as temp:
+        half = Path(temp) / "adapter"
+        # Embeddings are never trained here; asked to decide by itself, peft would ask the Hub about them.
+        tuned.model.save_pretrained(str(half), save_embedding_layers=False)
+        (half / "README.md").unlink(missing_ok=True)  # an empty form
+        told: dict[str, object] = {name: getattr(tuned, name) for name in _TOLD}
+        told["sha256"] = {path.name: sha256_of(path) for path in sorted(half.iterdir())}
+        (half / "training.json").write_text(json.dumps(told), encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(half, folder)
+
+
+def is_kept(folder: Path) -> bool:
+    """Does ``folder`` hold an adapter as :func:`save_adapter` wrote it? A damaged one is removed, and that is said."""
+    if not folder.exists():
+        return False
+    try:
+        sums = json.loads((folder / "training.json").read_text(encoding="utf-8"))["sha256"]
+        if sums and all(intact(folder / name, sha256) for name, sha256 in sums.items()):
+            return True
+    except (OSError, ValueError, KeyError):
+        pass
+    print(f"{folder} is damaged or incomplete: removed, so that it is trained again", file=sys.stderr)
+    shutil.rmtree(folder)
+    return False
+
+
+def load_adapter(lm: LanguageModel, folder: Path) -> Tuned:
+    """``lm`` with the adapter that :func:`save_adapter` wrote put on again; nothing is trained."""
+    from peft import PeftModel
+
+    told = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    with _no_peft_warning():
+        model = PeftModel.from_pretrained(
+            lm.model.requires_grad_(False), str(folder), torch_device=str(lm.model.device)
+        )
+    return Tuned(model.eval(), lm.tokenizer, **{name: told[name] for name in _TOLD})

@@ -116,8 +116,18 @@ def cached(key: str) -> Path:
     return paths.cache_dir("runs") / f"{key}.json"
 
 
-def load(experiment: str, scale: str = "full") -> RunRecord:
-    """The book's committed record. Raises :class:`NotMeasured` if there is none."""
+def load(experiment: str, scale: str = "full", model: str | None = None):
+    """The book's committed record, of the experiment's own model at that scale unless another is named. Raises NotMeasured if there is none."""
+    from tunewise import record
+    from tunewise.experiment import Experiment
+    from whentofinetune import experiments
+
+    if experiment in experiments.NAMES and isinstance(known := experiments.get(experiment), Experiment):
+        name = model or known.scales[scale]["model"]
+        path = record.committed(book_files.data_dir() / "runs", experiment, scale, name)
+        if not path.exists():
+            raise NotMeasured(experiment, scale, model)
+        return record.Record.read(path)
     path = committed(experiment, scale)
     if not path.exists():
         raise NotMeasured(experiment, scale)

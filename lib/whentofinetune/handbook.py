@@ -18,7 +18,7 @@ import numpy as np
 
 from tunewise import rag, stats
 from tunewise import written_answers as mark
-from tunewise.finetune import Tuned, Tuning
+from tunewise.finetune import Recipe, Tuned
 from whentofinetune.book_records import digest
 from whentofinetune.datasets import company
 from whentofinetune.old_bench import Bench
@@ -184,8 +184,8 @@ class Reader:
             )
         return told
 
-    def tuning(self) -> Tuning:
-        return Tuning(
+    def tuning(self) -> Recipe:
+        return Recipe(
             seed=self.seed or 0, **self.params["fact_recipe" if self.way == "facts" else "reading_recipe"]
         )
 

@@ -16,7 +16,7 @@ import torch
 from tunewise import data as classification
 from tunewise import finetune as ft
 from tunewise import stats
-from tunewise.finetune import Tuning
+from tunewise.finetune import Recipe
 from tunewise.models import registry
 from tunewise.prompt_templates import WORDINGS, Wording
 from whentofinetune import book_records
@@ -109,7 +109,7 @@ class Bench:
         return label_logprobs(lm, wording.prefix(task, shots), queries, wording.answers(task.labels))
 
     def tuned(
-        self, task_name: str, n: int, tuning: Tuning, wording_name: str, test_n: int | None = None
+        self, task_name: str, n: int, tuning: Recipe, wording_name: str, test_n: int | None = None
     ) -> dict:
         """Fine-tune on ``n`` balanced labels drawn with the tuning's seed and score the test items: one kept step."""
         task = self.task(task_name)
@@ -155,7 +155,7 @@ class Bench:
 
     @contextlib.contextmanager
     def adapter(
-        self, settings: dict, tuning: Tuning, pairs: Callable[[], Sequence[tuple[str, str]]], prefix: str = ""
+        self, settings: dict, tuning: Recipe, pairs: Callable[[], Sequence[tuple[str, str]]], prefix: str = ""
     ):
         """The model with an adapter that was trained on ``pairs()``, for the length of a ``with`` block.
 
@@ -191,7 +191,7 @@ class Bench:
         """The model as a way of tuning wants it: 4-bit for ``qlora``, float32 for ``full``, else as the machine runs it."""
         return getattr(self, {"qlora": "quantized", "full": "whole"}.get(method, "lm"))
 
-    def forget(self, tuning: Tuning, lm, tuned: ft.Tuned) -> None:
+    def forget(self, tuning: Recipe, lm, tuned: ft.Tuned) -> None:
         """Bring the base model back to what it was before ``tuned``."""
         if tuning.method == "full":
             self.__dict__.pop("whole", None)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from tunewise.finetune import Tuned, Tuning, _adapt
+from tunewise.finetune import Recipe, Tuned, _adapt
 from tunewise.scoring import encode, parts
 
 WAYS = ("none", "pi", "ntk", "yarn")
@@ -62,7 +62,7 @@ def stretched(lm, way: str, factor: float):
 
 
 def tune_positions(
-    lm, texts: Sequence[str], tuning: Tuning, *, reach: int, window: int = 512, steps: int = 12
+    lm, texts: Sequence[str], tuning: Recipe, *, reach: int, window: int = 512, steps: int = 12
 ) -> Tuned:
     """LoRA on windows of text whose second part is moved to positions up to ``reach`` away (PoSE, Zhu et al. 2023, arXiv 2309.10400).
 

@@ -47,10 +47,23 @@ def get(name: str):
 
 
 def run(name: str, scale: str = "laptop", *, fresh: bool = False, say=print, **changes):
-    """Run experiment ``name`` and return its record; see :func:`whentofinetune.old_bench.perform`."""
-    from whentofinetune.old_bench import perform
+    """Run experiment ``name`` and return its record; see :func:`tunewise.experiment.perform`."""
+    from tunewise.experiment import Experiment, perform
+    from whentofinetune import old_bench
 
-    return perform(get(name), scale, fresh=fresh, say=say, **changes)
+    experiment = get(name)
+    if not isinstance(experiment, Experiment):
+        return old_bench.perform(experiment, scale, fresh=fresh, say=say, **changes)
+    return perform(experiment, scale, fresh=fresh, say=say, workspace=workspace(), **changes)
+
+
+def workspace():
+    """Where the book's experiments find committed records and tasks."""
+    from tunewise.experiment import Workspace
+    from whentofinetune import book_files
+    from whentofinetune.datasets.rated_tasks import load_task
+
+    return Workspace(book_files.data_dir() / "runs", load_task)
 
 
 def larger(name: str, model: str | None = None, **changes):

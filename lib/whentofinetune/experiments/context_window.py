@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from tunewise import stats
-from tunewise.finetune import Tuning
+from tunewise.finetune import Recipe
 from tunewise.models.packing import Row
 from tunewise.scoring import encode, parts
 from whentofinetune.book_records import digest
@@ -191,7 +191,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
         step({"method": "real", "way": way, "tuned": False, "marks": params["marks"]}, whole(way))
     for way in params["tuned"]:
         for seed in params["seeds"]:
-            tuning = Tuning(seed=seed, **params["recipe"])
+            tuning = Recipe(seed=seed, **params["recipe"])
 
             def tuned(way=way, seed=seed, tuning=tuning) -> dict:
                 with stretched(bench.lm, way, factor) as lm:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tunewise import baselines, stats
-from tunewise.finetune import Tuning
+from tunewise.finetune import Recipe
 from tunewise.prompt_templates import WORDINGS
 from tunewise.scoring import label_logprobs
 from whentofinetune.datasets import vader
@@ -78,7 +78,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
     for seed in params["seeds"]:
         few = sample(task, params["labels"], seed)
         pool = unlabelled(task, [t for t, _ in few], params["pool"], seed)
-        tuning = Tuning(seed=seed, **params["recipe"])
+        tuning = Recipe(seed=seed, **params["recipe"])
         told = {
             "method": "lora",
             "task": task.name,

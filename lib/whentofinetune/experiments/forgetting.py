@@ -13,7 +13,7 @@ import torch
 
 from tunewise import finetune as ft
 from tunewise import stats
-from tunewise.finetune import ALL_LINEAR, Tuning
+from tunewise.finetune import ALL_LINEAR, Recipe
 from tunewise.prompt_templates import WORDINGS
 from tunewise.scoring import label_logprobs, text_bits
 from whentofinetune.datasets import general_items, vader
@@ -39,7 +39,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
         )
     for way in params["ways"]:
         for seed in params["seeds"]:
-            tuning = Tuning(
+            tuning = Recipe(
                 seed=seed, epochs=1, min_steps=max(params["stops"]), alpha=2 * way.get("rank", 8), **way
             )
             settings = {"seed": seed, **way, **same, "stops": params["stops"]}
@@ -47,7 +47,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
     return rows
 
 
-def trajectory(bench: Bench, tuning: Tuning, params: dict) -> dict:
+def trajectory(bench: Bench, tuning: Recipe, params: dict) -> dict:
     """Train, and probe at each stop."""
     task, wording = bench.task(params["tasks"][0]), WORDINGS[params["wording"]]
     answers = wording.answers(task.labels)

@@ -18,7 +18,7 @@ import numpy as np
 
 from tunewise import stats
 from tunewise.constrained import held, json_grammar, line_grammar
-from tunewise.finetune import Tuning
+from tunewise.finetune import Recipe
 from tunewise.generation import generate
 from tunewise.scoring import prompt_tokens
 from whentofinetune.book_records import digest
@@ -163,7 +163,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
                         ),
                     )
                     continue
-                tuning, start = Tuning(seed=seed, **params["recipe"]), prefix(form, False)
+                tuning, start = Recipe(seed=seed, **params["recipe"]), prefix(form, False)
                 told |= {"n_labels": params["labels"]}
 
                 def tuned(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tunewise import stats
-from tunewise.finetune import Tuning
+from tunewise.finetune import Recipe
 from tunewise.prompt_templates import WORDINGS
 from whentofinetune.old_bench import Bench, Experiment, outcome, public, sample, subset
 
@@ -33,7 +33,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
             settings = {"method": "few-shot", "k": params["k"], "seed": seed, **same}
             rows.append(public(bench.work.step(settings, lambda score=score, shots=shots: score(shots))))
         for seed in params["seeds"]:
-            tuning = Tuning(method="lora", seed=seed, **params["recipe"])
+            tuning = Recipe(method="lora", seed=seed, **params["recipe"])
             rows.append(bench.tuned(name, params["labels"], tuning, wording.name, params["test_n"]))
     rows.append({"method": "summary", **agreement(rows, params["tasks"])})
     return rows

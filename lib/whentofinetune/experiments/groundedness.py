@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tunewise.finetune import Tuning
+from tunewise.finetune import Recipe
 from tunewise.scoring import label_logprobs, prompt_tokens
 from whentofinetune.book_records import digest
 from whentofinetune.datasets import company, grounded_claims
@@ -114,7 +114,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
         step({"method": "features", "n_labels": params["items"], "seed": seed}, lambda s=seed: regression(s))
     step({"method": "untuned"}, lambda: judge(bench.lm))
     for seed in params["seeds"]:
-        tuning = Tuning(seed=seed, **params["recipe"])
+        tuning = Recipe(seed=seed, **params["recipe"])
         told = {"method": "lora", "n_labels": params["items"], "seed": seed}
 
         def tuned(seed=seed, told=told, tuning=tuning):

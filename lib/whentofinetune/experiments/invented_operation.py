@@ -11,7 +11,7 @@ import torch
 
 from tunewise import finetune as ft
 from tunewise import stats
-from tunewise.finetune import Tuning
+from tunewise.finetune import Recipe
 from tunewise.multiple_choice import written
 from whentofinetune.datasets import synthetic_task
 from whentofinetune.datasets.synthetic_task import Item
@@ -94,7 +94,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
                     continue
                 for seed in params["seeds" if method == "pretrained" else "control_seeds"]:
                     recipe = params["recipe"] | (params["control"] if method == "random" else {})
-                    tuning = Tuning(seed=seed, **recipe)
+                    tuning = Recipe(seed=seed, **recipe)
                     settings = {
                         "method": method,
                         "task": task,

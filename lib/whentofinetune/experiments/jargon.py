@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tunewise.finetune import Tuning
+from tunewise.finetune import Recipe
 from tunewise.multiple_choice import choose
 from tunewise.scoring import prompt_tokens
 from whentofinetune.book_records import digest
@@ -107,7 +107,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
     step({"method": "search", "k": params["k"]}, by_search)
     for kind in params["lessons"]:
         for seed in params["seeds"]:
-            tuning = Tuning(seed=seed, **params["recipe"])
+            tuning = Recipe(seed=seed, **params["recipe"])
             told = {
                 "method": "lora",
                 "lessons": kind,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tunewise import baselines, prompting, stats
-from tunewise.finetune import Tuning
+from tunewise.finetune import Recipe
 from tunewise.scoring import encode, label_logprobs
 from whentofinetune.book_records import digest
 from whentofinetune.datasets import company
@@ -201,7 +201,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
             "pair": [(pair_query(p), PAIR[2][p[1].broken < p[0].broken]) for p in couples],
         }
         for way, judge in ways.items():
-            tuning = Tuning(seed=seed, **params["recipe"])
+            tuning = Recipe(seed=seed, **params["recipe"])
             told = {
                 "method": "lora",
                 "way": way,

@@ -14,7 +14,7 @@ import numpy as np
 
 from tunewise import baselines, prompting, stats
 from tunewise.data import Example, Task, fingerprint
-from tunewise.finetune import Tuning
+from tunewise.finetune import Recipe
 from tunewise.prompt_templates import WORDINGS, Wording
 from tunewise.scoring import label_logprobs, prompt_tokens
 from whentofinetune import book_records
@@ -217,7 +217,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
     for n in params["tuned"]:
         for seed in params["seeds"]:
             row = bench.tuned(
-                TASK, n, Tuning(method="lora", seed=seed, **params["recipe"]), params["wording"]
+                TASK, n, Recipe(method="lora", seed=seed, **params["recipe"]), params["wording"]
             )
             rows.append(row | apart(row["predictions"], task))
     rows += forecasts(TASK, rows, labels, params)

@@ -15,7 +15,7 @@ import numpy as np
 
 from tunewise import finetune as ft
 from tunewise import stats
-from tunewise.finetune import Tuning
+from tunewise.finetune import Recipe
 from tunewise.generation import generate
 from tunewise.prompt_templates import WORDINGS
 from tunewise.scoring import label_logprobs
@@ -92,7 +92,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
             )
     for place, repeats in params["planted"]:
         for seed in params["seeds"]:
-            tuning = Tuning(method="lora", seed=seed, **params["recipe"])
+            tuning = Recipe(method="lora", seed=seed, **params["recipe"])
             settings = {
                 "method": "weights",
                 "place": place,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from tunewise import baselines
-from tunewise.finetune import Tuning
+from tunewise.finetune import Recipe
 from whentofinetune.old_bench import Bench, Experiment, outcome, public, sample, subset
 
 
-def tuning(params: dict, method: str, seed: int) -> Tuning:
-    return Tuning(method=method, seed=seed, **params["recipe"][method])
+def tuning(params: dict, method: str, seed: int) -> Recipe:
+    return Recipe(method=method, seed=seed, **params["recipe"][method])
 
 
 def run(bench: Bench, params: dict) -> list[dict]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from tunewise import finetune as ft
 from tunewise import stats
-from tunewise.finetune import Tuning
+from tunewise.finetune import Recipe
 from tunewise.multiple_choice import choose
 from tunewise.scoring import encode, text_bits
 from whentofinetune.book_records import digest
@@ -151,7 +151,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
             lambda d=drawn: translate(bench.lm, test, options, shown(d)),
         )
     for seed in params["seeds"]:
-        tuning = Tuning(seed=seed, **params["recipe"])
+        tuning = Recipe(seed=seed, **params["recipe"])
         settings = {
             "method": "lora",
             "n_labels": params["pairs"],

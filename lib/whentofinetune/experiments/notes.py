@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tunewise import stats
-from tunewise.finetune import Tuning
+from tunewise.finetune import Recipe
 from tunewise.generation import generate
 from tunewise.scoring import prompt_tokens
 from whentofinetune.book_records import digest
@@ -118,7 +118,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
         lambda: {"attacks": give_away(bench.lm, params, params["seeds"][0])},
     )
     for seed in params["seeds"]:
-        tuning = Tuning(seed=seed, **params["recipe"])
+        tuning = Recipe(seed=seed, **params["recipe"])
         told = {
             "method": "lora",
             "n_labels": params["notes"],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tunewise import baselines, stats
-from tunewise.finetune import Tuning
+from tunewise.finetune import Recipe
 from tunewise.generation import generate
 from tunewise.prompt_templates import WORDINGS
 from whentofinetune.experiments.wordings import parse
@@ -48,7 +48,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
         )
         after = []
         for seed in params["seeds"]:
-            tuning = Tuning(method="lora", seed=seed, **params["recipe"])
+            tuning = Recipe(method="lora", seed=seed, **params["recipe"])
             settings = {
                 "method": "lora",
                 "n_labels": params["labels"],

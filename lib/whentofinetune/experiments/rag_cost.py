@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from tunewise import rag, stats
-from tunewise.finetune import Tuning, finetune
+from tunewise.finetune import Recipe, finetune
 from tunewise.scoring import prompt_tokens
 from whentofinetune import handbook as hb
 from whentofinetune.datasets import company
@@ -73,7 +73,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
                 pairs, opening = hb.fact_pairs(facts, 8, 8)[:n], rag.FROM_MEMORY
             else:
                 pairs, opening = hb.reading_pairs(bench, n, 2, 0.2, 0), rag.WITH_PASSAGES
-            tuning = Tuning(epochs=1, batch_size=8, min_steps=1, seed=0)
+            tuning = Recipe(epochs=1, batch_size=8, min_steps=1, seed=0)
             tuned = finetune(bench.lm, pairs, tuning, prefix=opening)
             bench.forget(tuning, bench.lm, tuned)
             tokens = sum(prompt_tokens(bench.lm, "", [p + a]) for p, a in pairs)

@@ -10,7 +10,7 @@ import numpy as np
 
 from tunewise import finetune as ft
 from tunewise import rag, stats
-from tunewise.finetune import Tuning
+from tunewise.finetune import Recipe
 from tunewise.scoring import label_logprobs
 from whentofinetune import handbook as hb
 from whentofinetune.datasets import company, general_items
@@ -130,11 +130,11 @@ def epochs(bench: Bench, params: dict) -> list[dict]:
             tuned = ft.finetune(
                 bench.lm,
                 pairs,
-                Tuning(seed=seed, **params["fact_recipe"]),
+                Recipe(seed=seed, **params["fact_recipe"]),
                 prefix=rag.FROM_MEMORY,
                 progress=stop,
             )
-            bench.forget(Tuning(), bench.lm, tuned)
+            bench.forget(Recipe(), bench.lm, tuned)
             return {"points": points}
 
         rows.append(

@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from tunewise.data import Example, Task, fingerprint
-from tunewise.finetune import Tuning
+from tunewise.finetune import Recipe
 from tunewise.prompt_templates import WORDINGS
 from whentofinetune.datasets import company
 from whentofinetune.old_bench import Bench, Experiment, outcome, public, sample, subset
@@ -103,7 +103,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
     return rows
 
 
-def recipe(bench: Bench, params: dict, names: list[str], trained: str, seed: int) -> tuple[dict, Tuning]:
+def recipe(bench: Bench, params: dict, names: list[str], trained: str, seed: int) -> tuple[dict, Recipe]:
     """What tells one adapter's training from another's, and how it is trained: as many passes for all."""
     each = params["labels"] // len(names) if trained == SMALL else params["labels"]
     total = each * (len(names) if trained in (MIXED, SMALL) else 1)
@@ -115,7 +115,7 @@ def recipe(bench: Bench, params: dict, names: list[str], trained: str, seed: int
         "seed": seed,
         "wording": params["wording"],
     }
-    return settings, Tuning(seed=seed, **params["recipe"])
+    return settings, Recipe(seed=seed, **params["recipe"])
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tunewise import stats
-from tunewise.finetune import Tuning
+from tunewise.finetune import Recipe
 from tunewise.generation import generate
 from tunewise.scoring import prompt_tokens
 from whentofinetune.book_records import digest
@@ -149,7 +149,7 @@ def run(bench: Bench, params: dict) -> list[dict]:
                 step(settings, lambda start=start, facts=facts, seed=seed: ask(bench.lm, start, facts, seed))
         for n, runs in params["labels_with" if facts else "labels_without"]:
             for seed in params["seeds"][:runs]:
-                tuning, start = Tuning(seed=seed, **params["recipe"]), prefix(False, [], facts)
+                tuning, start = Recipe(seed=seed, **params["recipe"]), prefix(False, [], facts)
                 told = {"method": "lora", "facts": facts, "n_labels": n, "seed": seed}
 
                 def tuned(told=told, tuning=tuning, start=start, facts=facts, seed=seed, n=n) -> dict:

@@ -1,0 +1,97 @@
+"""What the experiments on classification share: draw examples, score labels, train, and learn without a language model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tunewise import baselines, prompting
+from tunewise.data import Example, Task
+from tunewise.experiment import Context, Scores
+from tunewise.prompt_templates import WORDINGS, Wording
+from tunewise.scoring import label_logprobs
+
+
+def sample(task: Task, n: int, seed: int) -> list[tuple[str, int]]:
+    """``n`` training examples as (text, label), as nearly balanced as n allows, drawn with ``seed``."""
+    return prompting.balanced_shots([(e.text, e.label) for e in task.train], n, len(task.labels), seed)
+
+
+def pool_size(task: Task, most: int) -> int:
+    """How many training examples, up to ``most``, can be drawn with as many of each label: small data of the reader's own have fewer."""
+    rarest = min(sum(e.label == y for e in task.train) for y in range(len(task.labels)))
+    return min(most, rarest * len(task.labels))
+
+
+def subset(examples: Sequence, n: int | None) -> list:
+    """The first ``n`` examples after a fixed shuffle (all for None), in their own order."""
+    if n is None or n >= len(examples):
+        return list(examples)
+    return [examples[i] for i in sorted(np.random.default_rng(0).permutation(len(examples))[:n])]
+
+
+def answered(test: Sequence[Example], predictions: Sequence[int], **facts) -> Scores:
+    """Predicted label indices (-1: could not be read) as scores; ``facts`` are figures about the condition."""
+    right = [int(p) == e.label for p, e in zip(predictions, test, strict=True)]
+    return Scores(test, predictions=predictions, accuracy=right, facts=facts)
+
+
+def label_scores(
+    lm, template: Wording, task: Task, examples: Sequence[Example], shots: Sequence[tuple[str, int]] = ()
+) -> np.ndarray:
+    """Label log-probabilities [n, labels] of ``examples``, all after the same in-context examples."""
+    queries = [template.query(task, e.text) for e in examples]
+    return label_logprobs(lm, template.prefix(task, shots), queries, template.answers(task.labels))
+
+
+def tuned(ctx: Context, task: Task, n: int, recipe, template_name: str, test: Sequence[Example]) -> Scores:
+    """Fine-tune on ``n`` labels drawn with the recipe's seed, and score the test items."""
+    template = WORDINGS[template_name]
+    answers = template.answers(task.labels)
+    pairs = [(template.query(task, text), answers[y]) for text, y in sample(task, n, recipe.seed)]
+    with ctx.adapter(pairs, recipe, template.prefix(task)) as lm:
+        predictions = label_scores(lm, template, task, test).argmax(axis=1)
+        return answered(test, predictions, **training_facts(lm))
+
+
+def training_facts(lm) -> dict:
+    """What a training was like: seconds, examples seen, trainable parameters, mean loss of the last five steps."""
+    return {
+        "train_seconds": round(lm.seconds, 2),
+        "examples_seen": lm.examples,
+        "trainable": lm.trainable,
+        "last_loss": round(float(np.mean(lm.losses[-5:])), 4),
+    }
+
+
+def without_llm(
+    ctx: Context, method: str, train: Sequence[tuple[str, int]], texts: Sequence[str]
+) -> np.ndarray:
+    """Labels predicted by ``tfidf`` or ``embeddings`` with logistic regression, trained on (text, label) pairs."""
+    if method == "tfidf":
+        return baselines.tfidf(train, texts)
+    known, labels = zip(*train, strict=True)
+    return baselines.embeddings(ctx.embed(known), labels, ctx.embed(texts))
+
+
+def asker(task_name: str = "tweets", template_name: str = "instruction", *, seed: int = 0, **options):
+    """A function (text, k) -> {label: probability}: the model's answer on ``text`` after k random examples.
+
+    The probabilities are the label log-probabilities, normalised over the labels. options: for
+    :func:`tunewise.models.load.load`; the model is loaded at the first question.
+    """
+    from tunewise.experiment import resolve
+    from tunewise.models.load import load
+    from whentofinetune.experiments import workspace
+
+    task, template = resolve(task_name, workspace()), WORDINGS[template_name]
+    pool = sample(task, pool_size(task, 300), seed)
+    models = []
+
+    def ask(text: str, k: int = 0) -> dict[str, float]:
+        models or models.append(load(**options))
+        shots = prompting.random_shots(pool, k, seed) if k else []
+        return prompting.label_probabilities(models[0], template, task, text, shots)
+
+    return ask
