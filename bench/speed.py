@@ -95,14 +95,14 @@ def training(n: int = 300, batch_size: int = 16, epochs: int = 1) -> list[dict]:
     from peft import LoraConfig
     from trl import SFTConfig, SFTTrainer
 
-    from tunewise.finetune import ALL_LINEAR, Tuning, finetune
+    from tunewise.finetune import ALL_LINEAR, Recipe, finetune
     from tunewise.scoring import label_logprobs
 
     task = load_task("tweets")
     test, answers = task.test, WORDING.answers(task.labels)
     labels = np.array([e.label for e in test])
     train = sample(task, n, 0)
-    tuning = Tuning(learning_rate=1e-3, epochs=epochs, min_steps=1, batch_size=batch_size)
+    tuning = Recipe(learning_rate=1e-3, epochs=epochs, min_steps=1, batch_size=batch_size)
 
     def accuracy(model) -> float:
         queries = [WORDING.query(task, e.text) for e in test]

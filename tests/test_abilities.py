@@ -8,7 +8,7 @@ import torch
 from small_model import made_bench, performed, recorded, small
 
 from tunewise import stats
-from tunewise.finetune import Tuning, restore
+from tunewise.finetune import Recipe, restore
 from whentofinetune import rope_scaling
 from whentofinetune.datasets import company, grounded_claims, synthetic_task
 from whentofinetune.experiments import context_window, groundedness, invented_operation
@@ -173,13 +173,13 @@ def test_tuning_on_jumps_trains_an_adapter_that_comes_off():
     lm = small()
     before = {n: p.clone() for n, p in lm.model.named_parameters()}
     tuned = rope_scaling.tune_positions(
-        lm, context_window.texts(True)[:4], Tuning(learning_rate=1e-2), reach=4096, window=64, steps=8
+        lm, context_window.texts(True)[:4], Recipe(learning_rate=1e-2), reach=4096, window=64, steps=8
     )
     assert tuned.losses[-1] < tuned.losses[0] and tuned.trainable > 0
     model = restore(tuned)
     assert all(torch.equal(p, before[n]) for n, p in model.named_parameters())
     with pytest.raises(ValueError, match="fewer than a window"):
-        rope_scaling.tune_positions(lm, ["short"], Tuning(), reach=4096)
+        rope_scaling.tune_positions(lm, ["short"], Recipe(), reach=4096)
 
 
 # -- the experiments and the pages -------------------------------------------------------------------------------------

@@ -12,7 +12,16 @@ import pytest
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from tunewise.finetune import Tuning, _batches, finetune, loss_of, restore
+from tunewise.finetune import (
+    Recipe,
+    _batches,
+    finetune,
+    is_kept,
+    load_adapter,
+    loss_of,
+    restore,
+    save_adapter,
+)
 from tunewise.models.load import converted
 from tunewise.models.registry import get
 
@@ -71,7 +80,7 @@ def test_packed_loss_and_gradients_equal_transformers_own():
 def test_it_learns_and_only_what_it_should(method):
     lm = small()
     before = {n: p.detach().clone() for n, p in lm.model.named_parameters()}
-    tuned = finetune(lm, PAIRS, Tuning(method=method, learning_rate=1e-2, min_steps=30), prefix=PREFIX)
+    tuned = finetune(lm, PAIRS, Recipe(method=method, learning_rate=1e-2, min_steps=30), prefix=PREFIX)
     assert (
         tuned.losses[-1] < tuned.losses[0] - 0.3
     )  # an adapter on random weights can learn little: the output layer is frozen
@@ -86,6 +95,45 @@ def test_it_learns_and_only_what_it_should(method):
         assert tuned.trainable == sum(p.numel() for p in before.values())
 
 
+def logits(model):
+    with torch.no_grad():
+        return model(torch.arange(12)[None]).logits
+
+
+def test_a_saved_adapter_answers_as_before_and_loads_in_plain_peft(tmp_path):
+    lm, folder = small(), tmp_path / "adapter"
+    lm.spec = get("smollm2-135m")
+    tuned = finetune(lm, PAIRS, Recipe(learning_rate=1e-2, min_steps=5), prefix=PREFIX)
+    before = logits(tuned.model)
+    assert not is_kept(folder)
+    save_adapter(tuned, folder)
+    assert is_kept(folder) and [p.name for p in tmp_path.iterdir()] == ["adapter"]
+    lm.model = restore(tuned)
+    assert not torch.allclose(logits(lm.model), before)
+    again = load_adapter(lm, folder)
+    assert torch.equal(logits(again.model), before)
+    assert (again.losses, again.trainable, again.examples) == (tuned.losses, tuned.trainable, tuned.examples)
+    lm.model = restore(again)
+    with pytest.raises(ValueError, match="no adapter"):
+        save_adapter(again.__class__(lm.model, lm.tokenizer, [], 0.0, 0, 0), folder)
+
+    from peft import PeftModel
+
+    assert torch.equal(logits(PeftModel.from_pretrained(small().model.eval(), folder)), before)
+    config = json.loads((folder / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_config.json", "training.json"])
+def test_a_damaged_adapter_is_removed_and_said(tmp_path, capsys, name):
+    folder = tmp_path / "adapter"
+    save_adapter(finetune(small(), PAIRS, Recipe(min_steps=1, epochs=1)), folder)
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: len(content) // 2])
+    assert not is_kept(folder) and not folder.exists()
+    assert "damaged" in capsys.readouterr().err
+
+
 def test_each_pass_sees_every_example_once():
     batches = _batches(10, 6, 4, seed=3)
     assert sorted(np.concatenate(batches[:3])) == list(range(10)) == sorted(np.concatenate(batches[3:]))
@@ -98,14 +146,14 @@ def test_each_pass_sees_every_example_once():
 )
 def test_bad_examples_are_refused(pairs, message):
     with pytest.raises(ValueError, match=message):
-        finetune(small(), pairs, Tuning(min_steps=1), prefix=PREFIX)
+        finetune(small(), pairs, Recipe(min_steps=1), prefix=PREFIX)
 
 
 def test_bad_settings_are_refused():
     with pytest.raises(ValueError, match="method"):
-        Tuning(method="magic")
+        Recipe(method="magic")
     with pytest.raises(ValueError, match="rank"):
-        Tuning(rank=0)
+        Recipe(rank=0)
 
 
 def test_a_diverging_run_says_what_to_do():
@@ -113,7 +161,7 @@ def test_a_diverging_run_says_what_to_do():
         finetune(
             small(),
             PAIRS,
-            Tuning(method="full", learning_rate=1e30, min_steps=20, warmup=0, max_grad_norm=1e30),
+            Recipe(method="full", learning_rate=1e30, min_steps=20, warmup=0, max_grad_norm=1e30),
             prefix=PREFIX,
         )
 
@@ -122,7 +170,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     path = tmp_path / "c.pt"
     torch.save({"identity": "another"}, path)
     with pytest.raises(ValueError, match="belongs to another run"):
-        finetune(small(), PAIRS, Tuning(), checkpoint=path)
+        finetune(small(), PAIRS, Recipe(), checkpoint=path)
 
 
 CHILD = """
@@ -130,10 +178,10 @@ import json, sys, time, torch
 torch.set_num_threads(1)
 sys.path.insert(0, {tests!r})
 from test_finetune import PAIRS, PREFIX, small
-from tunewise.finetune import Tuning, finetune
+from tunewise.finetune import Recipe, finetune
 from pathlib import Path
 slow = lambda step, steps, loss: time.sleep({pause})
-tuned = finetune(small(), PAIRS * 4, Tuning(learning_rate=1e-2, batch_size=4, min_steps=40), prefix=PREFIX,
+tuned = finetune(small(), PAIRS * 4, Recipe(learning_rate=1e-2, batch_size=4, min_steps=40), prefix=PREFIX,
                  checkpoint=Path({checkpoint!r}), checkpoint_seconds=0, progress=slow)
 weights = [p.detach().double().sum().item() for p in tuned.model.parameters() if p.requires_grad]
 print(json.dumps([tuned.resumed_at, tuned.losses, weights]))

@@ -105,29 +105,12 @@ def test_training_pairs_cite_the_passage_that_holds_the_answer():
     assert 3 <= absent <= 18  # a quarter of 40
 
 
-def test_a_kept_adapter_answers_as_before(tmp_path):
-    lm, tuning = small(), ft.Tuning(learning_rate=1e-2, min_steps=5)
-    tuned = ft.finetune(lm, PAIRS, tuning, prefix=PREFIX)
-    ids = torch.arange(12)[None]
-    with torch.no_grad():
-        before = tuned.model(ids).logits
-    ft.keep(tuned, tmp_path / "a.adapter")
-    lm.model = ft.restore(tuned)
-    again = ft.take(lm, tuning, tmp_path / "a.adapter")
-    with torch.no_grad():
-        assert torch.equal(again.model(ids).logits, before)
-    assert again.losses == tuned.losses and again.trainable == tuned.trainable
-    lm.model = ft.restore(again)
-    with pytest.raises(ValueError, match="another tuning"):
-        ft.take(lm, ft.Tuning(rank=4), tmp_path / "a.adapter")
-
-
 def test_rows_of_a_long_batch_give_the_same_gradients(monkeypatch):
     """A batch cut into rows of one example each must train as the whole batch does."""
     trained = []
     for limit in (10_000, 1):
         monkeypatch.setattr(ft, "ROW_TOKENS", limit)
-        tuned = ft.finetune(small(), PAIRS, ft.Tuning(learning_rate=1e-2, min_steps=4), prefix=PREFIX)
+        tuned = ft.finetune(small(), PAIRS, ft.Recipe(learning_rate=1e-2, min_steps=4), prefix=PREFIX)
         trained.append((tuned.losses, [p.detach() for p in tuned.model.parameters() if p.requires_grad]))
     np.testing.assert_allclose(trained[0][0], trained[1][0], rtol=1e-5)
     for a, b in zip(trained[0][1], trained[1][1], strict=True):

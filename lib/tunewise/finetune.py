@@ -13,15 +13,19 @@ import hashlib
 import json
 import math
 import os
+import shutil
+import sys
+import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from tunewise.models.download import intact, sha256_of
 from tunewise.models.packing import Row, Segment, rows_of
 from tunewise.scoring import encode, parts
 
@@ -195,6 +199,8 @@ def finetune(
     steps = recipe.steps(len(ids))
     batches = _batches(len(ids), steps, recipe.batch_size, recipe.seed)
     model = _adapt(lm.model, recipe)
+    if recipe.method != "full" and (spec := getattr(lm, "spec", None)):
+        model.peft_config["default"].base_model_name_or_path = spec.hub
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     warm = max(1, round(recipe.warmup * steps))
@@ -291,7 +297,9 @@ def save_adapter(tuned: Tuned, folder: Path) -> None:
         For a model whose own weights were trained.
     """
     if not hasattr(tuned.model, "peft_config"):
-        raise ValueError("full fine-tuning leaves no adapter: save the model itself, tuned.model.save_pretrained(folder)")
+        raise ValueError(
+            "full fine-tuning leaves no adapter: save the model itself, tuned.model.save_pretrained(folder)"
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".half-", dir=folder.parent) as temp:
         half = Path(temp) / "adapter"
@@ -321,7 +329,7 @@ def is_kept(folder: Path) -> bool:
     return False
 
 
-def load_adapter(lm: LanguageModel, folder: Path) -> Tuned:
+def load_adapter(lm, folder: Path) -> Tuned:
     """``lm`` with the adapter that :func:`save_adapter` wrote put on again; nothing is trained."""
     from peft import PeftModel
 

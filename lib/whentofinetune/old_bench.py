@@ -168,9 +168,9 @@ class Bench:
             "tuning": vars(tuning) | {"targets": list(tuning.targets)},
             "prefix": prefix,
         }
-        path = self.work.path(told).with_suffix(".adapter")
-        if path.exists() and (not self.work.fresh or path in self.trained):
-            tuned = ft.take(lm, tuning, path)
+        path = self.work.path(told).with_suffix(".peft")
+        if ft.is_kept(path) and (not self.work.fresh or path in self.trained):
+            tuned = ft.load_adapter(lm, path)
         else:
             tuned = ft.finetune(
                 lm,
@@ -180,7 +180,7 @@ class Bench:
                 checkpoint=self.work.checkpoint(told),
                 progress=ticker(settings),
             )
-            ft.keep(tuned, path)
+            ft.save_adapter(tuned, path)
             self.trained.add(path)
         try:
             yield tuned
