@@ -57,7 +57,7 @@ assignments: $(READY)
 	@$(PY) -m tunewise labs make
 
 notebooks: $(READY)
-	@$(PY) -m tunewise.pages.colab --write
+	@$(PY) -m whentofinetune.pages.colab --write
 
 clean:
 	rm -rf _build assets/vendor .pytest_cache .ruff_cache .import_linter_cache

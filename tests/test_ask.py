@@ -304,14 +304,14 @@ def test_the_second_question_embeds_nothing_but_itself_and_a_changed_file_is_rea
 
 def test_what_was_kept_of_a_file_may_be_damaged(folder, light, capsys):
     run(capsys, "--docs", str(folder), "Must the cat have no milk?")
-    kept = list((ask_documents.places.cache_dir("ask", "files")).glob("*.json"))
+    kept = list((ask_documents.paths.cache_dir("ask", "files")).glob("*.json"))
     assert len(kept) == 3
     for path in kept:
         path.write_text('{"passages": [{"wor', encoding="utf-8")
     assert run(capsys, "--docs", str(folder), "Must the cat have no milk?")[0] == 0
     files = [
         p
-        for p in ask_documents.places.cache_dir("ask").rglob("*")
+        for p in ask_documents.paths.cache_dir("ask").rglob("*")
         if p.is_file() and p.name in ("meta.json", "storage.sqlite")
     ]
     assert len(files) == 2
@@ -375,7 +375,7 @@ def test_a_missing_package_is_named(folder, light, capsys, monkeypatch):
 
     monkeypatch.setitem(sys.modules, "pypdf", None)
     status, _, err = run(capsys, "--docs", str(folder), "What?")
-    assert status == 2 and "reading documents needs pypdf: pip install 'tunewise[rag]'" in err
+    assert status == 2 and "reading documents needs pypdf: pip install \"tunewise[rag] @ git+https" in err
 
 
 # -- with the models -------------------------------------------------------------------------------------------------
@@ -441,9 +441,9 @@ def test_the_threshold_parts_questions_on_the_documents_from_others():
 
 
 def test_a_newcomers_folder_is_answered_by_the_model(folder, capsys, monkeypatch, tmp_path):
-    held = ask_documents.places.cache_dir("models")
+    held = ask_documents.paths.cache_dir("models")
     monkeypatch.setattr(
-        ask_documents.places,
+        ask_documents.paths,
         "cache_dir",
         lambda *parts: held if parts[:1] == ("models",) else _made(tmp_path.joinpath("cache", *parts)),
     )

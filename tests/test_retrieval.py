@@ -298,7 +298,7 @@ def test_wrong_use_is_said_in_words(tmp_path):
 @pytest.mark.parametrize(("module", "package"), [("bm25s", "bm25s"), ("qdrant_client", "qdrant-client")])
 def test_a_missing_package_is_named(module, package, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ImportError, match=rf"retrieval needs {package}: pip install 'tunewise\[rag\]'"):
+    with pytest.raises(ImportError, match=rf'retrieval needs {package}: pip install "tunewise\[rag\] @ git'):
         Retriever(TEXTS, embed)
 
 

@@ -8,9 +8,13 @@ import importlib
 import importlib.metadata
 import os
 import sys
+from pathlib import Path
 
 from tunewise import __version__
 from tunewise.models.download import FetchError
+from tunewise.paths import CacheError, cache_root, install_command
+
+OURS = ("tunewise", "whentofinetune", "finetune_memory")
 
 
 def commands() -> dict[str, tuple[str, str]]:
@@ -25,11 +29,33 @@ def commands() -> dict[str, tuple[str, str]]:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit status. Errors that are the user's to mend become one line."""
+    argv = sys.argv[1:] if argv is None else argv
+    wanted = next((word for word in argv if not word.startswith("-")), None)
+    try:
+        return _run(argv, wanted)
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (FetchError, CacheError) as error:  # written for the reader: what is wrong, and the remedy
+        said = str(error)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package in ("", *OURS):
+            raise
+        said = f"{package} is not installed: {install_command('models', 'rag')}"
+    except OSError as error:  # a full or read-only disk shows when the first file is written
+        if not (error.filename and Path(os.fsdecode(error.filename)).is_relative_to(cache_root())):
+            raise
+        said = str(CacheError(cache_root(), error))
+    print(f"tunewise {wanted}: {said}", file=sys.stderr)
+    return 1
+
+
+def _run(argv: list[str], wanted: str | None) -> int:
     parser = argparse.ArgumentParser(prog="tunewise", description="Should I fine-tune? Measure it.")
     parser.add_argument("--version", action="version", version=f"tunewise {__version__}")
     subcommands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    argv = sys.argv[1:] if argv is None else argv
-    wanted = next((word for word in argv if not word.startswith("-")), None)
     for name, (module, text) in commands().items():
         sub = subcommands.add_parser(name, help=text, description=text)
         if name == wanted:  # only the subcommand that is called is imported
@@ -37,22 +63,8 @@ def main(argv: list[str] | None = None) -> int:
             loaded.add_arguments(sub)
             sub.set_defaults(main=loaded.main)
     args = parser.parse_args(argv)
-    try:
-        return args.main(args)
-    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except FetchError as error:  # its words are for the reader: which file, from where, how to get it
-        print(f"tunewise {wanted}: {error}", file=sys.stderr)
-        return 1
-    except ModuleNotFoundError as error:
-        package = (error.name or "").split(".")[0]
-        if package in ("", "tunewise", "whentofinetune", "finetune_memory"):
-            raise
-        print(
-            f"tunewise {wanted}: {package} is not installed: pip install 'tunewise[models]'", file=sys.stderr
-        )
-        return 1
+    status: int = args.main(args)
+    return status
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
 
 Splitting: ``semantic-text-splitter`` (fills a passage up with whole paragraphs, then sentences, then words; kept up, no dependencies). Headings
 of Markdown: ``markdown-it-py``, so that a ``#`` in a block of code is none. PDF: ``pypdf``. Encodings: ``charset-normalizer``.
-The packages are imported when needed: ``pip install 'tunewise[rag]'``.
+The packages are imported when needed: the extra ``rag``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tunewise.paths import install_command
 
 SUFFIXES = (".txt", ".md", ".markdown", ".pdf")
 WORDS = 120  # of a passage, at most: under the 256 tokens that the embedding model reads, and four of them fit any prompt
@@ -275,5 +277,5 @@ def _needed(module: str):
         return importlib.import_module(module)
     except ModuleNotFoundError:
         raise ImportError(
-            f"reading documents needs {_PACKAGES.get(module, module)}: pip install 'tunewise[rag]'"
+            f"reading documents needs {_PACKAGES.get(module, module)}: {install_command('rag')}"
         ) from None

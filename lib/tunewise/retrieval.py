@@ -7,7 +7,7 @@
 - ``dense``: cosine similarity of sentence vectors, by ``qdrant-client``: in memory, in a folder, or by the same code on a Qdrant server.
 - ``hybrid``: both rankings fused by reciprocal rank, Cormack, Clarke & Büttcher (2009), SIGIR, 758-759.
 
-The packages are imported when a retriever is made: ``pip install 'tunewise[rag]'``.
+The packages are imported when a retriever is made: the extra ``rag``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from tunewise.paths import install_command
 
 HOWS = ("bm25", "dense", "hybrid")
 RRF_K = 60  # Cormack et al. (2009): what they found on a pilot, and kept
@@ -254,7 +256,7 @@ def _needed(module: str):
         return importlib.import_module(module)
     except ModuleNotFoundError:
         package = {"qdrant_client": "qdrant-client"}.get(module, module)
-        raise ImportError(f"retrieval needs {package}: pip install 'tunewise[rag]'") from None
+        raise ImportError(f"retrieval needs {package}: {install_command('rag')}") from None
 
 
 def _open(qdrant, address: str, served: bool):

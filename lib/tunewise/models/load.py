@@ -53,7 +53,7 @@ def load(
         raise ValueError(f"{spec.name} is an embedding model: use tunewise.models.encoder.Embedder")
     if quantize not in (None, "nf4"):
         raise ValueError(f"quantize must be None or 'nf4', not {quantize!r}")
-    precision = precision or choose()
+    precision = precision or choose(parameters=spec.parameters)
     folder = converted(spec) if spec.embedded else hub_folder(spec)
     options: dict = {"dtype": precision.dtype}
     if quantize == "nf4":
@@ -88,7 +88,7 @@ def _nf4(precision: Precision):
     try:
         import bitsandbytes  # noqa: F401
     except ImportError as error:
-        raise ImportError("quantize='nf4' needs bitsandbytes: pip install 'tunewise[qlora]'") from error
+        raise ImportError(f"quantize='nf4' needs bitsandbytes: {paths.install_command('qlora')}") from error
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tunewise.paths import install_command
 from whentofinetune.labs import notebooks
 
 SECONDS_A_CELL = 120  # what one cell of a submission may take in grading
@@ -276,7 +277,7 @@ def _nbgrader(course: Path):
         from nbgrader.coursedir import CourseDirectory
         from traitlets.config import Config
     except ImportError as error:
-        raise LabError('this needs nbgrader: pip install "tunewise[labs]"') from error
+        raise LabError(f"this needs nbgrader: {install_command('labs')}") from error
     course.mkdir(parents=True, exist_ok=True)
     config = Config()
     config.CourseDirectory.root = str(course.resolve())

@@ -1,7 +1,8 @@
 """Chapters on Colab: the badge, the install cell, and what that cell says about the machine.
 
-The repository's address stands in ``_config.yml``. ``python -m whentofinetune.pages.colab --write`` (``make notebooks``) writes badge
-and install cell from it into every chapter, and the install cell into every lab; ``--check`` says which notebooks differ.
+The repository's address and release stand in ``_config.yml``. ``python -m whentofinetune.pages.colab --write`` (``make notebooks``)
+writes badge and install cell from them into every chapter, the install cell into every lab, and the address into
+:mod:`tunewise.paths`; ``--check`` says which files differ.
 
 Colab's own numpy, torch and transformers are left alone: packages that were compiled against each other break when one of
 them is exchanged under a running kernel. The library comes with ``--no-deps``, and :func:`ready` adds only small packages
@@ -17,6 +18,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+
+from tunewise import paths
 
 SITE = "https://colab.research.google.com"
 LEFT_ALONE = (
@@ -52,7 +55,7 @@ def ready() -> None:
     print(f"tunewise {_version('tunewise')}, Python {sys.version.split()[0]}, {shown}")
     if absent:
         print(
-            f"Not here: {', '.join(absent)}. Install what is missing: pip install 'tunewise[models,notebook]'"
+            f"Not here: {', '.join(absent)}. Install what is missing: {paths.install_command('models', 'notebook')}"
         )
     for name, wanted in old.items():
         print(
@@ -122,30 +125,30 @@ def root() -> Path:
 
 
 def repository(folder: Path) -> tuple[str, str]:
-    """The book's address and branch, from ``_config.yml``."""
+    """The book's address and what is installed from it, a tag or a branch: ``url`` and ``release`` in ``_config.yml``."""
     import yaml
 
     found = yaml.safe_load((folder / "_config.yml").read_text(encoding="utf-8"))["repository"]
-    return found["url"].rstrip("/").removesuffix(".git"), found.get("branch", "main")
+    return found["url"].rstrip("/").removesuffix(".git"), found["release"]
 
 
-def address(url: str, branch: str, path: str) -> str:
+def address(url: str, release: str, path: str) -> str:
     """Where a notebook of the repository opens on Colab."""
-    return f"{SITE}/github/{url.removeprefix('https://github.com/')}/blob/{branch}/{path}"
+    return f"{SITE}/github/{url.removeprefix('https://github.com/')}/blob/{release}/{path}"
 
 
 def badge(link: str) -> str:
     return f"[![Open in Colab]({SITE}/assets/colab-badge.svg)]({link})"
 
 
-def install_cell(url: str) -> str:
+def install_cell(url: str, release: str) -> str:
     """The source of the install cell: short, because what it does in full stands in :func:`ready`."""
     return f"""\
 # On Colab this fetches the book's library. It leaves Colab's numpy, torch and transformers alone.
 import importlib.util
 
 if importlib.util.find_spec("tunewise") is None:
-    %pip install --quiet --no-deps "git+{url}"
+    %pip install --quiet --no-deps "git+{url}@{release}"
 
 from whentofinetune.pages import colab
 
@@ -160,7 +163,7 @@ def is_install(cell) -> bool:
     return cell["cell_type"] == "code" and "%pip install" in cell["source"] and "--no-deps" in cell["source"]
 
 
-def with_cells(nb, url: str, link: str | None):
+def with_cells(nb, url: str, release: str, link: str | None):
     """The notebook with its install cell, before all other code, and, if there is a ``link``, with the badge at its top.
 
     Both stay out of the book's page, which has a button of its own and is not run by the reader.
@@ -179,7 +182,7 @@ def with_cells(nb, url: str, link: str | None):
         install = new_code_cell(id="install", metadata=hidden)
         first = next((i for i, c in enumerate(nb.cells) if c.cell_type == "code"), len(nb.cells))
         nb.cells.insert(first, install)
-    install.source = install_cell(url)
+    install.source = install_cell(url, release)
     return nb
 
 
@@ -188,14 +191,17 @@ def notebooks(folder: Path) -> list[Path]:
 
 
 def written(path: Path, folder: Path) -> str:
-    """What the notebook's file should hold."""
+    """What a notebook, or the library's own note of the address, should hold."""
     import nbformat
 
-    url, branch = repository(folder)
+    url, release = repository(folder)
+    if path.suffix == ".py":
+        text = path.read_text(encoding="utf-8")
+        return re.sub(r'^SOURCE = .*$', f'SOURCE = "git+{url}@{release}"', text, flags=re.MULTILINE)
     inside = path.relative_to(folder).as_posix()
     # A lab's link leads to the student version, which is made when the site is built.
-    link = address(url, branch, inside) if inside.startswith("chapters/") else None
-    nb = with_cells(nbformat.read(path, 4), url, link)
+    link = address(url, release, inside) if inside.startswith("chapters/") else None
+    nb = with_cells(nbformat.read(path, 4), url, release, link)
     nb.nbformat_minor = max(5, nb.nbformat_minor)  # the first that knows ids of cells
     return nbformat.writes(nb) + "\n"
 
@@ -212,7 +218,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     folder = root()
     different = 0
-    for path in notebooks(folder):
+    for path in [*notebooks(folder), folder / "lib" / "tunewise" / "paths.py"]:
         text = written(path, folder)
         if text.rstrip("\n") == path.read_text(encoding="utf-8").rstrip("\n"):
             continue
