@@ -357,6 +357,20 @@ def progress_bar(recipe: Any, n: int) -> Callable[[int, int, float], None]:
     return tick
 
 
+def context(
+    params: Mapping[str, Any],
+    *,
+    workspace: Workspace = Workspace(),
+    fresh: bool = False,
+    say: Callable[[str], None] | None = None,
+) -> Context:
+    """What an experiment with these parameters (``model`` among them) works with; outside a run, it finds what experiments have kept."""
+    told = say or (lambda line: None)
+    model, precision, ingredients = setting(params)
+    cache = StepCache(fresh=fresh, say=told)
+    return Context(Params(params), model, precision, cache, workspace, ingredients, told)
+
+
 def perform(
     experiment: Experiment,
     scale: str = "laptop",
@@ -383,8 +397,8 @@ def perform(
         For an unknown scale or parameter, or a value that a parameter can't take; the message says which and what it can.
     """
     params = parameters(experiment, scale, changes)
-    model, precision, ingredients = setting(params)
-    told = say or (lambda line: None)
+    ctx = context(params, workspace=workspace, fresh=fresh, say=say)
+    model, precision, ingredients, told = ctx.model, ctx.precision, ctx.ingredients, ctx.say
     tasks = {t: data.fingerprint(resolve(t, workspace)) for t in params.get("tasks", [])}
     sources = digest([tasks, experiment.sources(Params(params)) if experiment.sources else None])
     key = digest([experiment.name, experiment.version, params, ingredients, sources])
@@ -392,9 +406,6 @@ def perform(
     if not fresh and (found := record.find(key, *home)):
         return found
     told(f"{experiment.name}, scale {scale}: {experiment.question}\n  {precision.why}")
-    ctx = Context(
-        Params(params), model, precision, StepCache(fresh=fresh, say=told), workspace, ingredients, told
-    )
     seconds = sum(
         _one(experiment, ctx, condition, sources) for condition in experiment.conditions(Params(params))
     )
