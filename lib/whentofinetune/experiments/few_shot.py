@@ -1,4 +1,7 @@
-"""What do examples in the prompt bring, which ones, and what do they cost? (C26, C28, C30)"""
+"""What do examples in the prompt bring, which ones, and what do they cost? (C26, C28, C30)
+
+Where several prompt templates are given, each arm uses the one that does best on validation items: without examples, and with four.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ from whentofinetune.classification import answered, pool_size, sample, subset
 
 
 def conditions(p: Params) -> Iterator[Condition]:
+    for k, template in product((0, 4), p.templates if len(p.templates) > 1 else ()):
+        yield Condition("trial", k=k, seed=0, template=template, split="valid")
     yield Condition("zero-shot", k=0)
     for method in ("random", "balanced", "vote", "nearest"):
         for seed, k in product(p.seeds, p[method]):
@@ -21,9 +26,11 @@ def conditions(p: Params) -> Iterator[Condition]:
 
 
 def evaluate(ctx: Context, c: Condition) -> Scores:
-    task, template = ctx.task(ctx.params.tasks[0]), WORDINGS[ctx.params.wording]
-    test = subset(task.test, ctx.params.test_n)
-    pool = [] if c.method == "zero-shot" else sample(task, pool_size(task, ctx.params.pool), c.seed)
+    task, template = ctx.task(ctx.params.tasks[0]), WORDINGS[c.template or template_of_arm(ctx, c.k)]
+    test = subset(task.valid if c.split == "valid" else task.test, ctx.params.test_n)
+    pool = [] if not c.k else sample(task, pool_size(task, ctx.params.pool), c.seed)
+    if c.k > len(pool) and c.method != "zero-shot":
+        raise ValueError(f"few_shot: {c.method} must not be above {len(pool)}, the pool; it was given {c.k}")
     if c.method in ("vote", "nearest"):
         pool_vectors = ctx.embed([t for t, _ in pool])
         vectors = ctx.embed([e.text for e in test])
@@ -35,11 +42,9 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
         queries = [template.prefix(task, s)[len(opening) :] + q for s, q in zip(chosen, queries, strict=True)]
         prefix, empty = opening, []
     else:
-        shots = {
-            "zero-shot": lambda: [],
-            "random": lambda: prompting.random_shots(pool, c.k, c.seed),
-            "balanced": lambda: prompting.balanced_shots(pool, c.k, len(task.labels), c.seed),
-        }[c.method]()
+        draw = prompting.balanced_shots if c.method == "balanced" else prompting.random_shots
+        labels = (len(task.labels),) if c.method == "balanced" else ()
+        shots = draw(pool, c.k, *labels, c.seed) if c.k else []
         prefix, empty = template.prefix(task, shots), [template.query(task, t) for t in prompting.EMPTY_TEXTS]
     lm, start = ctx.lm, time.perf_counter()
     found = label_logprobs(lm, prefix, queries + empty, template.answers(task.labels))
@@ -55,8 +60,23 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     return said
 
 
-_COMMON = {"model": "smollm2-135m", "tasks": ["tweets"], "wording": "instruction", "pool": 300}
-_FULL = {"random": [1, 2, 4, 8, 16, 32], "vote": [1, 4, 8, 16], "seeds": [0, 1, 2, 3, 4], "test_n": None}
+def template_of_arm(ctx: Context, k: int) -> str:
+    """The template of an arm with k examples."""
+    if len(ctx.params.templates) == 1:
+        return ctx.params.templates[0]
+    return ctx.best("template", "accuracy", method="trial", k=4 if k else 0)
+
+
+_COMMON = {"model": "smollm2-135m", "tasks": ["tweets"], "templates": ["instruction"], "pool": 300}
+_FULL = {
+    "templates": ["instruction", "question", "chat"],
+    "random": [1, 4, 16, 64],
+    "balanced": [4, 16, 64],
+    "nearest": [4, 16],
+    "vote": [1, 4, 8, 16],
+    "seeds": [0, 1, 2, 3, 4],
+    "test_n": None,
+}
 
 EXPERIMENT = Experiment(
     "few_shot",
@@ -69,9 +89,7 @@ EXPERIMENT = Experiment(
         | {"random": [2], "balanced": [3], "nearest": [1], "vote": [3], "seeds": [0], "test_n": 18},
         "laptop": _COMMON
         | {"random": [4, 16], "balanced": [8], "nearest": [], "vote": [8], "seeds": [0], "test_n": 150},
-        "full": _COMMON | _FULL | {"balanced": [8, 32], "nearest": [4]},
-        "gpu": _COMMON
-        | _FULL
-        | {"model": "qwen2.5-1.5b", "balanced": [4, 8, 16, 32], "nearest": [1, 4, 8, 16, 32]},
+        "full": _COMMON | _FULL,
+        "gpu": _COMMON | _FULL | {"model": "qwen2.5-1.5b", "nearest": [1, 4, 16, 64]},
     },
 )
