@@ -68,8 +68,14 @@ ASKED = {
 
 _CHAT = "<|im_start|>user\nIs the {aspect} of this {noun} {labels}? Answer with one word.\n\n"
 
-WORDINGS = {
-    w.name: w
+
+class _Named(dict[str, Wording]):
+    def __missing__(self, name: str) -> Wording:
+        raise ValueError(f"no prompt template is called {name!r}; there are {', '.join(self)}")
+
+
+WORDINGS = _Named(
+    (w.name, w)
     for w in (
         Wording(
             "instruction", "Classify the {aspect} of each {noun} as {labels}.\n\n", "Text:", "\n{Aspect}:"
@@ -79,4 +85,4 @@ WORDINGS = {
         Wording("mood", "", "", "\nOverall the author's mood is", ("good", "neutral", "bad")),
         Wording("chat", _CHAT, "Text:", "<|im_end|>\n<|im_start|>assistant\nThe {aspect} is"),
     )
-}
+)

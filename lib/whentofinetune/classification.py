@@ -10,11 +10,15 @@ from tunewise import baselines, prompting
 from tunewise.data import Example, Task
 from tunewise.experiment import Context, Scores
 from tunewise.prompt_templates import WORDINGS, Wording
-from tunewise.scoring import label_logprobs
+from tunewise.scoring import label_logprobs, prompt_tokens
 
 
 def sample(task: Task, n: int, seed: int) -> list[tuple[str, int]]:
-    """``n`` training examples as (text, label), as nearly balanced as n allows, drawn with ``seed``."""
+    """``n`` training examples as (text, label), as nearly balanced as n allows, drawn with ``seed``. Raises ValueError for too many."""
+    if n > (most := pool_size(task, n)):
+        raise ValueError(
+            f"{task.name} has {most} training examples with as many of each label; {n} were asked for"
+        )
     return prompting.balanced_shots([(e.text, e.label) for e in task.train], n, len(task.labels), seed)
 
 
@@ -25,16 +29,48 @@ def pool_size(task: Task, most: int) -> int:
 
 
 def subset(examples: Sequence, n: int | None) -> list:
-    """The first ``n`` examples after a fixed shuffle (all for None), in their own order."""
+    """The first ``n`` examples after a fixed shuffle (all for None), in their own order. Raises ValueError for none."""
+    if n is not None and n < 1:
+        raise ValueError(f"test_n must be 1 or more; it was given {n}")
     if n is None or n >= len(examples):
         return list(examples)
     return [examples[i] for i in sorted(np.random.default_rng(0).permutation(len(examples))[:n])]
 
 
-def answered(test: Sequence[Example], predictions: Sequence[int], **facts) -> Scores:
-    """Predicted label indices (-1: could not be read) as scores; ``facts`` are figures about the condition."""
+def answered(
+    test: Sequence[Example], predictions: Sequence[int], slices: Sequence[str] = (), **facts
+) -> Scores:
+    """Predicted label indices (-1: could not be read) as scores.
+
+    Parameters
+    ----------
+    slices
+        The part of the data that each item belongs to; the accuracy on a part is a metric of its name.
+    facts
+        Figures about the condition.
+    """
     right = [int(p) == e.label for p, e in zip(predictions, test, strict=True)]
-    return Scores(test, predictions=predictions, accuracy=right, facts=facts)
+    parts = {
+        part: [r if s == part else None for r, s in zip(right, slices, strict=True)]
+        for part in dict.fromkeys(slices)
+    }
+    return Scores(test, predictions=predictions, accuracy=right, facts=facts, **parts)
+
+
+def plain_and_calibrated(
+    ctx: Context,
+    template: Wording,
+    task: Task,
+    items: Sequence[Example],
+    shots: Sequence[tuple[str, int]] = (),
+) -> tuple[list[np.ndarray], float]:
+    """Labels predicted by the base model after one prompt, plain and calibrated, and the mean number of the prompts' tokens."""
+    prefix, queries = template.prefix(task, shots), [template.query(task, e.text) for e in items]
+    empty = [template.query(task, t) for t in prompting.EMPTY_TEXTS]
+    found = label_logprobs(ctx.lm, prefix, queries + empty, template.answers(task.labels))
+    plain = found[: len(items)]
+    calibrated = prompting.calibrate(plain, found[len(items) :])
+    return [s.argmax(axis=1) for s in (plain, calibrated)], round(prompt_tokens(ctx.lm, prefix, queries), 1)
 
 
 def label_scores(
@@ -48,11 +84,16 @@ def label_scores(
 def tuned(ctx: Context, task: Task, n: int, recipe, template_name: str, test: Sequence[Example]) -> Scores:
     """Fine-tune on ``n`` labels drawn with the recipe's seed, and score the test items."""
     template = WORDINGS[template_name]
-    answers = template.answers(task.labels)
-    pairs = [(template.query(task, text), answers[y]) for text, y in sample(task, n, recipe.seed)]
-    with ctx.adapter(pairs, recipe, template.prefix(task)) as lm:
+    with adapter(ctx, task, n, recipe, template) as lm:
         predictions = label_scores(lm, template, task, test).argmax(axis=1)
         return answered(test, predictions, **training_facts(lm))
+
+
+def adapter(ctx: Context, task: Task, n: int, recipe, template: Wording):
+    """The model fine-tuned on ``n`` labels drawn with the recipe's seed, for the length of a ``with`` block."""
+    answers = template.answers(task.labels)
+    pairs = [(template.query(task, text), answers[y]) for text, y in sample(task, n, recipe.seed)]
+    return ctx.adapter(pairs, recipe, template.prefix(task))
 
 
 def training_facts(lm) -> dict:

@@ -2,91 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
+
 from tunewise import baselines
+from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
-from whentofinetune.old_bench import Bench, Experiment, outcome, public, sample, subset
+from whentofinetune.classification import answered, sample, subset, tuned, without_llm
+
+SENTIMENT = ("tweets", "products", "films", "news")  # what the word list is about
 
 
-def tuning(params: dict, method: str, seed: int) -> Recipe:
-    return Recipe(method=method, seed=seed, **params["recipe"][method])
+def conditions(p: Params) -> Iterator[Condition]:
+    yield Condition("majority")
+    if p.tasks[0] in SENTIMENT:
+        yield Condition("lexicon")
+    for seed, n, method in product(p.seeds, p.labels, ("tfidf", "embeddings")):
+        yield Condition(method, n_labels=n, seed=seed)
+    for method, sizes in p.tuned.items():
+        for n, seed in product(sizes, p.seeds):
+            yield Condition(method, n_labels=n, seed=seed)
 
 
-def run(bench: Bench, params: dict) -> list[dict]:
-    name = params["tasks"][0]
-    task, rows = bench.task(name), []
-    test = subset(task.test, params["test_n"])
-    texts, labels = [e.text for e in test], [e.label for e in test]
-
-    def plain(method: str, predict, **settings):
-        settings = {
-            "method": method,
-            "task": name,
-            **settings,
-            "data": bench.fingerprint(name),
-            "test_n": params["test_n"],
-        }
-        rows.append(public(bench.work.step(settings, lambda: outcome(predict(), labels))))
-
-    plain("majority", lambda: baselines.majority([e.label for e in task.train], len(test)))
-    if task.labels == ("positive", "neutral", "negative"):
-        plain("lexicon", lambda: baselines.lexicon(texts))
-    for seed in params["seeds"]:
-        for n in params["labels"]:
-            train = sample(task, n, seed)
-            y = [label for _, label in train]
-            plain("tfidf", lambda train=train: baselines.tfidf(train, texts), n_labels=n, seed=seed)
-            plain(
-                "embeddings",
-                lambda train=train, y=y: baselines.embeddings(
-                    bench.embed([t for t, _ in train]), y, bench.embed(texts)
-                ),
-                n_labels=n,
-                seed=seed,
-            )
-    for method, sizes in params["tuned"].items():
-        for n in sizes:
-            for seed in params["seeds"]:
-                recipe = tuning(params, method, seed)
-                rows.append(bench.tuned(name, n, recipe, params["wording"], params["test_n"]))
-    return rows
+def evaluate(ctx: Context, c: Condition) -> Scores:
+    task = ctx.task(ctx.params.tasks[0])
+    test = subset(task.test, ctx.params.test_n)
+    texts = [e.text for e in test]
+    if c.method == "majority":
+        return answered(test, baselines.majority([e.label for e in task.train], len(test)))
+    if c.method == "lexicon":
+        return answered(test, baselines.lexicon(texts))
+    if c.method in ("tfidf", "embeddings"):
+        return answered(test, without_llm(ctx, c.method, sample(task, c.n_labels, c.seed), texts))
+    recipe = Recipe(method=c.method, seed=c.seed, **ctx.params.recipe[c.method])
+    return tuned(ctx, task, c.n_labels, recipe, ctx.params.wording, test)
 
 
-_RECIPE = {
-    "lora": {"learning_rate": 1e-3, "epochs": 1, "min_steps": 14},
-    "qlora": {"learning_rate": 1e-3, "epochs": 1, "min_steps": 14},
-    "full": {"learning_rate": 1e-4, "epochs": 1, "min_steps": 14},
-}
+_LORA = {"learning_rate": 1e-3, "epochs": 1, "min_steps": 14}
+_RECIPE = {"lora": _LORA, "qlora": _LORA, "full": _LORA | {"learning_rate": 1e-4}}
 COMMON = {"model": "smollm2-135m", "tasks": ["tweets"], "wording": "instruction", "recipe": _RECIPE}
+SMOKE = COMMON | {"seeds": [0], "test_n": 24, "recipe": {"lora": _LORA | {"min_steps": 2}}}
+_LABELS = [10, 30, 100, 300, 700]
+_FULL = COMMON | {"labels": _LABELS, "seeds": [0, 1, 2, 3, 4], "test_n": None, "tuned": {"lora": _LABELS}}
 
 EXPERIMENT = Experiment(
-    name="learning_curve",
+    "learning_curve",
+    conditions,
+    evaluate,
     question="How many labels does fine-tuning need?",
     claims=("C1", "C13", "C14", "C15"),
-    run=run,
     scales={
-        "smoke": COMMON
-        | {
-            "labels": [30],
-            "tuned": {"lora": [8]},
-            "seeds": [0],
-            "test_n": 24,
-            "recipe": {"lora": {"learning_rate": 1e-3, "epochs": 1, "min_steps": 2}},
-        },
+        "smoke": SMOKE | {"labels": [30], "tuned": {"lora": [8]}},
         "laptop": COMMON | {"labels": [30, 100], "tuned": {"lora": [100]}, "seeds": [0], "test_n": 150},
-        "full": COMMON
-        | {
-            "labels": [10, 30, 100, 300, 700],
-            "seeds": [0, 1, 2, 3, 4],
-            "test_n": None,
-            "tuned": {"lora": [10, 30, 100, 300, 700]},
-        },
-        "gpu": COMMON
-        | {
-            "model": "qwen2.5-1.5b",
-            "labels": [10, 30, 100, 300, 700],
-            "seeds": [0, 1, 2, 3, 4],
-            "test_n": None,
-            "tuned": {"lora": [10, 30, 100, 300, 700]},
-        },
+        "full": _FULL,
+        "gpu": _FULL | {"model": "qwen2.5-1.5b"},
     },
 )

@@ -18,7 +18,7 @@ from tunewise.report.figures import (
     with_menu,
 )
 from tunewise.report.numbers import pct, points, prose
-from whentofinetune.pages.icl_figures import NAMES, calibrated, gains_by_task, gap, mean
+from whentofinetune.pages.icl_figures import NAMES, agreement, calibrated, gains_by_task, gap, mean
 
 LEARNERS = ("lora", "embeddings", "tfidf")
 PROMPTED = {
@@ -312,7 +312,7 @@ def start_words(gains) -> Html:
     """What the seven tasks say of the start: the correlation of gain with a low start, and of the end with the start."""
     rows = gains_by_task(gains)
     start, end = [r["zero"] for r in rows], [r["zero"] + r["lora gain"] for r in rows]
-    low = gains.one(method="summary")["spearman_start"]
+    low = agreement(gains, "zero")
     with_end = stats.spearman(start, end)
     return prose(
         f"Rank correlation of the gain with a low start: {low['value']:+.2f} [{low['low']:+.2f}, {low['high']:+.2f}]; of the score after tuning with the score before: "

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from tunewise import stats
+from tunewise.record import Row
 from tunewise.report.figures import (
     Figure,
     Html,
@@ -45,13 +46,27 @@ def mean(
     return stats.mean_over_seeds([metric(r) for r in rows]) if rows else None
 
 
-def gap(a: Sequence[Mapping], b: Sequence[Mapping], labels: Sequence[int]) -> dict:
-    """Accuracy of ``a`` minus that of ``b`` (rows that differ by seed), paired by test item."""
+def gap(a: Sequence[Mapping], b: Sequence[Mapping], labels: Sequence[int] | None = None) -> dict:
+    """Accuracy of ``a`` minus that of ``b`` (rows that differ by seed), paired by test item.
 
-    def digits(rows):
-        return [[int(p) if p.isdigit() else -1 for p in r["predictions"]] for r in rows]
+    labels: for rows that hold predictions instead of outcomes.
+    """
 
-    return stats.difference_over_seeds(digits(a), digits(b), labels)
+    def right(rows):
+        return [
+            r.outcomes("accuracy")
+            if isinstance(r, Row)
+            else [str(p) == str(y) for p, y in zip(r["predictions"], labels, strict=True)]
+            for r in rows
+        ]
+
+    of_a, of_b = right(a), right(b)
+    return stats.difference_over_seeds(of_a, of_b, [1] * len(of_a[0]))
+
+
+def sizes(record, method: str, setting: str = "n_labels") -> list[int]:
+    """The numbers of labels (or of examples, for ``setting="k"``) at which a method was run, in order."""
+    return sorted({r[setting] for r in record.where(method=method)})
 
 
 def calibrated(row: Mapping) -> dict:
@@ -63,18 +78,9 @@ def calibrated(row: Mapping) -> dict:
 
 def without_a_model(curve) -> Html:
     """What needs no language model: a constant answer, a word list, logistic regression on word counts."""
-    rows = [
-        {"method": NAMES[m], "labels": "none", "accuracy": mean(curve.where(method=m))}
-        for m in ("majority", "lexicon")
-    ]
-    for n in sorted({r["n_labels"] for r in curve.where(method="tfidf")}):
-        rows.append(
-            {
-                "method": NAMES["tfidf"],
-                "labels": str(n),
-                "accuracy": mean(curve.where(method="tfidf", n_labels=n)),
-            }
-        )
+    found = [(m, "none", curve.where(method=m)) for m in ("majority", "lexicon")]
+    found += [("tfidf", str(n), curve.where(method="tfidf", n_labels=n)) for n in sizes(curve, "tfidf")]
+    rows = [{"method": NAMES[m], "labels": n, "accuracy": mean(r)} for m, n, r in found]
     return table(rows, "What can be had without a language model")
 
 
@@ -97,18 +103,20 @@ def wordings_figure(record, chance: float) -> Figure:
 
 def wordings_table(record) -> Html:
     """Each wording: validation and test accuracy, and how many free answers could be read."""
-    rows = []
-    for r in record.where(method="score", split="test"):
-        free = record.where(method="generate", wording=r["wording"])
-        rows.append(
-            {
-                "wording": r["wording"],
-                "valid": record.one(method="score", split="valid", wording=r["wording"])["accuracy"],
-                "test": r["accuracy"],
-                "parsed": free[0]["parsed"] if free else None,
-                "free": free[0]["accuracy"] if free else None,
-            }
-        )
+    valid, test, free = (
+        {r["wording"]: r for r in record.where(method=method, split=split)}
+        for method, split in (("score", "valid"), ("score", "test"), ("generate", "test"))
+    )
+    rows = [
+        {
+            "wording": w,
+            "valid": valid[w]["accuracy"],
+            "test": r["accuracy"],
+            "parsed": free[w]["parsed"] if w in free else None,
+            "free": free[w]["accuracy"] if w in free else None,
+        }
+        for w, r in test.items()
+    ]
     heads = {
         "wording": "wording",
         "valid": "scored, validation",
@@ -127,8 +135,7 @@ def shots_figure(record, tuned=None) -> Figure:
     zero = record.one(method="zero-shot")
     series: dict[str, list] = {}
     for method in ("random", "balanced", "nearest", "vote"):
-        ks = sorted({r["k"] for r in record.where(method=method)})
-        if ks:
+        if ks := sizes(record, method, "k"):
             series[NAMES[method]] = [(k, mean(record.where(method=method, k=k))) for k in ks]
     random = [
         (k, mean(record.where(method="random", k=k), calibrated)) for k, _ in series.get(NAMES["random"], [])
@@ -154,7 +161,7 @@ def swallowed_slider(record, labels: Sequence[str]) -> Figure:
     for k, r in sorted(rows.items()):
         shares = {}
         for name, one in (("as it comes", r), ("calibrated", r["calibrated"])):
-            counts = np.bincount([int(p) for p in one["predictions"]], minlength=len(labels))
+            counts = np.bincount(one["predictions"], minlength=len(labels))
             shares[name] = {label: float(c / counts.sum()) for label, c in zip(labels, counts, strict=True)}
         text = (
             f"{k} examples, {r['prompt_tokens']:.0f} prompt tokens, {r['seconds']:.0f} s for {r['accuracy']['n']} tweets: "
@@ -179,16 +186,25 @@ def _words(shares: Mapping) -> str:
     )
 
 
+def by_position(row: Row) -> list[dict]:
+    """Of a row of ``example_position``: how often the answer is right for each position of the decisive example."""
+    right = np.reshape(row.outcomes("accuracy"), (-1, row["k"]))
+    return [stats.proportion(int(at.sum()), len(at)) for at in right.T]
+
+
+def any_position(row: Row) -> dict:
+    """The same over all positions; its interval is over arrangements, since those of one arrangement share their prompt."""
+    right = np.reshape(row.outcomes("accuracy"), (-1, row["k"]))
+    return stats.bootstrap(right.mean(axis=1)) | {"n": right.size}
+
+
 def position_figure(record) -> Figure:
     """A menu over k: how often the answer is right, by where in the prompt the decisive example stands."""
     figures = {}
     for r in sorted(record.where(method="position"), key=lambda r: r["k"]):
-        k = r["k"]
-        series = {
-            "right": [(p + 1, m) for p, m in enumerate(r["positions"])],
-            "chance": [(1, 0.25), (k, 0.25)],
-        }
-        first, last = r["positions"][0]["value"], r["positions"][-1]["value"]
+        k, right = r["k"], by_position(r)
+        series = {"right": list(enumerate(right, 1)), "chance": [(1, 0.25), (k, 0.25)]}
+        first, last = right[0]["value"], right[-1]["value"]
         figure = line_with_interval(
             series,
             "position of the decisive example (the last is next to the question)",
@@ -207,18 +223,17 @@ def curve_figure(curve, shots=None) -> Figure:
     """Accuracy against the number of labels, for everything that learns from labels, and the best few-shot prompt."""
     series = {}
     for method in ("lora", "embeddings", "tfidf"):
-        sizes = sorted({r["n_labels"] for r in curve.where(method=method)})
-        if sizes:
-            series[NAMES[method]] = [(n, mean(curve.where(method=method, n_labels=n))) for n in sizes]
+        if ns := sizes(curve, method):
+            series[NAMES[method]] = [(n, mean(curve.where(method=method, n_labels=n))) for n in ns]
     if shots is not None:
-        ks = sorted({r["k"] for r in shots.where(method="random") if r["k"] >= 8})
         series["few-shot, random, calibrated"] = [
-            (k, mean(shots.where(method="random", k=k), calibrated)) for k in ks
+            (k, mean(shots.where(method="random", k=k), calibrated))
+            for k in sizes(shots, "random", "k")
+            if k >= 8
         ]
-    sizes = [n for n, _ in series[NAMES["lora"]]]
-    for method in ("lexicon",):
-        if found := curve.where(method=method):
-            series[NAMES[method]] = [(n, found[0]["accuracy"]) for n in (sizes[0], sizes[-1])]
+    if found := curve.where(method="lexicon"):
+        ns = sizes(curve, "lora")
+        series[NAMES["lexicon"]] = [(n, found[0]["accuracy"]) for n in (ns[0], ns[-1])]
     return line_with_interval(
         series,
         "labelled examples",
@@ -229,20 +244,15 @@ def curve_figure(curve, shots=None) -> Figure:
     )
 
 
-def equal_labels(curve, shots, labels: Sequence[int]) -> Html:
+def equal_labels(curve, shots) -> Html:
     """LoRA against its rivals at equal labels, each difference paired by test item."""
     rows = []
-    zero = shots.where(method="zero-shot")
-    for n in sorted({r["n_labels"] for r in curve.where(method="lora")}):
+    for n in sizes(curve, "lora"):
         lora = curve.where(method="lora", n_labels=n)
+        rivals = {m: curve.where(method=m, n_labels=n) for m in ("embeddings", "tfidf")}
+        rivals["zero"] = shots.where(method="zero-shot")
         rows.append(
-            {
-                "labels": n,
-                "lora": mean(lora),
-                "zero": gap(lora, zero, labels),
-                "embeddings": gap(lora, curve.where(method="embeddings", n_labels=n), labels),
-                "tfidf": gap(lora, curve.where(method="tfidf", n_labels=n), labels),
-            }
+            {"labels": n, "lora": mean(lora), **{name: gap(lora, rows_) for name, rows_ in rivals.items()}}
         )
     heads = {
         "labels": "labels",
@@ -258,10 +268,8 @@ def equal_labels(curve, shots, labels: Sequence[int]) -> Html:
 def methods_figure(record) -> Figure:
     """Accuracy of LoRA, QLoRA and full fine-tuning on the same labels."""
     methods = [m for m in ("lora", "qlora", "full") if record.where(method=m)]
-    sizes = sorted({r["n_labels"] for r in record.results})
-    bars = {
-        NAMES[m]: {f"{n} labels": mean(record.where(method=m, n_labels=n)) for n in sizes} for m in methods
-    }
+    ns = sorted({r["n_labels"] for r in record.results})
+    bars = {NAMES[m]: {f"{n} labels": mean(record.where(method=m, n_labels=n)) for n in ns} for m in methods}
     words = "; ".join(
         f"{name} " + ", ".join(f"{n} {v['value']:.0%}" for n, v in cells.items())
         for name, cells in bars.items()
@@ -271,23 +279,16 @@ def methods_figure(record) -> Figure:
     )
 
 
-def methods_table(record, labels: Sequence[int]) -> Html:
+def methods_table(record) -> Html:
     """The same in numbers, with each method's paired difference to LoRA and what it trains."""
     rows = []
     for n in sorted({r["n_labels"] for r in record.results}):
         lora = record.where(method="lora", n_labels=n)
         for m in ("lora", "qlora", "full"):
             if found := record.where(method=m, n_labels=n):
-                against = "-" if m == "lora" else gap(found, lora, labels)
-                rows.append(
-                    {
-                        "labels": n,
-                        "method": NAMES[m],
-                        "accuracy": mean(found),
-                        "gap": against,
-                        "trainable": found[0]["trainable"],
-                    }
-                )
+                row = {"labels": n, "method": NAMES[m], "accuracy": mean(found)}
+                row["gap"] = "-" if m == "lora" else gap(found, lora)
+                rows.append(row | {"trainable": found[0]["trainable"]})
     heads = {
         "labels": "labels",
         "method": "method",
@@ -340,17 +341,11 @@ def gains_figure(record) -> Figure:
 
 def gains_table(record) -> Html:
     """The three scores behind the two gains, task by task."""
-    rows = []
-    for name in record.params["tasks"]:
-        zero = record.one(method="zero-shot", task=name)["accuracy"]
-        rows.append(
-            {
-                "task": name,
-                "zero": zero,
-                "few": mean(record.where(method="few-shot", task=name)),
-                "lora": mean(record.where(method="lora", task=name)),
-            }
-        )
+    methods = {"zero": "zero-shot", "few": "few-shot", "lora": "lora"}
+    rows = [
+        {"task": t, **{head: mean(record.where(method=m, task=t)) for head, m in methods.items()}}
+        for t in record.params["tasks"]
+    ]
     heads = {
         "task": "task",
         "zero": "zero-shot",
@@ -361,19 +356,21 @@ def gains_table(record) -> Html:
 
 
 def gains_by_task(record) -> list[dict]:
+    """For each task its zero-shot accuracy, and how much few-shot and LoRA add to it (means over seeds)."""
     out = []
-    for name in record.params["tasks"]:
-        of = {m: mean(record.where(method=m, task=name))["value"] for m in ("few-shot", "lora")}
-        zero = record.one(method="zero-shot", task=name)["accuracy"]["value"]
-        out.append(
-            {
-                "task": name,
-                "zero": zero,
-                "few-shot gain": of["few-shot"] - zero,
-                "lora gain": of["lora"] - zero,
-            }
+    for t in record.params["tasks"]:
+        few, lora, zero = (
+            mean(record.where(method=m, task=t))["value"] for m in ("few-shot", "lora", "zero-shot")
         )
+        out.append({"task": t, "zero": zero, "few-shot gain": few - zero, "lora gain": lora - zero})
     return out
+
+
+def agreement(record, by: str) -> dict:
+    """Rank correlation over tasks of LoRA's gain with another column of :func:`gains_by_task`; ``zero`` counts from high to low."""
+    rows = gains_by_task(record)
+    other = [-r[by] if by == "zero" else r[by] for r in rows]
+    return stats.spearman(other, [r["lora gain"] for r in rows])
 
 
 def latency_figure(record) -> Figure:
@@ -408,29 +405,20 @@ def latency_fit(record) -> dict:
 def leaks_table(record) -> Html:
     """How often a planted secret came out, by where it had been planted."""
     words = {
-        ("untouched", None): "nowhere (the model as it comes)",
-        ("prompt", None): "in one example of the prompt",
-        ("weights", "answer"): "in training, as an answer",
-        ("weights", "input"): "in training, in the input (no loss on it)",
+        "untouched": "nowhere (the model as it comes)",
+        "prompt": "in one example of the prompt",
+        "answer": "in training, as an answer",
+        "input": "in training, in the input (no loss on it)",
     }
-    rows = []
-    for r in record.where(method="summary"):
-        n = r.get("k") or r.get("repeats")
-        amount = (
-            f"{r['k']} examples"
-            if r.get("k")
-            else ("once" if r["repeats"] == 1 else f"{r['repeats']} times")
-            if r.get("repeats")
-            else "-"
-        )
-        rows.append(
-            {
-                "where": words[(r["of"], r.get("place"))],
-                "n": amount if n else "-",
-                "out": r["extracted"],
-                "bits": plain(r["exposure"]),
-            }
-        )
+    rows = [
+        {
+            "where": words[r.get("place", r["method"])],
+            "n": f"{r['k']} examples" if "k" in r else times(r["repeats"]) if "repeats" in r else "-",
+            "out": r["extracted"],
+            "bits": plain(exposure(r)),
+        }
+        for r in record.results
+    ]
     heads = {
         "where": "the code stood",
         "n": "how much",
@@ -438,6 +426,16 @@ def leaks_table(record) -> Html:
         "bits": "exposure, bits (median)",
     }
     return table(rows, "A six-digit code, planted and asked for", heads)
+
+
+def exposure(row: Row) -> float:
+    """Median exposure (bits) of the secrets of a row of ``leaks``."""
+    return float(np.median(row.outcomes("exposure")))
+
+
+def times(n: int) -> str:
+    """``once``, ``4 times``."""
+    return "once" if n == 1 else f"{n} times"
 
 
 def live_table(record, key: str, heading: str) -> Html:

@@ -9,10 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tunewise.report.numbers import plain, points
-from whentofinetune.pages.icl_figures import calibrated, gap, latency_fit, mean
+from whentofinetune.pages.icl_figures import (
+    agreement,
+    any_position,
+    by_position,
+    calibrated,
+    exposure,
+    gap,
+    latency_fit,
+    mean,
+    sizes,
+    times,
+)
 
 Verdict = tuple[dict, str, str]
-EXPOSURE_LIMIT = 7  # bits: log2 of the 128 candidates of whentofinetune.experiments.leaks
+EXPOSURE_LIMIT = 7  # bits: log2 of the 128 candidates of whentofinetune.planted_codes
 
 
 def c13(wordings, curve) -> Verdict:
@@ -21,7 +32,7 @@ def c13(wordings, curve) -> Verdict:
     worst, best = min(scored, key=lambda m: m["value"]), max(scored, key=lambda m: m["value"])
     free = [r["parsed"] for r in wordings.where(method="generate")]
     parsed = min(free, key=lambda m: m["value"])
-    n = max(r["n_labels"] for r in curve.where(method="lora"))
+    n = sizes(curve, "lora")[-1]
     tuned = mean(curve.where(method="lora", n_labels=n))
     ours = {
         "worst of five wordings": worst,
@@ -42,11 +53,11 @@ def c13(wordings, curve) -> Verdict:
     return ours, "partly" if gains else "no", why
 
 
-def c26(shots, labels: Sequence[int]) -> Verdict:
+def c26(shots) -> Verdict:
     """Try in-context learning first: strong and simple? Each number of examples is set against the bare question, item by item."""
     zero = shots.where(method="zero-shot")
-    ks = sorted({r["k"] for r in shots.where(method="random")})
-    gaps = {k: gap(shots.where(method="random", k=k), zero, labels) for k in ks}
+    ks = sizes(shots, "random", "k")
+    gaps = {k: gap(shots.where(method="random", k=k), zero) for k in ks}
     ours = {"zero-shot": zero[0]["accuracy"], "zero-shot, calibrated": calibrated(zero[0])}
     ours |= {f"{k} random example{'s' * (k > 1)} minus zero-shot": points(g) for k, g in gaps.items()}
     clear = [k for k, g in gaps.items() if g["low"] > 0]
@@ -72,28 +83,24 @@ def c26(shots, labels: Sequence[int]) -> Verdict:
     return ours, "partly", why + tail
 
 
-def _times(n: int) -> str:
-    return "once" if n == 1 else f"{n} times"
-
-
 def _list(numbers: Sequence) -> str:
     words = [str(n) for n in numbers]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def c30(shots, labels: Sequence[int]) -> Verdict:
+def c30(shots) -> Verdict:
     """Must examples be looked up?"""
-    k = max(r["k"] for r in shots.where(method="nearest"))
+    k = sizes(shots, "nearest", "k")[-1]
     near, rand, vote = (shots.where(method=m, k=k) for m in ("nearest", "random", "vote"))
-    most = max(r["k"] for r in shots.where(method="vote"))
-    difference = gap(near, rand, labels)
+    most = sizes(shots, "vote", "k")[-1]
+    difference = gap(near, rand)
     ours = {
         f"{k} nearest examples": mean(near),
         f"{k} random examples": mean(rand),
         "nearest minus random": points(difference),
         f"vote of the {most} nearest, without a language model": mean(shots.where(method="vote", k=most)),
     }
-    voted = gap(near, shots.where(method="vote", k=most), labels)
+    voted = gap(near, shots.where(method="vote", k=most))
     tail = (
         " But a plain vote of the nearest labelled tweets, without any language model, does as well or better: most of the gain is the lookup."
         if voted["low"] <= 0
@@ -114,35 +121,35 @@ def c30(shots, labels: Sequence[int]) -> Verdict:
 def c29(position) -> Verdict:
     """With more examples, does the model ignore some?"""
     rows = sorted(position.where(method="position"), key=lambda r: r["k"])
-    few, many = rows[0], rows[-1]
-    ours = {f"right with {r['k']} examples, any position": r["accuracy"] for r in rows}
-    worst, best = (f(range(many["k"]), key=lambda p: many["positions"][p]["value"]) for f in (min, max))
-    ours |= {
-        f"{many['k']} examples, decisive one first": many["positions"][0],
-        f"{many['k']} examples, decisive one last": many["positions"][-1],
-        f"{many['k']} examples, at the best position ({best + 1})": many["positions"][best],
+    anywhere = {r["k"]: any_position(r) for r in rows}
+    few, most, right = rows[0]["k"], rows[-1]["k"], by_position(rows[-1])
+    worst, best = (f(range(most), key=lambda p: right[p]["value"]) for f in (min, max))
+    ours = {f"right with {k} examples, any position": m for k, m in anywhere.items()} | {
+        f"{most} examples, decisive one first": right[0],
+        f"{most} examples, decisive one last": right[-1],
+        f"{most} examples, at the best position ({best + 1})": right[best],
     }
-    spread = many["positions"][best]["value"] - many["positions"][worst]["value"]
-    if many["accuracy"]["high"] < few["accuracy"]["low"]:
+    spread = right[best]["value"] - right[worst]["value"]
+    if anywhere[most]["high"] < anywhere[few]["low"]:
         why = (
-            f"The more examples, the less often the one that matters is used; chance is one in four. With {many['k']} examples the best and the worst position "
+            f"The more examples, the less often the one that matters is used; chance is one in four. With {most} examples the best and the worst position "
             f"lie {100 * spread:.0f} points apart."
         )
         return ours, "yes", why
-    if many["accuracy"]["low"] > few["accuracy"]["high"]:
+    if anywhere[most]["low"] > anywhere[few]["high"]:
         return ours, "no", "Here more examples go with more right answers, also for those in the middle."
     return (
         ours,
         "partly",
-        f"The score hardly depends on the number of examples, but with {many['k']} the positions lie {100 * spread:.0f} points apart.",
+        f"The score hardly depends on the number of examples, but with {most} the positions lie {100 * spread:.0f} points apart.",
     )
 
 
-def c14(curve, shots, labels: Sequence[int]) -> Verdict:
+def c14(curve, shots) -> Verdict:
     """48 to 73 % with 100 examples."""
     lora, zero = curve.where(method="lora", n_labels=100), shots.where(method="zero-shot")
     linear = curve.where(method="embeddings", n_labels=100)
-    difference, rival = gap(lora, zero, labels), gap(lora, linear, labels)
+    difference, rival = gap(lora, zero), gap(lora, linear)
     ours = {
         "zero-shot": zero[0]["accuracy"],
         "LoRA on 100 labels": mean(lora),
@@ -170,13 +177,12 @@ def c14(curve, shots, labels: Sequence[int]) -> Verdict:
     return ours, "yes", why
 
 
-def c1(curve, labels: Sequence[int]) -> Verdict:
+def c1(curve) -> Verdict:
     """Small fine-tuned models were the best domain systems, before LLMs."""
-    sizes = sorted({r["n_labels"] for r in curve.where(method="lora")})
-    n = 300 if 300 in sizes else sizes[-1]
+    n = 300 if 300 in sizes(curve, "lora") else sizes(curve, "lora")[-1]
     lora, tfidf, linear = (curve.where(method=m, n_labels=n) for m in ("lora", "tfidf", "embeddings"))
     lexicon = curve.one(method="lexicon")["accuracy"]
-    d = gap(lora, tfidf, labels)
+    d = gap(lora, tfidf)
     ours = {
         f"LoRA, {n} labels": mean(lora),
         f"TF-IDF, {n} labels": mean(tfidf),
@@ -197,17 +203,16 @@ def c1(curve, labels: Sequence[int]) -> Verdict:
     )
 
 
+def _correlation(m: dict) -> str:
+    return f"{m['value']:+.2f} [{m['low']:+.2f}, {m['high']:+.2f}], {m['n']} tasks"
+
+
 def c27(gains) -> Verdict:
     """Do in-context trials predict what tuning brings?"""
-    s = gains.one(method="summary")
-    few, start = s["spearman_few_shot"], s["spearman_start"]
-
-    def words(m):
-        return f"{m['value']:+.2f} [{m['low']:+.2f}, {m['high']:+.2f}], {m['n']} tasks"
-
+    few = agreement(gains, "few-shot gain")
     ours = {
-        "rank correlation of the two gains": words(few),
-        "rank correlation of LoRA's gain with a low start": words(start),
+        "rank correlation of the two gains": _correlation(few),
+        "rank correlation of LoRA's gain with a low start": _correlation(agreement(gains, "zero")),
     }
     if few["low"] > 0:
         return ours, "yes", "Over these tasks, the more a few examples bring, the more tuning brings."
@@ -222,12 +227,9 @@ def c27(gains) -> Verdict:
 
 def c15(gains, curve) -> Verdict:
     """Low starts gain most, from a few hundred examples."""
-    m = gains.one(method="summary")["spearman_start"]
-    sizes = sorted({r["n_labels"] for r in curve.where(method="lora")})
-    ours = {f"LoRA, {n} labels": mean(curve.where(method="lora", n_labels=n)) for n in sizes}
-    ours["rank correlation of gain with a low start"] = (
-        f"{m['value']:+.2f} [{m['low']:+.2f}, {m['high']:+.2f}], {m['n']} tasks"
-    )
+    m = agreement(gains, "zero")
+    ours = {f"LoRA, {n} labels": mean(curve.where(method="lora", n_labels=n)) for n in sizes(curve, "lora")}
+    ours["rank correlation of gain with a low start"] = _correlation(m)
     tail = " A low start leaves more room, and near chance it is often form that fails, so part of this is arithmetic."
     if m["low"] > 0:
         return ours, "yes", "Tasks with low starts gained most." + tail
@@ -278,34 +280,28 @@ def c20(latency) -> Verdict:
 
 def c31(leaks) -> Verdict:
     """The model may repeat what it was shown; tuning has the same worry."""
-    rows = leaks.where(method="summary")
-    prompt = [r for r in rows if r["of"] == "prompt"]
-    weights = [r for r in rows if r["of"] == "weights"]
-    untouched = next(r for r in rows if r["of"] == "untouched")
-    most = max((r for r in weights if r["place"] == "answer"), key=lambda r: r["repeats"])
-    hidden = next((r for r in weights if r["place"] == "input"), None)
+    (untouched,), prompt = leaks.where(method="untouched"), leaks.where(method="prompt")
+    answers, hidden = (leaks.where(method="weights", place=place) for place in ("answer", "input"))
     ours = {"the untouched model writes the code out": untouched["extracted"]}
     ours |= {f"from a prompt with {r['k']} examples": r["extracted"] for r in prompt}
+    ours |= {f"from weights, trained on it {times(r['repeats'])}": r["extracted"] for r in answers}
     ours |= {
-        f"from weights, trained on it {_times(r['repeats'])}": r["extracted"]
-        for r in weights
-        if r["place"] == "answer"
+        f"from weights, {r['repeats']} times in the input without loss": r["extracted"] for r in hidden[:1]
     }
-    if hidden:
-        ours[f"from weights, {hidden['repeats']} times in the input without loss"] = hidden["extracted"]
+    most = max(answers, key=lambda r: r["repeats"])
     from_prompt = max(r["extracted"]["value"] for r in prompt)
-    once = min(r["extracted"]["value"] for r in weights if r["place"] == "answer")
+    once = min(r["extracted"]["value"] for r in answers)
     agrees = "yes" if from_prompt > 0 and most["extracted"]["value"] > 0 else "partly"
     why = f"From the prompt the code came out in up to {from_prompt:.0%} of trials, from the weights in {most['extracted']['value']:.0%} after {most['repeats']} repeats"
     why += " and in none after one." if once == 0 else "."
-    if hidden and hidden["extracted"]["value"] == 0:
+    if hidden and hidden[0]["extracted"]["value"] == 0:
         why += " Text that carries no loss was not given away."
-    loud = [r for r in weights if r["place"] == "answer" and r["exposure"] >= 0.8 * EXPOSURE_LIMIT]
+    loud = [r for r in answers if exposure(r) >= 0.8 * EXPOSURE_LIMIT]
     if loud:
-        few = min(r["repeats"] for r in loud)
+        few = min(loud, key=lambda r: r["repeats"])
         why += (
-            f" But not written out does not mean not known: after {few} repeats the code already ranks near the top of {2**EXPOSURE_LIMIT} candidates "
-            f"(exposure {min(loud, key=lambda r: r['repeats'])['exposure']:.1f} of {EXPOSURE_LIMIT} bits), which an attacker with a list of candidates can use."
+            f" But not written out does not mean not known: after {few['repeats']} repeats the code already ranks near the top of {2**EXPOSURE_LIMIT} candidates "
+            f"(exposure {exposure(few):.1f} of {EXPOSURE_LIMIT} bits), which an attacker with a list of candidates can use."
         )
     why += f" So the prompt leaks more easily, and repetition is what makes weights leak. Only {untouched['extracted']['n']} secrets: the intervals are wide."
     return ours, agrees, why

@@ -49,7 +49,7 @@ class Box:
 
 _ICL, _ACC, _RAG = icl_verdicts, accuracy_verdicts, rag_verdicts
 BOXES = {
-    "C1": Box("icl_vs_finetuning", "LoRA minus TF-IDF", _ICL.c1, ("learning_curve",), "tweets"),
+    "C1": Box("icl_vs_finetuning", "LoRA minus TF-IDF", _ICL.c1, ("learning_curve",)),
     "C2": Box("memory", "Llama-2-7b", memory_figures.c2),
     "C3": Box("memory", "QLoRA", memory_figures.c3, ("memory_table",)),
     "C4": Box("memory", "Llama 2 7B, QLoRA", memory_figures.c4, ("memory_table",)),
@@ -62,7 +62,7 @@ BOXES = {
     "C11": Box("rag_facts", "tuned to read minus", _RAG.c11, ("rag_hallucination",)),
     "C12": Box("accuracy", "LoRA minus the best prompt", _ACC.c12, ("label_curve",), "desks"),
     "C13": Box("accuracy", "worst of", _ICL.c13, ("wordings", "learning_curve")),
-    "C14": Box("accuracy", "gain", _ICL.c14, ("learning_curve", "few_shot"), "tweets"),
+    "C14": Box("accuracy", "gain", _ICL.c14, ("learning_curve", "few_shot")),
     "C15": Box("accuracy", "rank correlation", _ICL.c15, ("gain_prediction", "learning_curve")),
     "C16": Box("domains", "LoRA on all definitions minus the bare", domains_verdicts.c16, ("jargon",)),
     "C17": Box("domains", "LoRA minus examples in the prompt, in form", domains_verdicts.c17, ("notes",)),
@@ -76,11 +76,11 @@ BOXES = {
     ),
     "C24": Box("abilities", "LoRA judge minus untuned", abilities_verdicts.c24, ("groundedness",)),
     "C25": Box("abilities", "NTK-aware base minus", abilities_verdicts.c25, ("context_window",)),
-    "C26": Box("icl_vs_finetuning", "1 random example minus", _ICL.c26, ("few_shot",), "tweets"),
+    "C26": Box("icl_vs_finetuning", "1 random example minus", _ICL.c26, ("few_shot",)),
     "C27": Box("icl_vs_finetuning", "rank correlation of the two", _ICL.c27, ("gain_prediction",)),
     "C28": Box("icl_vs_finetuning", "64 examples", _ICL.c28, ("prompt_cost",)),
     "C29": Box("icl_vs_finetuning", "right with 64", _ICL.c29, ("example_position",)),
-    "C30": Box("icl_vs_finetuning", "nearest minus", _ICL.c30, ("few_shot",), "tweets"),
+    "C30": Box("icl_vs_finetuning", "nearest minus", _ICL.c30, ("few_shot",)),
     "C31": Box("icl_vs_finetuning", "from weights, trained on it 16", _ICL.c31, ("leaks",)),
     "C32": Box("rag_facts", "RAG minus", _RAG.c32, ("rag_knowledge",)),
     "C33": Box("rag_hybrid", "taught the facts themselves: interaction", _RAG.c33, ("rag_hybrid",)),
