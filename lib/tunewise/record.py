@@ -63,7 +63,7 @@ def pack(values: Sequence[Any]) -> str | list[float | None]:
         raise ValueError(
             "an outcome is not a finite number; use None where a metric does not apply to an item"
         )
-    return [None if v is None else round(v, 6) for v in plain]
+    return plain  # in full: rounding breaks ties between resamples, and with them the bootstrap's bounds
 
 
 def unpack(packed: str | Sequence[float | None]) -> list[float | None]:
