@@ -217,21 +217,22 @@ class Context:
     @cached_property
     def lm(self) -> Any:
         """The base model."""
-        return self._load()
+        return self.load()
 
     @cached_property
     def quantized(self) -> Any:
         """The base model with its linear layers in NF4, for QLoRA."""
-        return self._load(quantize="nf4")
+        return self.load(quantize="nf4")
 
     @cached_property
     def whole(self) -> Any:
         """The model for full fine-tuning, in float32: in 16 bits most of AdamW's small updates are rounded away."""
         import torch
 
-        return self._load(precision=dataclasses.replace(self.precision, dtype=torch.float32))
+        return self.load(precision=dataclasses.replace(self.precision, dtype=torch.float32))
 
-    def _load(self, **options: Any) -> Any:
+    def load(self, **options: Any) -> Any:
+        """A fresh copy of the base model; options of :func:`tunewise.models.load.load`."""
         from tunewise.models.load import load
 
         return load(self.model, **{"precision": self.precision, **options})
