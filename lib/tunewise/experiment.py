@@ -240,9 +240,9 @@ class Context:
     @cached_property
     def encoder(self) -> Any:
         """The sentence encoder."""
-        from tunewise.models.encoder import Encoder
+        from tunewise.models.encoder import Embedder
 
-        return Encoder()
+        return Embedder()
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Sentence embeddings, float32 [n, 384], each of length 1; each text is computed once, however often it is asked for."""
