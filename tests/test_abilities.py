@@ -9,6 +9,7 @@ from small_model import made_bench, performed, recorded, small
 
 from tunewise import stats
 from tunewise.finetune import Recipe, restore
+from tunewise.models.packing import Prefix
 from whentofinetune import rope_scaling
 from whentofinetune.datasets import company, grounded_claims, synthetic_task
 from whentofinetune.experiments import context_window, groundedness, invented_operation
@@ -130,23 +131,23 @@ def test_a_stretched_model_is_as_before_afterwards():
 def test_reading_in_pieces_is_reading_at_once():
     """transformers' own loss on the whole text is the independent way."""
     lm, ids = small(), list(range(40, 75))
-    _, bits = context_window.read(lm, ids, chunk=8)
+    bits = context_window.read(lm, ids, Prefix(), 0, chunk=8)
     whole = torch.tensor([ids])
     wanted = torch.nn.functional.cross_entropy(
         lm.model(whole).logits[0, :-1], whole[0, 1:], reduction="none"
     ) / np.log(2)
     np.testing.assert_allclose(bits, wanted.detach(), atol=1e-4)
-    cache, first = context_window.read(lm, ids[:20], chunk=8)
-    _, rest = context_window.read(lm, ids[20:], cache, 20, 20, chunk=8)
+    first = context_window.read(lm, ids[:20], prefix := Prefix(), 0, chunk=8)
+    rest = context_window.read(lm, ids[20:], prefix, 20, chunk=8)
     np.testing.assert_allclose(first + rest, np.delete(bits, 19), atol=1e-4)
 
 
 def test_asking_leaves_the_cache_alone():
     lm, ids = small(), list(range(40, 60))
-    cache, _ = context_window.read(lm, ids)
+    context_window.read(lm, ids, prefix := Prefix(), 0)
     known = context_window.keys(3, 0)
-    first = context_window.ask(lm, cache, 20, 20, known)
-    assert cache.get_seq_length() == 20 and context_window.ask(lm, cache, 20, 20, known) == first
+    first = context_window.ask(lm, prefix, 20, known)
+    assert prefix.cache.get_seq_length() == 20 and context_window.ask(lm, prefix, 20, known) == first
     rows = []
     for place, _ in known:  # one at a time, through transformers
         prompt = ids + lm.tokenizer(f"\n\nThe pass key of the {place} is", add_special_tokens=False).input_ids

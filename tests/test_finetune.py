@@ -1,5 +1,6 @@
 """The training loop: the right loss, adapters that come off again, and a run that survives kill -9."""
 
+import errno
 import json
 import signal
 import subprocess
@@ -142,7 +143,7 @@ def test_each_pass_sees_every_example_once():
 
 @pytest.mark.parametrize(
     ("pairs", "message"),
-    [([], "no training examples"), ([(" a", "")], "empty answer"), ([("", " a")], "at least one token")],
+    [([], "no training examples"), ([(" a", "")], "empty completion"), ([("", " a")], "at least one token")],
 )
 def test_bad_examples_are_refused(pairs, message):
     with pytest.raises(ValueError, match=message):
@@ -171,6 +172,57 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     torch.save({"identity": "another"}, path)
     with pytest.raises(ValueError, match="belongs to another run"):
         finetune(small(), PAIRS, Recipe(), checkpoint=path)
+
+
+def half_done(path):
+    """The state of a run that was interrupted after its third step."""
+
+    def stop(step, steps, loss):
+        if step == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finetune(small(), PAIRS, Recipe(min_steps=6), checkpoint=path, checkpoint_seconds=0, progress=stop)
+
+
+def test_a_full_disk_costs_the_checkpoint_and_not_the_training(tmp_path, monkeypatch, capsys):
+    real_save, wrote = torch.save, []
+
+    def full(state, path):
+        real_save(state, path)
+        wrote.append(path)
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    path = tmp_path / "run.pt"
+    whole = finetune(small(), PAIRS, Recipe(min_steps=6))
+    monkeypatch.setattr(torch, "save", full)
+    tuned = finetune(small(), PAIRS, Recipe(min_steps=6), checkpoint=path, checkpoint_seconds=0)
+    assert tuned.losses == whole.losses and len(wrote) == 5
+    assert not list(tmp_path.iterdir())
+    said = capsys.readouterr().err
+    assert said.count("training goes on") == 1 and str(path) in said and "No space left" in said
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+    path = tmp_path / "run.pt"
+    half_done(path)
+    before = path.read_bytes()
+    monkeypatch.setattr(torch, "save", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+    half_done(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("keep", [0, 10, 2000])
+def test_a_truncated_checkpoint_is_named_set_aside_and_begun_anew(tmp_path, capsys, keep):
+    path = tmp_path / "run.pt"
+    half_done(path)
+    content = path.read_bytes()
+    path.write_bytes(content[:keep])
+    tuned = finetune(small(), PAIRS, Recipe(min_steps=6), checkpoint=path)
+    assert tuned.resumed_at == 0 and len(tuned.losses) == 6
+    assert [p.name for p in tmp_path.iterdir()] == ["run.pt.damaged"]
+    said = capsys.readouterr().err
+    assert str(path) in said and "training begins again" in said
 
 
 CHILD = """
@@ -202,7 +254,7 @@ def test_killed_in_the_middle_it_ends_with_the_same_result(tmp_path):
     victim = child(0.2, checkpoint)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if checkpoint.exists() and torch.load(checkpoint, weights_only=True)["step"] >= 5:
+        if checkpoint.exists() and len(torch.load(checkpoint, weights_only=True)["losses"]) >= 5:
             break
         time.sleep(0.1)
     victim.send_signal(signal.SIGKILL)

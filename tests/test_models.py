@@ -125,21 +125,24 @@ def test_gpu_dtype_by_compute_capability(gpu, capability, dtype):
 
 
 @pytest.mark.parametrize(
-    ("flags", "dtype"),
+    ("flags", "parameters", "dtype"),
     [
-        ({"avx2", "avx512_bf16"}, torch.bfloat16),
-        ({"amx_bf16"}, torch.bfloat16),
-        ({"avx2", "avx512_f"}, torch.float32),
+        ({"avx2", "avx512_bf16"}, 0.5e9, torch.bfloat16),
+        ({"amx_bf16"}, 0.5e9, torch.bfloat16),
+        ({"avx2", "avx512_f"}, 0.5e9, torch.float32),
+        ({"amx_bf16"}, 0.135e9, torch.float32),
+        ({"amx_bf16"}, None, torch.float32),
     ],
 )
-def test_cpu_dtype_by_its_instructions(monkeypatch, flags, dtype):
+def test_cpu_dtype_by_its_instructions_and_the_size_of_the_model(monkeypatch, flags, parameters, dtype):
     monkeypatch.delenv("TUNEWISE_DTYPE", raising=False)
     monkeypatch.setattr(device, "cpu_flags", lambda: flags)
     device._cpu_multiplies_bfloat16.cache_clear()
     try:
-        assert choose("cpu").dtype == dtype
+        chosen = choose("cpu", parameters=parameters)
     finally:
         device._cpu_multiplies_bfloat16.cache_clear()
+    assert chosen.dtype == dtype and str(dtype).removeprefix("torch.") in chosen.why
 
 
 def test_the_reader_decides(monkeypatch, gpu):

@@ -1,9 +1,8 @@
-"""Supervised fine-tuning (SFT) of a causal language model: LoRA, QLoRA and full.
+"""Supervised fine-tuning (SFT) of a causal language model on one device: LoRA, QLoRA and full.
 
-One short loop of our own, so that it runs unchanged on a CPU, on a Colab GPU and, through accelerate, on several
-GPUs, and so that an interrupted run goes on where it was. What makes it fast on short texts is said in
+One short loop of our own, so that an interrupted run goes on where it was. What makes it fast on short texts is said in
 :mod:`tunewise.models.packing`: the beginning that all examples share is computed once a step, nothing is padded, and the output
-layer sees only the answer tokens, which are also the only ones that carry loss.
+layer sees only the completion's tokens, which are also the only ones that carry loss. For several GPUs, use TRL.
 """
 
 from __future__ import annotations
@@ -13,21 +12,23 @@ import hashlib
 import json
 import math
 import os
+import pickle
 import shutil
 import sys
 import tempfile
 import time
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from tunewise.models.download import intact, sha256_of
-from tunewise.models.packing import Row, Segment, rows_of
-from tunewise.scoring import encode, parts
+from tunewise.models.packing import LanguageModel, Row, encode, forward_packed, rows_of
 
 # Tokens of a batch that go through the model at once. A longer batch is cut into rows whose gradients add up to the same: attention
 # costs the square of a row's length, and the items in a row do not see each other anyway.
@@ -40,14 +41,26 @@ ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "d
 class Recipe:
     """How to fine-tune.
 
-    method: ``"lora"``, ``"qlora"`` (the model must be loaded with ``quantize="nf4"``) or ``"full"``.
-    rank, alpha, targets: LoRA's (Hu et al. 2021); the update is scaled by alpha / rank. ``targets`` are the names of the
+    Parameters
+    ----------
+    method
+        ``"lora"``, ``"qlora"`` (the model must be loaded with ``quantize="nf4"``) or ``"full"``.
+    rank, alpha, targets
+        LoRA's (Hu et al. 2021); the update is scaled by alpha / rank. ``targets`` are the names of the
         linear layers that get an adapter; by default all in the decoder layers.
-    learning_rate: peak; linear warm-up over ``warmup`` of the steps, then linear decay to zero. Full fine-tuning wants
+    learning_rate
+        Peak; linear warm-up over the share ``warmup`` of the steps, then linear decay to zero. Full fine-tuning wants
         about a tenth of LoRA's ("LoRA Without Regret", 2025).
-    epochs, batch_size: passes over the data, examples a step. ``min_steps`` raises the number of epochs for tiny sets, so
+    epochs, batch_size
+        Passes over the data, examples a step. ``min_steps`` raises the number of passes for tiny sets, so
         that ten examples are not seen twice only.
-    seed: of the adapter's initial values and the order of examples.
+    seed
+        Of the adapter's initial values and the order of examples.
+
+    Raises
+    ------
+    ValueError
+        For an unknown method, or a number that must be above 0 and is not.
     """
 
     method: str = "lora"
@@ -63,7 +76,7 @@ class Recipe:
     max_grad_norm: float = 1.0
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.method not in ("lora", "qlora", "full"):
             raise ValueError(f"method must be 'lora', 'qlora' or 'full', not {self.method!r}")
         for name in ("rank", "epochs", "batch_size", "learning_rate"):
@@ -71,6 +84,7 @@ class Recipe:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
 
     def steps(self, n_examples: int) -> int:
+        """Optimizer steps on ``n_examples``."""
         a_pass = math.ceil(n_examples / self.batch_size)
         return max(self.epochs * a_pass, self.min_steps)
 
@@ -79,13 +93,24 @@ class Recipe:
 class Tuned:
     """A fine-tuned model in the shape of a loaded one (``.model``, ``.tokenizer``), and what its training was like.
 
-    losses: mean loss a token of each step. seconds: training time, over all sittings. trainable: number of parameters
-    trained. examples: examples seen, repeats counted. resumed_at: the step at which this sitting began.
-    key: the name under which an experiment keeps this model, if it does.
+    Parameters
+    ----------
+    losses
+        Mean loss (nats a token) of each step.
+    seconds
+        Training time, over all sittings.
+    trainable
+        Trainable parameters.
+    examples
+        Training examples seen, repeats counted.
+    resumed_at
+        The step at which this sitting began.
+    key
+        The name under which an experiment keeps this model, if it does.
     """
 
-    model: torch.nn.Module
-    tokenizer: object
+    model: Any
+    tokenizer: Any
     losses: list[float]
     seconds: float
     trainable: int
@@ -97,7 +122,7 @@ class Tuned:
 _TOLD = ("losses", "seconds", "trainable", "examples")  # what training.json says of a Tuned
 
 
-def _batches(n: int, steps: int, size: int, seed: int):
+def _batches(n: int, steps: int, size: int, seed: int) -> list[np.ndarray]:
     """Indices of each step: a new random order each pass, the last batch of a pass may be short."""
     rng = np.random.default_rng(seed)
     order: list[np.ndarray] = []
@@ -107,14 +132,14 @@ def _batches(n: int, steps: int, size: int, seed: int):
     return order[:steps]
 
 
-def _adapt(model, recipe: Recipe):
+def make_trainable(lm: LanguageModel, recipe: Recipe) -> Any:
     """The model with what is to be trained switched on: a LoRA adapter, or all its weights."""
     torch.manual_seed(recipe.seed)
     if recipe.method == "full":
-        return model.requires_grad_(True)
+        return lm.model.requires_grad_(True)
     from peft import LoraConfig, get_peft_model
 
-    targets = [t for t in recipe.targets if any(n.endswith(t) for n, _ in model.named_modules())]
+    targets = [t for t in recipe.targets if any(n.endswith(t) for n, _ in lm.model.named_modules())]
     config = LoraConfig(
         r=recipe.rank,
         lora_alpha=recipe.alpha,
@@ -122,7 +147,10 @@ def _adapt(model, recipe: Recipe):
         task_type="CAUSAL_LM",
     )
     with _no_peft_warning():
-        return get_peft_model(model.requires_grad_(False), config)
+        model = get_peft_model(lm.model.requires_grad_(False), config)
+    if spec := getattr(lm, "spec", None):
+        model.peft_config["default"].base_model_name_or_path = spec.hub
+    return model
 
 
 @contextlib.contextmanager
@@ -134,35 +162,29 @@ def _no_peft_warning() -> Iterator[None]:
 
 
 def loss_of(
-    model, prefix_ids: Sequence[int], examples: Sequence[tuple[list[int], list[int]]]
+    model: Any, prefix_ids: Sequence[int], examples: Sequence[tuple[list[int], list[int]]]
 ) -> torch.Tensor:
-    """Mean cross-entropy (nats a token) of the answers, each after ``prefix + prompt``; one pass for all of them.
+    """Mean cross-entropy (nats a token) of the completions, each after ``prefix + prompt``; one pass for all of them.
 
-    examples: pairs of prompt ids and answer ids.
+    Parameters
+    ----------
+    examples
+        Pairs of prompt ids and completion ids.
     """
-    row = Row(len(prefix_ids))
-    if prefix_ids:
-        row.segments.append(Segment(list(prefix_ids), None, 0, 0))
-        row.length = len(prefix_ids)
-    places, wanted = [], []
-    for prompt, answer in examples:
-        segment = row.add(prompt + answer[:-1])
-        first = segment.start + len(prompt) - 1
+    row = Row()
+    prefix = row.add(prefix_ids) if prefix_ids else None
+    places: list[int] = []
+    for prompt, completion in examples:
         if not prompt:
             raise ValueError("an example needs a prompt of at least one token after the shared prefix")
-        places += range(first, first + len(answer))
-        wanted += answer
-    decoder, head = parts(model)
-    device = next(model.parameters()).device
-    dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
-    input_ids, position_ids, mask = row.tensors(device, dtype, prefix_inside=True)
-    hidden = decoder(input_ids=input_ids, position_ids=position_ids, attention_mask=mask, use_cache=False)
-    logits = head(hidden.last_hidden_state[0, places]).float()
-    return torch.nn.functional.cross_entropy(logits, torch.tensor(wanted, device=device))
+        first = row.add(prompt + completion[:-1], parent=prefix).start + len(prompt) - 1
+        places += range(first, first + len(completion))
+    wanted = torch.tensor([t for _, completion in examples for t in completion], device=model.device)
+    return torch.nn.functional.cross_entropy(forward_packed(model, row, places), wanted)
 
 
 def finetune(
-    lm,
+    lm: LanguageModel,
     examples: Sequence[tuple[str, str]],
     recipe: Recipe = Recipe(),
     *,
@@ -171,117 +193,158 @@ def finetune(
     checkpoint_seconds: float = 15.0,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> Tuned:
-    """Train ``lm`` on pairs of prompt and answer; the end-of-text token is added to each answer.
+    """Train ``lm`` on pairs of prompt and completion; the end-of-text token is added to each completion.
 
-    lm: a loaded model (``.model``, ``.tokenizer``). LoRA and QLoRA leave its weights alone: ``restore(tuned)`` takes the
-        adapter off again. Full fine-tuning changes them: load the model again afterwards.
-    prefix: what all prompts begin with; it is not repeated in ``examples``.
-    checkpoint: a file that holds the state of an unfinished run. If it is there and belongs to the same run, training
-        goes on from it; it is deleted at the end.
-    progress: called with (step, steps, loss).
+    Parameters
+    ----------
+    lm
+        LoRA and QLoRA leave its weights alone: ``restore(tuned)`` takes the adapter off again. Full fine-tuning changes
+        them: load the model again afterwards.
+    prefix
+        What all prompts begin with; it is not repeated in ``examples``.
+    checkpoint
+        A file that holds the state of an unfinished run. If it is there and belongs to the same run, training
+        goes on from it; a damaged one is set aside. It is deleted at the end. Where it cannot be written, training goes on.
+    progress
+        Called with (step, steps, loss).
 
-    Raises ValueError for no examples, an empty answer, or a checkpoint of another run.
+    Raises
+    ------
+    ValueError
+        For no examples, an empty completion, or a checkpoint of another run.
+    FloatingPointError
+        When the loss is no longer a number.
     """
     if not examples:
         raise ValueError("no training examples were given")
-    if any(not answer for _, answer in examples):
-        raise ValueError("an example has an empty answer: nothing to learn from it")
+    if any(not completion for _, completion in examples):
+        raise ValueError("an example has an empty completion: nothing to learn from it")
     if recipe.method == "full" and next(lm.model.parameters()).dtype == torch.float16:
         raise ValueError(
             "full fine-tuning of float16 weights diverges: load the model in float32 (choose(dtype='float32')), or use LoRA"
         )
-    from accelerate import Accelerator
-
     tokenizer = lm.tokenizer
     eos = [tokenizer.eos_token_id]
-    ids = [(encode(tokenizer, p), encode(tokenizer, a) + eos) for p, a in examples]
+    ids = [(encode(tokenizer, p), encode(tokenizer, c) + eos) for p, c in examples]
     prefix_ids = encode(tokenizer, prefix)
     steps = recipe.steps(len(ids))
     batches = _batches(len(ids), steps, recipe.batch_size, recipe.seed)
-    model = _adapt(lm.model, recipe)
-    if recipe.method != "full" and (spec := getattr(lm, "spec", None)):
-        model.peft_config["default"].base_model_name_or_path = spec.hub
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    warm = max(1, round(recipe.warmup * steps))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda s: min((s + 1) / warm, max(0.0, (steps - s) / max(1, steps - warm)))
-    )
-    accelerator = Accelerator(cpu=next(model.parameters()).device.type == "cpu")
-    model, optimizer, schedule = accelerator.prepare(model, optimizer, schedule)
-
+    run = _Run(make_trainable(lm, recipe), recipe, steps)
+    model = run.model
     identity = hashlib.sha256(json.dumps([asdict(recipe), prefix_ids, ids]).encode()).hexdigest()
-    losses, before, done = [], 0.0, 0
-    if checkpoint and checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True, map_location=trained[0].device)
-        if state["identity"] != identity:
-            raise ValueError(f"{checkpoint} belongs to another run; delete it, or give another path")
-        with torch.no_grad():
-            for p, saved in zip(trained, state["trained"], strict=True):
-                p.copy_(saved)
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        losses, before, done = state["losses"], state["seconds"], state["step"]
-    resumed_at = done
-
-    def save(step):
-        checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        half = checkpoint.with_suffix(".part")
-        torch.save(
-            {
-                "identity": identity,
-                "step": step,
-                "losses": losses,
-                "seconds": before + time.perf_counter() - start,
-                "trained": [p.detach() for p in trained],
-                "optimizer": optimizer.state_dict(),
-                "schedule": schedule.state_dict(),
-            },
-            half,
-        )
-        os.replace(half, checkpoint)
+    if checkpoint:
+        run.resume(checkpoint, identity)
+    resumed_at = len(run.losses)
 
     model.train()
-    start = last_saved = time.perf_counter()
-    for step in range(done, steps):
+    last_saved = time.perf_counter()
+    for step in range(resumed_at, steps):
         batch = [ids[i] for i in batches[step]]
-        wanted, loss = sum(len(answer) for _, answer in batch), 0.0
+        total, loss = sum(len(c) for _, c in batch), 0.0
         for row in rows_of(batch, lambda pair: len(pair[0]) + len(pair[1]), ROW_TOKENS):
-            part = loss_of(accelerator.unwrap_model(model), prefix_ids, row) * (
-                sum(len(answer) for _, answer in row) / wanted
-            )
+            part = loss_of(model, prefix_ids, row) * (sum(len(c) for _, c in row) / total)
             if not torch.isfinite(part):
                 raise FloatingPointError(
                     f"the loss is {part.item()} at step {step + 1} of {steps}: lower learning_rate ({recipe.learning_rate})"
                 )
-            accelerator.backward(part)
+            torch.autograd.backward(part)
             loss += part.item()
-        accelerator.clip_grad_norm_(trained, recipe.max_grad_norm)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad(set_to_none=True)
-        losses.append(loss)
+        run.step(loss)
         if progress:
-            progress(step + 1, steps, losses[-1])
+            progress(step + 1, steps, loss)
         if checkpoint and step + 1 < steps and time.perf_counter() - last_saved >= checkpoint_seconds:
-            save(step + 1)
+            run.save(checkpoint, identity)
             last_saved = time.perf_counter()
     model.eval()
     if checkpoint:
-        with contextlib.suppress(FileNotFoundError):
-            checkpoint.unlink()
+        checkpoint.unlink(missing_ok=True)
     return Tuned(
-        accelerator.unwrap_model(model),
+        model,
         tokenizer,
-        losses,
-        before + time.perf_counter() - start,
-        sum(p.numel() for p in trained),
+        run.losses,
+        run.seconds(),
+        sum(p.numel() for p in run.trained),
         sum(len(b) for b in batches),
         resumed_at,
     )
 
 
-def restore(tuned: Tuned):
+class _Run:
+    """A training under way: what a checkpoint holds of it."""
+
+    def __init__(self, model: Any, recipe: Recipe, steps: int) -> None:
+        self.model, self.max_grad_norm = model, recipe.max_grad_norm
+        self.trained = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self.trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        warm = max(1, round(recipe.warmup * steps))
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda s: min((s + 1) / warm, max(0.0, (steps - s) / max(1, steps - warm)))
+        )
+        self.losses: list[float] = []
+        self.before, self.start, self.warned = 0.0, time.perf_counter(), False
+
+    def seconds(self) -> float:
+        return self.before + time.perf_counter() - self.start
+
+    def step(self, loss: float) -> None:
+        torch.nn.utils.clip_grad_norm_(self.trained, self.max_grad_norm)
+        self.optimizer.step()
+        self.schedule.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.losses.append(loss)
+
+    def save(self, path: Path, identity: str) -> None:
+        """Write a checkpoint, whole or not at all. A full disk costs the checkpoint, not the training; that is said once."""
+        half = path.with_name(path.name + ".part")
+        state = {
+            "identity": identity,
+            "losses": self.losses,
+            "seconds": self.seconds(),
+            "trained": [p.detach() for p in self.trained],
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(state, half)
+            os.replace(half, path)
+        except (OSError, RuntimeError) as error:  # torch's own writer raises RuntimeError on a full disk
+            if not self.warned:
+                print(
+                    f"{path} could not be written ({error}): training goes on, but would begin again if interrupted",
+                    file=sys.stderr,
+                )
+            self.warned = True
+            with contextlib.suppress(OSError):
+                half.unlink(missing_ok=True)
+
+    def resume(self, path: Path, identity: str) -> None:
+        """Go on from a checkpoint, if there is one. Raises ValueError for one of another run."""
+        if not path.exists():
+            return
+        try:
+            state = torch.load(path, weights_only=True, map_location=self.trained[0].device)
+        except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+            aside = path.with_name(path.name + ".damaged")
+            os.replace(path, aside)
+            print(
+                f"{path} is damaged ({type(error).__name__}): set aside as {aside.name}; training begins again",
+                file=sys.stderr,
+            )
+            return
+        if state["identity"] != identity:
+            raise ValueError(f"{path} belongs to another run; delete it, or give another path")
+        with torch.no_grad():
+            for p, saved in zip(self.trained, state["trained"], strict=True):
+                p.copy_(saved)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.losses, self.before = state["losses"], state["seconds"]
+
+
+def restore(tuned: Tuned) -> Any:
     """The base model as it was before LoRA or QLoRA: takes the adapter off."""
     return tuned.model.unload() if hasattr(tuned.model, "unload") else tuned.model
 
@@ -324,12 +387,15 @@ def is_kept(folder: Path) -> bool:
             return True
     except (OSError, ValueError, KeyError):
         pass
-    print(f"{folder} is damaged or incomplete: removed, so that it is trained again", file=sys.stderr)
+    print(
+        f"the adapter {folder} is damaged or incomplete: removed, so that it is trained again",
+        file=sys.stderr,
+    )
     shutil.rmtree(folder)
     return False
 
 
-def load_adapter(lm, folder: Path) -> Tuned:
+def load_adapter(lm: LanguageModel, folder: Path) -> Tuned:
     """``lm`` with the adapter that :func:`save_adapter` wrote put on again; nothing is trained."""
     from peft import PeftModel
 

@@ -1,18 +1,18 @@
-"""Free generation: what the model writes when it is not held to a list of labels."""
+"""Free generation: what the model writes when it is not constrained to a list of labels."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
-from tunewise.scoring import encode, parts
+from tunewise.models.packing import LanguageModel, encode, evaluating, read_prefix
 
 
-@torch.inference_mode()
 def generate(
-    lm,
+    lm: LanguageModel,
     prompts: Sequence[str],
     *,
     prefix: str = "",
@@ -22,32 +22,35 @@ def generate(
 ) -> list[str]:
     """Greedy continuations of ``prefix`` and each of ``prompts``, in their order, without the prompt and cut at ``stop``.
 
-    prefix: what all prompts begin with; it is computed once. Prefix and prompt are tokenised apart, so the cut must lie where a
+    Prompts are sorted by length and padded on the left within a batch; no special tokens are added.
+
+    Parameters
+    ----------
+    prefix
+        What all prompts begin with; it is computed once. Prefix and prompt are tokenised apart, so the cut must lie where a
         token ends (after a line break, or before a space that a word follows).
 
-    Prompts are sorted by length and padded on the left within a batch; no special tokens are added.
+    Raises
+    ------
+    ValueError
+        For an empty prompt.
     """
     tokenizer, model = lm.tokenizer, lm.model
-    was_training = model.training
-    model.eval()
     pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     shared, ids = encode(tokenizer, prefix), [encode(tokenizer, p) for p in prompts]
     if not shared and not all(ids):
         raise ValueError("an empty prompt cannot be continued: give a prefix or a prompt")
-    cache = (
-        parts(model)[0](input_ids=torch.tensor([shared], device=model.device), use_cache=True).past_key_values
-        if shared and all(ids)
-        else None
-    )
     order = sorted(range(len(prompts)), key=lambda i: len(ids[i]))
     texts = [""] * len(prompts)
-    try:
+    with evaluating(model):
+        # the model wants one token at least beside what it has read
+        cache = read_prefix(model, shared).cache if all(ids) else None
         for first in range(0, len(order), batch_size):
             chosen = order[first : first + batch_size]
             longest = max(len(ids[i]) for i in chosen)
             rows = [shared + [pad] * (longest - len(ids[i])) + ids[i] for i in chosen]
             seen = [[1] * len(shared) + [0] * (longest - len(ids[i])) + [1] * len(ids[i]) for i in chosen]
-            options = {}
+            options: dict[str, Any] = {}
             if cache is not None:
                 options["past_key_values"] = copy.deepcopy(cache)
                 options["past_key_values"].batch_repeat_interleave(len(chosen))
@@ -66,6 +69,4 @@ def generate(
                     if stop and text.strip(stop) == text
                     else text.strip().split(stop or "\0")[0]
                 )
-    finally:
-        model.train(was_training)
     return texts

@@ -280,8 +280,8 @@ def perform(
     if unknown := set(changes) - set(params):
         raise ValueError(f"{experiment.name} has no parameter {sorted(unknown)}; it has {', '.join(params)}")
     params = {**params, **changes}
-    precision = choose()
     model = registry.get(params["model"]).name
+    precision = choose(parameters=registry.get(model).parameters)
     ingredients = ingredients_of(model, precision)
     tasks = {t: classification.fingerprint(resolve(t)) for t in params.get("tasks", [])}
     key = book_records.digest([experiment.name, experiment.version, params, ingredients, tasks])

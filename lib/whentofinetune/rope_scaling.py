@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from tunewise.finetune import Recipe, Tuned, _adapt
-from tunewise.scoring import encode, parts
+from tunewise.finetune import Recipe, Tuned, make_trainable
+from tunewise.models.packing import Row, encode, forward_packed, parts
 
 WAYS = ("none", "pi", "ntk", "yarn")
 
@@ -62,7 +62,7 @@ def stretched(lm, way: str, factor: float):
 
 
 def tune_positions(
-    lm, texts: Sequence[str], tuning: Recipe, *, reach: int, window: int = 512, steps: int = 12
+    lm, texts: Sequence[str], recipe: Recipe, *, reach: int, window: int = 512, steps: int = 12
 ) -> Tuned:
     """LoRA on windows of text whose second part is moved to positions up to ``reach`` away (PoSE, Zhu et al. 2023, arXiv 2309.10400).
 
@@ -72,31 +72,25 @@ def tune_positions(
     ids = [token for text in texts for token in encode(lm.tokenizer, text + "\n\n")]
     if len(ids) <= window:
         raise ValueError(f"the texts have {len(ids)} tokens, fewer than a window of {window}")
-    rng, device = np.random.default_rng([71, tuning.seed]), lm.model.device
-    model = _adapt(lm.model, tuning).train()
+    rng, device = np.random.default_rng([71, recipe.seed]), lm.model.device
+    model = make_trainable(lm, recipe).train()
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=tuning.learning_rate, weight_decay=tuning.weight_decay)
-    decoder, head = parts(model)
+    optimizer = torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     losses, start = [], time.perf_counter()
     for step in range(steps):
-        optimizer.param_groups[0]["lr"] = tuning.learning_rate * min(
+        optimizer.param_groups[0]["lr"] = recipe.learning_rate * min(
             (step + 1) / 2, (steps - step) / max(1, steps - 2)
         )
         first = int(rng.integers(0, len(ids) - window))
         cut, skip = int(rng.integers(window // 4, 3 * window // 4)), int(rng.integers(0, reach - window))
-        row = torch.tensor([ids[first : first + window]], device=device)
-        positions = torch.arange(window, device=device)
-        positions[cut:] += skip
-        mask = (
-            torch.ones(1, 1, window, window, device=device).tril().log()
-        )  # given, so that a jump is not taken for the start of another text
-        hidden = decoder(
-            input_ids=row, position_ids=positions[None], attention_mask=mask, use_cache=False
-        ).last_hidden_state[0]
-        each = torch.nn.functional.cross_entropy(head(hidden[:-1]).float(), row[0, 1:], reduction="none")
+        chosen, row = ids[first : first + window], Row()
+        row.add(chosen[cut:], parent=row.add(chosen[:cut]), position=cut + skip)
+        logits = forward_packed(model, row, range(window - 1))
+        wanted = torch.tensor(chosen[1:], device=device)
+        each = torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
         loss = torch.cat([each[: cut - 1], each[cut:]]).mean()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, tuning.max_grad_norm)
+        torch.nn.utils.clip_grad_norm_(trained, recipe.max_grad_norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         losses.append(loss.item())

@@ -13,25 +13,48 @@ import torch
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
+# On a CPU, models with fewer parameters than this run in float32: they are quick enough, and every machine finds the same.
+SMALL = 0.3e9
+
+
 @dataclass(frozen=True)
 class Precision:
-    """What load, train and score all use. device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``. why: one line for the reader."""
+    """What loading, training and scoring all use.
+
+    Parameters
+    ----------
+    device
+        ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+    why
+        One line for the reader.
+    """
 
     device: str
     dtype: torch.dtype
     why: str
 
 
-def choose(device: str | None = None, dtype: str | torch.dtype | None = None) -> Precision:
-    """Device and dtype for this machine, unless they are given.
+def choose(
+    device: str | None = None, dtype: str | torch.dtype | None = None, parameters: float | None = None
+) -> Precision:
+    """Device and number format for a model on this machine, unless they are given.
 
     On a GPU: bfloat16 from compute capability 8.0 on (Ampere and later), else float16. ``is_bf16_supported()`` is not
-    asked, because a T4 answers yes to it and then emulates, slowly. On a CPU: bfloat16 only where the CPU
-    multiplies matrices in it (AVX512-BF16 or AMX), else float32; without them bfloat16 is many times slower. Apple's GPU is not used:
-    training on it gives results that differ from other devices'.
+    asked, because a T4 answers yes to it and then emulates, slowly. On a CPU: float32 for models below :data:`SMALL`
+    parameters; larger ones in bfloat16 where the CPU multiplies matrices in it (AVX512-BF16 or AMX; without them it is many
+    times slower). Apple's GPU is not used: training on it gives results that differ from other devices'.
 
-    dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``; the environment variable TUNEWISE_DTYPE does the same.
-    Raises ValueError for an unknown dtype, or a GPU that is not there.
+    Parameters
+    ----------
+    dtype
+        ``"float32"``, ``"bfloat16"`` or ``"float16"``; the environment variable TUNEWISE_DTYPE does the same.
+    parameters
+        The model's number of parameters; unknown, it counts as small.
+
+    Raises
+    ------
+    ValueError
+        For an unknown dtype, or a GPU that is not there.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if device.split(":")[0] not in ("cpu", "cuda"):
@@ -40,28 +63,27 @@ def choose(device: str | None = None, dtype: str | torch.dtype | None = None) ->
         raise ValueError(
             f"device {device!r} was asked for, but torch {torch.__version__} sees no CUDA GPU here; use 'cpu'"
         )
-    asked, by = dtype, "as asked for"
-    if asked is None and os.environ.get("TUNEWISE_DTYPE"):
-        asked, by = os.environ["TUNEWISE_DTYPE"], "as TUNEWISE_DTYPE says"
-    if asked is not None:
-        named = str(asked).removeprefix("torch.")
-        if named not in DTYPES:
-            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {named!r} ({by})")
-        return Precision(device, DTYPES[named], f"{_place(device)}: {named}, {by}")
-    if device.startswith("cuda"):
+    asked, because = str(dtype or "").removeprefix("torch."), "as asked for"
+    if not asked and (asked := os.environ.get("TUNEWISE_DTYPE", "")):
+        because = "as TUNEWISE_DTYPE says"
+    if asked:
+        if asked not in DTYPES:
+            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {asked!r} ({because})")
+        name = asked
+    elif device.startswith("cuda"):
         major, minor = torch.cuda.get_device_capability(device)
         name = "bfloat16" if (major, minor) >= (8, 0) else "float16"
-        has = "has" if name == "bfloat16" else "has no"
-        return Precision(
-            device,
-            DTYPES[name],
-            f"{_place(device)}: {name} (compute capability {major}.{minor} {has} bfloat16)",
+        because = f"compute capability {major}.{minor} has {'' if name == 'bfloat16' else 'no '}bfloat16"
+    elif not parameters or parameters < SMALL:
+        name, because = (
+            "float32",
+            f"a model below {SMALL / 1e6:.0f}M parameters: on every CPU the same results",
         )
-    name = "bfloat16" if _cpu_multiplies_bfloat16() else "float32"
-    has = "has" if name == "bfloat16" else "has no"
-    return Precision(
-        device, DTYPES[name], f"{_place(device)}: {name} (this CPU {has} bfloat16 matrix instructions)"
-    )
+    elif _cpu_multiplies_bfloat16():
+        name, because = "bfloat16", "a larger model, and this CPU has bfloat16 matrix instructions"
+    else:
+        name, because = "float32", "this CPU has no bfloat16 matrix instructions"
+    return Precision(device, DTYPES[name], f"{_place(device)}: {name} ({because})")
 
 
 def _place(device: str) -> str:

@@ -8,74 +8,201 @@ result that it would get alone (up to floating-point rounding). Labels that are 
 item's last token in the same way (the idea of tree attention, Miao et al. 2023, SpecInfer).
 
 There is no padding, and the output layer, a fifth of the work of a 135M model with a 49k vocabulary, is computed
-only at the positions whose prediction is asked for.
+only at the places whose prediction is asked for. :func:`forward_packed` is the one way in which this library calls a model,
+but for free generation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
 import torch
+
+T = TypeVar("T")
+
+
+class LanguageModel(Protocol):
+    """What scoring, generation and training need: a causal language model of transformers, and its tokenizer."""
+
+    model: Any
+    tokenizer: Any
+
+
+def encode(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of ``text`` without special tokens."""
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
 
 
 @dataclass
 class Segment:
-    """A run of tokens in the row: sees the shared prefix, its ``parent`` segment whole, and itself up to each token.
+    """A run of tokens in the row: sees the shared prefix, its ancestors whole, and itself up to each token.
 
-    ``start``: its place in the row; ``position``: the position id of its first token.
+    Parameters
+    ----------
+    start
+        Its place in the row.
+    position
+        The position id of its first token.
     """
 
     tokens: list[int]
-    parent: Segment | None = None
-    start: int = -1
-    position: int = -1
+    parent: Segment | None
+    start: int
+    position: int
 
 
 @dataclass
 class Row:
-    """Segments laid one after another, to be sent through the model as one sequence of length T."""
+    """Segments laid one after another, to be sent through the model as one sequence of length T after a prefix of length P."""
 
-    prefix_length: int
+    prefix_length: int = 0
     segments: list[Segment] = field(default_factory=list)
     length: int = 0
 
-    def add(self, tokens: Sequence[int], parent: Segment | None = None) -> Segment:
-        position = self.prefix_length if parent is None else parent.position + len(parent.tokens)
+    def add(
+        self, tokens: Sequence[int], parent: Segment | None = None, position: int | None = None
+    ) -> Segment:
+        """Append a segment; its position ids go on after its parent's, or the prefix's, unless ``position`` says where."""
+        if position is None:
+            position = self.prefix_length if parent is None else parent.position + len(parent.tokens)
         segment = Segment(list(tokens), parent, self.length, position)
         self.segments.append(segment)
         self.length += len(segment.tokens)
         return segment
 
-    def tensors(self, device, dtype, prefix_inside: bool = False):
+    def tensors(
+        self, device: Any, dtype: torch.dtype
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """``input_ids`` [1, T], ``position_ids`` [1, T] and the additive ``attention_mask`` [1, 1, T, P + T].
 
-        With ``prefix_inside`` the first segment *is* the prefix (training: gradients flow through it), and the mask
-        is [1, 1, T, T].
+        The mask of one plain text without a prefix is None: causal attention needs none, and is faster so.
         """
         ids = torch.tensor([t for s in self.segments for t in s.tokens], device=device)
         position = torch.cat([torch.arange(s.position, s.position + len(s.tokens)) for s in self.segments])
-        past = 0 if prefix_inside else self.prefix_length
-        seen = torch.zeros(self.length, past + self.length, dtype=torch.bool)
+        if not self.prefix_length and len(self.segments) == 1:
+            return ids[None], position[None].to(device), None
+        seen = torch.zeros(self.length, self.prefix_length + self.length, dtype=torch.bool)
         seen[:, : self.prefix_length] = True
         for s in self.segments:
             rows = slice(s.start, s.start + len(s.tokens))
-            if s.parent is not None:
-                first = past + s.parent.start
-                seen[rows, first : first + len(s.parent.tokens)] = True
+            first = self.prefix_length + s.start
             own = torch.ones(len(s.tokens), len(s.tokens), dtype=torch.bool).tril()
-            seen[rows, past + s.start : past + s.start + len(s.tokens)] = own
-        if prefix_inside and self.prefix_length:
-            seen[: self.prefix_length, : self.prefix_length] = torch.ones(
-                self.prefix_length, self.prefix_length, dtype=torch.bool
-            ).tril()
+            seen[rows, first : first + len(s.tokens)] = own
+            above = s.parent
+            while above is not None:
+                first = self.prefix_length + above.start
+                seen[rows, first : first + len(above.tokens)] = True
+                above = above.parent
         mask = torch.zeros(seen.shape, dtype=dtype).masked_fill_(~seen, torch.finfo(dtype).min)
         return ids[None], position[None].to(device), mask[None, None].to(device)
 
 
-def rows_of(items: Iterable, size, limit: int):
+@dataclass
+class Prefix:
+    """What a model has read already.
+
+    Parameters
+    ----------
+    cache
+        Its keys and values; None for nothing.
+    length
+        Tokens in it.
+    last
+        Hidden state of the last token, [1, hidden].
+    """
+
+    cache: Any = None
+    length: int = 0
+    last: torch.Tensor | None = None
+
+
+def parts(model: Any) -> tuple[Any, Any]:
+    """The decoder without its output layer, and the output layer, of a causal language model (adapter or not)."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return base.get_decoder() if hasattr(base, "get_decoder") else base.model, base.get_output_embeddings()
+
+
+def forward_packed(
+    model: Any,
+    row: Row,
+    places: Sequence[int],
+    prefix: Prefix | None = None,
+    *,
+    keep: bool = False,
+) -> torch.Tensor:
+    """Logits at chosen places of a row, after a prefix.
+
+    Parameters
+    ----------
+    row
+        Made with ``Row(prefix.length)``.
+    places
+        Places in the row; -1 is the last token of the prefix.
+    prefix
+        Left as it was, unless ``keep``.
+    keep
+        Add the row to the prefix.
+
+    Returns
+    -------
+    torch.Tensor
+        float32 [len(places), vocabulary].
+    """
+    prefix = prefix or Prefix()
+    decoder, head = parts(model)
+    states = [prefix.last] if prefix.last is not None else []
+    offset, cached = len(states), keep or prefix.cache is not None
+    if row.length:
+        dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
+        input_ids, position_ids, mask = row.tensors(model.device, dtype)
+        out = decoder(
+            input_ids=input_ids,
+            position_ids=position_ids,
+            attention_mask=mask,
+            past_key_values=prefix.cache,
+            use_cache=cached,
+        )
+        states.append(out.last_hidden_state[0])
+        if keep:
+            prefix.cache, prefix.length = out.past_key_values, prefix.length + row.length
+            prefix.last = states[-1][-1:]
+        elif cached:
+            prefix.cache.crop(-row.length)
+    logits: torch.Tensor = head(torch.cat(states)[[place + offset for place in places]]).float()
+    return logits
+
+
+@torch.inference_mode()
+def read_prefix(model: Any, ids: Sequence[int]) -> Prefix:
+    """Read the shared beginning of many texts, once."""
+    prefix = Prefix()
+    if ids:
+        row = Row()
+        row.add(ids)
+        forward_packed(model, row, [], prefix, keep=True)
+    return prefix
+
+
+@contextlib.contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """The model in evaluation mode and without gradients, for the length of a ``with`` block."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def rows_of(items: Iterable[T], size: Callable[[T], int], limit: int) -> Iterator[list[T]]:
     """Group ``items`` so that the sum of ``size(item)`` in a group stays at or under ``limit`` (one item at least)."""
-    group, used = [], 0
+    group: list[T] = []
+    used = 0
     for item in items:
         if group and used + size(item) > limit:
             yield group

@@ -8,13 +8,15 @@ Training makes the same jumps (:func:`whentofinetune.rope_scaling.tune_positions
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
 
 from tunewise import stats
 from tunewise.finetune import Recipe
-from tunewise.models.packing import Row
-from tunewise.scoring import encode, parts
+from tunewise.models.packing import Prefix, Row, encode, forward_packed
+from tunewise.scoring import branch_logprobs
 from whentofinetune.book_records import digest
 from whentofinetune.datasets import company
 from whentofinetune.old_bench import Bench, Experiment, public
@@ -50,58 +52,28 @@ def texts(train: bool) -> list[str]:
 
 
 @torch.inference_mode()
-def read(lm, ids: list[int], cache=None, start: int = 0, position: int = 0, chunk: int = 512):
-    """Read tokens at ``position`` and after; returns the cache, and bits of each token but the first [n - 1]."""
-    decoder, head = parts(lm.model)
-    bits, last = [], None
+def read(lm, ids: list[int], prefix: Prefix, position: int, chunk: int = 512) -> list[float]:
+    """Read tokens at ``position`` and after into ``prefix``; returns bits of each but the first."""
+    bits: list[float] = []
     for first in range(0, len(ids), chunk):
-        part = torch.tensor([ids[first : first + chunk]], device=lm.model.device)
-        n, past = part.shape[1], start + first
-        mask = torch.zeros(n, past + n, device=lm.model.device, dtype=lm.model.dtype)
-        mask[:, past:] = torch.full((n, n), torch.finfo(lm.model.dtype).min, device=lm.model.device).triu(1)
-        places = torch.arange(position + first, position + first + n, device=lm.model.device)[None]
-        out = decoder(
-            input_ids=part,
-            position_ids=places,
-            attention_mask=mask[None, None],
-            past_key_values=cache,
-            use_cache=True,
-        )
-        cache, hidden = out.past_key_values, out.last_hidden_state[0]
-        before = hidden[:-1] if last is None else torch.cat([last, hidden[:-1]])
-        wanted = part[0, 1:] if last is None else part[0]
-        bits += (
-            torch.nn.functional.cross_entropy(head(before).float(), wanted, reduction="none") / np.log(2)
-        ).tolist()
-        last = hidden[-1:]
-    return cache, bits
+        part = ids[first : first + chunk]
+        row = Row(prefix.length)
+        row.add(part, position=position + first)
+        places = range(-1 if first else 0, len(part) - 1)
+        logits = forward_packed(lm.model, row, places, prefix, keep=True)
+        wanted = torch.tensor(part if first else part[1:], device=lm.model.device)
+        nats = torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
+        bits += (nats / np.log(2)).tolist()
+    return bits
 
 
 @torch.inference_mode()
-def ask(lm, cache, past: int, position: int, known: list[tuple[str, str]]) -> list[bool]:
-    """For each place: is its own key likelier than the others' after the question, asked at ``position``? The cache is left as it was."""
-    decoder, head = parts(lm.model)
-    row, asked = Row(past), []
-    for i, (place, _) in enumerate(known):
-        question = row.add(encode(lm.tokenizer, f"\n\nThe pass key of the {place} is"))
-        question.position = position
-        for j, (_, key) in enumerate(known):
-            ids = encode(lm.tokenizer, f" {key}")
-            tail = row.add(ids[:-1], parent=question)
-            asked += [
-                (i, j, question.start + len(question.tokens) - 1, ids[0]),
-                *((i, j, tail.start + k, t) for k, t in enumerate(ids[1:])),
-            ]
-    inputs, positions, mask = row.tensors(lm.model.device, lm.model.dtype)
-    hidden = decoder(
-        input_ids=inputs, position_ids=positions, attention_mask=mask, past_key_values=cache, use_cache=True
-    ).last_hidden_state[0]
-    cache.crop(-row.length)
-    logs = torch.log_softmax(head(hidden).float(), dim=-1)
-    scores = np.zeros((len(known), len(known)))
-    for i, j, place, token in asked:
-        scores[i, j] += float(logs[place, token])
-    return [int(scores[i].argmax()) == i for i in range(len(known))]
+def ask(lm, prefix: Prefix, position: int, known: list[tuple[str, str]]) -> list[bool]:
+    """For each place: is its own key likelier than the others' after the question, asked at ``position``? The prefix is left as it was."""
+    questions = [encode(lm.tokenizer, f"\n\nThe pass key of the {place} is") for place, _ in known]
+    options = [encode(lm.tokenizer, f" {key}") for _, key in known]
+    scores = branch_logprobs(lm, prefix, questions, [options] * len(known), position=position)
+    return [int(s.argmax()) == i for i, s in enumerate(scores)]
 
 
 def jump(lm, params: dict) -> list[dict]:
@@ -111,11 +83,10 @@ def jump(lm, params: dict) -> list[dict]:
         known = keys(KEYS_A_TEXT, doc)
         ids = encode(lm.tokenizer, "\n".join(statement(*k) for k in known) + "\n\n")
         more = encode(lm.tokenizer, passages[doc])[: params["after"]]
-        cache, _ = read(lm, ids)
+        read(lm, ids, start := Prefix(), 0)
         for distance, (right, bits) in found.items():
-            right += ask(lm, cache, len(ids), distance, known)
-            _, each = read(lm, more, cache, len(ids), distance)
-            cache.crop(-len(more))
+            right += ask(lm, start, distance, known)
+            each = read(lm, more, copy.deepcopy(start), distance)
             bits.append(float(np.mean(each)))
     return [
         {
@@ -146,11 +117,11 @@ def real(lm, params: dict) -> dict:
     """One text to the end: bits a token in each stretch, and at each mark the keys of those planted so far."""
     known, marks = keys(len(PLACES), 1000), params["marks"]
     ids, ends = long_text(lm, marks[-1], known)
-    cache, out, past = None, [], 0
+    prefix, out, past = Prefix(), [], 0
     for mark in marks:
-        cache, bits = read(lm, ids[past:mark], cache, past, past)
+        bits = read(lm, ids[past:mark], prefix, past)
         there = [k for k, end in zip(known, ends, strict=False) if end <= mark]
-        right = ask(lm, cache, mark, mark, there) if len(there) > 1 else []
+        right = ask(lm, prefix, mark, there) if len(there) > 1 else []
         out.append(
             {
                 "upto": mark,
