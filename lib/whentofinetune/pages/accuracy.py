@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
 
 from tunewise import stats
+from tunewise.record import NotMeasured, Record, Row
 from tunewise.report.figures import (
     DASHES,
     MARKERS,
@@ -18,9 +23,10 @@ from tunewise.report.figures import (
     with_menu,
 )
 from tunewise.report.numbers import pct, points, prose
-from whentofinetune.pages.icl_figures import NAMES, agreement, calibrated, gains_by_task, gap, mean
+from whentofinetune import book_records
+from whentofinetune.pages.icl_figures import NAMES, agreement, calibrated, gains_by_task, gap, mean, sizes
 
-LEARNERS = ("lora", "embeddings", "tfidf")
+LEARNERS = ("tfidf", "embeddings", "lora")
 PROMPTED = {
     "names": "names of the desks only",
     "rule": "the rule in words",
@@ -29,87 +35,62 @@ PROMPTED = {
 }
 # Names that leave room for the bars on a telephone. The two classifiers are logistic regressions.
 SHORT = {"lora": "LoRA", "embeddings": "MiniLM", "tfidf": "TF-IDF"}
-PARTS = {"all": "all complaints", "seen": "worded as in training", "new": "worded anew"}
+PARTS = {"accuracy": "all complaints", "seen": "worded as in training", "new": "worded anew"}
 
 
 # -- the article's two pairs of figures ----------------------------------------------------------------------------------
 
 
-def before_after(wordings, curve) -> Figure:
-    """What can stand before *after tuning*: a constant answer, each wording of the prompt, a linear classifier."""
+def before_after(wordings: Record, curve: Record) -> Figure:
+    """What can stand before *after tuning*: a constant answer, each prompt template, a linear classifier."""
     scored = sorted(wordings.where(method="score", split="test"), key=lambda r: r["accuracy"]["value"])
-    n = max(r["n_labels"] for r in curve.where(method="lora"))
-    bars = {"always one label": mean(curve.where(method="majority"))} | {
-        f"prompt “{r['wording']}”": r["accuracy"] for r in scored
-    }
-    bars |= {
-        f"{SHORT[m]}, {n} labels": mean(curve.where(method=m, n_labels=n))
-        for m in ("tfidf", "embeddings", "lora")
-    }
+    n = sizes(curve, "lora")[-1]
+    bars = {"always one label": mean(curve.where(method="majority"))}
+    bars |= {f"prompt “{r['wording']}”": r["accuracy"] for r in scored}
+    bars |= {f"{SHORT[m]}, {n} labels": mean(curve.where(method=m, n_labels=n)) for m in LEARNERS}
     low, high = scored[0]["accuracy"]["value"], scored[-1]["accuracy"]["value"]
     tuned = bars[f"{SHORT['lora']}, {n} labels"]["value"]
     alt = f"Accuracy on the same tweets: five prompts from {low:.0%} to {high:.0%}, LoRA on {n} labels {tuned:.0%}, two linear classifiers beside it."
     return bars_with_interval(bars, "accuracy", alt=alt, horizontal=True)
 
 
-def gain_by_start(wordings, curve, labels: Sequence[int]) -> Html:
+def gain_by_start(wordings: Record, curve: Record) -> Html:
     """The same tuned model, counted from each possible start."""
-    n = max(r["n_labels"] for r in curve.where(method="lora"))
-    tuned = curve.where(method="lora", n_labels=n)
+    tuned, constant = best(curve, "lora"), curve.where(method="majority")
     rows = [
         {
             "start": f"prompt “{r['wording']}”",
             "valid": wordings.one(method="score", split="valid", wording=r["wording"])["accuracy"],
             "before": r["accuracy"],
-            "gain": gap(tuned, [r], labels),
+            "gain": gap(tuned, [r]),
         }
         for r in wordings.where(method="score", split="test")
     ]
     rows.append(
-        {
-            "start": "always one label",
-            "valid": "-",
-            "before": mean(curve.where(method="majority")),
-            "gain": gap(tuned, curve.where(method="majority"), labels),
-        }
+        {"start": "always one label", "valid": "-", "before": mean(constant), "gain": gap(tuned, constant)}
     )
-    heads = {
-        "start": "start",
-        "valid": "on validation",
-        "before": "on test",
-        "gain": f"LoRA on {n} labels minus the start",
-    }
+    heads = {"start": "start", "valid": "on validation", "before": "on test"}
+    heads["gain"] = f"LoRA on {tuned[0]['n_labels']} labels minus the start"
     return table(rows, "One tuned model, six gains", heads, show={"gain": points})
 
 
-def chosen_prompt(wordings) -> str:
-    """The wording that one would choose: the best on validation."""
-    return max(wordings.where(method="score", split="valid"), key=lambda r: r["accuracy"]["value"])["wording"]
-
-
-def hundred(curve, shots, wordings, labels: Sequence[int]) -> Html:
+def hundred(curve: Record, shots: Record, wordings: Record) -> Html:
     """Everything that the same 100 labels can be used for, set against the prompt that validation would choose."""
-    word = chosen_prompt(wordings)
-    start = [wordings.one(method="score", split="test", wording=word)]
-    k = max(r["k"] for r in shots.where(method="random"))
-    few = shots.where(method="random", k=k)
-    rows = [{"method": f"no label, prompt “{word}”", "accuracy": start[0]["accuracy"], "gap": "-"}]
-    rows.append(
-        {
-            "method": f"{k} examples in the prompt, calibrated",
-            "accuracy": mean(few, calibrated),
-            "gap": gap([r["calibrated"] for r in few], start, labels),
-        }
+    word = max(wordings.where(method="score", split="valid"), key=lambda r: r["accuracy"]["value"])["wording"]
+    start = wordings.one(method="score", split="test", wording=word)
+    k = sizes(shots, "random", "k")[-1]
+    few, right = shots.where(method="random", k=k), start.outcomes("accuracy")
+    over = stats.difference_over_seeds(
+        [r.outcomes("calibrated.accuracy") for r in few], [right], [1] * len(right)
     )
-    for method in ("tfidf", "embeddings", "lora"):
+    rows = [
+        {"method": f"no label, prompt “{word}”", "accuracy": start["accuracy"], "gap": "-"},
+        {"method": f"{k} examples in the prompt, calibrated", "accuracy": mean(few, calibrated), "gap": over},
+    ]
+    for method in LEARNERS:
         found = curve.where(method=method, n_labels=100)
-        rows.append(
-            {
-                "method": f"{NAMES[method]}, 100 labels",
-                "accuracy": mean(found),
-                "gap": gap(found, start, labels),
-            }
-        )
+        name = f"{NAMES[method]}, 100 labels"
+        rows.append({"method": name, "accuracy": mean(found), "gap": gap(found, [start])})
     heads = {"method": "method", "accuracy": "accuracy", "gap": "minus the first row"}
     return table(rows, "What a hundred labels can be used for", heads, show={"gap": points})
 
@@ -117,36 +98,28 @@ def hundred(curve, shots, wordings, labels: Sequence[int]) -> Html:
 # -- the private rule ----------------------------------------------------------------------------------------------------
 
 
-def best(record, learner: str) -> list[Mapping]:
+def best(record: Record, learner: str) -> list[Row]:
     """The rows of a learner at the most labels that it was given."""
-    n = max(r["n_labels"] for r in record.where(method=learner))
-    return record.where(method=learner, n_labels=n)
+    return record.where(method=learner, n_labels=sizes(record, learner)[-1])
 
 
-def ways(record) -> dict[str, list[Mapping]]:
-    """Name -> rows (seeds) of each way to make the model follow the rule."""
-    found = {"always one desk": record.where(method="majority")}
+def ways(record: Record) -> dict[str, list[Row]]:
+    """Name -> rows (seeds) of each method to make the model follow the rule."""
     k = record.params["k"]
-    prompted = {
-        "names": "names only",
-        "rule": "rule in words",
-        "examples": f"{k} examples",
-        "rule and examples": f"rule, {k} examples",
-    }
+    prompted = {"names": "names only", "rule": "rule in words"}
+    prompted |= {"examples": f"{k} examples", "rule and examples": f"rule, {k} examples"}
+    found = {"always one desk": record.where(method="majority")}
     found |= {name: record.where(method=m, split="test") for m, name in prompted.items()}
-    found |= {
-        f"{SHORT[m]}, {best(record, m)[0]['n_labels']} labels": best(record, m)
-        for m in ("tfidf", "embeddings", "lora")
-    }
+    found |= {f"{SHORT[m]}, {sizes(record, m)[-1]} labels": best(record, m) for m in LEARNERS}
     return found | {"trouble known": record.where(method="trouble known")}
 
 
-def _of(part: str):
-    return (lambda r: r["accuracy"]) if part == "all" else (lambda r: r[part])
+def _of(part: str) -> Callable[[Mapping], Mapping]:
+    return lambda row: row[part]
 
 
-def ways_figure(record) -> Figure:
-    """Accuracy of each way to follow the rule, a menu over the wording of the complaints."""
+def ways_figure(record: Record) -> Figure:
+    """Accuracy of each method to follow the rule, a menu over the wording of the complaints."""
     figures = {}
     for part, words in PARTS.items():
         bars = {name: mean(rows, _of(part)) for name, rows in ways(record).items()}
@@ -157,32 +130,23 @@ def ways_figure(record) -> Figure:
     return with_menu(figures, "complaints")
 
 
-def ways_table(record, labels: Sequence[int]) -> Html:
-    """The same in numbers, with each way's paired difference to LoRA at the most labels."""
-    lora, rows = best(record, "lora"), []
-    for name, found in ways(record).items():
-        against = "-" if found == lora else gap(lora, found, labels)
-        rows.append(
-            {
-                "way": name,
-                "accuracy": mean(found),
-                "seen": mean(found, _of("seen")),
-                "new": mean(found, _of("new")),
-                "gap": against,
-            }
-        )
-    heads = {
-        "way": "way",
-        "accuracy": "right desk",
-        "seen": PARTS["seen"],
-        "new": PARTS["new"],
-        "gap": "LoRA minus this",
-    }
+def ways_table(record: Record) -> Html:
+    """The same in numbers, with each method's paired difference to LoRA at the most labels."""
+    lora = best(record, "lora")
+    rows = [
+        {
+            "way": name,
+            **{part: mean(found, _of(part)) for part in PARTS},
+            "gap": "-" if found[0] is lora[0] else gap(lora, found),
+        }
+        for name, found in ways(record).items()
+    ]
+    heads = {"way": "way", **PARTS, "accuracy": "right desk", "gap": "LoRA minus this"}
     return table(rows, "Ways to follow a rule that nobody wrote down", heads, show={"gap": points})
 
 
-def prompts_table(record) -> Html:
-    """Each description of the desks on validation, as it comes and calibrated; which of them the test saw."""
+def prompts_table(record: Record) -> Html:
+    """Each description of the desks on validation, plain and calibrated; which of them the test saw."""
     used = {(m, record.one(method=m, split="test")["prompt"]) for m in ("names", "rule")}
     rows = [
         {
@@ -206,25 +170,23 @@ def prompts_table(record) -> Html:
     return table(rows, "Prompts tried on the validation complaints", heads)
 
 
-def description(record) -> Html:
+def description(record: Record) -> Html:
     """The description of the rule that did best on validation, in full."""
     name = record.one(method="rule", split="test")["prompt"]
     return prose(" ".join(record.one(method="rule", split="valid", prompt=name)["says"].split()))
 
 
-def desk_curve(record) -> Figure:
+def desk_curve(record: Record) -> Figure:
     """Right desk against the number of labels, a menu over the wording of the complaints; the best prompt as a level line."""
     figures = {}
+    name, prompted = best_prompt(record)
     for part, words in PARTS.items():
-        series = {}
-        for method in LEARNERS:
-            sizes = sorted({r["n_labels"] for r in record.where(method=method)})
-            series[NAMES[method]] = [
-                (n, mean(record.where(method=method, n_labels=n), _of(part))) for n in sizes
-            ]
-        name, rows = best_prompt(record)
+        series = {
+            NAMES[m]: [(n, mean(record.where(method=m, n_labels=n), _of(part))) for n in sizes(record, m)]
+            for m in ("lora", "embeddings", "tfidf")
+        }
         ends = sorted({x for line in series.values() for x, _ in line})
-        series[f"prompt: {name}"] = [(x, mean(rows, _of(part))) for x in (ends[0], ends[-1])]
+        series[f"prompt: {name}"] = [(x, mean(prompted, _of(part))) for x in (ends[0], ends[-1])]
         alt = f"Right desk against the number of labels, {words}: " + "; ".join(
             f"{n} up to {line[-1][1]['value']:.0%}" for n, line in series.items()
         )
@@ -232,35 +194,95 @@ def desk_curve(record) -> Figure:
     return with_menu(figures, "complaints")
 
 
-def best_prompt(record) -> tuple[str, list[Mapping]]:
+def best_prompt(record: Record) -> tuple[str, list[Row]]:
     """The prompt that is best on *test*, its name and rows: more than fair to prompts, which are thereby chosen with hindsight."""
     arms = {name: record.where(method=m, split="test") for m, name in PROMPTED.items()}
     return max(arms.items(), key=lambda a: mean(a[1])["value"])
 
 
-def forecast_table(record) -> Html:
-    """How far a forecast from few labels was off, by learner, task and law."""
-    laws = {"flat": "it stays as it is", "line": "straight line in log n", "power": "power law of the error"}
-    tasks = {"desks": "complaints", "tweets": "tweets"}
+# -- how far do few labels predict many? ---------------------------------------------------------------------------------
+
+LAWS = {"flat": "it stays as it is", "line": "straight line in log n", "power": "power law of the error"}
+
+
+def extrapolate(law: str, few: Sequence[int], scores: Sequence[float], to: int) -> float:
+    """The accuracy at ``to`` labels, from those at two smaller numbers of labels.
+
+    Parameters
+    ----------
+    law
+        ``line`` (accuracy is a straight line in the logarithm of n), ``power`` (the error rate is a power of n, as in Hestness et al.
+        2017, arXiv 1712.00409, without a floor) or ``flat`` (it stays as it is).
+
+    Returns
+    -------
+    float
+        In [0, 1].
+    """
+    (first, second), (low, high) = few, scores
+    reach = math.log(to / second) / math.log(second / first)
+    if law == "flat":
+        return high
+    if law == "line":
+        return min(1.0, max(0.0, high + (high - low) * reach))
+    if law != "power":
+        raise ValueError(f"law must be 'flat', 'line' or 'power', not {law!r}")
+    if high == 1:
+        return 1.0
+    return max(0.0, 1 - (1 - high) * ((1 - high) / (1 - low)) ** reach) if low < 1 else 0.0
+
+
+def forecasts(record: Record, plan: Sequence[int], seeds: Sequence[int], learners=LEARNERS) -> Iterator[dict]:
+    """For each learner and law: forecast minus measured accuracy at the largest of three sizes, a seed at a time and their mean.
+
+    A learner that was not run at all three sizes (``plan``) is left out.
+    """
+    *few, to = plan
+    right = {
+        (r["method"], r["n_labels"], r["seed"]): np.array(r.outcomes("accuracy"), dtype=bool)
+        for r in record.results
+        if "n_labels" in r
+    }
+    for learner in learners:
+        runs = [[right.get((learner, n, s)) for n in plan] for s in seeds]
+        runs = [
+            (s, tuple(run)) for s, run in zip(seeds, runs, strict=True) if all(r is not None for r in run)
+        ]
+        for law in LAWS if runs else ():
+
+            def off(low, high, real, law=law) -> float:
+                return extrapolate(law, few, (low.mean(), high.mean()), to) - real.mean()
+
+            each = [stats.bootstrap(run, off, seed=s, resamples=1000) for s, run in runs]
+            error = stats.mean_over_seeds(each, bounds=(-1.0, 1.0))
+            yield {
+                "learner": learner,
+                "law": law,
+                "error": error,
+                "by_seed": [round(e["value"], 4) for e in each],
+            }
+
+
+def forecast_table(record: Record) -> Html:
+    """How far a forecast from few labels was off, by learner, task and law; on tweets too, where the book has a learning curve."""
+    plan, seeds = record.params["forecast"], record.params["seeds"]
+    tasks = {"complaints": record}
+    with contextlib.suppress(NotMeasured):
+        tasks["tweets"] = book_records.load("learning_curve", record.scale, record.model)
     rows = [
         {
-            "task": tasks[r["task"]],
-            "learner": NAMES[r["learner"]],
-            "law": laws[r["law"]],
-            "error": r["error"],
-            "worst": f"{100 * max(r['by_seed'], key=abs):+.0f} points".replace("-", "−"),
+            "task": task,
+            "learner": NAMES[f["learner"]],
+            "law": LAWS[f["law"]],
+            "error": f["error"],
+            "worst": f"{100 * max(f['by_seed'], key=abs):+.0f} points".replace("-", "−"),
         }
-        for r in record.where(method="forecast")
+        for task, curve in tasks.items()
+        for f in forecasts(curve, plan, seeds)
     ]
-    first, second = record.params["forecast"][:2]
-    heads = {
-        "task": "texts",
-        "learner": "learner",
-        "law": "forecast",
-        "error": "forecast minus measured",
-        "worst": "worst seed",
-    }
-    caption = f"The accuracy at {record.params['forecast'][-1]} labels, forecast from {first} and {second}"
+    heads = {"task": "texts", "learner": "learner", "law": "forecast"}
+    heads |= {"error": "forecast minus measured", "worst": "worst seed"}
+    caption = f"The accuracy at {plan[2]} labels, forecast from {plan[0]} and {plan[1]}"
     return table(rows, caption, heads, show={"error": points})
 
 
@@ -308,36 +330,57 @@ def start_figure(gains) -> Figure:
     return Figure([points_, room], styled(layout), alt)
 
 
-def start_words(gains) -> Html:
+def start_words(gains: Record) -> Html:
     """What the seven tasks say of the start: the correlation of gain with a low start, and of the end with the start."""
     rows = gains_by_task(gains)
-    start, end = [r["zero"] for r in rows], [r["zero"] + r["lora gain"] for r in rows]
-    low = agreement(gains, "zero")
-    with_end = stats.spearman(start, end)
+    low, with_end = (
+        f"{m['value']:+.2f} [{m['low']:+.2f}, {m['high']:+.2f}]"
+        for m in (
+            agreement(gains, "zero"),
+            stats.spearman([r["zero"] for r in rows], [r["zero"] + r["lora gain"] for r in rows]),
+        )
+    )
     return prose(
-        f"Rank correlation of the gain with a low start: {low['value']:+.2f} [{low['low']:+.2f}, {low['high']:+.2f}]; of the score after tuning with the score before: "
-        f"{with_end['value']:+.2f} [{with_end['low']:+.2f}, {with_end['high']:+.2f}]; {len(rows)} tasks."
+        f"Rank correlation of the gain with a low start: {low}; of the score after tuning with the score before: {with_end}; {len(rows)} tasks."
     )
 
 
-def form_table(record) -> Html:
-    """What tuning adds by each way of marking, and what of it is form."""
-    rows = []
-    for r in record.where(method="gain"):
-        same = {"task": r["task"], "wording": r["wording"]}
-        before, after = record.one(method="before", **same), record.where(method="lora", **same)
-        rows.append(
-            {
-                "task": f"{r['task']}, prompt “{r['wording']}”",
-                "read0": before["readable"],
-                "read1": mean(after, lambda a: a["readable"]),
-                "strict": r["strict"],
-                "scored": r["scored"],
-                "form": r["form"],
-                "rival": mean(record.where(method="embeddings", task=r["task"])),
-                "tuned": mean(after, lambda a: a["strict"]["accuracy"]),
-            }
-        )
+def gains(before: Row, after: Sequence[Row]) -> dict[str, dict]:
+    """What tuning adds to the strict score (``strict``), to the scored one (``scored``), and what it adds to the first above the second
+    (``form``), each paired by item with its interval over seeds and items."""
+
+    def gained(row: Row, how: str) -> np.ndarray:
+        return np.subtract(row.outcomes(f"{how}.accuracy"), before.outcomes(f"{how}.accuracy"))
+
+    def over_seeds(values: Sequence[np.ndarray]) -> dict:
+        each = [stats.bootstrap(v, seed=s, resamples=1000) for s, v in enumerate(values)]
+        return stats.mean_over_seeds(each, bounds=(-2.0, 2.0))
+
+    strict, scored = ([gained(row, how) for row in after] for how in ("strict", "scored"))
+    form = np.subtract(strict, scored)
+    return {"strict": over_seeds(strict), "scored": over_seeds(scored), "form": over_seeds(form)}
+
+
+def _asked(record: Record) -> Iterator[tuple[str, str, Row, list[Row]]]:
+    """Task, prompt template, the row before tuning and those after it."""
+    for before in record.where(method="before"):
+        same = {"task": before["task"], "wording": before["wording"]}
+        yield before["task"], before["wording"], before, record.where(method="lora", **same)
+
+
+def form_table(record: Record) -> Html:
+    """What tuning adds by each way of scoring, and what of it is form."""
+    rows = [
+        {
+            "task": f"{task}, prompt “{wording}”",
+            "read0": before["readable"],
+            "read1": mean(after, _of("readable")),
+            **gains(before, after),
+            "rival": mean(record.where(method="embeddings", task=task)),
+            "tuned": mean(after, lambda r: r["strict"]["accuracy"]),
+        }
+        for task, wording, before, after in _asked(record)
+    ]
     heads = {
         "task": "task",
         "read0": "readable before",
@@ -345,31 +388,24 @@ def form_table(record) -> Html:
         "strict": "gain, marked strictly",
         "scored": "gain, label-scored",
         "form": "the part that is form",
+        "tuned": "tuned, marked strictly",
+        "rival": f"{NAMES['embeddings']}, the same labels",
     }
-    heads |= {"tuned": "tuned, marked strictly", "rival": f"{NAMES['embeddings']}, the same labels"}
-    show = dict.fromkeys(("strict", "scored", "form"), points)
-    return table(
-        rows,
-        f"What LoRA on {record.params['labels']} labels adds, and how much of it is that its answers can be read",
-        heads,
-        show=show,
-    )
+    caption = f"What LoRA on {record.params['labels']} labels adds, and how much of it is that its answers can be read"
+    return table(rows, caption, heads, show=dict.fromkeys(("strict", "scored", "form"), points))
 
 
-def form_figure(record) -> Figure:
-    """Accuracy before and after tuning, marked strictly and label-scored, one group a task."""
+def form_figure(record: Record) -> Figure:
+    """Accuracy before and after tuning, scored strictly and by labels, one group a task."""
     groups: dict[str, dict] = {
-        "before, marked strictly": {},
-        "before, label-scored": {},
-        "after, marked strictly": {},
-        "after, label-scored": {},
+        f"{when}, {words}": {
+            f"{task} ({wording})": mean(found, lambda r, how=how: r[how]["accuracy"])
+            for task, wording, before, after in _asked(record)
+            for found in ([before] if when == "before" else after,)
+        }
+        for when in ("before", "after")
+        for how, words in (("strict", "marked strictly"), ("scored", "label-scored"))
     }
-    for r in record.where(method="gain"):
-        same, name = {"task": r["task"], "wording": r["wording"]}, f"{r['task']} ({r['wording']})"
-        for when, method in (("before", "before"), ("after", "lora")):
-            found = record.where(method=method, **same)
-            groups[f"{when}, marked strictly"][name] = mean(found, lambda a: a["strict"]["accuracy"])
-            groups[f"{when}, label-scored"][name] = mean(found, lambda a: a["scored"]["accuracy"])
     alt = "Accuracy before and after LoRA, by how answers are marked: " + "; ".join(
         f"{n}: " + ", ".join(f"{t} {m['value']:.0%}" for t, m in c.items()) for n, c in groups.items()
     )
@@ -379,24 +415,23 @@ def form_figure(record) -> Figure:
 # -- the main result -----------------------------------------------------------------------------------------------------
 
 
-def summary(curve, desks, labels: Sequence[int]) -> Html:
+def summary(desks: Record) -> Html:
     """The chapter's main result in two sentences."""
     name, rows = best_prompt(desks)
     lora = best(desks, "lora")
     linear = max((best(desks, m) for m in ("tfidf", "embeddings")), key=lambda found: mean(found)["value"])
     return prose(
         f"A rule that nobody wrote down: the best prompt ({name}) finds the right desk for {pct(mean(rows))}, LoRA on {lora[0]['n_labels']} labels for {pct(mean(lora))}, "
-        f"a linear classifier on the same labels for {pct(mean(linear))}. LoRA minus the classifier: {points(gap(lora, linear, labels))}."
+        f"a linear classifier on the same labels for {pct(mean(linear))}. LoRA minus the classifier: {points(gap(lora, linear))}."
     )
 
 
-def live_table(record) -> Html:
-    """A run of the reader's own: every way that was run at this scale."""
+def live_table(record: Record) -> Html:
+    """A run of the reader's own: every method that was run at this scale."""
     rows = [
         {"way": name, "n": f"{len(found)}", "accuracy": mean(found)}
         for name, found in ways(record).items()
         if found
     ]
-    return table(
-        rows, f"A live run, scale {record.scale}", {"way": "way", "n": "seeds", "accuracy": "right desk"}
-    )
+    heads = {"way": "way", "n": "seeds", "accuracy": "right desk"}
+    return table(rows, f"A live run, scale {record.scale}", heads)

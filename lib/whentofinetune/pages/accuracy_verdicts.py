@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tunewise.record import Record, Row
 from tunewise.report.numbers import points
-from whentofinetune.pages.accuracy import best, best_prompt
-from whentofinetune.pages.icl_figures import NAMES, gap, mean
+from whentofinetune.pages.accuracy import best, best_prompt, forecasts
+from whentofinetune.pages.icl_figures import NAMES, gap, mean, sizes
 from whentofinetune.pages.icl_verdicts import Verdict
 
 
-def c12(desks, labels: Sequence[int]) -> Verdict:
+def c12(desks: Record) -> Verdict:
     """Skills that are hard to put in a prompt: LoRA against every prompt, and against classifiers with the same labels."""
     name, prompt = best_prompt(desks)
     lora = best(desks, "lora")
     n = lora[0]["n_labels"]
     rival = max(("tfidf", "embeddings"), key=lambda m: mean(desks.where(method=m, n_labels=n))["value"])
     linear = desks.where(method=rival, n_labels=n)
-    over_prompt, over_linear = gap(lora, prompt, labels), gap(lora, linear, labels)
+    over_prompt, over_linear = gap(lora, prompt), gap(lora, linear)
     ours = {
         "the rule in words": mean(desks.where(method="rule", split="test")),
         f"best prompt on test ({name})": mean(prompt),
@@ -34,9 +35,7 @@ def c12(desks, labels: Sequence[int]) -> Verdict:
     }
     if over_prompt["low"] <= 0:
         return ours, "no", "Tuning does not clearly beat the best prompt here."
-    described = gap(
-        desks.where(method="rule", split="test"), desks.where(method="names", split="test"), labels
-    )
+    described = gap(desks.where(method="rule", split="test"), desks.where(method="names", split="test"))
     helped = "helps this small model" if described["low"] > 0 else "does not clearly help this small model"
     tail = f" The description {helped} ({points(described)} over the bare names of the desks); a large one may make more of it, so try it on the model that you would use."
     if over_linear["low"] > 0:
@@ -51,25 +50,26 @@ def c12(desks, labels: Sequence[int]) -> Verdict:
     return ours, "partly", why + tail
 
 
-def _spread(rows: Sequence[dict]) -> str:
+def _spread(rows: Sequence[Row]) -> str:
     """How far the draws of examples or labels lie apart: one way to see how reliable a method is."""
     values = [r["accuracy"]["value"] for r in rows]
     return f"{min(values):.0%} to {max(values):.0%}, {len(values)} draws"
 
 
-def c37(desks, labels: Sequence[int]) -> Verdict:
+def c37(desks: Record) -> Verdict:
     """Does it matter how many labels there are, and can few of them tell what more would bring?"""
-    sizes = sorted({r["n_labels"] for r in desks.where(method="lora")})
-    rows = {n: desks.where(method="lora", n_labels=n) for n in sizes}
-    few, many = desks.params["forecast"][-2:]
-    more = gap(rows[many], rows[few], labels)
+    rows = {n: desks.where(method="lora", n_labels=n) for n in sizes(desks, "lora")}
+    fewest, few, many = desks.params["forecast"]
+    more = gap(rows[many], rows[few])
     ours = {f"LoRA, {n} labels": mean(found) for n, found in rows.items()} | {
         f"{many} labels minus {few}": points(more)
     }
-    told = {r["law"]: r["error"] for r in desks.where(method="forecast", task="desks", learner="lora")}
+    told = {
+        f["law"]: f["error"]
+        for f in forecasts(desks, desks.params["forecast"], desks.params["seeds"], ("lora",))
+    }
     ours |= {
-        f"forecast of {many} from {desks.params['forecast'][0]} and {few}, {law}": points(told[law])
-        for law in ("line", "power")
+        f"forecast of {many} from {fewest} and {few}, {law}": points(told[law]) for law in ("line", "power")
     }
     held = [law for law in ("line", "power") if told[law]["low"] <= 0 <= told[law]["high"]]
     width = max(told[law]["high"] - told[law]["low"] for law in ("line", "power"))
