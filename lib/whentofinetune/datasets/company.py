@@ -108,6 +108,11 @@ class Mail:
     facts: tuple[str, ...]
     values: tuple[str, ...]
 
+    @property
+    def group(self) -> str:
+        """Mails on the same product share its code and facts."""
+        return self.product
+
 
 @dataclass(frozen=True)
 class Ticket:
@@ -157,6 +162,11 @@ class JargonQuestion:
     question: str
     options: tuple[str, ...]
     answer: int
+
+    @property
+    def group(self) -> str:
+        """Questions on one term belong together."""
+        return self.term
 
 
 # -- loading ---------------------------------------------------------------------------------------------------------

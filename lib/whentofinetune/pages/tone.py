@@ -1,6 +1,6 @@
 """Figures and tables of the chapter *Tone, style, format*, and a form that checks a reply against the rules of the voice.
 
-The chapter on retrieval shows :func:`style_content_figure` and :func:`style_table` for its question 2.
+The chapter on retrieval shows :func:`style_content_figure` and :func:`voice_figure` for its question 2.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from tunewise import stats
+from tunewise.record import Record, Row
 from tunewise.report.figures import (
     MARKERS,
     PALETTE,
@@ -23,24 +24,35 @@ from tunewise.report.figures import (
     with_menu,
 )
 from tunewise.report.numbers import pct, points
+from whentofinetune.datasets import company
 from whentofinetune.pages.icl_figures import mean
 from whentofinetune.pages.live import fill
 
-Way = tuple[
-    str, bool, int | None
-]  # method, with the facts in the prompt or without, number of training pairs
+# A way of asking: method, with the facts in the prompt or without, number of training pairs
+Way = tuple[str, bool, int | None]
 PROMPTS = {"rules": "rules in the prompt", "examples": "3 examples", "both": "rules and 3 examples"}
 FORM_WAYS = {"schema": "schema in the prompt", "examples": "2 examples", "lora": "LoRA"}
+
+
+def difference(a: Sequence[Row], b: Sequence[Row], metric: str) -> dict:
+    """The mean of ``metric`` in ``a`` minus that in ``b``, paired by item and, where both have several seeds, by seed.
+
+    What was asked once stands against each seed of the other.
+    """
+    pairs = list(zip(a * len(b) if len(a) == 1 else a, b * len(a) if len(b) == 1 else b, strict=False))
+    found = [
+        stats.bootstrap((x.outcomes(metric), y.outcomes(metric)), lambda p, q: (p - q).mean())
+        for x, y in pairs
+    ]
+    return stats.mean_over_seeds(found, bounds=(-1.0, 1.0))
 
 
 # -- the voice ---------------------------------------------------------------------------------------------------------
 
 
-def ways(record, facts: bool | None = None) -> list[Way]:
+def ways(record: Record, facts: bool | None = None) -> list[Way]:
     """The ways of the record, prompts first and then training by its size; those with or without facts alone, if asked."""
-    found = dict.fromkeys(
-        (r["method"], r["facts"], r.get("n_labels")) for r in record.results if r["method"] != "items"
-    )
+    found = dict.fromkeys((r["method"], r["with_facts"], r.get("n_labels")) for r in record.results)
     chosen = [w for w in found if facts is None or w[1] is facts]
     return sorted(chosen, key=lambda w: (w[1], [*PROMPTS, "lora"].index(w[0]), w[2] or 0))
 
@@ -52,55 +64,42 @@ def name(way: Way, facts: bool = False) -> str:
     return f"{words}, {'facts given' if given else 'no facts'}" if facts else words
 
 
-def rows_of(record, way: Way) -> list[dict]:
+def rows_of(record: Record, way: Way) -> list[Row]:
     """The rows of a way, one a seed."""
     method, facts, n = way
-    return [r for r in record.where(method=method, facts=facts) if r.get("n_labels") == n]
+    return record.where(method=method, with_facts=facts, **({"n_labels": n} if n else {}))
 
 
-def score(record, way: Way, metric: str) -> dict:
-    """``voice``, ``all_rules``, ``content`` or ``false_code``, over the seeds."""
-    return mean(rows_of(record, way), lambda r: r[metric])
+def score(record: Record, way: Way, metric: str) -> dict:
+    """``voice``, ``all_rules``, ``content``, ``false_code`` or ``rules.NAME``, over the seeds."""
+    return mean(rows_of(record, way), lambda r: r.metric(metric))
 
 
-def each(row: Mapping, metric: str) -> np.ndarray:
-    """What each reply contributes to a metric [n], from what the record keeps of it."""
-    if metric == "content":
-        return np.array(row["content_items"])
-    kept = np.array([[int(k) for k in ks] for ks in row["kept"]])
-    return kept.mean(axis=1) if metric == "voice" else kept.all(axis=1).astype(float)
-
-
-def difference(a: Sequence[Mapping], b: Sequence[Mapping], value: Callable[[Mapping], np.ndarray]) -> dict:
-    """The mean of ``value`` (row -> [n]) in ``a`` minus that in ``b``, paired by item and, where both have several seeds, by seed.
-
-    A way that was asked once stands against each seed of the other.
-    """
-    pairs = list(zip(a * len(b) if len(a) == 1 else a, b * len(a) if len(b) == 1 else b, strict=False))
-    found = [stats.bootstrap((value(x), value(y)), lambda p, q: (p - q).mean()) for x, y in pairs]
-    return stats.mean_over_seeds(found, bounds=(-1.0, 1.0))
-
-
-def style_gap(record, a: Way, b: Way, metric: str) -> dict:
+def style_gap(record: Record, a: Way, b: Way, metric: str) -> dict:
     """``metric`` of way a minus that of way b, reply by reply."""
-    return difference(rows_of(record, a), rows_of(record, b), lambda r: each(r, metric))
+    return difference(rows_of(record, a), rows_of(record, b), metric)
 
 
-def best_prompt(record, facts: bool = True) -> Way:
+def best_prompt(record: Record, facts: bool = True) -> Way:
     """The prompt that keeps most rules *on the test mails*: a choice that favours prompts."""
-    return max(
-        (w for w in ways(record, facts) if w[0] != "lora"), key=lambda w: score(record, w, "voice")["value"]
-    )
+    prompts = [w for w in ways(record, facts) if w[0] != "lora"]
+    return max(prompts, key=lambda w: score(record, w, "voice")["value"])
 
 
-def most_pairs(record, facts: bool = True) -> Way:
+def most_pairs(record: Record, facts: bool = True) -> Way:
     """LoRA on most pairs, of the sizes that were trained with most seeds: one training says little about the next."""
-    return max(
-        (w for w in ways(record, facts) if w[0] == "lora"), key=lambda w: (len(rows_of(record, w)), w[2])
+    trained = [w for w in ways(record, facts) if w[0] == "lora"]
+    return max(trained, key=lambda w: (len(rows_of(record, w)), w[2]))
+
+
+def _words(cells: Mapping[str, Mapping[str, Mapping]]) -> str:
+    """Grouped bars in words."""
+    return "; ".join(
+        f"{label}: " + ", ".join(f"{n} {m['value']:.0%}" for n, m in c.items()) for label, c in cells.items()
     )
 
 
-def voice_figure(record) -> Figure:
+def voice_figure(record: Record) -> Figure:
     """A menu over three measures: rules kept, replies that keep all rules, content; with and without facts."""
     figures = {}
     for metric, title in {
@@ -112,18 +111,13 @@ def voice_figure(record) -> Figure:
             label: {name(w): score(record, w, metric) for w in ways(record, facts)}
             for label, facts in (("facts in the prompt", True), ("no facts", False))
         }
-        words = "; ".join(
-            f"{label}: " + ", ".join(f"{n} {m['value']:.0%}" for n, m in c.items())
-            for label, c in cells.items()
-        )
-        figures[title] = bars_with_interval(
-            cells, f"share {title}" if metric == "content" else title, alt=f"Share, {title}. {words}."
-        )
+        axis = f"share {title}" if metric == "content" else title
+        figures[title] = bars_with_interval(cells, axis, alt=f"Share, {title}. {_words(cells)}.")
         figures[title].layout["yaxis"]["range"] = [0, 1]
     return with_menu(figures, "measure")
 
 
-def style_content_figure(record) -> Figure:
+def style_content_figure(record: Record) -> Figure:
     """Each way as a point: rules kept against what had to be said. Up and to the right is better."""
     data = []
     for i, way in enumerate(ways(record)):
@@ -174,7 +168,7 @@ def _bars(axis: str, metric: Mapping) -> dict:
     }
 
 
-def style_table(record, facts: bool = True) -> Html:
+def style_table(record: Record, facts: bool = True) -> Html:
     """The ways in numbers: rules kept, replies that keep all, content, false item codes, tokens of the prompt."""
     rows = [
         {
@@ -203,12 +197,10 @@ def style_table(record, facts: bool = True) -> Html:
     )
 
 
-def rules_figure(record, facts: bool = True) -> Figure:
+def rules_figure(record: Record, facts: bool = True) -> Figure:
     """The rules one by one: which way keeps which."""
-    chosen, rules = ways(record, facts), list(record.one(method="items")["rules"])
-    values = [
-        [mean(rows_of(record, w), lambda r, rule=rule: r["rules"][rule]) for rule in rules] for w in chosen
-    ]
+    chosen, rules = ways(record, facts), [rule.name for rule in company.voice()]
+    values = [[score(record, w, f"rules.{rule}") for rule in rules] for w in chosen]
     hardest = min(zip(values[-1], rules, strict=True), key=lambda p: p[0]["value"])
     alt = f"Share of replies that keep each rule, by way. {name(chosen[-1])} keeps the rule {hardest[1]} least, in {hardest[0]['value']:.0%}."
     return heatmap(
@@ -221,22 +213,14 @@ def rules_figure(record, facts: bool = True) -> Figure:
     )
 
 
-def rules_table(record) -> Html:
-    """The rules in words."""
-    return table(
-        [{"rule": k.replace("_", " "), "says": v} for k, v in record.one(method="items")["rules"].items()],
-        "The rules of the voice, each checked by a program",
-        {"rule": "rule", "says": "what it asks"},
-    )
-
-
-def reply_examples(record, mail: int = 0) -> Html:
+def reply_examples(record: Record, mail: int = 0) -> Html:
     """What each way replied to one test mail (its first seed), with the number of rules kept."""
     blocks, texts = [], []
     for way in ways(record, True):
         row = rows_of(record, way)[0]
-        kept, said = row["kept"][mail], row["content_items"][mail]
-        head = f"{name(way)}: {kept.count('1')} of {len(kept)} rules, {said:.0%} of the content"
+        kept = [row.outcomes(f"rules.{rule.name}")[mail] for rule in company.voice()]
+        said = row.outcomes("content")[mail]
+        head = f"{name(way)}: {sum(kept):.0f} of {len(kept)} rules, {said:.0%} of the content"
         blocks.append(
             f"<details><summary>{html.escape(head)}</summary><blockquote>{html.escape(row['replies'][mail]).replace(chr(10), '<br>')}</blockquote></details>"
         )
@@ -244,7 +228,7 @@ def reply_examples(record, mail: int = 0) -> Html:
     return Html(f'<div class="tw-browser">{"".join(blocks)}</div>', "\n".join(texts))
 
 
-def live_voice(record) -> Html:
+def live_voice(record: Record) -> Html:
     """A run of the reader's own."""
     rows = [
         {"way": name(w, facts=True), **{m: score(record, w, m) for m in ("voice", "content")}}
@@ -255,7 +239,7 @@ def live_voice(record) -> Html:
     )
 
 
-def voice_summary(record) -> str:
+def voice_summary(record: Record) -> str:
     """The main result in one sentence, from the record."""
     prompt, lora = best_prompt(record), most_pairs(record)
     style, said = (style_gap(record, lora, prompt, m) for m in ("voice", "content"))
@@ -332,30 +316,23 @@ class CheckIt:
 # -- forms -------------------------------------------------------------------------------------------------------------
 
 
-def form_rows(record, form: str, method: str, held: bool) -> list[dict]:
+def form_rows(record: Record, form: str, method: str, constrained: bool) -> list[Row]:
     """The rows of a form and a way, one a seed."""
-    return record.where(form=form, method=method, constrained=held)
+    return record.where(form=form, method=method, constrained=constrained)
 
 
-def form_score(record, form: str, method: str, held: bool, metric: str) -> dict | None:
+def form_score(record: Record, form: str, method: str, constrained: bool, metric: str) -> dict | None:
     """``as_is``, ``parsed``, ``valid``, ``fields``, ``fields_if_parsed``, ``f1`` or ``whole``, over the seeds; None where nothing was asked or could be read."""
-    return mean(
-        [r for r in form_rows(record, form, method, held) if r.get(metric) is not None], lambda r: r[metric]
-    )
+    rows = [r for r in form_rows(record, form, method, constrained) if metric in r.metrics]
+    return mean(rows, lambda r: r[metric])
 
 
-def form_gap(record, form: str, a: tuple[str, bool], b: tuple[str, bool], metric: str) -> dict:
-    """``valid`` or ``fields`` of way a = (method, constrained) minus that of way b, ticket by ticket."""
-
-    def items(row: Mapping) -> np.ndarray:
-        if metric == "valid":
-            return np.array([float(v) for v in row["valid_items"]])
-        return np.array([right / true for right, true, _ in row["counts"]])
-
-    return difference(form_rows(record, form, *a), form_rows(record, form, *b), items)
+def form_gap(record: Record, form: str, a: tuple[str, bool], b: tuple[str, bool], metric: str) -> dict:
+    """``metric`` of way a = (method, constrained) minus that of way b, ticket by ticket."""
+    return difference(form_rows(record, form, *a), form_rows(record, form, *b), metric)
 
 
-def form_ways(record, form: str) -> list[tuple[str, bool]]:
+def form_ways(record: Record, form: str) -> list[tuple[str, bool]]:
     """The ways that a form was asked in: (method, constrained)."""
     return [(m, held) for m in FORM_WAYS for held in (False, True) if form_rows(record, form, m, held)]
 
@@ -364,11 +341,15 @@ def form_name(way: tuple[str, bool]) -> str:
     return FORM_WAYS[way[0]] + (" + constraint" if way[1] else "")
 
 
-def forms(record) -> list[str]:
-    return list(dict.fromkeys(r["form"] for r in record.results if r["method"] != "items"))
+def forms(record: Record) -> list[str]:
+    return list(dict.fromkeys(r["form"] for r in record.results))
 
 
-def formats_figure(record) -> Figure:
+def _title(form: str) -> str:
+    return form.upper() if form != "markdown" else "Markdown"
+
+
+def formats_figure(record: Record) -> Figure:
     """A menu over the forms: how often the reply has the form, and how many fields are right, by way."""
     figures = {}
     for form in forms(record):
@@ -376,17 +357,13 @@ def formats_figure(record) -> Figure:
             title: {form_name(w): form_score(record, form, *w, metric) for w in form_ways(record, form)}
             for title, metric in (("satisfies the schema", "valid"), ("fields exactly right", "fields"))
         }
-        words = "; ".join(
-            f"{title}: " + ", ".join(f"{n} {m['value']:.0%}" for n, m in c.items())
-            for title, c in cells.items()
-        )
-        figure = bars_with_interval(cells, "share", alt=f"{form.upper()}. {words}.", horizontal=True)
-        figure.layout["xaxis"]["range"] = [0, 1]
-        figures[form.upper() if form != "markdown" else "Markdown"] = figure
+        alt = f"{form.upper()}. {_words(cells)}."
+        figures[_title(form)] = bars_with_interval(cells, "share", alt=alt, horizontal=True)
+        figures[_title(form)].layout["xaxis"]["range"] = [0, 1]
     return with_menu(figures, "form")
 
 
-def formats_table(record, form: str = "json") -> Html:
+def formats_table(record: Record, form: str = "json") -> Html:
     """The ways in numbers."""
     metrics = {
         "as_is": "parses as it stands",
@@ -398,25 +375,15 @@ def formats_table(record, form: str = "json") -> Html:
     }
     rows = []
     for way in form_ways(record, form):
-        found = {m: form_score(record, form, *way, m) for m in metrics}
-        rows.append(
-            {
-                "way": form_name(way),
-                **{
-                    m: "-" if v is None else v if m != "fields_if_parsed" else pct(v)
-                    for m, v in found.items()
-                },
-                "seeds": str(len(form_rows(record, form, *way))),
-            }
-        )
-    return table(
-        rows,
-        f"Tickets to {form.upper() if form != 'markdown' else 'Markdown'}",
-        {"way": "way", **metrics, "seeds": "seeds"},
-    )
+        found = {m: form_score(record, form, *way, m) or "-" for m in metrics}
+        if found["fields_if_parsed"] != "-":
+            found["fields_if_parsed"] = pct(found["fields_if_parsed"])
+        seeds = str(len(form_rows(record, form, *way)))
+        rows.append({"way": form_name(way), **found, "seeds": seeds})
+    return table(rows, f"Tickets to {_title(form)}", {"way": "way", **metrics, "seeds": "seeds"})
 
 
-def formats_summary(record) -> str:
+def formats_summary(record: Record) -> str:
     """The main result in one sentence, from the record."""
     free, both = ("lora", False), ("lora", True)
     held = best_held(record)
@@ -426,17 +393,16 @@ def formats_summary(record) -> str:
     )
 
 
-def best_held(record, form: str = "json") -> tuple[str, bool]:
-    """The untuned way under the constraint that gets most fields right on the test tickets."""
-    return max(
-        ((m, True) for m in ("schema", "examples")),
-        key=lambda w: form_score(record, form, *w, "fields")["value"],
-    )
+def best_held(record: Record, form: str = "json") -> tuple[str, bool]:
+    """The prompt under the constraint that gets most fields right on the test tickets."""
+    return _best(record, form, True, "fields")
 
 
-def best_free(record, form: str = "json") -> tuple[str, bool]:
-    """The untuned way without constraint that satisfies the schema most often on the test tickets."""
-    return max(
-        ((m, False) for m in ("schema", "examples")),
-        key=lambda w: form_score(record, form, *w, "valid")["value"],
-    )
+def best_free(record: Record, form: str = "json") -> tuple[str, bool]:
+    """The prompt without constraint that satisfies the schema most often on the test tickets."""
+    return _best(record, form, False, "valid")
+
+
+def _best(record: Record, form: str, constrained: bool, metric: str) -> tuple[str, bool]:
+    prompts = [(m, constrained) for m in ("schema", "examples")]
+    return max(prompts, key=lambda w: form_score(record, form, *w, metric)["value"])

@@ -1,0 +1,132 @@
+"""Service tickets, extracted to records in JSON, YAML or Markdown: prompts, grammars, and what a reply is scored on."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from tunewise.constrained import held, json_grammar, line_grammar
+from tunewise.experiment import Scores
+from tunewise.generation import generate
+from whentofinetune.datasets import company
+from whentofinetune.mail_replies import ANSWER, chat
+
+SAYS = {
+    "json": "as a JSON object",
+    "yaml": "as YAML, one field a line, each value in double quotes",
+    "markdown": "as a Markdown list, a line `- **field**: value` for each field",
+}
+_FENCE = re.compile(r"```\w*\n(.*?)(?:\n```|\Z)", re.DOTALL)
+
+
+def system(form: str, schema: bool) -> str:
+    """The system prompt, with or without the JSON Schema."""
+    fields = json.dumps(company.ticket_schema()["properties"])
+    told = (
+        f" Copy values from the ticket. The fields are those of this JSON Schema:\n{fields}" if schema else ""
+    )
+    return f"Extract the service ticket {SAYS[form]}, and write nothing else.{told}"
+
+
+def prompt(ticket: company.Ticket) -> str:
+    """What follows the prefix, up to where the record begins."""
+    return f"{ticket.text}{ANSWER}"
+
+
+def pairs(tickets: Sequence[company.Ticket], form: str) -> list[tuple[str, str]]:
+    """Prompt and completion of solved tickets."""
+    return [(prompt(t), company.render(t.record, form)) for t in tickets]
+
+
+def prefix(form: str, schema: bool, shots: Sequence[company.Ticket] = ()) -> str:
+    """The system prompt and solved tickets as earlier turns, up to where the ticket begins."""
+    return chat(system(form, schema), pairs(shots, form))
+
+
+def grammar(form: str) -> str:
+    """The form, as a grammar for constrained decoding: JSON by the JSON Schema, the others by a regular expression made from it."""
+    if form == "json":
+        return json_grammar(company.ticket_schema())
+    line = {"yaml": "{field}: ", "markdown": "- **{field}**: "}[form]
+    return line_grammar(company.ticket_schema(), line, quoted=form == "yaml")
+
+
+def read(text: str, form: str) -> tuple[dict[str, str] | None, bool]:
+    """The record in a reply (None if there is none), and whether the reply parsed as it stood.
+
+    Parsing is lenient: where the reply does not parse as it stands, the part inside a code fence, or inside braces, is tried.
+    """
+    braces = text[text.find("{") : text.rfind("}") + 1] if form == "json" else ""
+    for piece in (text, *_FENCE.findall(text)[:1], braces):
+        with contextlib.suppress(ValueError):
+            return company.parse(piece.strip(), form), piece == text
+    return None, False
+
+
+def drawn(n: int, seed: int) -> list[company.Ticket]:
+    """``n`` tickets of the training split."""
+    pool = company.tickets("train")
+    return [pool[i] for i in np.random.default_rng([32, seed]).permutation(len(pool))[:n]]
+
+
+def scored(tickets: Sequence[company.Ticket], replies: Sequence[str], form: str, **facts) -> Scores:
+    """Scores of replies; ``facts`` are figures about the condition.
+
+    ``as_is``: does it parse as it stands; ``parsed``: does it parse leniently; ``valid``: does it satisfy the schema too; ``fields``: share
+    of the true fields whose value is exactly right, zero where nothing parses; ``fields_if_parsed``: the same over parsed replies alone,
+    left out where there are fewer than two; ``f1``: of the pairs of field and value; ``whole``: is it exactly the record. The fact
+    ``counts`` has for each reply the fields that are right, those of the true record, and its own.
+    """
+    found = [read(r, form) for r in replies]
+    counts = [_counts(t.record, record or {}) for t, (record, _) in zip(tickets, found, strict=True)]
+    share, parsed = [right / true for right, true, _ in counts], [record is not None for record, _ in found]
+    alone = {"fields_if_parsed": [s if p else None for s, p in zip(share, parsed, strict=True)]}
+    return Scores(
+        tickets,
+        as_is=[as_is for _, as_is in found],
+        parsed=parsed,
+        valid=[record is not None and not company.schema_errors(record) for record, _ in found],
+        fields=share,
+        f1=[2 * right / (true + said) for right, true, said in counts],
+        whole=[right == true == said for right, true, said in counts],
+        facts={"counts": counts, **facts},
+        **(alone if sum(parsed) > 1 else {}),
+    )
+
+
+def _counts(truth: Mapping[str, str], said: Mapping[str, str]) -> list[int]:
+    """Fields with exactly the right value, fields of the true record, fields of the reply."""
+    return [sum(said.get(field) == value for field, value in truth.items()), len(truth), len(said)]
+
+
+def written(
+    lm, prompts: Sequence[str], start: str, form: str, constrained: bool, max_new_tokens: int
+) -> list[str]:
+    """What ``lm`` writes after the prefix ``start`` and each prompt, constrained to the form or not."""
+    with held(lm, grammar(form)) if constrained else contextlib.nullcontext():
+        return generate(
+            lm, prompts, prefix=start, max_new_tokens=max_new_tokens, batch_size=len(prompts), stop=None
+        )
+
+
+def extractor(form: str = "json", k: int = 2, *, seed: int = 0, **options) -> Callable[[str, bool], str]:
+    """A function (text of a ticket, constrained) -> what the base model writes after ``k`` solved tickets.
+
+    Parameters
+    ----------
+    options
+        For :func:`tunewise.models.load.load`; the model is loaded at the first ticket.
+    """
+    from tunewise.models.load import load
+
+    models, start = [], prefix(form, False, drawn(k, seed))
+
+    def extract(text: str, constrained: bool = True) -> str:
+        models or models.append(load(**options))
+        return written(models[0], [f"{text}{ANSWER}"], start, form, constrained, 110)[0]
+
+    return extract
