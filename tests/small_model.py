@@ -7,10 +7,13 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+from tunewise.experiment import Context, Params, _item_set, _one
 from tunewise.models.device import choose as precision
 from tunewise.models.load import converted
 from tunewise.models.registry import get as spec
-from whentofinetune import book_records
+from tunewise.record import Record
+from tunewise.step_cache import StepCache
+from whentofinetune import book_records, experiments
 from whentofinetune.old_bench import Bench
 from whentofinetune.old_steps import Work
 
@@ -33,6 +36,54 @@ def small(seed=0, positions=2048):
         spec=None,
         precision=None,
     )
+
+
+class WordCounts:
+    """A sentence encoder whose vectors hold nothing but the words."""
+
+    def encode(self, texts):
+        vectors = np.zeros((len(texts), 256), dtype=np.float32)
+        for i, text in enumerate(texts):
+            for word in re.findall(r"\w+", text.lower()):
+                vectors[i, sum(map(ord, word)) % 256] += 1
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+
+
+def small_context(folder, monkeypatch, params, **options):
+    """What an experiment works with: the small model, the word counts, and the cache in ``folder``."""
+    lm = small(**options)  # reads the tokenizer from the user's cache
+    monkeypatch.setenv("TUNEWISE_CACHE", str(folder))
+    cache = StepCache(say=lambda line: None)
+    ctx = Context(
+        Params(params), "small", precision("cpu"), cache, experiments.workspace(), {"model": "small"}, print
+    )
+    ctx.lm, ctx.encoder = lm, WordCounts()
+    return ctx
+
+
+def run_small(experiment, ctx):
+    """The record of a run on ``ctx``; what its cache holds is found again."""
+    for condition in experiment.conditions(ctx.params):
+        _one(experiment, ctx, condition, "the data")
+    return record_of(experiment, ctx.rows, ctx.item_sets, dict(ctx.params))
+
+
+def record_of(experiment, rows, item_sets, params, scale="smoke"):
+    seeds = params.get("seeds", [])
+    told = {"key": "k", "checksums": {}, "device": "CPU", "versions": {}, "date": "2026-01-01"}
+    return Record(
+        experiment.name, scale, 1, "small", params, seeds, rows, duration_s=1.0, item_sets=item_sets, **told
+    )
+
+
+def made_up(experiment, scored, scale="full", **changes):
+    """A record of (condition, scores) pairs, without a run."""
+    rows, sets = [], {}
+    for condition, scores in scored:
+        row = scores.row()
+        items = {"items": _item_set(sets, row.pop("ids"), row.pop("groups"))} if "ids" in row else {}
+        rows.append({**condition.settings, **items, **row})
+    return record_of(experiment, rows, sets, experiment.scales[scale] | changes, scale)
 
 
 def made_bench(folder, monkeypatch, **options):
