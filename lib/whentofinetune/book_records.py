@@ -106,8 +106,16 @@ def versions() -> dict:
     return found
 
 
-def committed(experiment: str, scale: str) -> Path:
-    """Where the book's own record of an experiment lies (there or not)."""
+def committed(experiment: str, scale: str = "full", model: str | None = None) -> Path:
+    """Where the book's record of an experiment lies (there or not): of its own model at that scale, unless another is named."""
+    from tunewise import record
+    from whentofinetune import experiments
+
+    name = model or experiments.get(experiment).scales[scale]["model"]
+    return record.committed(book_files.data_dir() / "runs", experiment, scale, name)
+
+
+def _old(experiment: str, scale: str) -> Path:
     return book_files.data_dir() / "runs" / f"{experiment}.{scale}.json"
 
 
@@ -117,26 +125,19 @@ def cached(key: str) -> Path:
 
 
 def load(experiment: str, scale: str = "full", model: str | None = None):
-    """The book's committed record, of the experiment's own model at that scale unless another is named. Raises NotMeasured if there is none."""
-    from tunewise import record
-    from tunewise.experiment import Experiment
-    from whentofinetune import experiments
+    """The book's record of an experiment. Raises NotMeasured, which names the command that makes it, if there is none."""
+    from tunewise.record import Record
 
-    if experiment in experiments.NAMES and isinstance(known := experiments.get(experiment), Experiment):
-        name = model or known.scales[scale]["model"]
-        path = record.committed(book_files.data_dir() / "runs", experiment, scale, name)
-        if not path.exists():
-            raise NotMeasured(experiment, scale, model)
-        return record.Record.read(path)
-    path = committed(experiment, scale)
-    if not path.exists():
-        raise NotMeasured(experiment, scale)
-    return RunRecord.read(path)
+    if (path := committed(experiment, scale, model)).exists():
+        return Record.read(path)
+    if model is None and (path := _old(experiment, scale)).exists():
+        return RunRecord.read(path)
+    raise NotMeasured(experiment, scale, model)
 
 
 def find(key: str, experiment: str, scale: str) -> RunRecord | None:
     """A finished run with exactly this key: the user's own, else the book's."""
-    for path in (cached(key), committed(experiment, scale)):
+    for path in (cached(key), _old(experiment, scale)):
         if path.exists():
             record = RunRecord.read(path)
             if record.key == key:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from tunewise.record import SCALES, Record
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -12,30 +14,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    from whentofinetune import experiments
-    from whentofinetune.book_records import SCALES, RunRecord, committed
+    from whentofinetune import book_files, experiments
 
     for name in experiments.NAMES:
+        models = dict.fromkeys(SCALES, "")
         try:
             experiment = experiments.get(name)
         except ImportError:  # without torch nothing can be run, but the records that there are can be named
             print(name)
-            scales = SCALES
         else:
-            print(
-                f"{name}: {experiment.question}"
-                + (f" ({', '.join(experiment.claims)})" if args.claims else "")
-            )
-            scales = experiment.scales
-        for scale in scales:
-            path = committed(name, scale)
-            if path.exists():
-                record = RunRecord.read(path)
-                print(
-                    f"  {scale:7} recorded {record.date}, {record.device}, {record.duration_s / 60:.0f} min of computing"
-                )
-            elif scale in ("full", "gpu"):
-                print(f"  {scale:7} not yet measured: tunewise run {name} --scale {scale}")
-            else:
-                print(f"  {scale:7} run it: tunewise run {name} --scale {scale}")
+            claims = f" ({', '.join(experiment.claims)})" if args.claims else ""
+            print(f"{name}: {experiment.question}{claims}")
+            models = {scale: params["model"] for scale, params in experiment.scales.items()}
+        for scale, model in models.items():
+            paths = sorted((book_files.data_dir() / "runs").glob(f"*/{name}.{scale}.json"))
+            records = [Record.read(path) for path in paths]
+            for r in records:
+                minutes = f"{r.duration_s / 60:.0f} min of computing"
+                print(f"  {scale:7} recorded {r.date}, {r.model}, {r.device}, {minutes}")
+            if model not in ("", *(r.model for r in records)) or not records:
+                missing = "not yet measured" if scale in ("full", "gpu") else "run it"
+                print(f"  {scale:7} {missing}: tunewise run {name} --scale {scale}")
     return 0

@@ -6,35 +6,41 @@ import argparse
 import json
 import sys
 
+from tunewise.record import SCALES, Row
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from whentofinetune.book_records import SCALES
-
-    parser.add_argument("experiment", help="its name; `tunewise list` shows all")
-    parser.add_argument(
+    add = parser.add_argument
+    add("experiment", help="its name; `tunewise list` shows all")
+    add(
         "--scale",
         choices=SCALES,
         default="laptop",
         help="how much: seconds, minutes, an hour, a GPU (default: laptop)",
     )
-    parser.add_argument("--fresh", action="store_true", help="run again even if a finished record is found")
-    parser.add_argument("--model", help="another model of the registry than the scale's own")
-    parser.add_argument(
+    add("--fresh", action="store_true", help="run again even if a finished record is found")
+    add("--model", help="another model of the registry than the scale's own")
+    add(
         "--set",
         metavar="NAME=JSON",
         action="append",
         default=[],
         help='change a parameter, e.g. --set seeds="[0,1]"',
     )
-    parser.add_argument(
-        "--commit", action="store_true", help="write the record to data/runs/ too, as the book's own"
-    )
-    parser.add_argument("--json", action="store_true", help="print the whole record")
+    add("--commit", action="store_true", help="write the record to data/runs/ too, as the book's own")
+    add("--force-commit", action="store_true", help="the same, even with parameters that are not the book's")
+    add("--json", action="store_true", help="print the whole record")
 
 
 def main(args: argparse.Namespace) -> int:
-    from whentofinetune import experiments
-    from whentofinetune.book_records import committed
+    from whentofinetune import book_records, experiments
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    def refused(why: object) -> int:
+        say(f"tunewise run: {why}")
+        return 2
 
     changes = {}
     for pair in args.set:
@@ -42,48 +48,50 @@ def main(args: argparse.Namespace) -> int:
         try:
             changes[name] = json.loads(value)
         except ValueError:
-            print(
-                f"tunewise run: --set {pair}: the value is no JSON; write strings with quotes",
-                file=sys.stderr,
-            )
-            return 2
-    if args.model:
-        changes["model"] = args.model
-
-    def say(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
+            return refused(f"--set {pair}: the value is no JSON; write strings with quotes")
+    if args.commit and changes and not args.force_commit:
+        return refused(
+            f"--commit would put a run with other {', '.join(changes)} in the place of the book's record. Leave it out "
+            "(your run is kept in the cache; --json > FILE writes it where you like), or say --force-commit"
+        )
     try:
-        record = experiments.run(args.experiment, args.scale, fresh=args.fresh, say=say, **changes)
+        record = experiments.run(
+            args.experiment,
+            args.scale,
+            fresh=args.fresh,
+            say=say,
+            **changes,
+            **({"model": args.model} if args.model else {}),
+        )
     except (ValueError, LookupError, OSError) as error:
-        print(f"tunewise run: {error}", file=sys.stderr)
-        return 2
+        return refused(error)
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        say("\nstopped; the same command goes on from here")
         return 130
-    if args.commit:
-        print(f"written: {record.save(committed(args.experiment, args.scale))}", file=sys.stderr)
+    if args.commit or args.force_commit:
+        path = book_records.committed(args.experiment, args.scale, record.model)
+        say(f"written: {record.save(path)}")
     if args.json:
         from dataclasses import asdict
 
         print(json.dumps(asdict(record), ensure_ascii=False, indent=1))
     else:
         for row in record.results:
-            print(_line(row))
+            print(line(row))
         print(
-            f"{len(record.results)} rows, {record.duration_s:.0f} s of computing, {record.device}, {record.date}"
+            f"{len(record.rows)} rows, {record.duration_s:.0f} s of computing, {record.device}, {record.date}"
         )
     return 0
 
 
-def _line(row: dict) -> str:
-    """A row in one line: settings, then each metric with its interval and n."""
-    words = []
-    for key, value in row.items():
-        if isinstance(value, dict) and {"value", "low", "high", "n"} <= value.keys():
-            words.append(
-                f"{key} {value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}] n={value['n']}"
-            )
-        elif isinstance(value, str | int | float) and key not in ("predictions", "said"):
-            words.append(f"{key} {value}")
-    return "  ".join(words)
+def line(row: Row) -> str:
+    """A row in one line: settings, then each metric with its interval and number of items, then figures about the whole."""
+    plain = {k: v for k, v in row.raw.items() if k not in ("items", "outcomes", "predictions", "facts")}
+    words = [f"{k} {v}" for k, v in plain.items()]
+    facts = row.raw.get("facts", {})
+    for name in (*row.metrics, *(k for k, v in facts.items() if isinstance(v, dict) and "n" in v)):
+        m = row[name] if name in facts else row.metric(name)
+        value = "-" if m["value"] is None else f"{m['value']:.3f}"
+        bounds = "" if m["low"] is None else f" [{m['low']:.3f}, {m['high']:.3f}]"
+        words.append(f"{name} {value}{bounds} n={m['n']}")
+    return "  ".join([*words, *(f"{k} {v}" for k, v in facts.items() if isinstance(v, int | float))])

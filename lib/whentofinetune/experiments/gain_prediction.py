@@ -26,7 +26,7 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     if c.method == "lora":
         recipe = Recipe(seed=c.seed, **ctx.params.recipe)
         return tuned(ctx, task, c.n_labels, recipe, ctx.params.wording, test)
-    shots = sample(task, c.k, c.seed) if c.k else []
+    shots = sample(task, c.k, c.seed) if c.method == "few-shot" else []
     scores = label_scores(ctx.lm, WORDINGS[ctx.params.wording], task, test, shots)
     return answered(test, scores.argmax(axis=1))
 

@@ -1,6 +1,6 @@
 """Measure the scores that the lab on in-context learning works with: ``python -m whentofinetune.labs.record_icl``.
 
-The embedded model reads tweets of the validation split after two prompts and scores the answers. Fields of the file:
+The bundled model reads tweets of the validation split after two prompts and scores the answers. Fields of the file:
 texts and labels [n]; label_names; phrases (answers of several tokens, zero-shot) with phrase_tokens [n][3][tokens], the
 log-probability of each token; logprobs [n][3] of the label names after a prompt with ``shots`` examples, and empty_logprobs
 [3][3] of the same prompt with texts without content; the prompts; model, data, device, dtype, versions, date.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 
 import numpy as np
 
@@ -34,12 +33,11 @@ def token_logprobs(lm, prompt: str, answer: str) -> list[float]:
 
 
 def main() -> None:
-    from tunewise import data as classification
-    from tunewise import prompting
+    from tunewise import data, prompting, record
     from tunewise.models.load import load
     from tunewise.prompt_templates import Wording
     from tunewise.scoring import label_logprobs
-    from whentofinetune import book_records
+    from tunewise.step_cache import write_whole
     from whentofinetune.datasets import rated_tasks
 
     task, lm = rated_tasks.load_task("tweets"), load()
@@ -61,10 +59,10 @@ def main() -> None:
     out = {
         "what": "measured scores for the lab on in-context learning; made by python -m whentofinetune.labs.record_icl",
         "model": lm.spec.name,
-        "data": classification.fingerprint(task),
+        "data": data.fingerprint(task),
         "device": str(lm.model.device),
         "dtype": str(lm.model.dtype).removeprefix("torch."),
-        "versions": book_records.versions(),
+        "versions": record.versions(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "label_names": list(task.labels),
         "labels": [e.label for e in items],
@@ -77,14 +75,8 @@ def main() -> None:
         "logprobs": scores[: len(items)],
         "empty_logprobs": scores[len(items) :],
     }
-    half = SCORES.with_suffix(".part")
-    half.write_text(
-        "{\n"
-        + ",\n".join(f" {json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in out.items())
-        + "\n}\n",
-        encoding="utf-8",
-    )
-    os.replace(half, SCORES)
+    lines = ",\n".join(f" {json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in out.items())
+    write_whole(SCORES, f"{{\n{lines}\n}}\n")
     print(SCORES)
 
 
