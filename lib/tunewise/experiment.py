@@ -240,9 +240,9 @@ class Context:
     @cached_property
     def encoder(self) -> Any:
         """The sentence encoder."""
-        from tunewise.models.encoder import Embedder
+        from tunewise.models.encoder import Encoder
 
-        return Embedder()
+        return Encoder()
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Sentence embeddings, float32 [n, 384], each of length 1; each text is computed once, however often it is asked for."""
@@ -404,7 +404,7 @@ def perform(
     sources = digest([tasks, experiment.sources(Params(params)) if experiment.sources else None])
     key = digest([experiment.name, experiment.version, params, ingredients, sources])
     home = [record.committed(workspace.records, experiment.name, scale, model)] if workspace.records else []
-    if not fresh and (found := record.find(key, *home)):
+    if not fresh and (found := record.find(key, *home, say=told)):
         return found
     told(f"{experiment.name}, scale {scale}: {experiment.question}\n  {precision.why}")
     seconds = sum(
@@ -483,6 +483,10 @@ def parameters(experiment: Experiment, scale: str, changes: Mapping[str, Any]) -
             examples[0] if examples else None,
             optional=any(s.get(name, 0) is None for s in experiment.scales.values()),
         )
+        if value == 0 and isinstance(value, int) and examples and all(e and type(e) is int for e in examples):
+            raise ValueError(
+                f"{experiment.name}: {name} must be 1 or more, such as {examples[0]}; it was given 0"
+            )
     return {**params, **changes}
 
 

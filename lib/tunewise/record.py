@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,8 @@ def estimate(packed: str | Sequence[float | None]) -> dict[str, Any]:
         return {"value": None, "n": 0, "low": None, "high": None}
     if isinstance(packed, str):
         return stats.proportion(int(sum(known)), len(known))
+    if len(known) == 1:  # one number has no interval
+        return {"value": known[0], "n": 1, "low": None, "high": None}
     return stats.bootstrap(known)
 
 
@@ -296,8 +298,8 @@ def cached(key: str) -> Path:
     return paths.cache_dir("runs") / f"{key}.json"
 
 
-def find(key: str, *places: Path) -> Record | None:
-    """A finished run with exactly this key, in the user's cache or at one of ``places``; a damaged one of the user's own is set aside."""
+def find(key: str, *places: Path, say: Callable[[str], None] = print) -> Record | None:
+    """A finished run with exactly this key, in the user's cache or at one of ``places``; a damaged one of the user's own is said and set aside."""
     own = cached(key)
     for path in (own, *places):
         if not path.exists():
@@ -308,6 +310,7 @@ def find(key: str, *places: Path) -> Record | None:
             if path != own:
                 raise
             path.replace(path.with_suffix(".damaged"))
+            say(f"the kept record {path} is damaged; it was set aside and is made again")
             continue
         if record.key == key:
             return record
