@@ -65,13 +65,13 @@ def drawn(n: int, seed: int) -> list[company.Mail]:
     return [pool[i] for i in np.random.default_rng([31, seed]).permutation(len(pool))[:n]]
 
 
-def scored(mails: Sequence[company.Mail], replies: Sequence[str], **facts) -> Scores:
-    """Scores of replies; ``facts`` are figures about the condition.
+def scored(mails: Sequence[company.Mail], texts: Sequence[str], **facts) -> Scores:
+    """Scores of the replies ``texts``; ``facts`` are figures about the condition.
 
     ``voice``: share of the rules kept; ``all_rules``: are all kept; ``rules.NAME``: is this one; ``content``: share of what had to be
     said; ``false_code``: is there an item code that is not the product's.
     """
-    pairs = list(zip(mails, replies, strict=True))
+    pairs = list(zip(mails, texts, strict=True))
     kept = [company.check_voice(r, m.sender) for m, r in pairs]
     return Scores(
         mails,

@@ -73,15 +73,15 @@ def drawn(n: int, seed: int) -> list[company.Ticket]:
     return [pool[i] for i in np.random.default_rng([32, seed]).permutation(len(pool))[:n]]
 
 
-def scored(tickets: Sequence[company.Ticket], replies: Sequence[str], form: str, **facts) -> Scores:
-    """Scores of replies; ``facts`` are figures about the condition.
+def scored(tickets: Sequence[company.Ticket], texts: Sequence[str], form: str, **facts) -> Scores:
+    """Scores of the replies ``texts``; ``facts`` are figures about the condition.
 
     ``as_is``: does it parse as it stands; ``parsed``: does it parse leniently; ``valid``: does it satisfy the schema too; ``fields``: share
     of the true fields whose value is exactly right, zero where nothing parses; ``fields_if_parsed``: the same over parsed replies alone,
     left out where there are fewer than two; ``f1``: of the pairs of field and value; ``whole``: is it exactly the record. The fact
     ``counts`` has for each reply the fields that are right, those of the true record, and its own.
     """
-    found = [read(r, form) for r in replies]
+    found = [read(text, form) for text in texts]
     counts = [_counts(t.record, record or {}) for t, (record, _) in zip(tickets, found, strict=True)]
     share, parsed = [right / true for right, true, _ in counts], [record is not None for record, _ in found]
     alone = {"fields_if_parsed": [s if p else None for s, p in zip(share, parsed, strict=True)]}
