@@ -2,93 +2,48 @@
 
 import json
 import re
-import types
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from scipy.special import softmax
+from small_model import made_up, run_small, small_context
 
-from tunewise import stats
-from tunewise.models.device import choose
-from tunewise.models.load import converted
-from tunewise.models.registry import get as spec
+from tunewise.experiment import Condition, Scores
+from tunewise.prompting import EMPTY_TEXTS
 from whentofinetune import book_records
 from whentofinetune.calculators import cost, cost_student, cost_ways
-from whentofinetune.datasets import company, vader
+from whentofinetune.datasets import company, judged_texts, rated_tasks, vader
+from whentofinetune.datasets.complaints import complaints
 from whentofinetune.datasets.rated_tasks import load_task
-from whentofinetune.experiments import distillation, get, judge, task_diversity
-from whentofinetune.old_bench import Bench
-from whentofinetune.old_steps import Work
+from whentofinetune.experiments import distillation, judge, task_diversity
 from whentofinetune.pages import Live, costs, verdict
 from whentofinetune.pages import costs_verdicts as said
 
 
-def small(seed=0):
-    """A Llama of random weights with the embedded model's tokenizer: what an experiment does with a model is seen in a second."""
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=49152,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-    )
-    return types.SimpleNamespace(
-        model=LlamaForCausalLM(config).eval(),
-        tokenizer=AutoTokenizer.from_pretrained(converted(spec("smollm2-135m"))),
-    )
-
-
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
-    """The three experiments at scale smoke with the small model, as records; and the bench on which they ran."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TUNEWISE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        work = Work({"test": 1}, say=None)
-    bench = Bench("smollm2-135m", work, choose("cpu"))
-    bench.lm, bench.embedder = (
-        small(),
-        types.SimpleNamespace(encode=lambda texts: np.stack([letters(t) for t in texts])),
-    )
-    found = {"bench": bench}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tunewise.models.load.load", lambda *_, **__: small())
-        for name in ("task_diversity", "distillation", "judge"):
-            experiment = get(name)
-            rows = json.loads(json.dumps(experiment.run(bench, experiment.scales["smoke"])))
-            found[name] = book_records.RunRecord(
-                name,
-                "smoke",
-                1,
-                experiment.scales["smoke"],
-                [0],
-                rows,
-                "",
-                {},
-                "a test",
-                {},
-                "2026-01-01",
-                1.0,
-            )
+    """The three experiments at scale smoke with the small model, as records; and the model."""
+    found = {}
+    for module in (task_diversity, distillation, judge):
+        experiment = module.EXPERIMENT
+        with pytest.MonkeyPatch.context() as patch:
+            ctx = small_context(tmp_path_factory.mktemp("cache"), patch, experiment.scales["smoke"])
+            ctx.load = lambda lm=ctx.lm: lm
+            found[experiment.name] = run_small(experiment, ctx)
+        found.setdefault("lm", ctx.lm)
     return found
-
-
-def letters(text: str) -> np.ndarray:
-    """A stand-in for a sentence embedding: how often each letter stands in the text, of unit length."""
-    counts = np.array([1.0, *(text.lower().count(c) for c in "abcdefghijklmnopqrstuvwxyz!'")])
-    return counts / np.linalg.norm(counts)
 
 
 # -- several tasks, several adapters -----------------------------------------------------------------------------------
 
 
 def test_complaints_are_balanced_and_their_splits_apart():
-    task = task_diversity.complaints()
+    task = complaints()
     for counts in task.counts().values():
         assert len(set(counts.values())) == 1 and min(counts.values()) >= 3
     texts = [{e.text for e in part} for part in (task.train, task.valid, task.test)]
@@ -98,48 +53,45 @@ def test_complaints_are_balanced_and_their_splits_apart():
 
 
 def test_every_adapter_is_asked_about_every_task(records):
-    rows = records["task_diversity"].results
-    asked = {(r["trained"], r["tested"]) for r in rows if "predictions" in r}
+    rows = [r for r in records["task_diversity"].results if r["method"] != "switch"]
     tasks = ["tweets", "domain", "complaints"]
-    assert asked == {(a, t) for a in ["none", *tasks, "mixed", "mixed, same total"] for t in tasks}
-    items = {r["tested"]: r for r in rows if r["method"] == "items"}
+    asked = [(r["trained"], r["tested"]) for r in rows]
+    assert asked == list(product(["none", *tasks, "mixed", "mixed, same total"], tasks))
+    labels = {
+        e.id: e.label for e in (*load_task("tweets").test, *load_task("domain").test, *complaints().test)
+    }
     for row in rows:
-        if "predictions" in row:
-            labels = items[row["tested"]]["labels"]
-            right = sum(p == y for p, y in zip(row["predictions"], labels, strict=True))
-            assert row["accuracy"]["value"] == pytest.approx(right / len(labels))
+        right = sum(p == labels[i] for p, i in zip(row["predictions"], row.items, strict=True))
+        assert row["accuracy"]["value"] == pytest.approx(right / len(row.items))
 
 
 def test_mixed_adapters_see_as_many_examples_as_they_say(records):
-    rows, params = records["task_diversity"].results, records["task_diversity"].params
+    record = records["task_diversity"]
     seen = {
-        r["trained"]: (r["of_each"], r["n_labels"], r["examples_seen"]) for r in rows if r["method"] == "lora"
+        r["trained"]: (r["of_each"], r["n_labels"], r["examples_seen"]) for r in record.where(method="lora")
     }
-    n, passes = params["labels"], params["recipe"]["epochs"]
+    n, passes = record.params["labels"], record.params["recipe"]["epochs"]
     assert seen["tweets"] == (n, n, n * passes)
     assert seen["mixed"] == (n, 3 * n, 3 * n * passes)
     assert seen["mixed, same total"] == (n // 3, n, n * passes)
 
 
 def test_an_adapter_answers_the_same_after_others_had_their_turn(records):
-    rows, params = records["task_diversity"].results, records["task_diversity"].params
-    (row,) = [r for r in rows if r["method"] == "switch"]
-    assert (
-        row["same_after_switching"] == {"tweets": True, "domain": True, "complaints": True}
-        and row["same_when_off"]
-    )
-    assert len(row["switch_ms"]) == 6 + params["switches"] and min(row["switch_ms"]) >= 0
-    lora = next(r for r in rows if r["method"] == "lora")
-    assert row["adapter_bytes"] == 4 * lora["trainable"]
+    record = records["task_diversity"]
+    row = record.one(method="switch")
+    assert row["same_after_switching"] == {"tweets": True, "domain": True, "complaints": True}
+    assert row["same_when_off"]
+    assert len(row["switch_ms"]) == 6 + record.params["switches"] and min(row["switch_ms"]) >= 0
+    assert row["adapter_bytes"] == 4 * record.where(method="lora")[0]["trainable"]
     # the base model is left as it was
-    assert not any("lora" in name for name, _ in records["bench"].lm.model.named_parameters())
+    assert not any("lora" in name for name, _ in records["lm"].model.named_parameters())
 
 
 # -- a student learns from a teacher -------------------------------------------------------------------------------------
 
 
-def test_slices_are_apart_and_hard_is_nearer_to_a_threshold(records):
-    parts = distillation.slices(records["bench"], {"tasks": ["tweets", "products"], "test_n": None})
+def test_slices_are_apart_and_hard_is_nearer_to_a_threshold():
+    parts = rated_tasks.slices(load_task("tweets"), load_task("products"))
     rating = {r.id: r.rating for r in vader.read("tweets")}
 
     def distances(items):
@@ -149,103 +101,128 @@ def test_slices_are_apart_and_hard_is_nearer_to_a_threshold(records):
     assert {e.id for e in parts["hard"]} | {e.id for e in parts["easy"]} == {
         e.id for e in load_task("tweets").test
     }
-    assert parts["shifted"] == list(load_task("products").test)
+    assert parts["shifted"] == load_task("products").test
 
 
-def test_what_the_teacher_labels_is_neither_its_own_lessons_nor_test():
+def test_what_the_teacher_labels_is_neither_its_own_training_examples_nor_test():
     task = load_task("tweets")
     known = [e.text for e in task.train[:50]]
-    pool = distillation.unlabelled(task, known, 200, 3)
-    texts = [t for t, _ in pool]
-    assert len(set(texts)) == 200 and not set(texts) & (
-        set(known) | {e.text for e in (*task.test, *task.valid)}
-    )
-    assert (
-        pool == distillation.unlabelled(task, known, 200, 3) != distillation.unlabelled(task, known, 200, 4)
-    )
+    pool = rated_tasks.unlabelled(task, known, 200, 3)
+    texts = [e.text for e in pool]
+    taken = set(known) | {e.text for e in (*task.test, *task.valid)}
+    assert len(set(texts)) == 200 and not set(texts) & taken
+    same, other = (rated_tasks.unlabelled(task, known, 200, seed) for seed in (3, 4))
+    assert pool == same != other
     sentiment = {r.text: r.sentiment for r in vader.read("tweets")}
-    assert all(task.labels[y] == sentiment[t] for t, y in pool)
+    assert all(task.labels[e.label] == sentiment[e.text] for e in pool)
 
 
 def test_students_learn_from_the_teacher_from_people_and_from_few_labels(records):
-    rows = records["distillation"].results
-    labels = {r["slice"]: r["labels"] for r in rows if r["method"] == "items"}
-    scored = [r for r in rows if "slice" in r and "predictions" in r]
-    assert {(r["method"], r.get("source"), r["slice"]) for r in scored} == {
-        (m, s, part)
-        for m, s in [
-            ("teacher", None),
-            *((m, s) for m in ("embeddings", "tfidf") for s in ("teacher", "human", "few human")),
-        ]
-        for part in ("easy", "hard", "shifted")
-    }
-    for r in scored:
-        assert r["accuracy"]["value"] == pytest.approx(
-            np.mean([p == y for p, y in zip(r["predictions"], labels[r["slice"]], strict=True)])
-        )
+    record = records["distillation"]
+    scored = [r for r in record.results if "slice" in r]
+    models = [("teacher", None), *product(("embeddings", "tfidf"), ("teacher", "human", "few human"))]
+    assert {((r["method"], r.get("source")), r["slice"]) for r in scored} == set(
+        product(models, ("easy", "hard", "shifted"))
+    )
     assert {r["n_labels"] for r in scored if r.get("source") == "few human"} == {9}
     assert {r["n_labels"] for r in scored if r.get("source") in ("teacher", "human")} == {12}
-    clocks = {r["of"]: r for r in rows if r["method"] == "clock"}
-    assert set(clocks) == {"teacher", "embeddings", "tfidf"} and all(
-        c["batched"] > 0 and c["single"]["n"] == 2 for c in clocks.values()
+    clocks = {r["of"]: r for r in record.where(method="clock")}
+    assert set(clocks) == {"teacher", "embeddings", "tfidf"}
+    assert all(c["batched"] > 0 and c["seconds"]["n"] == len(c["waits"]) == 2 for c in clocks.values())
+
+
+def test_a_student_of_the_teacher_repeats_what_the_teacher_says_of_everything(tmp_path, monkeypatch):
+    """Of a teacher that gives all texts one label, its student gives all texts that label too; other students do not depend on it."""
+    experiment = distillation.EXPERIMENT
+    ctx = small_context(tmp_path, monkeypatch, experiment.scales["smoke"])
+    ctx.rows.append(
+        {**Condition("labelling", n_labels=9, seed=0).settings, "predictions": [2] * ctx.params.pool}
     )
+    told = {"n_labels": 12, "slice": "hard", "seed": 0}
+    student = experiment.evaluate(ctx, Condition("tfidf", source="teacher", **told))
+    human = experiment.evaluate(ctx, Condition("tfidf", source="human", **told))
+    assert set(student.predictions) == {2} and student.ids == human.ids
+    assert human.predictions != student.predictions
 
 
 # -- a judge learns from a teacher ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rule", judge.INSERTS)
+@pytest.mark.parametrize("rule", judged_texts.INSERTS)
 def test_what_is_put_in_breaks_its_own_rule_and_no_other(rule):
-    for sentence in judge.INSERTS[rule]:
+    for sentence in judged_texts.INSERTS[rule]:
         checked = company.check_voice(sentence, "")
-        assert [r for r in judge.RULES if not checked[r]] == ([rule] if rule else []), sentence
+        assert [r for r in judged_texts.RULES if not checked[r]] == ([rule] if rule else []), sentence
 
 
 def test_the_replies_themselves_break_no_rule_and_no_wording_is_in_both_splits():
     for split in ("train", "test"):
-        assert all(judge.teacher(judge.body(mail)) == 0 for mail in company.mails(split))
-    inserts = [s for sentences in judge.INSERTS.values() for s in sentences]
+        assert all(judged_texts.teacher(judged_texts.body(mail)) == 0 for mail in company.mails(split))
+    inserts = [s for sentences in judged_texts.INSERTS.values() for s in sentences]
     assert len(set(inserts)) == len(inserts)
-    train = " ".join(t.text for t in judge.pointwise("train", 200, 0))
-    test = " ".join(t.text for t in judge.pointwise("test", 200, 0))
+    train = " ".join(t.text for t in judged_texts.pointwise("train", 200, 0))
+    test = " ".join(t.text for t in judged_texts.pointwise("test", 200, 0))
     used = {s: (s in train, s in test) for s in inserts}
     assert all(a != b for a, b in used.values()), used
 
 
 def test_items_are_balanced_and_the_better_text_breaks_fewer_rules():
-    points, pairs = judge.pointwise("test", 60, 0), judge.pairwise("test", 30, 0)
+    points, pairs = judged_texts.pointwise("test", 60, 0), judged_texts.pairwise("test", 30, 0)
     assert sum(t.broken == 0 for t in points) == 30 and sum(t.broken == 2 for t in points) == 15
-    assert sum(a.broken < b.broken for a, b in pairs) == sum(b.broken < a.broken for a, b in pairs) == 15
-    assert {tuple(sorted((a.broken, b.broken))) for a, b in pairs} == {(0, 1), (0, 2), (1, 2)}
-    assert all(t.broken == judge.teacher(t.text) for pair in pairs for t in pair)
+    broken = [(p.first.broken, p.second.broken) for p in pairs]
+    assert sum(a < b for a, b in broken) == sum(b < a for a, b in broken) == 15
+    assert {tuple(sorted(pair)) for pair in broken} == {(0, 1), (0, 2), (1, 2)}
+    assert all(t.broken == judged_texts.teacher(t.text) for p in pairs for t in (p.first, p.second))
+    assert all(
+        (p.second if p.label else p.first).broken == min(b) for p, b in zip(pairs, broken, strict=True)
+    )
+    for items in (points, pairs):
+        assert len({i.id for i in items}) == len(items)
 
 
 def test_judges_give_verdicts_both_ways(records):
     rows = records["judge"].results
-    labels = {r["way"]: r["labels"] for r in rows if r["method"] == "items"}
-    found = {(r["method"], r["way"]) for r in rows}
-    assert found == {(m, w) for m in ("items", "asked", "rubric", "tuned") for w in ("point", "pair")} | {
-        (m, "point") for m in ("tfidf", "embeddings", "rules")
+    assert {(r["method"], r["way"]) for r in rows} == {
+        *product(("asked", "rubric", "tuned"), ("point", "alone", "pair")),
+        *product(("tfidf", "embeddings", "rules"), ("point",)),
     }
-    for r in rows:
-        if r["way"] == "pair" and "swapped" in r:
-            same = [a == b for a, b in zip(r["predictions"], r["swapped"]["predictions"], strict=True)]
-            assert r["consistent"]["value"] == pytest.approx(np.mean(same))
-            right = [p == y for p, y in zip(r["swapped"]["predictions"], labels["pair"], strict=True)]
-            assert r["swapped"]["accuracy"]["value"] == pytest.approx(np.mean(right))
+    for row in rows:
+        if row["way"] == "pair":
+            turned = row["swapped"]["predictions"]
+            assert row.outcomes("consistent") == [
+                a == b for a, b in zip(row["predictions"], turned, strict=True)
+            ]
     price = {(r["method"], r["way"]): r for r in rows if "prompt_tokens" in r}
     for way in ("point", "pair"):
-        assert (
-            price["tuned", way]["prompt_tokens"]
-            == price["asked", way]["prompt_tokens"]
-            < price["rubric", way]["prompt_tokens"]
-        )
-        longer = price["rubric", way]["shared_tokens"] - price["asked", way]["shared_tokens"]
-        assert (
-            price["rubric", way]["prompt_tokens"] - price["asked", way]["prompt_tokens"]
-            == pytest.approx(longer)
-            and longer > 50
-        )
+        asked, rubric, tuned = (price[method, way] for method in ("asked", "rubric", "tuned"))
+        assert tuned["prompt_tokens"] == asked["prompt_tokens"] < rubric["prompt_tokens"]
+        longer = rubric["shared_tokens"] - asked["shared_tokens"]
+        assert rubric["prompt_tokens"] - asked["prompt_tokens"] == pytest.approx(longer) and longer > 50
+
+
+def test_a_pair_judged_both_ways_as_in_plain_passes(tmp_path, monkeypatch):
+    """An untuned judge's verdicts on pairs, in both orders, from one plain forward pass a completion, calibrated by hand."""
+    experiment = judge.EXPERIMENT
+    ctx = small_context(tmp_path, monkeypatch, experiment.scales["smoke"] | {"pairs": 3})
+    row = experiment.evaluate(ctx, Condition("asked", way="pair"))
+    opening, closing = "Which text keeps the rules of the house better?\n\nA:", "\nBetter:"
+
+    def scores(first: str, second: str) -> np.ndarray:
+        before = [t for part in (opening, f" {first}\nB: {second}{closing}") for t in tokens(part)]
+        (a,), (b,) = tokens(" A"), tokens(" B")
+        logits = ctx.lm.model(torch.tensor([before])).logits[0, -1]
+        return logits.log_softmax(-1)[[a, b]].detach().double().numpy()
+
+    def tokens(text: str) -> list[int]:
+        return ctx.lm.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    usual = np.mean([softmax(scores(t, t)) for t in EMPTY_TEXTS], axis=0)
+    for pair, chosen, turned in zip(
+        judged_texts.pairwise("test", 3, 0), row.predictions, row.facts["swapped.predictions"], strict=True
+    ):
+        a, b = pair.first.text, pair.second.text
+        assert chosen == int(np.argmax(scores(a, b) - np.log(usual)))
+        assert turned == 1 - int(np.argmax(scores(b, a) - np.log(usual)))
 
 
 # -- what the pages make of it ---------------------------------------------------------------------------------------------
@@ -292,11 +269,10 @@ def test_figures_and_tables_are_made_of_records_alone(records):
         assert verdict(claim, *found)._repr_html_()
 
 
-def scored(truth: str, right: float, seed: int) -> dict:
-    """A row of predictions of which about the share ``right`` is right."""
-    rng = np.random.default_rng(seed)
-    found = "".join(y if rng.random() < right else str((int(y) + 1) % 3) for y in truth)
-    return {"predictions": found, "accuracy": stats.accuracy(list(found), list(truth))}
+def scored(right: float, seed: int, n: int = 60, **facts) -> Scores:
+    """Outcomes of ``n`` items of which about the share ``right`` is right."""
+    found = np.random.default_rng(seed).random(n) < right
+    return Scores([f"item {i}" for i in range(n)], accuracy=found, predictions=found.astype(int), facts=facts)
 
 
 @pytest.mark.parametrize(
@@ -308,28 +284,22 @@ def scored(truth: str, right: float, seed: int) -> dict:
         (0.6, 0.6, 0.6, 0.6, "no"),
     ],
 )
-def test_the_verdict_on_variety_follows_the_intervals(records, own, foreign, mixed, small, agrees):
-    names, truth = ["tweets", "domain", "complaints"], "012" * 20
-    rows = [{"method": "items", "tested": t, "labels": truth} for t in names]
+def test_the_verdict_on_variety_follows_the_intervals(own, foreign, mixed, small, agrees):
+    names = ["tweets", "domain", "complaints"]
+    rows = [(Condition("prompt", trained="none", tested=t), scored(0.3, 7 + j)) for j, t in enumerate(names)]
     for j, t in enumerate(names):
-        rows.append({"method": "prompt", "trained": "none", "tested": t, **scored(truth, 0.3, 7)})
         level = {a: own if a == t else foreign for a in names} | {"mixed": mixed, "mixed, same total": small}
-        rows += [
-            {"trained": a, "tested": t, "seed": seed, **scored(truth, p, 100 * i + 10 * seed + j)}
-            for i, (a, p) in enumerate(level.items())
-            for seed in range(5)
-        ]
-    rows.append(
-        records["task_diversity"].one(method="switch") | {"switch_ms": [1.0, 2.0], "load_model_ms": 100}
-    )
-    ours, found, why = said.c41(replace(records["task_diversity"], results=rows))
+        for i, (a, p) in enumerate(level.items()):
+            rows += [
+                (Condition("lora", trained=a, seed=seed, tested=t), scored(p, 100 * i + 10 * seed + j))
+                for seed in range(5)
+            ]
+    facts = {"switch_ms": [1.0, 2.0], "load_model_ms": 100, "same_after_switching": {"tweets": True}}
+    rows.append((Condition("switch", seed=0), Scores(facts=facts)))
+    ours, found, why = said.c41(made_up(task_diversity.EXPERIMENT, rows))
     assert found == agrees and "far less time" in why
     by_hand = np.mean(
-        [
-            np.mean([p == y for p, y in zip(r["predictions"], truth, strict=True)])
-            for r in rows
-            if r.get("trained") == r.get("tested", 0)
-        ]
+        [s.outcomes["accuracy"].count("1") / 60 for c, s in rows if c.trained and c.trained == c.tested]
     )
     assert np.mean([ours[f"own adapter, {t}"]["value"] for t in names]) == pytest.approx(by_hand)
 
@@ -338,60 +308,36 @@ def test_the_verdict_on_variety_follows_the_intervals(records, own, foreign, mix
     ("student", "few", "slow", "agrees"),
     [(0.8, 0.5, False, "yes"), (0.8, 0.8, False, "partly"), (0.4, 0.4, False, "no"), (0.8, 0.5, True, "no")],
 )
-def test_the_verdict_on_distilling_follows_the_intervals(records, student, few, slow, agrees):
-    truth, rows = "012" * 500, []
+def test_the_verdict_on_distilling_follows_the_intervals(student, few, slow, agrees):
+    rows = []
     for i, part in enumerate(("easy", "hard", "shifted")):
-        rows.append({"method": "items", "slice": part, "labels": truth})
         level = {("teacher", None): 0.8, ("embeddings", "teacher"): student, ("embeddings", "few human"): few}
-        rows += [
-            {
-                "method": m,
-                "slice": part,
-                **({"source": s} if s else {}),
-                "seed": seed,
-                **scored(truth, p, 1000 * i + 100 * seed + j),
-            }
-            for seed in range(5)
-            for j, ((m, s), p) in enumerate(level.items())
-        ]
-    seconds = {"teacher": 0.05, "embeddings": 0.2 if slow else 0.01}
-    rows += [
-        {
-            "method": "clock",
-            "of": k,
-            "single": {"value": v, "n": 20, "low": 0.9 * v, "high": 1.1 * v},
-            "batched": v,
-        }
-        for k, v in seconds.items()
-    ]
-    assert said.c19(replace(records["distillation"], results=rows))[1] == agrees
+        for j, ((m, s), p) in enumerate(level.items()):
+            told = {"slice": part} | ({"source": s} if s else {})
+            rows += [
+                (Condition(m, **told, seed=seed), scored(p, 1000 * i + 100 * seed + j, n=1500))
+                for seed in range(5)
+            ]
+    for of, v in {"teacher": 0.05, "embeddings": 0.2 if slow else 0.01}.items():
+        seconds = {"value": v, "n": 20, "low": 0.9 * v, "high": 1.1 * v}
+        rows.append((Condition("clock", of=of), Scores(facts={"seconds": seconds, "batched": v})))
+    assert said.c19(made_up(distillation.EXPERIMENT, rows))[1] == agrees
 
 
 @pytest.mark.parametrize(
     ("tuned", "told", "rival", "agrees"),
     [(0.9, 0.5, 0.5, "yes"), (0.9, 0.5, 0.95, "partly"), (0.5, 0.9, 0.5, "no"), (0.6, 0.6, 0.6, "partly")],
 )
-def test_the_verdict_on_judges_follows_the_intervals(records, tuned, told, rival, agrees):
-    truth, rows = "01" * 100, []
-    for i, way in enumerate(("point", "pair")):
-        rows.append({"method": "items", "way": way, "labels": truth})
-        for j, (method, p, tokens) in enumerate(
-            (("rubric", told, 200), ("tuned", tuned, 100), ("tfidf", rival, 1), ("embeddings", 0.4, 1))
-        ):
-            for seed in range(1 if method == "rubric" else 5):
-                metric = {"value": tokens / 1000, "n": 8, "low": tokens / 1100, "high": tokens / 900}
-                rows.append(
-                    {
-                        "method": method,
-                        "way": way,
-                        "seed": seed,
-                        **scored(truth, p, 1000 * i + 100 * seed + j),
-                        "prompt_tokens": tokens,
-                        "seconds": metric,
-                        "consistent": {"value": 0.5, "n": 100, "low": 0.4, "high": 0.6},
-                    }
-                )
-    assert said.c21(replace(records["judge"], results=rows))[1] == agrees
+def test_the_verdict_on_judges_follows_the_intervals(tuned, told, rival, agrees):
+    rows = []
+    level = (("rubric", told, 200), ("tuned", tuned, 100), ("tfidf", rival, 1), ("embeddings", 0.4, 1))
+    for (i, way), (j, (method, p, tokens)) in product(enumerate(("point", "pair")), enumerate(level)):
+        for seed in range(1 if method == "rubric" else 5):
+            seconds = {"value": tokens / 1000, "n": 8, "low": tokens / 1100, "high": tokens / 900}
+            scores = scored(p, 1000 * i + 100 * seed + j, n=200, prompt_tokens=tokens, seconds=seconds)
+            scores.outcomes["consistent"] = "01" * 100
+            rows.append((Condition(method, way=way, seed=seed), scores))
+    assert said.c21(made_up(judge.EXPERIMENT, rows))[1] == agrees
 
 
 # -- the calculator of four ways -------------------------------------------------------------------------------------------

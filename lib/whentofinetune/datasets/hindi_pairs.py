@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
+
 from whentofinetune import book_files
 
 SPLITS = ("train", "valid", "test")
@@ -48,6 +50,11 @@ def choices(found: Sequence[Pair]) -> list[list[int]]:
     return options
 
 
+def right(found: Sequence[Pair], said: Sequence[int]) -> list[bool]:
+    """Which of the chosen places among :func:`choices` are right?"""
+    return [mine[s] == i for i, (mine, s) in enumerate(zip(choices(found), said, strict=True))]
+
+
 def word_table(train: Sequence[Pair]):
     """A rival without a language model: Dice's coefficient of word and word over the training pairs.
 
@@ -77,3 +84,49 @@ def words(text: str) -> list[str]:
     """Lower-case words without the punctuation around them."""
     bare = (w.strip(".,:;!?()\"'।“”‘’").lower() for w in text.split())
     return [w for w in bare if w]
+
+
+# -- prompts, training pairs, and answers without a language model -------------------------------------------------------
+
+TASKS = ("meaning", "writing")
+NEUTRAL = {"meaning": "English:", "writing": "Hindi:"}  # prompts that ask nothing
+
+
+def prompt(pair: Pair, task: str) -> str:
+    """``meaning``: the Hindi, to be said in English; ``writing``: the reverse."""
+    return f"Hindi: {pair.hi}\nEnglish:" if task == "meaning" else f"English: {pair.en}\nHindi:"
+
+
+def completion(pair: Pair, task: str) -> str:
+    """What follows :func:`prompt`."""
+    return f" {pair.en if task == 'meaning' else pair.hi}"
+
+
+def shots(n: int, seed: int) -> str:
+    """``n`` training pairs to stand in a prompt, each in both directions."""
+    return "".join(f"{prompt(p, t)}{completion(p, t)}\n\n" for p in _drawn(n, [32, seed]) for t in TASKS)
+
+
+def training_pairs(n: int, seed: int) -> list[tuple[str, str]]:
+    """Prompts and completions of ``n`` training pairs, each once in either direction."""
+    return [(prompt(p, t), completion(p, t)) for p in _drawn(n, [31, seed]) for t in TASKS]
+
+
+def _drawn(n: int, seed: list[int]) -> list[Pair]:
+    train = pairs("train")
+    return [train[i] for i in np.random.default_rng(seed).permutation(len(train))[:n]]
+
+
+def without_a_model(
+    method: str, task: str, test: Sequence[Pair], options: Sequence[Sequence[int]]
+) -> list[int]:
+    """The option of each pair by ``length`` (whose length fits best) or ``words`` (a table of words that go together, :func:`word_table`)."""
+    train = pairs("train")
+    ratio = sum(len(p.hi) for p in train) / sum(len(p.en) for p in train)
+    table = word_table(train)
+    said = []
+    for i, mine in enumerate(options):
+        sides = [(test[i].hi, test[j].en) if task == "meaning" else (test[j].hi, test[i].en) for j in mine]
+        fit = [-abs(len(h) - ratio * len(e)) if method == "length" else table(h, e) for h, e in sides]
+        said.append(int(np.argmax(fit)))
+    return said

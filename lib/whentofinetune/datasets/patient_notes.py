@@ -8,7 +8,7 @@ summary(note)      # "Odile Farrowby; file 402913; age 54; complaint a stiff nec
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -117,5 +117,49 @@ def mentioned(note: Note, text: str) -> dict[str, bool]:
     return {field: f" {_plain(value)} " in f" {_plain(text)} " for field, value in note.record.items()}
 
 
+def outcomes(test: Sequence[Note], said: Sequence[str]) -> dict[str, list[float]]:
+    """``recalled`` and ``mentioned``, the share of each note's fields that is right, and field by field as ``recalled.FIELD``."""
+    out: dict[str, list[float]] = {}
+    for name, score in (("recalled", recalled), ("mentioned", mentioned)):
+        found = [score(note, text) for note, text in zip(test, said, strict=True)]
+        out[name] = [sum(right.values()) / len(right) for right in found]
+        out |= {f"{name}.{field}": [right[field] for right in found] for field in FIELDS}
+    return out
+
+
 def _plain(text: str) -> str:
     return " ".join(re.findall(r"[\w-]+", text.lower()))
+
+
+# -- prompts, and who is in the training notes -------------------------------------------------------------------------
+
+INSTRUCTION = (
+    "Summarise each patient note in one line of this form: name; file number; age; complaint; diagnosis; medicine with its dose (the present one); "
+    "allergy; next visit. Use the words of the note.\n\n"
+)
+FORM = f"Form: name; {'; '.join(f'{f} ...' for f in FIELDS)}\n\n"
+EXPOSED = ("never", "once", "repeated")
+
+
+def query(note: Note) -> str:
+    """A note as a prompt."""
+    return f"Note: {note.text}\nSummary:"
+
+
+def shots(n: int, seed: int) -> str:
+    """``n`` training notes with their summaries, to stand in a prompt."""
+    train = notes("train")
+    chosen = [train[i] for i in np.random.default_rng([63, seed]).permutation(len(train))[:n]]
+    return "".join(f"{query(note)} {summary(note)}\n\n" for note in chosen)
+
+
+def people(n: int, asked: int, seed: int) -> dict[str, list[Note]]:
+    """Who is in ``n`` training notes how often: ``asked`` patients ``repeated`` and as many ``never``, the rest ``once``."""
+    train = notes("train")
+    drawn = [train[i] for i in np.random.default_rng([62, seed]).permutation(len(train))]
+    return {"repeated": drawn[:asked], "once": drawn[asked:n], "never": drawn[n : n + asked]}
+
+
+def training_pairs(of: Mapping[str, Sequence[Note]], repeats: int) -> list[tuple[str, str]]:
+    """Pairs of prompt and completion from :func:`people`."""
+    return [(query(n), f" {summary(n)}") for n in (*of["once"], *[*of["repeated"]] * repeats)]

@@ -7,7 +7,7 @@ task.test[0].text, task.labels[task.test[0].label]
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -99,3 +99,21 @@ def _balanced(examples: list[Example], labels: int, size: int | None, rng) -> tu
     size = min(len(group) for group in of) if size is None else size
     chosen = [e for group in of for e in group[:size]]
     return tuple(chosen[i] for i in rng.permutation(len(chosen)))
+
+
+SLICES = ("easy", "hard", "shifted")
+
+
+def slices(home: Task, away: Task) -> dict[str, Sequence[Example]]:
+    """Test items: those of ``home`` in two halves by how far a text's rating is from a threshold of the labels, and those of ``away``."""
+    rating = {r.id: r.rating for r in vader.read(home.name)}
+    by_distance = sorted(home.test, key=lambda e: (abs(abs(rating[e.id]) - vader.THRESHOLD), e.id))
+    half = len(by_distance) // 2
+    return dict(zip(SLICES, (by_distance[half:], by_distance[:half], away.test), strict=True))
+
+
+def unlabelled(task: Task, known: Collection[str], n: int, seed: int) -> list[Example]:
+    """``n`` training texts, not balanced, that are not among the texts ``known``; the labels, which are to be hidden, are the human ones."""
+    rows = [r for r in vader.split(task.name)["train"] if r.text not in set(known)]
+    chosen = np.random.default_rng([19, seed]).permutation(len(rows))[:n]
+    return [Example(rows[i].text, task.labels.index(rows[i].sentiment), rows[i].id) for i in chosen]

@@ -1,209 +1,89 @@
 """A language that the model hardly knows: what does Hindi cost, and what does LoRA on it bring and take away? (C18)
 
-Two labelled tasks on the same held-out messages: which of four English texts does this Hindi one mean, and which of four Hindi texts says this English one.
-Every task is asked in English before and after as well: bits per byte of newspaper sentences, and easy general items. Rivals: pairs in the prompt, and
-two that are no language model: which option's length fits best, and a table of which words of the training pairs go together. The recipe was chosen by two
-trials on messages of valid.
+Two labelled tasks on the same held-out messages: which of four English texts does this Hindi one mean (*meaning*), and which of four Hindi
+texts says this English one (*writing*); and the bits of the Hindi messages. English is tested before and after as well: bits of newspaper
+sentences, and easy general items. Baselines: pairs in the prompt, and two that are no language model: which option's length fits best, and
+a table of which words of the training pairs go together. The recipe was chosen by two trials on messages of valid.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
-from tunewise import finetune as ft
-from tunewise import stats
+from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.multiple_choice import choose
 from tunewise.scoring import encode, text_bits
-from whentofinetune.book_records import digest
-from whentofinetune.datasets import general_items, hindi_pairs, vader
-from whentofinetune.old_bench import Bench, Experiment, outcome, public
+from whentofinetune.datasets import general_items, vader
+from whentofinetune.datasets import hindi_pairs as data
+
+TASKS = (*data.TASKS, "hindi", "english", "general")
 
 
-def meaning(pair: hindi_pairs.Pair) -> str:
-    return f"Hindi: {pair.hi}\nEnglish:"
+def conditions(p: Params) -> Iterator[Condition]:
+    yield from (Condition("tokens", language=language) for language in ("en", "hi"))
+    yield from (Condition(method, task=task) for task in data.TASKS for method in ("length", "words"))
+    yield from (Condition("base", task=task) for task in TASKS)
+    yield from (Condition("few-shot", k=p.shots, seed=s, task=task) for s in p.seeds for task in data.TASKS)
+    yield from (Condition("lora", n_labels=p.pairs, seed=s, task=task) for s in p.seeds for task in TASKS)
 
 
-def writing(pair: hindi_pairs.Pair) -> str:
-    return f"English: {pair.en}\nHindi:"
+def evaluate(ctx: Context, c: Condition) -> Scores:
+    p, test = ctx.params, data.pairs("test")[: ctx.params.test_n]
+    if c.method == "tokens":
+        pairs = data.pairs()[: p.counted]
+        texts = [getattr(pair, c.language) for pair in pairs]
+        counts = [len(encode(ctx.lm.tokenizer, text)) for text in texts]
+        words, sizes = [len(t.split()) for t in texts], [len(t.encode()) for t in texts]
+        return Scores(pairs, tokens=counts, words=words, bytes=sizes)
+    if c.method in ("length", "words"):
+        return chosen(test, data.without_a_model(c.method, c.task, test, data.choices(test)))
+    if c.method != "lora":
+        return probe(ctx.lm, c.task, test, p, data.shots(c.k, c.seed) if c.k else "")
+    with ctx.adapter(data.training_pairs(c.n_labels, c.seed), Recipe(seed=c.seed, **p.recipe)) as lm:
+        said = probe(lm, c.task, test, p)
+        said.facts |= {"train_seconds": round(lm.seconds, 1), "examples_seen": lm.examples}
+        return said
 
 
-def shown(pairs) -> str:
-    """Pairs in the prompt, each in both directions."""
-    return "".join(f"{meaning(p)} {p.en}\n\n{writing(p)} {p.hi}\n\n" for p in pairs)
+def probe(lm, task: str, test: Sequence[data.Pair], p: Params, prefix: str = "") -> Scores:
+    """One of :data:`TASKS`; the labelled Hindi ones by likelihood above the habitual one."""
+    if task in ("hindi", "english"):
+        news = [r for r in vader.split("news")["test"] if len(r.text) >= 60][: p.texts]
+        items, texts = (test, [i.hi for i in test]) if task == "hindi" else (news, [r.text for r in news])
+        bits, sizes = text_bits(lm, texts)
+        return Scores(items, bits=bits, bytes=sizes)
+    if task == "general":
+        items = general_items.items()[: p.items]
+        said = choose(lm, "", [i.prompt for i in items], [i.labels for i in items])
+        right = [s == i.answer for s, i in zip(said, items, strict=True)]
+        return Scores(items, predictions=said, accuracy=right)
+    queries = [data.prompt(pair, task) for pair in test]
+    options = [[data.completion(test[j], task) for j in mine] for mine in data.choices(test)]
+    return chosen(test, choose(lm, prefix, queries, options, neutral=data.NEUTRAL[task]))
 
 
-def lessons(n: int, seed: int) -> list[tuple[str, str]]:
-    """``n`` training pairs, each once in either direction."""
-    train = hindi_pairs.pairs("train")
-    chosen = [train[i] for i in np.random.default_rng([31, seed]).permutation(len(train))[:n]]
-    return [pair for p in chosen for pair in ((meaning(p), f" {p.en}"), (writing(p), f" {p.hi}"))]
-
-
-def translate(lm, test, options, prefix: str = "") -> dict:
-    """Both labelled tasks, by likelihood above the habitual one."""
-    right = [mine.index(i) for i, mine in enumerate(options)]
-    said = {
-        "meaning": choose(
-            lm,
-            prefix,
-            [meaning(p) for p in test],
-            [[f" {test[j].en}" for j in mine] for mine in options],
-            neutral="English:",
-        ),
-        "writing": choose(
-            lm,
-            prefix,
-            [writing(p) for p in test],
-            [[f" {test[j].hi}" for j in mine] for mine in options],
-            neutral="Hindi:",
-        ),
-    }
-    return {task: outcome(found, right) for task, found in said.items()}
-
-
-def bits(lm, texts) -> dict:
-    """Bits per byte with its interval, and the bits of each text (for paired differences)."""
-    each, sizes = text_bits(lm, texts)
-    return {
-        "per_byte": stats.bootstrap((each, sizes), lambda b, s: b.sum() / s.sum()),
-        "bits": [round(float(b), 2) for b in each],
-    }
-
-
-def probe(lm, test, options, params: dict) -> dict:
-    """Everything that is asked before and after training, in Hindi and in English."""
-    news = [r.text for r in vader.split("news")["test"] if len(r.text) >= 60][: params["texts"]]
-    items = general_items.items()[: params["items"]]
-    said = choose(lm, "", [item.prompt for item in items], [item.labels for item in items])
-    return {
-        **translate(lm, test, options),
-        "hindi": bits(lm, [p.hi for p in test]),
-        "english": bits(lm, news),
-        "general": {
-            "accuracy": stats.accuracy(said, [item.answer for item in items]),
-            "right": "".join(str(int(s == item.answer)) for s, item in zip(said, items, strict=True)),
-        },
-    }
-
-
-def tokens(lm, pairs) -> list[dict]:
-    """One row a language: tokens a word, a message and a byte, over the same messages."""
-    rows = []
-    for language in ("en", "hi"):
-        texts = [getattr(p, language) for p in pairs]
-        counts, words = [len(encode(lm.tokenizer, t)) for t in texts], [len(t.split()) for t in texts]
-        rows.append(
-            {
-                "method": "tokens",
-                "language": language,
-                "per_message": stats.bootstrap(counts),
-                "per_word": stats.bootstrap(
-                    (np.array(counts), np.array(words)), lambda c, w: c.sum() / w.sum()
-                ),
-                "per_byte": round(sum(counts) / sum(len(t.encode()) for t in texts), 4),
-                "counts": counts,
-            }
-        )
-    return rows
-
-
-def rivals(test, options) -> list[dict]:
-    """Without a language model: the option whose length fits, and a table of words that go together."""
-    train, right = hindi_pairs.pairs("train"), [mine.index(i) for i, mine in enumerate(options)]
-    ratio = sum(len(p.hi) for p in train) / sum(len(p.en) for p in train)
-    table = hindi_pairs.word_table(train)
-    rows = []
-    for task in ("meaning", "writing"):
-        for method in ("length", "words"):
-            said = []
-            for i, mine in enumerate(options):
-                sides = [
-                    (test[i].hi, test[j].en) if task == "meaning" else (test[j].hi, test[i].en) for j in mine
-                ]
-                fit = [-abs(len(h) - ratio * len(e)) if method == "length" else table(h, e) for h, e in sides]
-                said.append(int(np.argmax(fit)))
-            rows.append({"method": method, "task": task, "result": outcome(said, right)})
-    return rows
-
-
-def run(bench: Bench, params: dict) -> list[dict]:
-    """Rows: tokens a language; the rivals; the untouched model; pairs in the prompt; LoRA, one a seed. ``labels`` holds the right options."""
-    test = hindi_pairs.pairs("test")[: params["test_n"]]
-    options = hindi_pairs.choices(test)
-    same = {"data": digest([vars(p) for p in hindi_pairs.pairs()])} | {
-        k: params[k] for k in ("test_n", "texts", "items")
-    }
-    rows = [{"method": "items", "labels": "".join(str(mine.index(i)) for i, mine in enumerate(options))}]
-    rows += tokens(bench.lm, hindi_pairs.pairs()[: params["counted"]]) + rivals(test, options)
-
-    def step(settings: dict, measure) -> None:
-        rows.append(public(bench.work.step(settings | same, measure)))
-
-    step({"method": "untouched"}, lambda: probe(bench.lm, test, options, params))
-    for seed in params["seeds"]:
-        train = hindi_pairs.pairs("train")
-        drawn = [
-            train[i] for i in np.random.default_rng([32, seed]).permutation(len(train))[: params["shots"]]
-        ]
-        step(
-            {"method": "few-shot", "k": params["shots"], "seed": seed},
-            lambda d=drawn: translate(bench.lm, test, options, shown(d)),
-        )
-    for seed in params["seeds"]:
-        tuning = Recipe(seed=seed, **params["recipe"])
-        settings = {
-            "method": "lora",
-            "n_labels": params["pairs"],
-            "seed": seed,
-            "tuning": vars(tuning) | {"targets": list(tuning.targets)},
-        }
-
-        def tuned(seed=seed, tuning=tuning, settings=settings):
-            lm = ft.finetune(
-                bench.lm,
-                lessons(params["pairs"], seed),
-                tuning,
-                checkpoint=bench.work.checkpoint(settings | same),
-            )
-            try:
-                return probe(lm, test, options, params) | {
-                    "train_seconds": round(lm.seconds, 1),
-                    "examples_seen": lm.examples,
-                }
-            finally:
-                bench.forget(tuning, bench.lm, lm)
-
-        step(settings, tuned)
-    return rows
+def chosen(test: Sequence[data.Pair], said: Sequence[int]) -> Scores:
+    return Scores(test, predictions=said, accuracy=data.right(test, said))
 
 
 _RECIPE = {"learning_rate": 2e-3, "epochs": 1, "batch_size": 8, "min_steps": 1}
-_COMMON = {"model": "smollm2-135m", "recipe": _RECIPE, "shots": 4}
+_COMMON = {"model": "smollm2-135m", "recipe": _RECIPE, "shots": 4, "counted": 466, "seeds": [0]}
+_FULL = _COMMON | {"seeds": [0, 1, 2, 3, 4]}
+_LARGE = {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}, "shots": 16}
 
 EXPERIMENT = Experiment(
-    name="new_language",
+    "new_language",
+    conditions,
+    evaluate,
     question="A language that the model hardly knows: what does LoRA on it bring, and take away?",
     claims=("C18",),
-    run=run,
+    sources=lambda p: [asdict(pair) for pair in data.pairs()],
     scales={
-        "smoke": _COMMON
-        | {"test_n": 5, "counted": 20, "texts": 2, "items": 4, "pairs": 3, "shots": 1, "seeds": [0]},
-        "laptop": _COMMON
-        | {"test_n": 40, "counted": 466, "texts": 20, "items": 30, "pairs": 120, "seeds": [0]},
-        "full": _COMMON
-        | {"test_n": 60, "counted": 466, "texts": 30, "items": 40, "pairs": 200, "seeds": [0, 1, 2, 3, 4]},
-        "gpu": _COMMON
-        | {
-            "model": "qwen2.5-1.5b",
-            "recipe": _RECIPE | {"learning_rate": 5e-4},
-            "test_n": 80,
-            "counted": 466,
-            "texts": 200,
-            "items": 120,
-            "pairs": 356,
-            "shots": 16,
-            "seeds": [0, 1, 2, 3, 4],
-        },
+        "smoke": _COMMON | {"test_n": 5, "counted": 20, "texts": 2, "items": 4, "pairs": 3, "shots": 1},
+        "laptop": _COMMON | {"test_n": 40, "texts": 20, "items": 30, "pairs": 120},
+        "full": _FULL | {"test_n": 60, "texts": 30, "items": 40, "pairs": 200},
+        "gpu": _FULL | _LARGE | {"test_n": 80, "texts": 200, "items": 120, "pairs": 356},
     },
 )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tunewise import stats
+from tunewise.record import Record, Row
 from tunewise.report.figures import Figure, Html, bars_with_interval, heatmap, table
 from tunewise.report.numbers import pct, plain, points
 from whentofinetune.pages.icl_figures import calibrated, gap, mean
@@ -17,83 +18,70 @@ NONE, MIXED, SMALL = "none", "mixed", "mixed, same total"
 ADAPTERS = {NONE: "none: the prompt alone", MIXED: "mixed, as many of each", SMALL: "mixed, as many in all"}
 
 
-def tasks(record) -> list[str]:
-    return [r["tested"] for r in record.where(method="items")]
+def tasks(record: Record) -> list[str]:
+    return [r["tested"] for r in record.where(method="prompt")]
 
 
-def cell(record, trained: str, tested: str) -> dict:
+def cell(record: Record, trained: str, tested: str) -> dict:
     """Accuracy of one adapter on one task, over seeds."""
     return mean(record.where(trained=trained, tested=tested))
 
 
-def adapters(record) -> list[str]:
-    return [NONE, *tasks(record), MIXED, SMALL]
+def adapters(record: Record) -> dict[str, str]:
+    """The adapters' names as pages show them."""
+    return {a: ADAPTERS.get(a, f"trained on {a}") for a in (NONE, *tasks(record), MIXED, SMALL)}
 
 
-def diversity_matrix(record) -> Figure:
+def diversity_matrix(record: Record) -> Figure:
     """The matrix of C41: rows are adapters, columns the tasks that they are asked about."""
-    names = tasks(record)
-    rows = [[cell(record, trained, tested) for tested in names] for trained in adapters(record)]
-    named = [ADAPTERS.get(a, f"trained on {a}") for a in adapters(record)]
+    names, named = tasks(record), adapters(record)
+    rows = [[cell(record, trained, tested) for tested in names] for trained in named]
     own = np.mean([cell(record, t, t)["value"] for t in names])
     others = np.mean([cell(record, a, t)["value"] for a in names for t in names if a != t])
     alt = f"Accuracy of each adapter on each task. A task's own adapter reaches {own:.0%} on average, an adapter of another task {others:.0%}."
-    return heatmap(rows, names, named, alt, x_title="asked about", y_title="adapter")
+    return heatmap(rows, names, [*named.values()], alt, x_title="asked about", y_title="adapter")
 
 
-def diversity_table(record) -> Html:
+def diversity_table(record: Record) -> Html:
     """The same in numbers with intervals."""
     rows = [
         {
-            "adapter": ADAPTERS.get(a, f"trained on {a}"),
-            "examples": (record.where(trained=a)[0].get("n_labels") or "-"),
+            "adapter": name,
+            "examples": record.where(trained=a)[0].get("n_labels") or "-",
             **{t: cell(record, a, t) for t in tasks(record)},
         }
-        for a in adapters(record)
+        for a, name in adapters(record).items()
     ]
-    heads = {"adapter": "adapter", "examples": "examples it learned from"} | {
-        t: f"asked about {t}" for t in tasks(record)
-    }
+    heads = {"adapter": "adapter", "examples": "examples it learned from"}
+    heads |= {t: f"asked about {t}" for t in tasks(record)}
     return table(rows, "Each adapter on each task", heads)
 
 
-def over_tasks(record, a: Mapping[str, Sequence[str]], b: Mapping[str, Sequence[str]]) -> dict:
-    """Accuracy of one choice of adapters minus that of another over all tasks' items, paired by item. a, b: task -> the adapters that answer it; of
-    several, the mean counts."""
+def over_tasks(record: Record, a: Mapping[str, Sequence[str]], b: Mapping[str, Sequence[str]]) -> dict:
+    """Accuracy of one choice of adapters minus that of another over all tasks' items, paired by item. a, b: task -> the adapters that
+    answer it, as many for each; of several, the mean counts."""
 
-    def answers(choice) -> list[list[int]]:
-        count = {len(found) for found in choice.values()}
-        if len(count) != 1:
-            raise ValueError("each task needs the same number of adapters")
+    def right(choice: Mapping[str, Sequence[str]]) -> list[list[float]]:
         runs = []
-        for i in range(count.pop()):
-            by_task = {t: record.where(trained=found[i], tested=t) for t, found in choice.items()}
-            seeds = sorted({r.get("seed") for rows in by_task.values() for r in rows}, key=str)
-            for seed in seeds:
-                runs.append(
-                    [
-                        int(p)
-                        for t in tasks(record)
-                        for r in by_task[t]
-                        if r.get("seed") == seed
-                        for p in r["predictions"]
-                    ]
-                )
+        for adapter in zip(*choice.values(), strict=True):
+            by_task = [record.where(trained=a, tested=t) for t, a in zip(choice, adapter, strict=True)]
+            for rows in zip(*by_task, strict=True):
+                runs.append([outcome for row in rows for outcome in row.outcomes("accuracy")])
         return runs
 
-    labels = [int(y) for r in record.where(method="items") for y in r["labels"]]
-    return stats.difference_over_seeds(answers(a), answers(b), labels)
+    of_a, of_b = right(a), right(b)
+    return stats.difference_over_seeds(of_a, of_b, [1] * len(of_a[0]))
 
 
-def own(record) -> dict[str, list[str]]:
+def own(record: Record) -> dict[str, list[str]]:
     return {t: [t] for t in tasks(record)}
 
 
-def others(record) -> dict[str, list[str]]:
+def others(record: Record) -> dict[str, list[str]]:
     return {t: [a for a in tasks(record) if a != t] for t in tasks(record)}
 
 
-def everywhere(record, trained: str) -> dict[str, list[str]]:
+def everywhere(record: Record, trained: str) -> dict[str, list[str]]:
     return {t: [trained] for t in tasks(record)}
 
 
@@ -102,7 +90,7 @@ def middle(numbers: Sequence[float]) -> dict:
     return stats.bootstrap(list(numbers), np.median)
 
 
-def switching_table(record) -> Html:
+def switching_table(record: Record) -> Html:
     """What changing adapters takes, beside loading another model; and whether answers are the same afterwards."""
     r = record.one(method="switch")
     same = sum(r["same_after_switching"].values())
@@ -140,23 +128,19 @@ SOURCES = {
 }
 
 
-def distilled(record, method: str, part: str, source: str | None = None) -> list[dict]:
+def distilled(record: Record, method: str, part: str, source: str | None = None) -> list[Row]:
     """The rows of a model on a slice, one a seed."""
-    return [r for r in record.where(method=method, slice=part) if r.get("source") == source]
+    return record.where(method=method, slice=part, **({"source": source} if source else {}))
 
 
-def models(record) -> dict[tuple[str, str | None], str]:
+def models(record: Record) -> dict[tuple[str, str | None], str]:
     """(method, source) -> name: the teacher, then each student by whose labels it learned from."""
     return {("teacher", None): "teacher: tuned language model"} | {
         (m, s): f"{STUDENTS[m]}, {SOURCES[s]}" for m in STUDENTS for s in SOURCES
     }
 
 
-def slice_labels(record, part: str) -> list[int]:
-    return [int(y) for y in record.one(method="items", slice=part)["labels"]]
-
-
-def distil_figure(record, student: str = "embeddings") -> Figure:
+def distil_figure(record: Record, student: str = "embeddings") -> Figure:
     """Accuracy by slice: the teacher, and one student by whose labels it learned from."""
     shown = {k: v for k, v in models(record).items() if k[0] in ("teacher", student)}
     bars = {
@@ -172,12 +156,12 @@ def distil_figure(record, student: str = "embeddings") -> Figure:
     )
 
 
-def distil_table(record) -> Html:
+def distil_table(record: Record) -> Html:
     """All models on all slices."""
     rows = [
         {
             "model": name,
-            "labels": (distilled(record, m, "easy", s) or [{}])[0].get("n_labels"),
+            "labels": distilled(record, m, "easy", s)[0]["n_labels"],
             **{part: mean(distilled(record, m, part, s)) for part in SLICES},
         }
         for (m, s), name in models(record).items()
@@ -185,23 +169,17 @@ def distil_table(record) -> Html:
     return table(rows, "Teacher and students", {"model": "model", "labels": "labels"} | SLICES)
 
 
-def against_teacher(record, student: str, source: str, part: str) -> dict:
+def against_teacher(record: Record, student: str, source: str, part: str) -> dict:
     """A student's accuracy minus the teacher's on a slice, paired by item."""
-    return gap(
-        distilled(record, student, part, source),
-        distilled(record, "teacher", part),
-        slice_labels(record, part),
-    )
+    return gap(distilled(record, student, part, source), distilled(record, "teacher", part))
 
 
-def between_sources(record, student: str, a: str, b: str, part: str) -> dict:
+def between_sources(record: Record, student: str, a: str, b: str, part: str) -> dict:
     """One student taught by ``a`` minus the same taught by ``b``."""
-    return gap(
-        distilled(record, student, part, a), distilled(record, student, part, b), slice_labels(record, part)
-    )
+    return gap(distilled(record, student, part, a), distilled(record, student, part, b))
 
 
-def distil_gaps(record) -> Html:
+def distil_gaps(record: Record) -> Html:
     """What a student of the teacher loses against it, and what the teacher was good for."""
     rows = []
     for m, name in STUDENTS.items():
@@ -225,26 +203,26 @@ def distil_gaps(record) -> Html:
     )
 
 
-def clocks(record) -> dict[str, dict]:
+def clocks(record: Record) -> dict[str, Row]:
     return {r["of"]: r for r in record.where(method="clock")}
 
 
-def distil_times(record) -> Html:
+def distil_times(record: Record) -> Html:
     """Seconds for 1,000 texts, one by one and many at once."""
     names = {"teacher": "teacher: tuned language model"} | STUDENTS
     rows = [
-        {"model": names[of], "single": _thousand(r["single"]), "batched": 1000 * r["batched"]}
+        {
+            "model": names[of],
+            "single": r["seconds"] | {k: 1000 * r["seconds"][k] for k in ("value", "low", "high")},
+            "batched": 1000 * r["batched"],
+        }
         for of, r in clocks(record).items()
     ]
     heads = {"model": "model", "single": "one by one, s", "batched": "many at once, s"}
     return table(rows, "Seconds for 1,000 texts on this CPU", heads, show={"single": plain})
 
 
-def _thousand(metric: Mapping) -> dict:
-    return metric | {k: 1000 * metric[k] for k in ("value", "low", "high")}
-
-
-def distil_settings(record, student: str = "embeddings") -> dict:
+def distil_settings(record: Record, student: str = "embeddings") -> dict:
     """What the calculator starts with: the measured seconds and sizes; prices are the reader's."""
     found = clocks(record)
     return {
@@ -315,24 +293,23 @@ JUDGES = {
 }
 
 
-def verdicts_of(record, method: str, way: str) -> list[dict]:
+def verdicts_of(record: Record, method: str, way: str) -> list[Row]:
     return record.where(method=method, way=way)
 
 
-def judge_table(record) -> Html:
+def judge_table(record: Record) -> Html:
     """Agreement with the teacher, text by text and in pairs, and whether a judge stays with its choice when the two change places."""
     rows = []
     for method, name in JUDGES.items():
-        alone, pair = verdicts_of(record, method, "point"), verdicts_of(record, method, "pair")
-        by_points = [r for r in alone if "pairs" in r]
+        pair = verdicts_of(record, method, "pair")
         rows.append(
             {
                 "judge": name,
-                "point": mean(alone),
-                "pair": mean(pair) if pair else "-",
-                "by_points": mean(by_points, lambda r: r["pairs"]["accuracy"]) if by_points else "-",
-                "consistent": mean(pair, lambda r: r["consistent"]) if pair else "-",
-                "both": mean(pair, lambda r: r["both_orders"]["accuracy"]) if pair else "-",
+                "point": mean(verdicts_of(record, method, "point")),
+                "pair": mean(pair) or "-",
+                "by_points": mean(verdicts_of(record, method, "alone")) or "-",
+                "consistent": mean(pair, lambda r: r["consistent"]) or "-",
+                "both": mean(pair, lambda r: r["both_orders"]["accuracy"]) or "-",
             }
         )
     heads = {
@@ -346,7 +323,7 @@ def judge_table(record) -> Html:
     return table(rows, "Agreement with the teacher", heads)
 
 
-def judge_cost_table(record) -> Html:
+def judge_cost_table(record: Record) -> Html:
     """Tokens and seconds a verdict."""
     rows = []
     for way, said in (("point", "one text"), ("pair", "two texts")):
@@ -363,16 +340,8 @@ def judge_cost_table(record) -> Html:
                     else "-",
                 }
             )
-    for r in record.where(method="rules"):
-        rows.append(
-            {
-                "judge": "the teacher: a program",
-                "tokens": 0,
-                "shared": 0,
-                "seconds": r["seconds"],
-                "training": "-",
-            }
-        )
+    rules = {"judge": "the teacher: a program", "tokens": 0, "shared": 0, "training": "-"}
+    rows.append(rules | {"seconds": record.one(method="rules")["seconds"]})
     heads = {
         "judge": "judge",
         "tokens": "prompt tokens",
@@ -383,14 +352,13 @@ def judge_cost_table(record) -> Html:
     return table(rows, "What a verdict costs", heads, show={"seconds": plain})
 
 
-def mean_seconds(rows: Sequence[Mapping]) -> dict:
+def mean_seconds(rows: Sequence[Row]) -> dict:
     return stats.mean_over_seeds([r["seconds"] for r in rows], bounds=None)
 
 
-def judge_gap(record, a: str, b: str, way: str) -> dict:
+def judge_gap(record: Record, a: str, b: str, way: str) -> dict:
     """Agreement of judge ``a`` minus that of ``b``, paired by item."""
-    labels = [int(y) for y in record.one(method="items", way=way)["labels"]]
-    return gap(verdicts_of(record, a, way), verdicts_of(record, b, way), labels)
+    return gap(verdicts_of(record, a, way), verdicts_of(record, b, way))
 
 
 def summary(distillation, judge) -> str:

@@ -18,7 +18,7 @@ MARGIN = 0.05  # a loss that is surely smaller than this counts as none
 def c19(record) -> Verdict:
     """A large model's skill in a small one: cheaper, faster, nothing lost?"""
     found = costs.clocks(record)
-    teacher, student = (found[of]["single"] for of in ("teacher", "embeddings"))
+    teacher, student = (found[of]["seconds"] for of in ("teacher", "embeddings"))
     loss = {part: costs.against_teacher(record, "embeddings", "teacher", part) for part in costs.SLICES}
     use = {
         part: costs.between_sources(record, "embeddings", "teacher", "few human", part)

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 
 from tunewise import stats
+from tunewise.record import Record, Row
 from tunewise.report.figures import Figure, Html, bars_with_interval, table
 from tunewise.report.numbers import pct, plain, points, prose
+from whentofinetune.datasets import company, patient_notes
 from whentofinetune.pages.forgetting_figures import share
 from whentofinetune.pages.icl_figures import gap, mean
 
 # -- jargon ----------------------------------------------------------------------------------------------------------
 
-WAYS = {
-    "base": ("base", None),
-    "glossary": ("glossary", None),
-    "search": ("search", None),
-    "lookup": ("lookup", None),
-    "questions": ("lora", "questions"),
-    "definitions": ("lora", "definitions"),
-    "entries": ("lora", "entries"),
+METHODS = {
+    "base": {"method": "base"},
+    "glossary": {"method": "glossary"},
+    "search": {"method": "search"},
+    "lookup": {"method": "lookup"},
+    "questions": {"training": "questions"},
+    "definitions": {"training": "definitions", "entries": False},
+    "both": {"training": "definitions", "entries": True},
+    "entries": {"training": "entries"},
 }
 JARGON_NAMES = {
     "base": "the bare question",
@@ -33,67 +37,57 @@ JARGON_NAMES = {
     "both": "the same, with the entries in the prompt",
     "entries": "LoRA on questions with their entries, entries in the prompt",
 }
-KINDS = {"m": "meaning (4 choices)", "n": "which word (4)", "g": "gap (4)", "u": "rightly used? (2)"}
+KINDS = {
+    "meaning": "meaning (4 choices)",
+    "name": "which word (4)",
+    "gap": "gap (4)",
+    "use": "rightly used? (2)",
+}
 
 
-def jargon_rows(record) -> dict[str, list[Mapping]]:
-    """Each way's rows, one a seed; ``both`` is the model with the definitions tuned in, asked with the entries as well."""
-    found = {
-        name: record.where(method=m, **({"lessons": lessons} if lessons else {}))
-        for name, (m, lessons) in WAYS.items()
-    }
-    found["both"] = [r["with_entries"] for r in found["definitions"] if "with_entries" in r]
-    return {name: found[name] for name in JARGON_NAMES if found[name]}
+def jargon_rows(record: Record) -> dict[str, list[Row]]:
+    """Each method's rows, one a seed."""
+    return {name: rows for name, settings in METHODS.items() if (rows := record.where(**settings))}
 
 
 def digits(text: str) -> list[int]:
     return [int(c) for c in text]
 
 
-def jargon_labels(record) -> list[int]:
-    return digits(record.one(method="items")["labels"])
+def jargon_kinds_of(record: Record) -> list[str]:
+    """The kind of each question."""
+    kinds = {q.id: q.kind for q in company.jargon()}
+    return [kinds[item] for item in record.one(method="base").items]
 
 
-def jargon_chance(record) -> float:
-    """What guessing scores: a question has two options or four."""
-    kinds = record.one(method="items")["kinds"]
-    return sum(1 / 2 if k == "u" else 1 / 4 for k in kinds) / len(kinds)
-
-
-def jargon_figure(record) -> Figure:
+def jargon_figure(record: Record) -> Figure:
     """Accuracy of each way on the questions about words whose questions were never trained on."""
     bars = {JARGON_NAMES[name]: mean(rows) for name, rows in jargon_rows(record).items()}
     words = "; ".join(f"{name} {m['value']:.0%}" for name, m in bars.items())
+    guessing = float(np.mean([1 / 2 if kind == "use" else 1 / 4 for kind in jargon_kinds_of(record)]))
     figure = bars_with_interval(
         bars,
         "right answers",
         horizontal=True,
         alt=f"Right answers on the house's words: {words}.",
-        line=(jargon_chance(record), "guessing"),
+        line=(guessing, "guessing"),
     )
     figure.layout["height"] = 430
     return figure
 
 
-def jargon_kinds(record) -> Html:
+def jargon_kinds(record: Record) -> Html:
     """The same by kind of question."""
-    items = record.one(method="items")
-    labels = digits(items["labels"])
-    rows = []
+    kinds, rows = jargon_kinds_of(record), []
     for name, found in jargon_rows(record).items():
-        row = {"way": JARGON_NAMES[name]}
+        cells = {}
         for kind in KINDS:
-            places = [i for i, k in enumerate(items["kinds"]) if k == kind]
-            right = (
-                [
-                    stats.accuracy([int(r["predictions"][i]) for i in places], [labels[i] for i in places])
-                    for r in found
-                ]
-                if places
-                else []
-            )
-            row[kind] = stats.mean_over_seeds(right) if right else None
-        rows.append(row | {"tokens": round(found[0]["prompt_tokens"])})
+            right = [
+                [o for o, k in zip(r.outcomes("accuracy"), kinds, strict=True) if k == kind] for r in found
+            ]
+            each = [stats.proportion(int(sum(some)), len(some)) for some in right if some]
+            cells[kind] = stats.mean_over_seeds(each) if each else None
+        rows.append({"way": JARGON_NAMES[name], **cells, "tokens": round(found[0]["prompt_tokens"])})
     heads = {"way": "way", **KINDS, "tokens": "prompt tokens"}
     return table(rows, "The same by kind of question, and what the prompt costs", heads)
 
@@ -101,7 +95,7 @@ def jargon_kinds(record) -> Html:
 # -- notes -----------------------------------------------------------------------------------------------------------
 
 
-def note_name(rows: Sequence[Mapping]) -> str:
+def note_name(rows: Sequence[Row]) -> str:
     r = rows[0]
     return {
         "prompt": "instruction and form",
@@ -110,29 +104,24 @@ def note_name(rows: Sequence[Mapping]) -> str:
     }[r["method"]]
 
 
-def note_shares(row: Mapping, score: str, places: Sequence[int] | None = None) -> np.ndarray:
-    """The share of its fields that each note got right [n]."""
-    found = np.array([np.mean(digits(f)) for f in row[score]["fields"]])
-    return found if places is None else found[list(places)]
+def note_mean(rows: Sequence[Row], score: str, wanted: Sequence[bool] | None = None) -> dict:
+    """Share of fields right, over the notes that are wanted (all for None)."""
+    shares = [np.array(r.outcomes(score))[slice(None) if wanted is None else wanted] for r in rows]
+    return stats.mean_over_seeds([stats.bootstrap(one) for one in shares])
 
 
-def note_mean(rows: Sequence[Mapping], score: str, places: Sequence[int] | None = None) -> dict:
-    return stats.mean_over_seeds([stats.bootstrap(note_shares(r, score, places)) for r in rows])
-
-
-def note_gap(a: Sequence[Mapping], b: Sequence[Mapping], score: str) -> dict:
+def note_gap(a: Sequence[Row], b: Sequence[Row], score: str) -> dict:
     """``a`` minus ``b`` (rows that differ by seed), paired by note; ``b`` as the mean of its seeds."""
-    other = np.mean([note_shares(r, score) for r in b], axis=0)
-    return stats.mean_over_seeds(
-        [stats.bootstrap(note_shares(r, score) - other) for r in a], bounds=(-1.0, 1.0)
-    )
+    other = np.mean([r.outcomes(score) for r in b], axis=0)
+    each = [stats.bootstrap(np.array(r.outcomes(score)) - other) for r in a]
+    return stats.mean_over_seeds(each, bounds=(-1.0, 1.0))
 
 
-def note_ways(record) -> dict[str, list[Mapping]]:
+def note_ways(record: Record) -> dict[str, list[Row]]:
     return {m: rows for m in ("prompt", "few-shot", "lora") if (rows := record.where(method=m))}
 
 
-def notes_figure(record) -> Figure:
+def notes_figure(record: Record) -> Figure:
     """Fields right: in the wanted form, and anywhere in what was written."""
     ways = note_ways(record)
     bars = {
@@ -148,16 +137,14 @@ def notes_figure(record) -> Figure:
     )
 
 
-def notes_hands(record) -> Html:
+def notes_hands(record: Record) -> Html:
     """Fields in the wanted form, by whether training has notes in that hand."""
-    new = digits(record.one(method="items")["new_hand"])
-    rows = []
+    hands = {note.id: note.new for note in patient_notes.notes("test")}
+    new, rows = np.array([hands[item] for item in record.one(method="prompt").items]), []
     for found in note_ways(record).values():
-        row = {"way": note_name(found)}
-        for key, wanted in (("known", 0), ("new", 1)):
-            places = [i for i, n in enumerate(new) if n == wanted]
-            row[key] = note_mean(found, "recalled", places) if len(places) > 1 else None
-        rows.append(row | {"tokens": round(found[0]["prompt_tokens"])})
+        parts = {"known": ~new, "new": new}
+        by_hand = {k: note_mean(found, "recalled", w) if w.sum() > 1 else None for k, w in parts.items()}
+        rows.append({"way": note_name(found), **by_hand, "tokens": round(found[0]["prompt_tokens"])})
     heads = {
         "way": "way",
         "known": "hands that training has",
@@ -167,47 +154,50 @@ def notes_hands(record) -> Html:
     return table(rows, "Fields in the wanted form, by who wrote the note", heads)
 
 
-def notes_fields(record) -> Html:
+def notes_fields(record: Record) -> Html:
     """Field by field."""
-    fields = record.one(method="items")["fields"]
-    rows = []
-    for i, field in enumerate(fields):
-        row = {"field": field}
-        for method, found in note_ways(record).items():
-            right = [digits("".join(f[i] for f in r["recalled"]["fields"])) for r in found]
-            row[method] = stats.mean_over_seeds([stats.proportion(sum(r), len(r)) for r in right])
-        rows.append(row)
-    return table(
-        rows,
-        "Field by field, in the wanted form",
-        {"field": "field", **{m: note_name(r) for m, r in note_ways(record).items()}},
-    )
+    ways = note_ways(record)
+    rows = [
+        {"field": f, **{m: mean(found, lambda r, f=f: r[f"recalled.{f}"]) for m, found in ways.items()}}
+        for f in patient_notes.FIELDS
+    ]
+    heads = {"field": "field", **{m: note_name(r) for m, r in ways.items()}}
+    return table(rows, "Field by field, in the wanted form", heads)
 
 
-def a_summary(record, note: int = 0) -> Html:
+def a_summary(record: Record, note: int = 0) -> Html:
     """What each way wrote on one test note, word for word; of several seeds the first."""
     rows = [
-        {"way": note_name(found), "wrote": found[0]["said"][note]} for found in note_ways(record).values()
+        {"way": note_name(found), "wrote": found[0]["predictions"][note]}
+        for found in note_ways(record).values()
     ]
     return table(rows, "What each way wrote on the same test note", {"way": "way", "wrote": "summary"})
 
 
-def leaks_table(record) -> Html:
+def leaks(record: Record) -> dict[tuple[str, str], dict]:
+    """(``base`` or ``lora``, who was asked about) -> the share of file numbers that came out, and the median exposure (bits), over all seeds."""
+    found = {}
+    for of, who in product(("base", "lora"), patient_notes.EXPOSED):
+        rows = record.where(method="attack", of=of, patients=who)
+        out, bits = ([o for r in rows for o in r.outcomes(name)] for name in ("extracted", "exposure"))
+        found[of, who] = {
+            "extracted": stats.proportion(int(sum(out)), len(out)),
+            "exposure": float(np.median(bits)),
+        }
+    return found
+
+
+def leaks_table(record: Record) -> Html:
     """File numbers that came out when asked for by the patient's name."""
     said = {
         "never": "in no training note",
         "once": "in one training note",
         "repeated": "in many copies of one training note",
     }
-    who = {"untouched": "untouched", "lora": "LoRA"}
+    models = {"base": "untouched", "lora": "LoRA"}
     rows = [
-        {
-            "model": who[r["of"]],
-            "patient": said[r["who"]],
-            "out": r["extracted"],
-            "bits": plain(r["exposure"]),
-        }
-        for r in record.where(method="leaks")
+        {"model": models[of], "patient": said[who], "out": r["extracted"], "bits": plain(r["exposure"])}
+        for (of, who), r in leaks(record).items()
     ]
     heads = {
         "model": "model",
@@ -228,18 +218,27 @@ TASKS = {
 }
 
 
-def tokens_table(record) -> Html:
+def per(rows: Sequence[Row], outcome: str, unit: str) -> dict:
+    """The sum of an outcome over that of another, such as bits per byte, over seeds."""
+    pairs = [tuple(np.array(r.outcomes(name)) for name in (outcome, unit)) for r in rows]
+    return stats.mean_over_seeds([stats.bootstrap(pair, ratio) for pair in pairs], bounds=None)
+
+
+def ratio(a: np.ndarray, b: np.ndarray) -> float:
+    return a.sum() / b.sum()
+
+
+def tokens_table(record: Record) -> Html:
     """What the same messages cost in the two languages."""
-    rows = []
-    for r in record.where(method="tokens"):
-        rows.append(
-            {
-                "language": LANGUAGES[r["language"]],
-                "word": r["per_word"],
-                "message": r["per_message"],
-                "byte": plain(r["per_byte"], digits=2),
-            }
-        )
+    rows = [
+        {
+            "language": LANGUAGES[r["language"]],
+            "word": per([r], "tokens", "words"),
+            "message": r["tokens"],
+            "byte": plain(per([r], "tokens", "bytes")["value"], digits=2),
+        }
+        for r in record.where(method="tokens")
+    ]
     heads = {
         "language": "language",
         "word": "tokens a word",
@@ -254,29 +253,26 @@ def tokens_table(record) -> Html:
     )
 
 
-def token_ratio(record) -> dict:
+def token_ratio(record: Record) -> dict:
     """How many times as many tokens the same messages take in Hindi, with its interval over messages."""
-    en, hi = (np.array(record.one(method="tokens", language=x)["counts"]) for x in ("en", "hi"))
-    return stats.bootstrap((hi, en), lambda a, b: a.sum() / b.sum())
+    en, hi = (np.array(record.one(method="tokens", language=x).outcomes("tokens")) for x in ("en", "hi"))
+    return stats.bootstrap((hi, en), ratio)
 
 
-def language_labels(record) -> list[int]:
-    return digits(record.one(method="items")["labels"])
+def language_task(record: Record, task: str) -> dict[str, list[Row]]:
+    """Who answered a labelled task: name -> rows, one a seed."""
+    shots = f"{record.params['shots']} pairs in the prompt"
+    names = {
+        "base": "untouched",
+        "few-shot": shots,
+        "lora": "LoRA",
+        "length": "fitting length, no model",
+        "words": "table of words, no model",
+    }
+    return {name: rows for m, name in names.items() if (rows := record.where(method=m, task=task))}
 
 
-def language_task(record, task: str) -> dict[str, list[Mapping]]:
-    """Who answered a labelled task: name -> results, one a seed."""
-    found = {"untouched": [record.one(method="untouched")[task]]}
-    if task != "general":
-        few = record.where(method="few-shot")
-        found |= {f"{few[0]['k']} pairs in the prompt": [r[task] for r in few]} if few else {}
-    found["LoRA"] = [r[task] for r in record.where(method="lora")]
-    names = {"length": "fitting length, no model", "words": "table of words, no model"}
-    found |= {names[r["method"]]: [r["result"]] for m in names for r in record.where(method=m, task=task)}
-    return {name: rows for name, rows in found.items() if rows}
-
-
-def language_figure(record) -> Figure:
+def language_figure(record: Record) -> Figure:
     """The two Hindi tasks, answered by everything that was tried."""
     series: dict[str, dict] = {}
     for task in ("meaning", "writing"):
@@ -291,51 +287,30 @@ def language_figure(record) -> Figure:
     )
 
 
-def bits_change(record, language: str) -> dict:
+def bits_change(record: Record, language: str) -> dict:
     """By what share the bits for the same texts change with LoRA, paired by text."""
-    before = np.array(record.one(method="untouched")[language]["bits"])
-    each = [
-        stats.bootstrap((np.array(r[language]["bits"]), before), lambda new, old: new.sum() / old.sum() - 1)
-        for r in record.where(method="lora")
-    ]
+    before = np.array(record.one(method="base", task=language).outcomes("bits"))
+    after = [np.array(r.outcomes("bits")) for r in record.where(method="lora", task=language)]
+    each = [stats.bootstrap((bits, before), lambda new, old: ratio(new, old) - 1) for bits in after]
     return stats.mean_over_seeds(each, bounds=None)
 
 
-def task_change(record, task: str) -> dict:
-    """Accuracy with LoRA minus that of the untouched model, paired by item."""
-    before, after = record.one(method="untouched"), record.where(method="lora")
-    if task == "general":
-        return stats.difference_over_seeds(
-            [digits(r["general"]["right"]) for r in after],
-            [digits(before["general"]["right"])],
-            [1] * len(before["general"]["right"]),
-        )
-    return gap([r[task] for r in after], [before[task]], language_labels(record))
+def task_change(record: Record, task: str) -> dict:
+    """Accuracy with LoRA minus that of the base model, paired by item."""
+    return gap(record.where(method="lora", task=task), record.where(method="base", task=task))
 
 
-def before_after(record) -> Html:
+def before_after(record: Record) -> Html:
     """Every task, in Hindi and in English, before and after LoRA."""
-    before, after = record.one(method="untouched"), record.where(method="lora")
     rows = []
     for task, name in TASKS.items():
-        rows.append(
-            {
-                "task": name,
-                "before": pct(before[task]["accuracy"]),
-                "after": pct(mean([r[task] for r in after])),
-                "change": points(task_change(record, task)),
-            }
-        )
-    for language, name in (("hindi", "Hindi: bits a byte"), ("english", "English newspaper: bits a byte")):
-        now = stats.mean_over_seeds([r[language]["per_byte"] for r in after], bounds=None)
-        rows.append(
-            {
-                "task": name,
-                "before": plain(before[language]["per_byte"]),
-                "after": plain(now),
-                "change": share(bits_change(record, language)),
-            }
-        )
+        before, after = (record.where(method=m, task=task) for m in ("base", "lora"))
+        change = points(task_change(record, task))
+        rows.append({"task": name, "before": pct(mean(before)), "after": pct(mean(after)), "change": change})
+    for task, name in (("hindi", "Hindi: bits a byte"), ("english", "English newspaper: bits a byte")):
+        before, after = (per(record.where(method=m, task=task), "bits", "bytes") for m in ("base", "lora"))
+        change = share(bits_change(record, task))
+        rows.append({"task": name, "before": plain(before), "after": plain(after), "change": change})
     heads = {
         "task": "task",
         "before": "untouched",

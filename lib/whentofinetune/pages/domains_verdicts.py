@@ -13,18 +13,18 @@ LOUD = 5.0  # bits: four times likelier than the eighth best of 128 candidates; 
 
 def c16(record) -> Verdict:
     """Does tuning help with words that the model lacks, and does it help more than a glossary?"""
-    ways, labels = d.jargon_rows(record), d.jargon_labels(record)
+    ways = d.jargon_rows(record)
     prompts = [n for n in ("glossary", "search", "lookup") if n in ways]
     best = max(prompts, key=lambda n: mean(ways[n])["value"])
     alone = "definitions" if "definitions" in ways else "questions"
-    helps, against = gap(ways[alone], ways["base"], labels), gap(ways[alone], ways[best], labels)
+    helps, against = gap(ways[alone], ways["base"]), gap(ways[alone], ways[best])
     ours = {d.JARGON_NAMES[n]: mean(rows) for n, rows in ways.items()}
     ours |= {
         "LoRA on all definitions minus the bare question": points(helps),
         f"LoRA on all definitions minus {d.JARGON_NAMES[best]}": points(against),
     }
     together = [n for n in ("both", "entries") if n in ways]
-    joint = {n: gap(ways[n], ways[best], labels) for n in together}
+    joint = {n: gap(ways[n], ways[best]) for n in together}
     ours |= {f"{d.JARGON_NAMES[n]}, minus the best prompt": points(g) for n, g in joint.items()}
     won, lost = (
         [n for n, g in joint.items() if side(g)] for side in (lambda g: g["low"] > 0, lambda g: g["high"] < 0)
@@ -57,7 +57,7 @@ def c16(record) -> Verdict:
             "partly",
             "Training on the definitions alone does not clearly help with questions about them." + tail,
         )
-    shown = gap(ways[best], ways["base"], labels)["low"] > 0
+    shown = gap(ways[best], ways["base"])["low"] > 0
     why = "Training on the definitions does not clearly help with questions about them. "
     why += (
         f"Putting the entries into the prompt does ({d.JARGON_NAMES[best]})."
@@ -82,7 +82,7 @@ def c17(record) -> Verdict:
         "LoRA minus examples in the prompt, in form": points(form),
         "the same, anywhere": points(content),
     }
-    leaks = {(r["of"], r["who"]): r for r in record.where(method="leaks")}
+    leaks = d.leaks(record)
     for (of, who), r in leaks.items():
         if of == "lora":
             name = {"never": "never seen", "once": "seen once", "repeated": "in many copies"}[who]
@@ -118,7 +118,6 @@ def c17(record) -> Verdict:
 
 def c18(record) -> Verdict:
     """Does tuning help on all tasks of a language that the model hardly knows?"""
-    labels = d.language_labels(record)
     gains = {task: d.task_change(record, task) for task in ("meaning", "writing")}
     hindi, english, general = (
         d.bits_change(record, "hindi"),
@@ -135,7 +134,6 @@ def c18(record) -> Verdict:
         task: gap(
             d.language_task(record, task)["LoRA"],
             d.language_task(record, task)["table of words, no model"],
-            labels,
         )
         for task in gains
     }

@@ -1,0 +1,174 @@
+"""Texts that keep the house's rules or break some, alone and in pairs, for judges: the teacher is a program.
+
+Four rules of the invented company's voice, each of which says what a text must not have (:func:`whentofinetune.datasets.company.check_voice`).
+A text is two sentences of a reply and two more that were put in, each of which breaks one rule or none; the sentences for test are not
+those for training.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from whentofinetune.datasets import company
+
+RULES = ("calm", "house", "full_words", "plain")
+# What is put in, by the rule it breaks (None: no rule). The first half is for training, the second for test: no wording is in both.
+INSERTS = {
+    None: (
+        "This is as of today.",
+        "The house is open until six.",
+        "It is on the label.",
+        "That has not changed since spring.",
+        "The list is renewed each week.",
+        "We keep it in stock.",
+        "It is the same for both sizes.",
+        "Our sheet says no more.",
+    ),
+    "calm": (
+        "That is good news!",
+        "What a fine choice!",
+        "It is in stock!",
+        "Ready by Friday!",
+        "This one is a favourite!",
+        "It will last for years!",
+        "How well it looks!",
+        "There is one left!",
+    ),
+    "house": (
+        "I have checked it twice.",
+        "The note on my desk says so.",
+        "To me it is clear.",
+        "I will see to it.",
+        "My drawer holds the sheet.",
+        "I asked the workshop.",
+        "That is what they told me.",
+        "I know it by heart.",
+    ),
+    "full_words": (
+        "It's on the label.",
+        "We don't change it.",
+        "That's all there is to it.",
+        "You won't need a tool.",
+        "They're kept in stock.",
+        "We've measured it.",
+        "It isn't heavy.",
+        "You'll see it on the sheet.",
+    ),
+    "plain": (
+        "Thank you for asking.",
+        "Sorry for the wait.",
+        "Please take a note of it.",
+        "Unfortunately it is so.",
+        "We apologise for the delay.",
+        "Many thanks for the question.",
+        "Dear reader, it is so.",
+        "We regret the wait.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Text:
+    """broken: how many of the four rules it breaks, as the teacher says. group: the mail whose reply it is made of."""
+
+    id: str
+    group: str
+    text: str
+    broken: int
+
+    @property
+    def label(self) -> int:
+        """Is any rule broken?"""
+        return int(self.broken > 0)
+
+    @property
+    def shown(self) -> str:
+        """As it stands in a prompt."""
+        return f" {self.text}"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two texts of one mail, of which one breaks fewer rules."""
+
+    first: Text
+    second: Text
+
+    @property
+    def id(self) -> str:
+        return f"{self.first.id} {self.second.id}"
+
+    @property
+    def group(self) -> str:
+        return self.first.group
+
+    @property
+    def label(self) -> int:
+        """The place of the better text."""
+        return int(self.second.broken < self.first.broken)
+
+    @property
+    def shown(self) -> str:
+        return f" {self.first.text}\nB: {self.second.text}"
+
+    @property
+    def swapped(self) -> Pair:
+        return Pair(self.second, self.first)
+
+
+def body(mail: company.Mail) -> str:
+    """The first two sentences of a reply, without its greeting."""
+    middle = " ".join(mail.reply.split("\n\n")[1:-1])
+    return " ".join(re.split(r"(?<=[.?!])\s+", middle)[:2])
+
+
+def teacher(text: str) -> int:
+    """How many of the four rules a text breaks."""
+    checked = company.check_voice(text, "")
+    return sum(not checked[rule] for rule in RULES)
+
+
+def _made(id: str, mail: company.Mail, broken: int, rng: np.random.Generator) -> Text:
+    """A text of ``mail``'s reply that breaks ``broken`` rules, 0 to 2."""
+    rules = [RULES[i] for i in rng.permutation(len(RULES))[:broken]] + [None] * (2 - broken)
+    half = len(INSERTS[None]) // 2
+    part = slice(half, None) if mail.split == "test" else slice(half)
+    sentences: list[str] = []
+    for i in rng.permutation(2):
+        left = [s for s in INSERTS[rules[i]][part] if s not in sentences]
+        sentences.append(left[int(rng.integers(len(left)))])
+    text = " ".join([sentences[0], body(mail), sentences[1]])
+    return Text(id, mail.id, text, teacher(text))
+
+
+def _drawn(split: str, n: int, rng: np.random.Generator) -> list[company.Mail]:
+    mails = company.mails(split)
+    return [mails[i] for i in np.resize(rng.permutation(len(mails)), n)]
+
+
+def pointwise(split: str, n: int, seed: int) -> list[Text]:
+    """``n`` texts, every other one of which keeps all rules; of the rest half break one rule and half two."""
+    rng = np.random.default_rng([21, seed, company.SPLITS.index(split)])
+    return [
+        _made(f"{split}/{seed}/{i}", mail, (0, 1, 0, 2)[i % 4], rng)
+        for i, mail in enumerate(_drawn(split, n, rng))
+    ]
+
+
+def pairwise(split: str, n: int, seed: int) -> list[Pair]:
+    """``n`` pairs of texts of one mail each, of which one breaks fewer rules; the better one stands first in every other pair."""
+    rng = np.random.default_rng([22, seed, company.SPLITS.index(split)])
+    pairs = []
+    for i, mail in enumerate(_drawn(split, n, rng)):
+        two = [_made(f"{split}/{seed}/{i}-{b}", mail, b, rng) for b in ((0, 1), (0, 2), (1, 2))[i // 2 % 3]]
+        pairs.append(Pair(*two) if i % 2 else Pair(*reversed(two)))
+    return pairs
+
+
+def rubric() -> str:
+    """The four rules as a prompt states them."""
+    said = {rule.name: rule.says for rule in company.voice()}
+    return "Rules of the house:\n" + "".join(f"- {said[name]}\n" for name in RULES) + "\n"

@@ -1,0 +1,50 @@
+"""Seconds of calls made one after the other, as an application makes them, and of many texts answered at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tunewise import stats
+from tunewise.data import Example
+from tunewise.experiment import Context, Scores
+
+Item = TypeVar("Item")
+
+
+def one_by_one(call: Callable[[Item], object], items: Iterable[Item]) -> dict[str, Any]:
+    """Seconds of ``call(item)`` for each item alone; a first call, on the first item, is not counted.
+
+    Returns ``{"seconds", "waits"}``: the mean as a metric with its interval over calls, and the seconds of each call.
+    """
+    items, waits = list(items), []
+    for item in [items[0], *items]:
+        start = time.perf_counter()
+        call(item)
+        waits.append(time.perf_counter() - start)
+    return {"seconds": stats.bootstrap(waits[1:]), "waits": [round(w, 7) for w in waits[1:]]}
+
+
+def clocked(answer: Callable[[Sequence[Example]], object], pool: Sequence[Example], calls: int) -> Scores:
+    """Seconds an answer: ``seconds``, each of ``calls`` texts alone; ``batched``, all of the pool at once."""
+    single = one_by_one(lambda example: answer([example]), pool[:calls])
+    start = time.perf_counter()
+    answer(pool)
+    return Scores(facts=single | {"batched": round((time.perf_counter() - start) / len(pool), 5)})
+
+
+def linear_student(
+    ctx: Context, kind: str, pool: Sequence[Example]
+) -> Callable[[Sequence[Example]], np.ndarray]:
+    """A student (``embeddings`` or ``tfidf``) whose answers are to be timed; what it learned makes no difference to that, so its labels are made up."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    texts = [e.text for e in pool]
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True).fit(texts)
+    turn = ctx.encoder.encode if kind == "embeddings" else words.transform
+    model = LogisticRegression().fit(turn(texts), np.arange(len(texts)) % 3)
+    return lambda examples: model.predict(turn([e.text for e in examples]))
