@@ -9,11 +9,12 @@ from collections import Counter, defaultdict
 
 import pytest
 import yaml
+from conftest import load
 
+from tunewise.near_duplicates import near_duplicates
 from whentofinetune import book_files
-from whentofinetune.datasets import company, company_build
+from whentofinetune.datasets import company, company_sources
 from whentofinetune.datasets.company import QUESTION_KINDS, SPLITS, check_voice, content_kept, desk, says
-from whentofinetune.datasets.vader import near_duplicates
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +79,12 @@ def test_size_on_disk():
 
 
 def test_rebuild_gives_the_same_bytes(tmp_path):
-    company_build.build(tmp_path)
+    load(company.folder() / "build.py").build(tmp_path)
     built = company.folder() / "built"
     assert {f.name for f in tmp_path.iterdir()} == {f.name for f in built.iterdir()}
     for file in tmp_path.iterdir():
         assert file.read_bytes() == (built / file.name).read_bytes(), (
-            f"{file.name}: python -m whentofinetune.datasets.company --build"
+            f"{file.name}: python data/company/build.py"
         )
 
 
@@ -130,7 +131,7 @@ def test_a_passage_says_what_it_claims_to_say(pages):
             assert says(p.text, facts[id].value), (p.id, id)
             assert says(p.text, entities[facts[id].entity].bare), (p.id, id)
         for id in p.changes:
-            assert says(p.text, facts[id].was) and says(p.text, company_build.day(facts[id].since)), (
+            assert says(p.text, facts[id].was) and says(p.text, company_sources.day(facts[id].since)), (
                 p.id,
                 id,
             )
@@ -189,7 +190,7 @@ def test_every_answer_is_stated_in_its_passages(pages, kind):
         assert where
         for id in where:
             answer = (
-                q.answers[0] if q.aspect != "when" else company_build.day(company.facts()[q.facts[0]].since)
+                q.answers[0] if q.aspect != "when" else company_sources.day(company.facts()[q.facts[0]].since)
             )
             assert says(pages[id].text, answer), q.id
 
@@ -236,7 +237,9 @@ def test_a_changed_question_has_the_answer_of_its_time():
     facts = company.facts()
     for q in company.questions("changed"):
         f = facts[q.facts[0]]
-        assert q.answers[0] == {"now": f.value, "before": f.was, "when": company_build.day(f.since)}[q.aspect]
+        assert (
+            q.answers[0] == {"now": f.value, "before": f.was, "when": company_sources.day(f.since)}[q.aspect]
+        )
     before = {q.id: q for q in company.questions("changed")}["changed/tolwick.price/before"]
     assert (
         "On 1 September 2024, what was the price of the Tolwick?" in before.ask
@@ -539,7 +542,7 @@ def test_card_tells_the_data_as_they_are():
     assert "(company/README.md)" in (book_files.data_dir() / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_embedded_model_does_not_know_the_company():
+def test_the_bundled_model_does_not_know_the_company():
     """Closed book: 30 questions of 30 attributes; one right by luck is let pass."""
     torch = pytest.importorskip("torch")
     from tunewise.generation import generate
@@ -549,7 +552,7 @@ def test_the_embedded_model_does_not_know_the_company():
     try:
         lm = load()
     except FetchError as error:
-        pytest.skip(f"the embedded model can't be had: {error}")
+        pytest.skip(f"the bundled model can't be had: {error}")
     of = defaultdict(list)
     for q in company.questions("direct"):
         of[company.entities()[company.facts()[q.facts[0]].entity].group, q.facts[0].split(".")[1]].append(q)

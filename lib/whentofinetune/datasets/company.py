@@ -6,8 +6,7 @@
     mails("train"), tickets("test"), labelled("train"), jargon("test")
 
 Entities are split into train, valid and test; a question, mail or ticket lies in the split of every entity that it is about. The
-handbook holds the passages of all entities. ``python -m whentofinetune.datasets.company --build`` makes ``data/company/built/`` from the
-source files, byte for byte.
+handbook holds the passages of all entities. ``python data/company/build.py`` makes ``data/company/built/`` from the source files, byte for byte.
 """
 
 from __future__ import annotations
@@ -194,9 +193,9 @@ def passages(changed: Mapping[str, str] | None = None) -> tuple[Passage, ...]:
     the handbook does not state."""
     if not changed:
         return _handbook()
-    from whentofinetune.datasets import company_build
+    from whentofinetune.datasets import company_sources
 
-    return company_build.handbook(changed)
+    return company_sources.handbook(changed)
 
 
 def questions(kind: str | None = None, split: str | None = None) -> tuple[Question, ...]:
@@ -256,9 +255,7 @@ def _of_split(items, split: str | None) -> tuple:
 def _read(name: str, cls: type) -> tuple:
     path = folder() / "built" / f"{name}.jsonl"
     if not path.exists():
-        raise FileNotFoundError(
-            f"{path} is missing: python -m whentofinetune.datasets.company --build makes it"
-        )
+        raise FileNotFoundError(f"{path} is missing: python data/company/build.py makes it")
     with path.open(encoding="utf-8") as lines:
         return tuple(cls(**{k: _frozen(v) for k, v in json.loads(line).items()}) for line in lines)
 
@@ -430,25 +427,3 @@ def desk(signs: Mapping[str, str]) -> str:
         return "road" if before == "again" else "letter"
     # rhythm or dead: the drive has to come to the bench, and somebody has to take it down where the owner can't
     return "road" if place == "high" or who == "public" else "bench"
-
-
-def main(argv: list[str] | None = None) -> None:
-    """``python -m whentofinetune.datasets.company --build``."""
-    import argparse
-
-    parser = argparse.ArgumentParser(
-        prog="python -m whentofinetune.datasets.company", description="The data of the invented company."
-    )
-    parser.add_argument("--build", action="store_true", help="make data/company/built/ from the source files")
-    parser.add_argument("--to", type=Path, help="another folder to write to")
-    args = parser.parse_args(argv)
-    if not args.build:
-        parser.error("nothing to do: say --build")
-    from whentofinetune.datasets import company_build
-
-    for name, count in company_build.build(args.to or folder() / "built").items():
-        print(f"{name:24} {count}")
-
-
-if __name__ == "__main__":
-    main()
