@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+OUTCOMES = ("right", "wrong", "abstained")
 _TOKEN = re.compile(r"\w+(?:-\w+|[.,:]\d+\w*)*|%")
 _ARTICLES = {"a", "an", "the"}
 _DECLINED = re.compile(
@@ -60,8 +61,8 @@ def declined(said: str) -> bool:
 
 
 def outcome(said: str, right: Sequence[str]) -> str:
-    """``R`` right (holds a right answer), ``W`` wrong, ``A`` abstained. Where no answer is right (``right`` empty) abstaining is what is
-    wanted, and everything else is wrong."""
+    """One of :data:`OUTCOMES`: ``right`` holds a right answer. Where no answer is right (``right`` empty) abstaining is what is wanted, and
+    everything else is wrong."""
     if right and contains(said, right):
-        return "R"
-    return "A" if declined(said) else "W"
+        return "right"
+    return "abstained" if declined(said) else "wrong"

@@ -1,54 +1,100 @@
-"""What the experiments on retrieval share: the company's handbook as a corpus, questions on it, and how answers are marked.
+"""What the experiments on retrieval share: the company's handbook as a corpus, questions on it, the two things that are tuned, and scores.
 
-Facts are learned from and tested on different *wordings* of their questions; reading passages is learned on the training entities and tested on
-the test entities.
+Facts are learned from and tested on different wordings of their questions; reading passages is learned on the training entities and tested
+on the test entities.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tunewise import rag, stats
-from tunewise import written_answers as mark
-from tunewise.finetune import Recipe, Tuned
-from whentofinetune.book_records import digest
-from whentofinetune.datasets import company
-from whentofinetune.old_bench import Bench
+from tunewise import rag
+from tunewise import written_answers as score
+from tunewise.experiment import Context, Params, Scores, context
+from tunewise.finetune import Recipe, finetune, restore
+from tunewise.scoring import label_logprobs
+from tunewise.step_cache import digest
+from whentofinetune.datasets import company, general_items
 
 HELD_OUT = -1  # the last wording of each question is kept for testing
+NEW_TOKENS = 20  # of an answer, at most
+BATCH = 32  # answers that are kept together
+
+FACTS = {
+    "facts": 40,
+    "multihop": 10,
+    "exposures": 16,
+    "fact_recipe": {"learning_rate": 2e-3, "epochs": 1, "batch_size": 16},
+}
+READING = {
+    "readings": 80,
+    "distractors": 2,
+    "without": 0.2,
+    "reading_recipe": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 4},
+}
+COMMON = {"model": "smollm2-135m", **FACTS, **READING, "k": 3}
+SMOKE = {
+    "facts": 6,
+    "multihop": 2,
+    "exposures": 2,
+    "readings": 8,
+    "fact_recipe": {"learning_rate": 2e-3, "epochs": 1, "batch_size": 4, "min_steps": 2},
+    "reading_recipe": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 2, "min_steps": 2},
+}
+LAPTOP = {"facts": 16, "multihop": 4, "readings": 48, "seeds": [0]}
+GPU = {"model": "qwen2.5-1.5b", "facts": 160, "multihop": 40, "readings": 400, "seeds": [0, 1, 2, 3, 4]}
+
+
+class Item(NamedTuple):
+    """A question as an item of a record; those on the same fact belong together."""
+
+    id: str
+    group: str
+
+
+class Training(NamedTuple):
+    """What :meth:`tunewise.experiment.Context.adapter` takes."""
+
+    pairs: list[tuple[str, str]]
+    recipe: Recipe
+    prefix: str
 
 
 class Handbook:
-    """The handbook (with facts ``changed``, if any) and a way to find passages in it.
+    """The handbook (with facts ``changed``, if any), and what a search in it finds (``bm25``, ``dense`` or ``hybrid``)."""
 
-    how: ``bm25``, ``dense`` or ``hybrid``.
-    """
-
-    def __init__(self, bench: Bench, how: str = "hybrid", changed: Mapping[str, str] | None = None):
-        from tunewise.retrieval import Retriever
-
-        self.passages = company.passages(changed)
+    def __init__(self, ctx: Context, how: str = "hybrid", changed: Mapping[str, str] | None = None) -> None:
+        self.ctx, self.how, self.passages = ctx, how, company.passages(changed)
         self.texts = [p.text for p in self.passages]
         self.place = {p.id: i for i, p in enumerate(self.passages)}
-        self.retriever = Retriever(self.texts, bench.embed, how)
 
-    def find(self, questions: Sequence[str], k: int) -> list[list[int]]:
-        """The places of the k passages found for each question, best first."""
-        return [[hit.index for hit in hits] for hits in self.retriever.search(questions, k)]
+    @cached_property
+    def retriever(self) -> Any:
+        """The index."""
+        from tunewise.retrieval import Retriever
+
+        return Retriever(self.texts, self.ctx.embed, self.how)
+
+    def find(self, asks: Sequence[str], k: int) -> list[list[int]]:
+        """Places of the k passages found for each question, best first; found once."""
+
+        def search() -> list[list[int]]:
+            return [[hit.index for hit in hits] for hits in self.retriever.search(asks, k)]
+
+        return self.ctx.memo(["passages found", self.how, k, self.texts, list(asks)], search)
 
     def gold(self, question: company.Question) -> list[set[int]]:
         """For each fact that the answer needs, the places of the passages that state it."""
         return [{self.place[p] for p in ids} for ids in question.passages]
 
     def show(self, places: Sequence[int]) -> list[str]:
+        """The passages at these places."""
         return [self.texts[i] for i in places]
 
 
@@ -60,7 +106,7 @@ def by_id() -> Mapping[str, company.Question]:
 
 @lru_cache(maxsize=1)
 def fingerprint() -> str:
-    """A hash of handbook and questions: what was learned from other ones is not found again."""
+    """A hash of handbook and questions: the ``sources`` of the experiments on them."""
     return digest(
         [[p.text for p in company.passages()], [[q.id, q.ask, q.answers] for q in company.questions()]]
     )
@@ -81,28 +127,43 @@ def wordings(questions: Sequence[company.Question], seed: int) -> list[str]:
     return [q.ask[rng.integers(len(q.ask))] for q in questions]
 
 
-def marked(answers: Sequence[rag.Answer], right: Sequence[Sequence[str]], said: bool = True) -> dict:
-    """Scores of answers, with one letter an item (R right, W wrong, A abstained) and the answers themselves.
+def items(questions: Sequence[company.Question]) -> list[Item]:
+    """The questions as items of a record."""
+    return [Item(q.id, q.facts[0]) for q in questions]
 
-    right: the right answers of each item; none where abstaining is right.
+
+def scored(
+    questions: Sequence[company.Question],
+    answers: Sequence[rag.Answer],
+    right: Sequence[Sequence[str]] | None = None,
+    parts: Mapping[str, Sequence[bool]] | None = None,
+    facts: Mapping[str, Any] | None = None,
+    **outcomes: Sequence[Any],
+) -> Scores:
+    """Each answer is right, wrong or abstained; where there is a right one, its exact match and token F1 as well.
+
+    Parameters
+    ----------
+    right
+        The right answers to each question (none where abstaining is right), if not those of the handbook.
+    parts
+        Name -> which questions belong to it: the same metrics over these alone, as ``NAME.right``.
     """
-    texts = [a.text for a in answers]
-    outcomes = [mark.outcome(t, r) for t, r in zip(texts, right, strict=True)]
-    n = len(texts)
-    scores = {
-        "right": stats.proportion(outcomes.count("R"), n),
-        "abstained": stats.proportion(outcomes.count("A"), n),
-        "outcomes": "".join(outcomes),
-    }
+    texts, right = [a.text for a in answers], right or [q.answers for q in questions]
+    found = [score.outcome(t, r) for t, r in zip(texts, right, strict=True)]
+    metrics: dict[str, list] = {kind: [f == kind for f in found] for kind in score.OUTCOMES}
     if any(right):
-        scores["exact"] = stats.proportion(
-            sum(mark.exact_match(t, r) for t, r in zip(texts, right, strict=True)), n
-        )
-        scores["f1"] = stats.bootstrap([mark.token_f1(t, r) for t, r in zip(texts, right, strict=True)])
-    return scores | ({"said": texts} if said else {})
+        metrics["exact"] = [score.exact_match(t, r) for t, r in zip(texts, right, strict=True)]
+        metrics["f1"] = [score.token_f1(t, r) for t, r in zip(texts, right, strict=True)]
+    for part, inside in (parts or {}).items():
+        outcomes |= {
+            f"{part}.{name}": [v if i else None for v, i in zip(values, inside, strict=True)]
+            for name, values in metrics.items()
+        }
+    return Scores(items(questions), predictions=texts, facts=facts, **metrics, **outcomes)
 
 
-# -- the two ways to tune --------------------------------------------------------------------------------------------
+# -- what is learned -------------------------------------------------------------------------------------------------
 
 
 def fact_set(n_facts: int, n_multihop: int, split: str = "test") -> tuple[list[str], list[company.Question]]:
@@ -123,12 +184,47 @@ def fact_set(n_facts: int, n_multihop: int, split: str = "test") -> tuple[list[s
     return list(facts), multihop
 
 
+def fact_questions(n_facts: int, n_multihop: int) -> list[company.Question]:
+    """The question that asks for each fact of :func:`fact_set`."""
+    return [by_id()[f"direct/{f}"] for f in fact_set(n_facts, n_multihop)[0]]
+
+
+def other_questions(n_facts: int, n_multihop: int) -> list[company.Question]:
+    """Questions of the test split about all other facts."""
+    facts = set(fact_set(n_facts, n_multihop)[0])
+    return [q for q in company.questions("direct", "test") if q.facts[0] not in facts]
+
+
+def changes(facts: Sequence[str], share: float) -> dict[str, str]:
+    """New values for a share of the facts: each gets a value that the same attribute has elsewhere in the company."""
+    rng = np.random.default_rng([11, round(100 * share)])
+    known, entities, new = company.facts(), company.entities(), {}
+    for fact in [facts[i] for i in sorted(rng.permutation(len(facts))[: round(share * len(facts))])]:
+        now = known[fact]
+        others = sorted(
+            {
+                f.value
+                for f in known.values()
+                if f.attribute == now.attribute
+                and entities[f.entity].group == entities[now.entity].group
+                and f.stated
+                and f.value not in (now.value, now.was)
+            }
+        )
+        if others:
+            new[fact] = others[rng.integers(len(others))]
+    return new
+
+
 def fact_pairs(
     facts: Sequence[str], phrasings: int, exposures: int, values: Mapping[str, str] | None = None
 ) -> list[tuple[str, str]]:
     """Question-answer pairs without passages, each fact ``exposures`` times in all, in its first ``phrasings`` wordings.
 
-    values: fact id -> value, for facts that have changed.
+    Parameters
+    ----------
+    values
+        Fact id -> value, for facts that have changed.
     """
     if exposures % phrasings:
         raise ValueError(f"{exposures} exposures cannot be shared equally among {phrasings} phrasings")
@@ -142,176 +238,147 @@ def fact_pairs(
     return pairs
 
 
-@dataclass
-class Reader:
-    """The model after a way of tuning, with every answer that it has given kept: experiments that ask it the same get the same answer.
-
-    way: ``untouched``; ``facts`` (question and answer of ``params["facts"]`` facts, in ``phrasings`` wordings, with ``values`` for those that have
-    changed); ``reading`` (questions with the right passage among ``params["distractors"]`` others, about the training entities, and a share
-    ``params["without"]`` with no right passage); ``gold only`` (with the right passage alone). seed: of the tuning.
-    """
-
-    bench: Bench
-    params: dict
-    way: str = "untouched"
-    seed: int | None = None
-    phrasings: int = 8
-    values: Mapping[str, str] | None = None
-
-    def settings(self) -> dict:
-        """What tells this model from others."""
-        p, told = self.params, {"method": self.way, "data": fingerprint()}
-        if self.way == "facts":
-            told |= {name: p[name] for name in ("facts", "multihop", "exposures")} | {
-                "phrasings": self.phrasings
-            }
-            told |= {
-                "values": dict(self.values or {}),
-                "n_labels": p["facts"] * p["exposures"],
-                "seed": self.seed,
-            }
-        elif self.way in ("reading", "gold only"):
-            reads = (p["distractors"], p["without"]) if self.way == "reading" else (0, 0.0)
-            told |= {
-                "n_labels": p["readings"],
-                "distractors": reads[0],
-                "without": reads[1],
-                "seed": self.seed,
-            }
-        elif self.way != "untouched":
-            raise ValueError(
-                f"no way of tuning is called {self.way!r}; there are untouched, facts, reading, gold only"
-            )
-        return told
-
-    def tuning(self) -> Recipe:
-        return Recipe(
-            seed=self.seed or 0, **self.params["fact_recipe" if self.way == "facts" else "reading_recipe"]
-        )
-
-    def open(self):
-        """The model itself, for the length of a ``with`` block."""
-        if self.way == "untouched":
-            return contextlib.nullcontext(untuned(self.bench))
-        told = self.settings()
-        if self.way == "facts":
-            facts, _ = fact_set(told["facts"], told["multihop"])
-
-            def pairs():
-                return fact_pairs(facts, self.phrasings, told["exposures"], self.values)
-        else:
-
-            def pairs():
-                return reading_pairs(
-                    self.bench, told["n_labels"], told["distractors"], told["without"], self.seed
-                )
-
-        opening = rag.FROM_MEMORY if self.way == "facts" else rag.WITH_PASSAGES
-        return self.bench.adapter(told, self.tuning(), pairs, opening)
-
-    def answer(self, asks: Sequence[str], passages: Sequence[Sequence[str]]) -> list[rag.Answer]:
-        """Answers to ``asks``, each from its own ``passages`` (none: from memory)."""
-        prompts = [rag.prompt(a, p) for a, p in zip(asks, passages, strict=True)]
-        told = self.settings()
-        recipe = (
-            {} if self.way == "untouched" else vars(self.tuning()) | {"targets": list(self.tuning().targets)}
-        )
-        path = self.bench.work.path({"answers": told, "recipe": recipe})
-        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        missing = [i for i, p in enumerate(prompts) if p not in kept]
-        self.bench.work.seconds += sum(kept[p][1] for p in prompts if p in kept)
-        if missing:
-            with self.open() as lm:
-                for first in range(0, len(missing), 32):
-                    part, start = missing[first : first + 32], time.perf_counter()
-                    said = rag.answer(
-                        lm, [asks[i] for i in part], [passages[i] for i in part], max_new_tokens=20
-                    )
-                    seconds = round((time.perf_counter() - start) / len(part), 3)
-                    kept |= {prompts[i]: [a.said, seconds] for i, a in zip(part, said, strict=True)}
-                    half = path.with_suffix(".part")
-                    half.write_text(json.dumps(kept), encoding="utf-8")
-                    os.replace(half, path)
-        return [rag.read(kept[p][0], len(own)) for p, own in zip(prompts, passages, strict=True)]
-
-
-def reading_pairs(bench: Bench, n: int, distractors: int, without: float, seed: int) -> list[tuple[str, str]]:
+def reading_pairs(ctx: Context, n: int, distractors: int, without: float, seed: int) -> list[tuple[str, str]]:
     """``n`` questions of the training split with the passage that holds the answer and its nearest neighbours."""
-    book = Handbook(bench)
+    book = Handbook(ctx)
     rng = np.random.default_rng([9, seed])
     pool = company.questions("direct", "train")
     chosen = [pool[i] for i in rng.choice(len(pool), size=n, replace=False)]
     asks = wordings(chosen, seed)
-    found = book.find(asks, distractors + 4)
-    gold = [book.gold(q)[0] for q in chosen]
-
-    def near(i: int) -> list[int]:
-        return [p for p in found[i] if p not in gold[i]]
-
-    asked = [(ask, q.answers[0]) for ask, q in zip(asks, chosen, strict=True)]
+    found, gold = book.find(asks, distractors + 4), [book.gold(q)[0] for q in chosen]
     return rag.raft_pairs(
-        asked, [min(g) for g in gold], near, book.texts, distractors=distractors, without=without, rng=rng
+        [(ask, q.answers[0]) for ask, q in zip(asks, chosen, strict=True)],
+        [min(g) for g in gold],
+        lambda i: [p for p in found[i] if p not in gold[i]],
+        book.texts,
+        distractors=distractors,
+        without=without,
+        rng=rng,
     )
 
 
-FACTS = {
-    "facts": 40,
-    "multihop": 10,
-    "exposures": 16,
-    "fact_recipe": {"learning_rate": 2e-3, "epochs": 1, "batch_size": 16},
-}
-READING = {
-    "readings": 80,
-    "distractors": 2,
-    "without": 0.2,
-    "reading_recipe": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 4},
-}
-SMOKE = {
-    "facts": 6,
-    "multihop": 2,
-    "exposures": 2,
-    "readings": 8,
-    "fact_recipe": {"learning_rate": 2e-3, "epochs": 1, "batch_size": 4, "min_steps": 2},
-    "reading_recipe": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 2, "min_steps": 2},
-}
+def training(
+    ctx: Context, method: str, seed: int, phrasings: int = 8, values: Mapping[str, str] | None = None
+) -> Training | None:
+    """What a method trains on; None for ``untouched``, the base model.
+
+    Parameters
+    ----------
+    method
+        ``facts``: question and answer of facts, in ``phrasings`` wordings, with ``values`` for those that have changed. ``reading``: questions
+        about the training entities with the right passage among distractors, a share of them without the right one. ``gold only``: with
+        the right passage alone.
+    """
+    p = ctx.params
+    if method == "untouched":
+        return None
+    if method == "facts":
+        facts, _ = fact_set(p.facts, p.multihop)
+        pairs = fact_pairs(facts, phrasings, p.exposures, values)
+        return Training(pairs, Recipe(seed=seed, **p.fact_recipe), rag.FROM_MEMORY)
+    if method not in ("reading", "gold only"):
+        raise ValueError(f"no method is called {method!r}; there are untouched, facts, reading, gold only")
+    reads = (p.distractors, p.without) if method == "reading" else (0, 0.0)
+    recipe = Recipe(seed=seed, **p.reading_recipe)
+    return Training(reading_pairs(ctx, p.readings, *reads, seed), recipe, rag.WITH_PASSAGES)
 
 
-def untuned(bench: Bench) -> Tuned:
-    """The model as it is, in the shape of a tuned one."""
-    return Tuned(bench.lm.model, bench.lm.tokenizer, [], 0.0, 0, 0)
+def who(how: Training | None) -> Any:
+    """A training as JSON can hold it."""
+    return how and [how.pairs, dataclasses.asdict(how.recipe), how.prefix]
 
 
-def asker(tuned: bool = False, *, examples: int = 80, seed: int = 0, **options):
+@contextlib.contextmanager
+def trained(ctx: Context, how: Training | None) -> Iterator[Any]:
+    """The model after this training, or the base model."""
+    with ctx.adapter(*how) if how else contextlib.nullcontext(ctx.lm) as lm:
+        yield lm
+
+
+def answer(
+    ctx: Context, how: Training | None, asks: Sequence[str], passages: Sequence[Sequence[str]]
+) -> list[rag.Answer]:
+    """Answers to ``asks``, each from its own ``passages`` (none: from memory), by the model after a training. An answer is given once:
+    experiments that ask the same model the same get the same."""
+    prompts = [rag.prompt(a, p) for a, p in zip(asks, passages, strict=True)]
+    said: list[str] = []
+    with contextlib.ExitStack() as stack:
+        lm = lru_cache(maxsize=1)(lambda: stack.enter_context(trained(ctx, how)))
+
+        def write(part: slice) -> list[str]:
+            return [a.said for a in rag.answer(lm(), asks[part], passages[part], max_new_tokens=NEW_TOKENS)]
+
+        for first in range(0, len(prompts), BATCH):
+            part = slice(first, first + BATCH)
+            said += ctx.memo(["answers", who(how), prompts[part]], lambda part=part: write(part))
+    return [rag.read(text, len(own)) for text, own in zip(said, passages, strict=True)]
+
+
+SURE = 0.8  # a choice with at least this probability is called sure
+
+
+def probes(p: Params) -> dict[str, list[company.Question]]:
+    """Questions on the facts that are tuned in (``learned``), and on ``others`` of the same company."""
+    others = drawn(other_questions(p.facts, p.multihop), p.questions, 5)
+    return {"learned": fact_questions(p.facts, p.multihop), "others": others}
+
+
+def while_learning(ctx: Context, seed: int | None) -> dict[str, dict]:
+    """Share of a training on new facts that is done -> what the model says then to :func:`probes`, and how it does on ``general`` items.
+
+    One training gives all ``stops``; without a seed, the base model gives the stop ``0.0``.
+    """
+    p, points = ctx.params, {}
+    how = None if seed is None else training(ctx, "facts", seed, max(p.phrasings))
+
+    def probe(share: float, **facts: Any) -> None:
+        chosen = general_items.items()[: p["items"]]
+        scores = [label_logprobs(ctx.lm, "", [item.prompt], item.labels)[0] for item in chosen]
+        right = [int(r) for r in general_items.right(scores, chosen)]
+        sure = [float(np.exp(s.max() - np.logaddexp.reduce(s))) >= SURE for s in scores]
+        wrong = [int(s and not r) for s, r in zip(sure, right, strict=True)]
+        points[str(share)] = {"facts": facts, "general": {"right": right, "sure_and_wrong": wrong}}
+        for kind, questions in probes(p).items():
+            asks = [q.ask[HELD_OUT] for q in questions]
+            said = rag.answer(ctx.lm, asks, [()] * len(asks), max_new_tokens=12, batch_size=20)
+            points[str(share)][kind] = [a.said for a in said]
+
+    def stop(step: int, steps: int, loss: float) -> None:
+        for share in p.stops:
+            if step == round(share * steps):
+                probe(share, step=step, loss=round(loss, 3))
+
+    def run() -> dict[str, dict]:
+        if how is None:
+            probe(0.0, step=0)
+        else:
+            tuned = finetune(ctx.lm, how.pairs, how.recipe, prefix=how.prefix, progress=stop)
+            ctx.lm.model = restore(tuned)
+        return points
+
+    asked = {kind: [q.id for q in questions] for kind, questions in probes(p).items()}
+    return ctx.memo(["probes", asked, p["items"], who(how), p.stops if how else []], run)
+
+
+def asker(
+    tuned: bool = False, *, examples: int = 80, model: str = "smollm2-135m"
+) -> Callable[[str, int], dict]:
     """A function (question, k) -> the answer from the k passages found: ``{"answer", "cited", "passages": [{"id", "title", "text"}]}``.
 
-    tuned: by the model after tuning to read on ``examples`` questions (a minute or two, once). options: for
-    :func:`tunewise.models.load.load`; the model is loaded at the first question.
+    Parameters
+    ----------
+    tuned
+        By the model after training to read on ``examples`` questions (a minute or two, once). The model is loaded at the first question.
     """
-    from tunewise.models.device import choose
-    from tunewise.models.load import model_checksum
-    from whentofinetune.old_steps import Work
-
-    held: dict = {}
-
-    def prepare() -> None:
-        name, precision = options.get("name", "smollm2-135m"), options.get("precision") or choose()
-        bench = Bench(
-            name, Work({"model": model_checksum(name), "dtype": str(precision.dtype)}, say=None), precision
-        )
-        held["book"], held["lm"] = Handbook(bench), untuned(bench)
-        if tuned:
-            params = READING | {
-                "readings": examples,
-                "reading_recipe": READING["reading_recipe"] | {"min_steps": 1},
-            }
-            held["open"] = Reader(bench, params, "reading", seed).open()
-            held["lm"] = held["open"].__enter__()
+    recipe = READING["reading_recipe"] | {"min_steps": 1}
+    ctx = context({"model": model, **READING, "readings": examples, "reading_recipe": recipe})
+    book, stack = Handbook(ctx), contextlib.ExitStack()
+    method = "reading" if tuned else "untouched"
+    lm = lru_cache(maxsize=1)(lambda: stack.enter_context(trained(ctx, training(ctx, method, 0))))
 
     def ask(question: str, k: int = 3) -> dict:
-        held or prepare()
-        book = held["book"]
         places = book.find([question], k)[0] if k else []
-        said = rag.answer(held["lm"], [question], [book.show(places)])[0]
+        said = rag.answer(lm(), [question], [book.show(places)])[0]
         shown = [{"id": p.id, "title": p.title, "text": p.text} for p in (book.passages[i] for i in places)]
         return {"answer": said.text, "cited": said.cited, "passages": shown}
 

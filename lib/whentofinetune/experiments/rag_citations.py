@@ -6,111 +6,72 @@ shown. Then a wrong source is planted: a copy of the right passage with another 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import product
+
 import numpy as np
 
 from tunewise import rag
-from tunewise import written_answers as mark
+from tunewise import written_answers as score
+from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from whentofinetune import handbook as hb
-from whentofinetune.datasets import company
-from whentofinetune.experiments.rag_dynamic import changes
-from whentofinetune.old_bench import Bench, Experiment, public
 
 
-def run(bench: Bench, params: dict) -> list[dict]:
-    facts, _ = hb.fact_set(params["facts"], params["multihop"])
-    questions = hb.drawn(
-        [q for q in company.questions("direct", "test") if q.facts[0] not in facts], params["questions"], 13
-    )
-    wrong = changes([q.facts[0] for q in questions], 1.0)
+def conditions(p: Params) -> Iterator[Condition]:
+    for shown in ("found", "planted"):
+        yield Condition("untouched", condition=shown)
+    for seed, shown in product(p.seeds, ("found", "planted")):
+        yield Condition("reading", condition=shown, seed=seed)
+
+
+def evaluate(ctx: Context, c: Condition) -> Scores:
+    p, k = ctx.params, ctx.params.k
+    questions = hb.drawn(hb.other_questions(p.facts, p.multihop), p.questions, 13)
+    wrong = hb.changes([q.facts[0] for q in questions], 1.0)
     questions = [q for q in questions if q.facts[0] in wrong]
-    asks = hb.wordings(questions, 13)
-    book, forged = hb.Handbook(bench), hb.Handbook(bench, changed=wrong)
-    gold = [book.gold(q)[0] for q in questions]
-    found = book.find(asks, params["k"] + 4)
-    rng = np.random.default_rng(13)
-    shown = {"found": [[(i, False) for i in f[: params["k"]]] for f in found], "planted": []}
-    for f, g in zip(found, gold, strict=True):
-        right, other = min(g), [i for i in f if i not in g][: params["k"] - 2]
-        both = [(right, False), (right, True), *((i, False) for i in other)]
-        shown["planted"].append([both[j] for j in rng.permutation(len(both))])
-    rows = []
-    for seed in [None, *params["seeds"]]:
-        for condition, places in shown.items():
-            settings = {
-                "method": "untouched" if seed is None else "reading",
-                "condition": condition,
-                "k": params["k"],
-            }
-            settings |= {"questions": params["questions"], "data": hb.fingerprint()}
-            if seed is not None:
-                settings |= {"seed": seed, "readings": params["readings"], "recipe": params["reading_recipe"]}
-
-            def measure(seed=seed, places=places) -> dict:
-                texts = [[(forged if lie else book).texts[i] for i, lie in row] for row in places]
-                said = hb.Reader(bench, params, "untouched" if seed is None else "reading", seed).answer(
-                    asks, texts
-                )
-                falsehoods = [(wrong[q.facts[0]],) for q in questions]
-                rows_ = zip(said, texts, places, gold, falsehoods, strict=True)
-                return hb.marked(said, [q.answers for q in questions]) | {
-                    "citations": [citation(*row) for row in rows_]
-                }
-
-            rows.append(public(bench.work.step(settings, measure)))
-    rows.append(
-        {
-            "method": "questions",
-            "questions": [q.id for q in questions],
-            "asked": asks,
-            "wrong": [wrong[q.facts[0]] for q in questions],
-        }
+    asks, rng = hb.wordings(questions, 13), np.random.default_rng(13)
+    book, forged = hb.Handbook(ctx), hb.Handbook(ctx, changed=wrong)
+    gold, found = [book.gold(q)[0] for q in questions], book.find(asks, k + 4)
+    places = [[(i, False) for i in f[:k]] for f in found]
+    if c.condition == "planted":
+        both = [
+            [(min(g), False), (min(g), True), *((i, False) for i in [i for i in f if i not in g][: k - 2])]
+            for f, g in zip(found, gold, strict=True)
+        ]
+        places = [[mine[j] for j in rng.permutation(len(mine))] for mine in both]
+    texts = [[(forged if lie else book).texts[i] for i, lie in mine] for mine in places]
+    said = hb.answer(ctx, hb.training(ctx, c.method, c.seed), asks, texts)
+    true = [[i in g and not lie for i, lie in mine] for mine, g in zip(places, gold, strict=True)]
+    cites = [cited(*row) for row in zip(said, texts, true, strict=True)]
+    planted = [score.contains(a.text, (wrong[q.facts[0]],)) for a, q in zip(said, questions, strict=True)]
+    return hb.scored(
+        questions, said, planted=planted, **{name: [c[name] for c in cites] for name in cites[0]}
     )
-    return rows
 
 
-def citation(
-    answer: rag.Answer,
-    texts: list[str],
-    places: list[tuple[int, bool]],
-    gold: set[int],
-    falsehood: tuple[str, ...],
-) -> dict:
-    """What an answer cites. own: by the model itself, after: found afterwards; of each ``[is there one, does the cited passage hold the words of
-    the answer, is it a passage that states the fact as it is]``, as 0 and 1. false: is the answer the planted value?"""
-    after = [i for i, t in enumerate(texts) if mark.tokens(answer.text) and mark.contains(t, [answer.text])]
+def cited(answer: rag.Answer, texts: Sequence[str], true: Sequence[bool]) -> dict[str, bool]:
+    """What an answer cites, ``own`` by the model itself and ``after`` found afterwards: is there a citation (``given``), does the cited passage
+    hold the words of the answer (``holds``), is it one that states the fact as it is (``source``)? ``true`` says that of each passage."""
+    after = [i for i, t in enumerate(texts) if score.tokens(answer.text) and score.contains(t, [answer.text])]
+    found = {}
+    for who, places in (("own", answer.cited), ("after", after)):
+        found[f"{who}.given"] = bool(places)
+        found[f"{who}.holds"] = bool(places) and places[0] in after
+        found[f"{who}.source"] = bool(places) and true[places[0]]
+    return found
 
-    def judged(cited) -> list[int]:
-        if not cited:
-            return [0, 0, 0]
-        i = cited[0]
-        return [1, int(i in after), int(places[i][0] in gold and not places[i][1])]
-
-    return {
-        "own": judged(answer.cited),
-        "after": judged(after),
-        "false": int(mark.contains(answer.text, falsehood)),
-    }
-
-
-_COMMON = {"model": "smollm2-135m", **hb.FACTS, **hb.READING, "k": 3}
 
 EXPERIMENT = Experiment(
-    name="rag_citations",
+    "rag_citations",
+    conditions,
+    evaluate,
     question="Does the cited passage hold the answer, and is what it says so?",
     claims=("C39",),
-    run=run,
+    sources=lambda p: hb.fingerprint(),
     scales={
-        "smoke": _COMMON | hb.SMOKE | {"questions": 4, "seeds": [0]},
-        "laptop": _COMMON | {"facts": 16, "multihop": 4, "readings": 48, "questions": 16, "seeds": [0]},
-        "full": _COMMON | {"questions": 30, "seeds": [0, 1, 2, 3, 4]},
-        "gpu": _COMMON
-        | {
-            "model": "qwen2.5-1.5b",
-            "facts": 160,
-            "multihop": 40,
-            "readings": 400,
-            "questions": 160,
-            "seeds": [0, 1, 2, 3, 4],
-        },
+        "smoke": hb.COMMON | hb.SMOKE | {"questions": 4, "seeds": [0]},
+        "laptop": hb.COMMON | hb.LAPTOP | {"questions": 16},
+        "full": hb.COMMON | {"questions": 30, "seeds": [0, 1, 2, 3, 4]},
+        "gpu": hb.COMMON | hb.GPU | {"questions": 160},
     },
 )

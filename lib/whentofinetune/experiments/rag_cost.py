@@ -6,101 +6,84 @@ Seconds are comparable with each other only if nothing else runs on the machine.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from tunewise import rag, stats
-from tunewise.finetune import Recipe, finetune
+from tunewise import rag
+from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.finetune import Recipe, finetune, restore
 from tunewise.scoring import prompt_tokens
 from whentofinetune import handbook as hb
 from whentofinetune.datasets import company
-from whentofinetune.old_bench import Bench, Experiment, public
 
 
-def run(bench: Bench, params: dict) -> list[dict]:
-    questions = hb.drawn(company.questions("direct", "train"), params["questions"], 19)
-    asks = [q.ask[0] for q in questions]
-    rows = []
-
-    def step(settings: dict, measure) -> None:
-        rows.append(
-            public(
-                bench.work.step(
-                    {**settings, "questions": params["questions"], "data": hb.fingerprint()}, measure
-                )
-            )
-        )
-
-    def index() -> dict:
-        bench.vectors.clear()
-        bench.embedder.encode(["a first text, so that loading the model is not counted"])
-        start = time.perf_counter()
-        book = hb.Handbook(bench)
-        built = time.perf_counter() - start
-        bench.embed(asks)
-        waits = [_timed(lambda ask=ask: book.find([ask], params["ks"][0])) for ask in asks]
-        vectors = bench.embed(book.texts)
-        return {
-            "passages": len(book.texts),
-            "build_seconds": round(built, 2),
-            "search_seconds": stats.bootstrap(waits),
-            "vector_bytes": int(vectors.nbytes),
-            "text_bytes": sum(len(t.encode()) for t in book.texts),
-        }
-
-    step({"method": "index"}, index)
-    book = hb.Handbook(bench)
-    for k in [0, *params["ks"]]:
-
-        def answers(k=k) -> dict:
-            found = [book.show(p) for p in book.find(asks, k)] if k else [[] for _ in asks]
-            rag.answer(bench.lm, asks[:1], found[:1])
-            waits = [
-                _timed(lambda a=a, p=p: rag.answer(bench.lm, [a], [p], max_new_tokens=8))
-                for a, p in zip(asks, found, strict=True)
-            ]
-            opening = rag.WITH_PASSAGES if k else rag.FROM_MEMORY
-            tokens = [
-                prompt_tokens(bench.lm, opening, [rag.prompt(a, p)]) for a, p in zip(asks, found, strict=True)
-            ]
-            return {"seconds": stats.bootstrap(waits), "prompt_tokens": stats.bootstrap(tokens)}
-
-        step({"method": "answer", "k": k}, answers)
-    n = params["trained"]
-    for kind in ("facts", "reading"):
-
-        def train(kind=kind) -> dict:
-            if kind == "facts":
-                facts, _ = hb.fact_set(params["facts"], 0, "train")
-                pairs, opening = hb.fact_pairs(facts, 8, 8)[:n], rag.FROM_MEMORY
-            else:
-                pairs, opening = hb.reading_pairs(bench, n, 2, 0.2, 0), rag.WITH_PASSAGES
-            tuning = Recipe(epochs=1, batch_size=8, min_steps=1, seed=0)
-            tuned = finetune(bench.lm, pairs, tuning, prefix=opening)
-            bench.forget(tuning, bench.lm, tuned)
-            tokens = sum(prompt_tokens(bench.lm, "", [p + a]) for p, a in pairs)
-            return {
-                "examples": len(pairs),
-                "train_seconds": round(tuned.seconds, 2),
-                "train_tokens": round(tokens),
-                "adapter_bytes": 4 * tuned.trainable,
-            }
-
-        step({"method": "training", "what": kind, "n_trained": n}, train)
-    return rows
+def conditions(p: Params) -> Iterator[Condition]:
+    yield Condition("index")
+    for k in (0, *p.ks):
+        yield Condition("answer", k=k)
+    for what in ("facts", "reading"):
+        yield Condition("training", what=what)
 
 
-def _timed(call) -> float:
+def evaluate(ctx: Context, c: Condition) -> Scores:
+    questions = hb.drawn(company.questions("direct", "train"), ctx.params.questions, 19)
+    asks, book = [q.ask[0] for q in questions], hb.Handbook(ctx)
+    if c.method == "training":
+        return training(ctx, c.what)
+    if c.method == "answer":
+        passages = [book.show(f) for f in book.find(asks, c.k)] if c.k else [[] for _ in asks]
+        rag.answer(ctx.lm, asks[:1], passages[:1])
+        waits = [
+            timed(rag.answer, ctx.lm, [a], [p], max_new_tokens=8) for a, p in zip(asks, passages, strict=True)
+        ]
+        opening, prompts = rag.WITH_PASSAGES if c.k else rag.FROM_MEMORY, map(rag.prompt, asks, passages)
+        read = [float(prompt_tokens(ctx.lm, opening, [prompt])) for prompt in prompts]
+        return Scores(hb.items(questions), seconds=waits, prompt_tokens=read)
+    ctx.embed(
+        asks
+    )  # the encoder is loaded and the questions are embedded; the passages are not: this is the first condition
+    built = timed(lambda: book.retriever)
+    facts = {
+        "passages": len(book.texts),
+        "build_seconds": round(built, 2),
+        "vector_bytes": int(ctx.embed(book.texts).nbytes),
+        "text_bytes": sum(len(t.encode()) for t in book.texts),
+    }
+    waits = [timed(book.retriever.search, [ask], ctx.params.ks[0]) for ask in asks]
+    return Scores(hb.items(questions), facts=facts, search_seconds=waits)
+
+
+def training(ctx: Context, what: str) -> Scores:
+    """What one training costs, on facts or on examples of reading."""
+    n = ctx.params.trained
+    if what == "facts":
+        facts, _ = hb.fact_set(ctx.params.facts, 0, "train")
+        pairs, opening = hb.fact_pairs(facts, 8, 8)[:n], rag.FROM_MEMORY
+    else:
+        pairs, opening = hb.reading_pairs(ctx, n, 2, 0.2, 0), rag.WITH_PASSAGES
+    tuned = finetune(ctx.lm, pairs, Recipe(epochs=1, batch_size=8, min_steps=1, seed=0), prefix=opening)
+    ctx.lm.model = restore(tuned)
+    facts = {"examples": len(pairs), "train_seconds": round(tuned.seconds, 2)}
+    read = round(sum(prompt_tokens(ctx.lm, "", [p + a]) for p, a in pairs))
+    return Scores(facts=facts | {"train_tokens": read, "adapter_bytes": 4 * tuned.trainable})
+
+
+def timed(call: Callable, *args: Any, **options: Any) -> float:
+    """Seconds that a call takes."""
     start = time.perf_counter()
-    call()
+    call(*args, **options)
     return time.perf_counter() - start
 
 
 _COMMON = {"model": "smollm2-135m", **hb.FACTS}
 
 EXPERIMENT = Experiment(
-    name="rag_cost",
+    "rag_cost",
+    conditions,
+    evaluate,
     question="What does an answer cost, and what does it cost to be able to give it?",
     claims=("C40",),
-    run=run,
+    sources=lambda p: hb.fingerprint(),
     scales={
         "smoke": _COMMON | {"ks": [1], "questions": 2, "trained": 8},
         "laptop": _COMMON | {"ks": [3], "questions": 8, "trained": 32},

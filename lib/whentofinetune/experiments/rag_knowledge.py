@@ -6,119 +6,77 @@ two at a time. Facts are tuned in with one, four or eight phrasings of each ques
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tunewise import rag
+from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from whentofinetune import handbook as hb
-from whentofinetune.old_bench import Bench, Experiment, public
+from whentofinetune.datasets.company import Question
+
+KINDS = ("same wording", "reworded", "reversed", "two facts")
+METHODS = {"rag, tuned to read": "reading", "tuned": "facts"}  # others ask the base model
 
 
-def asked(params: dict) -> dict[str, tuple[list[str], list]]:
-    """Kind of question -> (wordings to ask, the questions)."""
-    facts, multihop = hb.fact_set(params["facts"], params["multihop"])
-    known = hb.by_id()
-    direct = [known[f"direct/{f}"] for f in facts]
-    back = [known[f"reversed/{f}"] for f in facts if f"reversed/{f}" in known]
-    return {
-        "same wording": ([q.ask[0] for q in direct], direct),
-        "reworded": ([q.ask[hb.HELD_OUT] for q in direct], direct),
-        "reversed": ([q.ask[hb.HELD_OUT] for q in back], back),
-        "two facts": ([q.ask[0] for q in multihop], multihop),
-    }
+def conditions(p: Params) -> Iterator[Condition]:
+    for kind in KINDS:
+        yield Condition("closed book", asked=kind)
+    for kind in KINDS[1:]:
+        yield Condition("rag", asked=kind)
+    if p.whole_corpus:
+        yield Condition("whole corpus", asked="reworded")
+    for seed in p.seeds:
+        for phrasings in p.phrasings:
+            for kind in KINDS:
+                yield Condition("tuned", phrasings=phrasings, seed=seed, asked=kind)
+        for kind in KINDS[1:] if p.readings else ():
+            yield Condition("rag, tuned to read", seed=seed, asked=kind)
 
 
-def run(bench: Bench, params: dict) -> list[dict]:
-    kinds, rows, k = asked(params), [], params["k"]
-    sizes = {name: params[name] for name in ("facts", "multihop", "exposures")}
-    book = hb.Handbook(bench)
-
-    def step(settings: dict, reader: hb.Reader, looked_up: bool = False, only: tuple = tuple(kinds)) -> None:
-        """One row a kind of question."""
-        for kind in only:
-            asks, questions = kinds[kind]
-
-            def measure(asks=asks, questions=questions) -> dict:
-                passages = [book.show(p) for p in book.find(asks, k)] if looked_up else [[] for _ in asks]
-                return hb.marked(reader.answer(asks, passages), [q.answers for q in questions])
-
-            rows.append(
-                public(
-                    bench.work.step({**settings, "asked": kind, **sizes, "data": hb.fingerprint()}, measure)
-                )
-            )
-
-    plain, kinds_for_rag = hb.Reader(bench, params), ("reworded", "reversed", "two facts")
-    step({"method": "closed book"}, plain)
-    step({"method": "rag", "k": k}, plain, True, kinds_for_rag)
-    if params["whole_corpus"]:
-        rows.append(_whole_corpus(bench, params, book, sizes))
-    for seed in params["seeds"]:
-        for phrasings in params["phrasings"]:
-            settings = {
-                "method": "tuned",
-                "phrasings": phrasings,
-                "seed": seed,
-                "recipe": params["fact_recipe"],
-            }
-            step(settings, hb.Reader(bench, params, "facts", seed, phrasings))
-        if params["readings"]:
-            settings = {
-                "method": "rag, tuned to read",
-                "k": k,
-                "seed": seed,
-                "readings": params["readings"],
-                "recipe": params["reading_recipe"],
-            }
-            step(settings, hb.Reader(bench, params, "reading", seed), True, kinds_for_rag)
-    return rows
+def evaluate(ctx: Context, c: Condition) -> Scores:
+    p, book = ctx.params, hb.Handbook(ctx)
+    questions, asks = asked(p, c.asked)
+    if c.method == "whole corpus":
+        return whole_corpus(ctx, book, questions)
+    looked_up = c.method.startswith("rag")
+    passages = [book.show(f) for f in book.find(asks, p.k)] if looked_up else [[] for _ in asks]
+    how = hb.training(ctx, METHODS.get(c.method, "untouched"), c.seed, c.phrasings)
+    return hb.scored(questions, hb.answer(ctx, how, asks, passages))
 
 
-def _whole_corpus(bench: Bench, params: dict, book: hb.Handbook, sizes: dict) -> dict:
+def asked(p: Params, kind: str) -> tuple[list[Question], list[str]]:
+    """The questions of a kind, and the wording in which each is asked."""
+    questions, wording = hb.fact_questions(p.facts, p.multihop), 0 if kind == "same wording" else hb.HELD_OUT
+    if kind == "reversed":
+        questions = [
+            hb.by_id()[f"reversed/{q.facts[0]}"] for q in questions if f"reversed/{q.facts[0]}" in hb.by_id()
+        ]
+    if kind == "two facts":
+        questions, wording = hb.fact_set(p.facts, p.multihop)[1], 0
+    return questions, [q.ask[wording] for q in questions]
+
+
+def whole_corpus(ctx: Context, book: hb.Handbook, questions: list[Question]) -> Scores:
     """All passages of a small corpus in one prompt: those that state the first of the facts, and every question that they answer."""
-    facts, _ = hb.fact_set(params["facts"], params["multihop"])
-    questions = [hb.by_id()[f"direct/{f}"] for f in facts]
-    few = list(dict.fromkeys(min(book.gold(q)[0]) for q in questions))[: params["whole_corpus"]]
+    few = list(dict.fromkeys(min(book.gold(q)[0]) for q in questions))[: ctx.params.whole_corpus]
     questions = [q for q in questions if book.gold(q)[0] & set(few)]
-
-    def measure() -> dict:
-        said = rag.answer_from_all(
-            bench.lm, [q.ask[hb.HELD_OUT] for q in questions], book.show(few), max_new_tokens=20
-        )
-        return hb.marked(said, [q.answers for q in questions])
-
-    return public(
-        bench.work.step(
-            {
-                "method": "whole corpus",
-                "asked": "reworded",
-                "passages": len(few),
-                **sizes,
-                "data": hb.fingerprint(),
-            },
-            measure,
-        )
-    )
+    asks = [q.ask[hb.HELD_OUT] for q in questions]
+    said = rag.answer_from_all(ctx.lm, asks, book.show(few), max_new_tokens=hb.NEW_TOKENS)
+    return hb.scored(questions, said, facts={"passages": len(few)})
 
 
-_COMMON = {"model": "smollm2-135m", **hb.FACTS, **hb.READING, "k": 3, "whole_corpus": 20}
+_COMMON = hb.COMMON | {"whole_corpus": 20}
 
 EXPERIMENT = Experiment(
-    name="rag_knowledge",
+    "rag_knowledge",
+    conditions,
+    evaluate,
     question="New facts: into the weights, into the prompt, or looked up?",
     claims=("C32", "C34"),
-    run=run,
+    sources=lambda p: hb.fingerprint(),
     scales={
         "smoke": _COMMON | hb.SMOKE | {"phrasings": [2], "readings": 0, "whole_corpus": 3, "seeds": [0]},
-        "laptop": _COMMON
-        | {"facts": 16, "multihop": 4, "phrasings": [1, 8], "readings": 0, "whole_corpus": 8, "seeds": [0]},
+        "laptop": _COMMON | hb.LAPTOP | {"phrasings": [1, 8], "readings": 0, "whole_corpus": 8},
         "full": _COMMON | {"phrasings": [1, 4, 8], "seeds": [0, 1, 2, 3, 4]},
-        "gpu": _COMMON
-        | {
-            "model": "qwen2.5-1.5b",
-            "facts": 160,
-            "multihop": 40,
-            "phrasings": [1, 4, 8],
-            "readings": 400,
-            "whole_corpus": 60,
-            "seeds": [0, 1, 2, 3, 4],
-        },
+        "gpu": _COMMON | hb.GPU | {"phrasings": [1, 4, 8], "whole_corpus": 60},
     },
 )

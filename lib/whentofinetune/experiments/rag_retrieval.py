@@ -2,52 +2,42 @@
 
 from __future__ import annotations
 
-from tunewise import retrieval_metrics, stats
+from collections.abc import Iterator
+from itertools import product
+
+from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.retrieval_metrics import reciprocal_ranks
 from whentofinetune import handbook as hb
 from whentofinetune.datasets import company
-from whentofinetune.old_bench import Bench, Experiment, public
 
 
-def run(bench: Bench, params: dict) -> list[dict]:
-    """One row a way to search and kind of question. A question over two facts counts as found when passages for both are among the k."""
-    rows = []
-    for how in params["hows"]:
-        book = hb.Handbook(bench, how)
-        for kind in params["kinds"]:
-            questions = hb.drawn(company.questions(kind, "test"), params["questions"], 17)
+def conditions(p: Params) -> Iterator[Condition]:
+    for how, kind in product(p.hows, p.kinds):
+        yield Condition(how, asked=kind)
 
-            def measure(book=book, questions=questions) -> dict:
-                found = book.find(hb.wordings(questions, 17), max(params["ks"]))
-                gold = [book.gold(q) for q in questions]
-                whole = {
-                    k: [int(all(set(f[:k]) & g for g in gs)) for f, gs in zip(found, gold, strict=True)]
-                    for k in params["ks"]
-                }
-                ranks = retrieval_metrics.reciprocal_ranks(found, [set().union(*gs) for gs in gold])
-                return {
-                    "recall": {str(k): stats.proportion(sum(v), len(v)) for k, v in whole.items()},
-                    "mrr": stats.bootstrap(ranks),
-                    "first_rank": [round(1 / r) if r else 0 for r in ranks],
-                }
 
-            settings = {
-                "how": how,
-                "asked": kind,
-                "questions": len(questions),
-                "ks": params["ks"],
-                "data": hb.fingerprint(),
-            }
-            rows.append(public(bench.work.step(settings, measure)))
-    return rows
+def evaluate(ctx: Context, c: Condition) -> Scores:
+    """A question over two facts counts as found when passages for both are among the k."""
+    questions, ks = hb.drawn(company.questions(c.asked, "test"), ctx.params.questions, 17), ctx.params.ks
+    book = hb.Handbook(ctx, c.method)
+    found, gold = book.find(hb.wordings(questions, 17), max(ks)), [book.gold(q) for q in questions]
+    recall = {
+        f"recall.{k}": [all(set(f[:k]) & g for g in gs) for f, gs in zip(found, gold, strict=True)]
+        for k in ks
+    }
+    ranks = reciprocal_ranks(found, [set().union(*gs) for gs in gold])
+    return Scores(hb.items(questions), **recall, mrr=ranks)
 
 
 _COMMON = {"model": "smollm2-135m", "hows": ["bm25", "dense", "hybrid"], "ks": [1, 3, 5, 10]}
 
 EXPERIMENT = Experiment(
-    name="rag_retrieval",
+    "rag_retrieval",
+    conditions,
+    evaluate,
     question="Does the right passage come back?",
     claims=("C32",),
-    run=run,
+    sources=lambda p: hb.fingerprint(),
     scales={
         "smoke": _COMMON | {"kinds": ["direct"], "questions": 20},
         "laptop": _COMMON | {"kinds": ["direct", "reversed", "multihop"], "questions": 100},

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tunewise import stats, written_answers
+from tunewise.record import Record, Row
 from tunewise.report.figures import (
     Figure,
     Html,
     bars_with_interval,
-    stacked_bars,
     table,
     with_menu,
     with_slider,
@@ -21,8 +21,6 @@ from tunewise.report.figures import (
 from tunewise.report.numbers import pct, points
 from whentofinetune.pages.rag import (
     MODELS,
-    OUTCOMES,
-    Rows,
     bits,
     clear,
     from_zero_to_one,
@@ -31,6 +29,8 @@ from whentofinetune.pages.rag import (
     listed,
     mean_of,
     share,
+    share_bars,
+    stacks,
 )
 
 TAUGHT = {
@@ -41,12 +41,12 @@ TAUGHT = {
 QUADRANTS = ("neither", "retrieval alone", "tuning alone", "both")
 
 
-def ways(record) -> list[str]:
-    """The ways of tuning that were measured."""
+def ways(record: Record) -> list[str]:
+    """The methods of tuning that were measured."""
     return [w for w in TAUGHT if record.where(method=w)]
 
 
-def quadrant(record, way: str) -> dict[str, list[dict]]:
+def quadrant(record: Record, way: str) -> dict[str, list[Row]]:
     """The four quadrants of a way of tuning -> rows."""
     cells = (("untouched", "none"), ("untouched", "found"), (way, "none"), (way, "found"))
     return {name: record.where(method=m, passages=p) for name, (m, p) in zip(QUADRANTS, cells, strict=True)}
@@ -73,7 +73,7 @@ def over_seeds_and_questions(values: Sequence[Sequence[float]], draws: int = 400
     }
 
 
-def interaction(record, way: str) -> dict:
+def interaction(record: Record, way: str) -> dict:
     """(both - retrieval) - (tuning - neither): what the two bring together beyond the sum of what each brings, in [-2, 2].
 
     Paired by question, and by seed of the tuning.
@@ -82,7 +82,7 @@ def interaction(record, way: str) -> dict:
     return over_seeds_and_questions(both - tuned - rag + neither)
 
 
-def quadrants_menu(record) -> Figure:
+def quadrants_menu(record: Record) -> Figure:
     """A menu over what was tuned: right answers with and without retrieval, with and without tuning."""
     figures = {}
     for way in ways(record):
@@ -91,47 +91,32 @@ def quadrants_menu(record) -> Figure:
             "without tuning": {"from memory": q["neither"], "with retrieval": q["retrieval alone"]},
             "tuned": {"from memory": q["tuning alone"], "with retrieval": q["both"]},
         }
-        figures[TAUGHT[way]] = from_zero_to_one(
-            bars_with_interval(bars, "right answers", alt=f"Tuned on {TAUGHT[way]}. {in_words(bars)}.")
-        )
+        figures[TAUGHT[way]] = share_bars(bars, "right answers", f"Tuned on {TAUGHT[way]}.")
     return with_menu(figures, "what tuning taught")
 
 
-def quadrants_table(record) -> Html:
+def quadrants_table(record: Record) -> Html:
     """The four quadrants, what both bring over each alone, and the interaction, for each thing that tuning taught."""
     rows = []
     for way in ways(record):
-        q = quadrant(record, way)
-        rows.append(
-            {
-                "way": TAUGHT[way],
-                **{name: share(found) for name, found in q.items()},
-                "over rag": gap(q["both"], q["retrieval alone"]),
-                "over tuning": gap(q["both"], q["tuning alone"]),
-                "interaction": interaction(record, way),
-            }
-        )
-    heads = {"way": "tuning taught"} | {name: name for name in QUADRANTS}
-    heads |= {
-        "over rag": "both minus retrieval",
-        "over tuning": "both minus tuning",
-        "interaction": "interaction",
-    }
-    return table(
-        rows,
-        "Retrieval, tuning, both",
-        heads,
-        show=dict.fromkeys(("over rag", "over tuning", "interaction"), points),
-    )
+        over = over_halves(record, way)
+        differences = {
+            "both minus retrieval": over["retrieval alone"],
+            "both minus tuning": over["tuning alone"],
+            "interaction": interaction(record, way),
+        }
+        found = {name: share(rows_) for name, rows_ in quadrant(record, way).items()}
+        rows.append({"tuning taught": TAUGHT[way], **found, **differences})
+    return table(rows, "Retrieval, tuning, both", show=dict.fromkeys(differences, points))
 
 
-def over_halves(record, way: str) -> dict[str, dict]:
+def over_halves(record: Record, way: str) -> dict[str, dict]:
     """What both bring over each half: both minus retrieval alone, both minus tuning alone."""
     q = quadrant(record, way)
     return {half: gap(q["both"], q[half]) for half in ("retrieval alone", "tuning alone")}
 
 
-def over_halves_figure(record) -> Figure:
+def over_halves_figure(record: Record) -> Figure:
     """Both minus each half, and the interaction, with their intervals."""
     bars = {
         f"both minus {half}": {TAUGHT[w]: over_halves(record, w)[half] for w in ways(record)}
@@ -149,99 +134,74 @@ def over_halves_figure(record) -> Figure:
 # -- what the reader makes of its passages -----------------------------------------------------------------------------
 
 
-def with_gold(record, way: str, distractors: int) -> list[dict]:
+def with_gold(record: Record, way: str, distractors: int) -> list[Row]:
     """The rows where the right passage was shown beside so many distractors."""
     return record.where(method=way, passages="gold", k=1 + distractors)
 
 
-def reading_table(record) -> Html:
+def reading_table(record: Record) -> Html:
     """Each model with the right passage alone, among distractors, with what was found, and from memory."""
     d = record.params["distractors"]
     rows = []
     for way in ("untouched", *ways(record)):
         alone, among = with_gold(record, way, 0), with_gold(record, way, d)
-        found, memory = record.where(method=way, passages="found"), record.where(method=way, passages="none")
         rows.append(
             {
-                "way": MODELS[way],
-                "alone": share(alone) or "-",
-                "among": share(among) or "-",
-                "lost": gap(among, alone) or "-",
-                "found": share(found),
-                "memory": share(memory),
+                "model": MODELS[way],
+                "right passage alone": share(alone) or "-",
+                f"with {d} distractors": share(among) or "-",
+                "lost to distractors": gap(among, alone) or "-",
+                f"{record.params['k']} passages found": share(record.where(method=way, passages="found")),
+                "from memory": share(record.where(method=way, passages="none")),
             }
         )
-    heads = {
-        "way": "model",
-        "alone": "right passage alone",
-        "among": f"with {d} distractors",
-        "lost": "lost to distractors",
-        "found": f"{record.params['k']} passages found",
-        "memory": "from memory",
-    }
-    return table(rows, "Right answers, by what stands in the prompt", heads, show={"lost": points})
+    return table(rows, "Right answers, by what stands in the prompt", show={"lost to distractors": points})
 
 
-def _sweep(record, passages: str) -> dict[int, dict[str, list[dict]]]:
+def _sweep(record: Record, passages: str) -> dict[int, dict[str, list[Row]]]:
     """k -> model -> rows, of a sweep over the passages in the prompt."""
-    rows = record.where(passages=passages)
     return {
         k: {MODELS[m]: record.where(passages=passages, k=k, method=m) for m in ("untouched", "reading")}
-        for k in sorted({r["k"] for r in rows})
+        for k in sorted({r["k"] for r in record.where(passages=passages)})
     }
 
 
-def cites_gold(rows: Rows) -> dict | None:
-    """The share of answers whose first citation is a passage that states the fact."""
-    return mean_of([[int(c) for c in r["cites_gold"]] for r in rows])
+def found_among(record: Record, k: int) -> list[int]:
+    """For each question: is a right passage among the first k that were found?"""
+    kept = record.one(method="retrieval")
+    return [int(bool(set(f[:k]) & set(g))) for f, g in zip(kept["found"], kept["gold"], strict=True)]
 
 
-def distractors_slider(record) -> Figure | Html:
+def distractors_slider(record: Record) -> Figure | Html:
     """A slider over the distractors beside the right passage: right answers and right citations, by model."""
     figures = {}
     for k, models in _sweep(record, "sweep gold").items():
         bars = {
             "right answers": {m: share(rows) for m, rows in models.items()},
-            "cites the right passage": {m: cites_gold(rows) for m, rows in models.items()},
+            "cites the right passage": {m: share(rows, "cites_gold") for m, rows in models.items()},
         }
         title = f"The right passage and {k - 1} distractor{'s' * (k != 2)}"
-        figures[str(k - 1)] = from_zero_to_one(
-            bars_with_interval(bars, "share of the answers", alt=f"{title}. {in_words(bars)}.", title=title)
-        )
+        figures[str(k - 1)] = share_bars(bars, "share of the answers", f"{title}.", title)
     return with_slider(figures, "distractors") if figures else _none(record, "number of distractors")
 
 
-def k_slider(record) -> Figure | Html:
+def k_slider(record: Record) -> Figure | Html:
     """A slider over the passages brought back: how often the right one is among them, and how often the answer is right."""
-    figures, kept = {}, record.one(method="retrieval")
+    figures = {}
     for k, models in _sweep(record, "sweep found").items():
-        n = len(next(iter(models.values()))[0]["outcomes"])
-        there = mean_of(
-            [
-                [
-                    int(bool(set(f[:k]) & set(g)))
-                    for f, g in zip(kept["found"][:n], kept["gold"][:n], strict=True)
-                ]
-            ]
-        )
-        bars = {"the right passage is among them": there} | {
-            f"right answer, {m}": share(rows) for m, rows in models.items()
-        }
+        n = len(models[MODELS["untouched"]][0].items)
+        bars = {"the right passage is among them": mean_of([found_among(record, k)[:n]])}
+        bars |= {f"right answer, {m}": share(rows) for m, rows in models.items()}
         title = f"{k} passage{'s' * (k > 1)} from the handbook"
-        figures[str(k)] = from_zero_to_one(
-            bars_with_interval(
-                bars,
-                "share of the questions",
-                alt=f"{title}. {in_words({'of the questions': bars})}.",
-                title=title,
-            )
-        )
-    return (
-        with_slider(figures, "passages brought back (k)") if figures else _none(record, "number of passages")
-    )
+        told = f"{title}. {in_words({'of the questions': bars})}."
+        figure = bars_with_interval(bars, "share of the questions", alt=told, title=title)
+        figures[str(k)] = from_zero_to_one(figure)
+    if not figures:
+        return _none(record, "number of passages")
+    return with_slider(figures, "passages brought back (k)")
 
 
-def _none(record, what: str) -> Html:
+def _none(record: Record, what: str) -> Html:
     text = f"The scale {record.scale} of this run does not vary the {what}."
     return Html(f"<p>{html.escape(text)}</p>", text)
 
@@ -249,7 +209,9 @@ def _none(record, what: str) -> Html:
 # -- looking at single questions ---------------------------------------------------------------------------------------
 
 
-def browser(record, passages: Mapping[str, tuple[str, str]], way: str = "reading", n: int = 12) -> Html:
+def browser(
+    record: Record, passages: Mapping[str, tuple[str, str]], way: str = "reading", n: int = 12
+) -> Html:
     """Questions to open: the passages that came back, the answers before and after tuning, the words of the answer marked where they stand.
 
     passages: id -> (title, text). way: what the tuned model was taught; its first seed is shown. n: how many questions, spread over the record.
@@ -261,33 +223,31 @@ def browser(record, passages: Mapping[str, tuple[str, str]], way: str = "reading
     items, plain = [], []
     for i in chosen:
         told = {
-            f"model {MODELS[m]}": (r["said"][i], r["outcomes"][i], r["cites_gold"][i] == "1", _cited(r, i))
+            f"model {MODELS[m]}": (r["predictions"][i], outcome(r, i), bool(r.outcomes("cites_gold")[i]))
             for m, r in (("untouched", before), (way, after))
         }
         items.append(_question(kept["asked"][i], kept["found"][i][:k], set(kept["gold"][i]), told, passages))
         plain.append(
-            f"{kept['asked'][i]} "
-            + "; ".join(f"{name}: {text} ({OUTCOMES[o]})" for name, (text, o, _, _) in told.items())
+            f"{kept['asked'][i]} " + "; ".join(f"{name}: {text} ({o})" for name, (text, o, _) in told.items())
         )
     return Html(f'<div class="tw-browser">{"".join(items)}</div>', "\n".join(plain))
 
 
-def _cited(row: Mapping, i: int) -> str:
-    """The citation as it was written, where the record keeps it."""
-    places = row["cited"][i] if "cited" in row else []
-    return "".join(f" [{p + 1}]" for p in places)
+def outcome(row: Row, i: int) -> str:
+    """Is the answer to question ``i`` right, wrong or abstained?"""
+    return next(o for o in written_answers.OUTCOMES if row.outcomes(o)[i])
 
 
 def _question(ask: str, found: Sequence[str], gold: set, told: Mapping, passages: Mapping) -> str:
     """One question as ``details`` that open without a script."""
     lines = "".join(
-        f"<dt>{html.escape(name)}</dt><dd>“{html.escape(text)}{html.escape(citation)}”: {OUTCOMES[o]}; "
+        f"<dt>{html.escape(name)}</dt><dd>“{html.escape(text)}”: {o}; "
         f"{'cites a right passage' if cites else 'cites no right passage'}</dd>"
-        for name, (text, o, cites, citation) in told.items()
+        for name, (text, o, cites) in told.items()
     )
     wanted = [text for text, *_ in told.values()]
     shown = "".join(passage_html(i, p in gold, *passages[p], wanted) for i, p in enumerate(found, 1))
-    marks = ", ".join(OUTCOMES[o] for _, o, *_ in told.values())
+    marks = ", ".join(o for _, o, _ in told.values())
     missing = "" if gold & set(found) else "<p>No passage that states the fact came back.</p>"
     return f"<details><summary>{html.escape(ask)} <small>({marks})</small></summary><dl>{lines}</dl>{missing}{shown}</details>"
 
@@ -320,7 +280,7 @@ def marked(text: str, said: Sequence[str]) -> str:
 # -- in words ----------------------------------------------------------------------------------------------------------
 
 
-def hybrid_summary(record) -> str:
+def hybrid_summary(record: Record) -> str:
     """Are both better than each half? In a paragraph, decided from the intervals."""
     told = []
     for way in ways(record):
@@ -338,26 +298,20 @@ def standing(over: Mapping[str, Mapping]) -> str:
     return ", ".join(f"{word} {listed(halves)}" for word, halves in by_word.items() if halves)
 
 
-def losses(record, way: str) -> dict[str, float]:
+def losses(record: Record, way: str) -> dict[str, float]:
     """Of all questions asked with retrieval (all seeds): right; wrong or abstained without a right passage; with one. They add up to one."""
-    kept, k = record.one(method="retrieval"), record.params["k"]
-    there = [bool(set(f[:k]) & set(g)) for f, g in zip(kept["found"], kept["gold"], strict=True)]
-    told = [
-        (t, o)
-        for row in bits(record.where(method=way, passages="found"))
-        for t, o in zip(there, row, strict=True)
-    ]
-    n = len(told)
+    there = found_among(record, record.params["k"])
+    rows = bits(record.where(method=way, passages="found"))
+    told = [pair for row in rows for pair in zip(there, row, strict=True)]
     return {
-        "right": sum(o for _, o in told) / n,
-        "right passage missing": sum(not t and not o for t, o in told) / n,
-        "right passage there, not used": sum(t and not o for t, o in told) / n,
+        "right": sum(o for _, o in told) / len(told),
+        "right passage missing": sum(not t and not o for t, o in told) / len(told),
+        "right passage there, not used": sum(t and not o for t, o in told) / len(told),
     }
 
 
-def losses_figure(record) -> Figure:
+def losses_figure(record: Record) -> Figure:
     """Where the right answers are lost: in the search, or in reading."""
-    bars = {MODELS[way]: losses(record, way) for way in ("untouched", *ways(record))}
-    figure = stacked_bars(bars, "share of the answers", f"With retrieval: {in_words(bars)}.", horizontal=True)
-    figure.layout["xaxis"] |= {"tickformat": ".0%", "range": [0, 1]}
-    return figure
+    return stacks(
+        {MODELS[way]: losses(record, way) for way in ("untouched", *ways(record))}, "With retrieval"
+    )

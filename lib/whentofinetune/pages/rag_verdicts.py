@@ -5,16 +5,17 @@ As in :mod:`whentofinetune.pages.icl_verdicts` each returns (ours, agrees, why),
 
 from __future__ import annotations
 
+from tunewise.record import Record
 from tunewise.report.numbers import pct, plain, points
 from whentofinetune.pages import hybrid, rag
 from whentofinetune.pages.icl_verdicts import Verdict
-from whentofinetune.pages.rag import clear, gap, listed, mean_of, room, share, turned
+from whentofinetune.pages.rag import clear, gap, listed, room, share, turned
 
 FEW = 0.1  # what "a minimum" of wrong answers is taken to be, at most
 HALF = 0.5
 
 
-def c32(record) -> Verdict:
+def c32(record: Record) -> Verdict:
     """Start with retrieval, measure it, tune only if it falls short?"""
     of = {
         m: rag.knowledge(record, m, "reworded")
@@ -75,7 +76,7 @@ def c32(record) -> Verdict:
     )
 
 
-def c33(record) -> Verdict:
+def c33(record: Record) -> Verdict:
     """Complements? For each thing that tuning can teach: are both better than either?"""
     ways, ours = hybrid.ways(record), {}
     for way in ways:
@@ -96,7 +97,7 @@ def c33(record) -> Verdict:
     return ours, "no" if not adds else "yes" if len(adds) == len(ways) else "partly", why
 
 
-def c42(record) -> Verdict:
+def c42(record: Record) -> Verdict:
     """Are both together best in most cases? Best: clearly better than the better half."""
     ways, wins = hybrid.ways(record), _better(record)
     ours = {"retrieval alone": share(hybrid.quadrant(record, ways[0])["retrieval alone"])}
@@ -121,7 +122,7 @@ def c42(record) -> Verdict:
     )
 
 
-def _better(record) -> list[str]:
+def _better(record: Record) -> list[str]:
     """The ways of tuning with which both are clearly better than either half."""
     return [
         w for w in hybrid.ways(record) if all(clear(m) == 1 for m in hybrid.over_halves(record, w).values())
@@ -142,7 +143,7 @@ def _adds(record, adds, what: str) -> str:
     return f"{what} when tuning taught {listed(with_)}, not when it taught {listed(without, 'or')}."
 
 
-def c23(record) -> Verdict:
+def c23(record: Record) -> Verdict:
     """Can a model be tuned to use retrieved context better? With distractors in the training, and without."""
     d = record.params["distractors"]
     ways = [w for w in ("reading", "gold only") if record.where(method=w)]
@@ -161,7 +162,9 @@ def c23(record) -> Verdict:
             f"{rag.MODELS[w]}, minus as it comes, right passage alone": points(given[w][0]),
         }
     ours |= {
-        f"cites a right passage, {rag.MODELS[w]}": hybrid.cites_gold(record.where(method=w, passages="found"))
+        f"cites a right passage, {rag.MODELS[w]}": share(
+            record.where(method=w, passages="found"), "cites_gold"
+        )
         for w in ("untouched", *ways)
     }
     tail = ""
@@ -203,13 +206,13 @@ def c23(record) -> Verdict:
     )
 
 
-def c34(record) -> Verdict:
+def c34(record: Record) -> Verdict:
     """Is tuning usually not the way to put new facts in?"""
-    way = "rag, tuned to read" if record.where(method="rag, tuned to read") else "rag"
+    way = rag.reading_method(record)
     ours = {f"tuned on the facts, {kind}": share(rag.knowledge(record, "tuned", kind)) for kind in rag.KINDS}
     gaps = {
         kind: gap(rag.knowledge(record, way, kind), rag.knowledge(record, "tuned", kind))
-        for kind in rag.KINDS[1:]
+        for kind in rag.AS_ASKED
     }
     ours |= {f"{way.replace('rag', 'RAG')}, {kind}": share(rag.knowledge(record, way, kind)) for kind in gaps}
     ours |= {f"RAG minus tuned, {kind}": points(m) for kind, m in gaps.items()}
@@ -226,7 +229,7 @@ def c34(record) -> Verdict:
         tail += " More phrasings in training help clearly."
     known = {kind: share(rag.knowledge(record, "tuned", kind)) for kind in gaps}
     if lost_on := [k for k in ("reversed", "two facts") if known[k]["high"] < known["reworded"]["low"]]:
-        told = [f"{rag.asked_as(k)} ({pct(known[k], n=False)})" for k in lost_on]
+        told = [f"{rag.AS_ASKED[k]} ({pct(known[k], n=False)})" for k in lost_on]
         tail += f" Tuned-in facts hardly carry over to questions {listed(told)}."
     wins, loses = ([k for k, m in gaps.items() if clear(m) == sign] for sign in (1, -1))
     if len(wins) == len(gaps):
@@ -235,34 +238,34 @@ def c34(record) -> Verdict:
         return (
             ours,
             "no",
-            f"Here facts in the weights are clearly ahead for questions {listed([rag.asked_as(k) for k in loses])}, and nowhere clearly behind."
+            f"Here facts in the weights are clearly ahead for questions {listed([rag.AS_ASKED[k] for k in loses])}, and nowhere clearly behind."
             + tail,
         )
     if not wins:
         return ours, "partly", "Facts in the weights and facts looked up are nowhere clearly apart." + tail
-    why = f"Looking facts up is clearly ahead for questions {listed([rag.asked_as(k) for k in wins])}, not for questions {listed([rag.asked_as(k) for k in gaps if k not in wins])}."
+    why = f"Looking facts up is clearly ahead for questions {listed([rag.AS_ASKED[k] for k in wins])}, not for questions {listed([rag.AS_ASKED[k] for k in gaps if k not in wins])}."
     return ours, "partly", why + tail
 
 
-def c36(record) -> Verdict:
+def c36(record: Record) -> Verdict:
     """Does retrieval keep hallucination to a minimum?"""
     change = rag.invention(record)
     plain_, read = (rag.answered(record, m, "good", "unanswerable") for m in ("untouched", "reading"))
     ours = {f"wrong answers, {name}, minus from memory": points(m) for name, m in change.items()}
     ours |= {
-        "invented where nothing is stated, as it comes": share(plain_, "W"),
-        "invented where nothing is stated, tuned to read": share(read, "W"),
+        "invented where nothing is stated, as it comes": share(plain_, "wrong"),
+        "invented where nothing is stated, tuned to read": share(read, "wrong"),
     }
     bad = gap(
         rag.answered(record, "reading", "bad", "answerable"),
         rag.answered(record, "reading", "good", "answerable"),
-        "W",
+        "wrong",
     )
     ours |= {"tuned to read, wrong answers with wrong passages minus found ones": points(bad)}
     fewer = [
         name for key, name in rag.RETRIEVERS.items() if key[1] == "good" and clear(change.get(name)) == -1
     ]
-    least = min((m for m in (share(plain_, "W"), share(read, "W")) if m), key=lambda m: m["value"])
+    least = min((m for m in (share(plain_, "wrong"), share(read, "wrong")) if m), key=lambda m: m["value"])
     tail = {
         1: " A bad search brings inventions back.",
         0: "",
@@ -276,7 +279,7 @@ def c36(record) -> Verdict:
             + room(*map(turned, change.values())).replace("gain", "fall")
             + tail,
         )
-    if rag.RETRIEVERS["untouched", "good"] in fewer and share(plain_, "W")["high"] <= FEW:
+    if rag.RETRIEVERS["untouched", "good"] in fewer and share(plain_, "wrong")["high"] <= FEW:
         return (
             ours,
             "yes",
@@ -291,19 +294,23 @@ def c36(record) -> Verdict:
     return ours, "partly", why + tail
 
 
-def c11(record) -> Verdict:
+def c11(record: Record) -> Verdict:
     """Does tuning correct errors, and what is made up? Tuning to read may; tuning on new facts has a price elsewhere."""
 
     def change(asked: str, letter: str) -> dict:
         return gap(*(rag.answered(record, m, "good", asked) for m in ("reading", "untouched")), letter)
 
-    errors, made_up, right = change("answerable", "W"), change("unanswerable", "W"), change("answerable", "R")
+    errors, made_up, right = (
+        change("answerable", "wrong"),
+        change("unanswerable", "wrong"),
+        change("answerable", "right"),
+    )
     side = rag.side_effects(record)
     ours = {
         "tuned to read minus as it comes, found passages: wrong where the answer is stated": points(errors),
         "the same: right where it is stated": points(right),
         "the same: invented where nothing is stated": points(made_up),
-        "new facts right after tuning on them": share(rag.epochs(record)[-1][1], "R", "learned"),
+        "new facts right after tuning on them": share(rag.epochs(record, "learned")[-1][1]),
         "general questions right, change": points(side["right"]),
         "general questions sure and wrong, change": points(side["sure"]),
         "facts it was not taught made up, change": points(side["made up"]),
@@ -349,15 +356,15 @@ def c11(record) -> Verdict:
     return ours, "partly" if harms else "yes", why + price
 
 
-def c38(record) -> Verdict:
+def c38(record: Record) -> Verdict:
     """Does what was tuned in go stale, and is an index quicker to mend?"""
     ways = rag.updates(record)
     old, again = ways["old weights"], ways["weights trained again"]
-    name = "new index, tuned to read" if "new index, tuned to read" in ways else "new index, as it comes"
-    stale, fresh = gap(again, old, part="changed"), gap(ways[name], old, part="changed")
-    rival = gap(ways[name], again, part="changed")
+    name, changed = rag.best_index(record), "changed.right"
+    stale, fresh = gap(again, old, changed), gap(ways[name], old, changed)
+    rival = gap(ways[name], again, changed)
     index, weights = (rag.repair_seconds(record, n) for n in (name, "weights trained again"))
-    ours = {f"{n}, changed facts": share(rows, "R", "changed") for n, rows in ways.items()}
+    ours = {f"{n}, changed facts": share(rows, changed) for n, rows in ways.items()}
     ours |= {
         "new index minus old weights": points(fresh),
         "new index minus weights trained again": points(rival),
@@ -392,11 +399,11 @@ def c38(record) -> Verdict:
     )
 
 
-def c39(record) -> Verdict:
+def c39(record: Record) -> Verdict:
     """Can references be given for right answers, and do they tell right answers from wrong ones?"""
     found, forged = (rag.citing(record, c) for c in ("found", "planted"))
     ours = {
-        f"right source {rag.WHO[who]}, of all answers, {m}": mean_of(rag.cited(rows, who, 2))
+        f"right source {rag.WHO[who]}, of all answers, {m}": share(rows, f"{who}.source")
         for m, rows in found.items()
         for who in rag.WHO
     }
@@ -410,7 +417,7 @@ def c39(record) -> Verdict:
     ours |= {
         f"words that match found afterwards, of wrong answers, {m}": metric for m, metric in deceptive.items()
     }
-    told = {m: mean_of(rag.lies(rows)) for m, rows in forged.items()}
+    told = {m: share(rows, "planted") for m, rows in forged.items()}
     ours |= {f"planted value repeated, {m}": metric for m, metric in told.items()}
     known = [metric for metric in sources.values() if metric]
     tail = ""
@@ -439,10 +446,10 @@ def c39(record) -> Verdict:
     )
 
 
-def c40(record) -> Verdict:
+def c40(record: Record) -> Verdict:
     """What the team can do no record shows; what each way costs, one does."""
     index = record.one(method="index")
-    rows = sorted(record.where(method="answer"), key=lambda r: r["k"])
+    rows = rag.answers_by_k(record)
     ours = {
         f"index of {index['passages']} passages": plain(index["build_seconds"], "s"),
         "a search": plain(index["search_seconds"], "s"),
