@@ -48,32 +48,21 @@ def c32(record: Record) -> Verdict:
         else ""
     )
     if clear(over_memory) == 1 and clear(over_tuned) == 1:
-        return (
-            ours,
-            "yes",
-            "Retrieval beats memory and beats facts tuned into the weights, without any training." + second,
-        )
+        why = "Retrieval beats memory and beats facts tuned into the weights, without any training."
+        return ours, "yes", why + second
     if clear(over_tuned) == -1:
         if clear(gap(of["rag, tuned to read"], of["tuned"])) == 1:
             why = "Retrieval alone does worse than facts tuned into the weights, as this small model reads badly; tuned to read it does better. So starting with retrieval holds, stopping there does not."
             return ours, "partly", why
-        return (
-            ours,
-            "no",
-            "Facts tuned into the weights clearly beat retrieval here: a small model with few facts learns them more easily than it learns to read."
-            + second,
-        )
+        why = "Facts tuned into the weights clearly beat retrieval here: a small model with few facts learns them more easily than it learns to read."
+        return ours, "no", why + second
     which = (
         "Retrieval beats memory, but"
         if clear(over_memory) == 1
         else "Retrieval does not clearly beat memory, and"
     )
-    return (
-        ours,
-        "partly",
-        f"{which} it and facts tuned into the weights are not clearly apart on questions in a new wording."
-        + second,
-    )
+    why = f"{which} it and facts tuned into the weights are not clearly apart on questions in a new wording."
+    return ours, "partly", why + second
 
 
 def c33(record: Record) -> Verdict:
@@ -181,29 +170,18 @@ def c23(record: Record) -> Verdict:
         }[clear(need)]
     n, helps = record.params["readings"], [w for w in ways if clear(found[w]) == 1]
     if len(helps) == len(ways):
-        return (
-            ours,
-            "yes",
+        why = (
             f"Tuned on {n} questions about other entities, the model makes clearly more of the same passages."
-            + tail,
         )
+        return ours, "yes", why + tail
     if helps:
         why = f"Of two ways to tune on {n} questions about other entities, one makes clearly more of the same passages ({rag.MODELS[helps[0]]}), the other not clearly."
         return ours, "partly", why + tail
     if any(clear(m) == 1 for pair in given.values() for m in pair):
-        return (
-            ours,
-            "partly",
-            "With the right passage in the prompt tuning clearly helps; with what the search brings back the difference is not clear."
-            + tail,
-        )
-    return (
-        ours,
-        "no",
-        "Tuned to read, the model does not make clearly more of the same passages."
-        + room(*found.values())
-        + tail,
-    )
+        why = "With the right passage in the prompt tuning clearly helps; with what the search brings back the difference is not clear."
+        return ours, "partly", why + tail
+    why = "Tuned to read, the model does not make clearly more of the same passages."
+    return ours, "no", why + room(*found.values()) + tail
 
 
 def c34(record: Record) -> Verdict:
@@ -235,12 +213,8 @@ def c34(record: Record) -> Verdict:
     if len(wins) == len(gaps):
         return ours, "yes", "Looking facts up beats training them in for every kind of question." + tail
     if loses and not wins:
-        return (
-            ours,
-            "no",
-            f"Here facts in the weights are clearly ahead for questions {listed([rag.AS_ASKED[k] for k in loses])}, and nowhere clearly behind."
-            + tail,
-        )
+        why = f"Here facts in the weights are clearly ahead for questions {listed([rag.AS_ASKED[k] for k in loses])}, and nowhere clearly behind."
+        return ours, "no", why + tail
     if not wins:
         return ours, "partly", "Facts in the weights and facts looked up are nowhere clearly apart." + tail
     why = f"Looking facts up is clearly ahead for questions {listed([rag.AS_ASKED[k] for k in wins])}, not for questions {listed([rag.AS_ASKED[k] for k in gaps if k not in wins])}."
@@ -272,20 +246,11 @@ def c36(record: Record) -> Verdict:
         -1: " With passages that do not hold the answer it declines more.",
     }[clear(bad)]
     if not fewer:
-        return (
-            ours,
-            "no",
-            "Passages alone do not clearly lower the number of wrong answers: this model answers from whatever stands there."
-            + room(*map(turned, change.values())).replace("gain", "fall")
-            + tail,
-        )
+        why = "Passages alone do not clearly lower the number of wrong answers: this model answers from whatever stands there."
+        return ours, "no", why + room(*map(turned, change.values())).replace("gain", "fall") + tail
     if rag.RETRIEVERS["untouched", "good"] in fewer and share(plain_, "wrong")["high"] <= FEW:
-        return (
-            ours,
-            "yes",
-            f"Retrieval clearly lowers wrong answers, and where nothing is stated at most {FEW:.0%} are invented."
-            + tail,
-        )
+        why = f"Retrieval clearly lowers wrong answers, and where nothing is stated at most {FEW:.0%} are invented."
+        return ours, "yes", why + tail
     if rag.RETRIEVERS["untouched", "good"] in fewer:
         why = f"Retrieval clearly lowers wrong answers; “minimum” is too much: where nothing is stated, inventions remain ({pct(least)} at best)."
     else:
@@ -330,19 +295,11 @@ def c11(record: Record) -> Verdict:
     )
     fewer = [clear(errors) == -1, clear(made_up) == -1]
     if not any(fewer):
-        return (
-            ours,
-            "no",
-            "Tuning to read clearly lowers neither errors nor inventions."
-            + room(turned(errors), turned(made_up)).replace("gain", "fall")
-            + price,
-        )
+        why = "Tuning to read clearly lowers neither errors nor inventions."
+        return ours, "no", why + room(turned(errors), turned(made_up)).replace("gain", "fall") + price
     if clear(right) == -1:
-        return (
-            ours,
-            "partly",
-            "Tuned to read, the model makes up less, but it also answers less of what is stated." + price,
-        )
+        why = "Tuned to read, the model makes up less, but it also answers less of what is stated."
+        return ours, "partly", why + price
     if not all(fewer):
         why = (
             "Tuning to read clearly lowers errors where the answer is stated, but not inventions where nothing is."
@@ -371,32 +328,21 @@ def c38(record: Record) -> Verdict:
     }
     ours |= {"changed passages put into the index": plain(index, "s"), "training again": plain(weights, "s")}
     if clear(stale) != 1 and clear(fresh) != 1:
-        return (
-            ours,
-            "no",
+        why = (
             "Old weights are not clearly worse about changed facts than weights trained again or a new index."
-            + room(stale, fresh).replace("gain", "difference"),
         )
+        return ours, "no", why + room(stale, fresh).replace("gain", "difference")
     quick = f" Mending the index took {plain(index, 's')}, training again {plain(weights, 's')}."
     if clear(fresh) != 1:
-        return (
-            ours,
-            "partly",
-            "Old weights go stale and training again mends them; the new index, read by this model, is not clearly better than old weights."
-            + quick,
-        )
+        why = "Old weights go stale and training again mends them; the new index, read by this model, is not clearly better than old weights."
+        return ours, "partly", why + quick
     same = {
         1: " It is also clearly ahead of weights trained again.",
         -1: " Weights trained again are ahead of it, at their price.",
         0: " Between it and weights trained again the difference is not clear.",
     }
-    return (
-        ours,
-        "yes" if index < weights else "partly",
-        "Old weights are clearly worse about what has changed than an index brought up to date."
-        + same[clear(rival)]
-        + quick,
-    )
+    why = "Old weights are clearly worse about what has changed than an index brought up to date."
+    return ours, "yes" if index < weights else "partly", why + same[clear(rival)] + quick
 
 
 def c39(record: Record) -> Verdict:
@@ -426,24 +372,13 @@ def c39(record: Record) -> Verdict:
     if any(m["low"] > FEW for m in told.values()):
         tail += " Planted values are repeated, and the words stand in the source."
     if not known or all(m["high"] < HALF for m in known):
-        return (
-            ours,
-            "no",
-            f"For fewer than {HALF:.0%} of the right answers is there a right source, however it is found."
-            + tail,
-        )
+        why = f"For fewer than {HALF:.0%} of the right answers is there a right source, however it is found."
+        return ours, "no", why + tail
     if any(m["low"] > HALF for m in known):
-        return (
-            ours,
-            "partly" if tail else "yes",
-            f"For more than {HALF:.0%} of the right answers a right source can be given." + tail,
-        )
-    return (
-        ours,
-        "partly",
-        f"Whether a right source can be given for more than {HALF:.0%} of the right answers is open at this n."
-        + tail,
-    )
+        why = f"For more than {HALF:.0%} of the right answers a right source can be given."
+        return ours, "partly" if tail else "yes", why + tail
+    why = f"Whether a right source can be given for more than {HALF:.0%} of the right answers is open at this n."
+    return ours, "partly", why + tail
 
 
 def c40(record: Record) -> Verdict:
