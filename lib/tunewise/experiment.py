@@ -126,6 +126,15 @@ class Scores:
             self.facts[f"{part}.predictions"] = other.predictions
         return self
 
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> Scores:
+        """Scores from what :meth:`row` gave, as :meth:`Context.memo` keeps them."""
+        scores = cls()
+        scores.ids, scores.groups = row.get("ids", []), row.get("groups")
+        scores.outcomes, scores.facts = row.get("outcomes", {}), row.get("facts", {})
+        scores.predictions = row.get("predictions")
+        return scores
+
     def row(self) -> dict[str, Any]:
         """As kept: without the condition's settings, with the items written out."""
         row: dict[str, Any] = {"ids": self.ids, "groups": self.groups} if self.ids else {}
@@ -323,10 +332,16 @@ class Context:
         try:
             yield tuned
         finally:
-            if recipe.method == "full":
-                self.__dict__.pop("whole", None)
-            else:
-                lm.model = ft.restore(tuned)
+            self.forget(recipe, lm, tuned)
+
+    def forget(self, recipe: Any, lm: Any, tuned: Any) -> None:
+        """Bring the base model back to what it was before ``tuned``."""
+        from tunewise import finetune as ft
+
+        if recipe.method == "full":
+            self.__dict__.pop("whole", None)
+        else:
+            lm.model = ft.restore(tuned)
 
 
 def resolve(name: str, workspace: Workspace) -> data.Task:

@@ -104,7 +104,7 @@ class Row(Mapping[str, Any]):
         if name in outcomes:
             return self.metric(name)
         inner = {
-            key[len(name) + 1 :]
+            key[len(name) + 1 :].split(".")[0]
             for key in (*outcomes, *self.raw.get("facts", {}))
             if key.startswith(f"{name}.")
         }

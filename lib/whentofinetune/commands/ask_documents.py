@@ -17,13 +17,14 @@ import shutil
 import sqlite3
 import sys
 import textwrap
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 
 from tunewise import documents, paths
 from tunewise.retrieval import HOWS, Hit, Retriever
+from tunewise.step_cache import write_whole
 
 EMBEDDING = "minilm"
 # The least cosine similarity (all-MiniLM-L6-v2) of a question and its nearest passage that counts as relevant. Chosen on the company's training and
@@ -184,14 +185,11 @@ def once(text: str) -> str:
 
 def reader(model: str):
     """The model after tuning to read passages, as the book's experiments tune it (a ``with`` block). Tuned once, then kept in the cache."""
-    from tunewise.models.device import choose
+    from tunewise.experiment import context
     from whentofinetune import handbook
-    from whentofinetune.old_bench import Bench, ingredients_of
-    from whentofinetune.old_steps import Work
 
-    precision = choose()
-    work = Work(ingredients_of(model, precision), say=_say)
-    return handbook.Reader(Bench(model, work, precision), handbook.READING, "reading", 0).open()
+    ctx = context({"model": model, **handbook.READING}, say=_say)
+    return ctx.adapter(*handbook.training(ctx, "reading", 0))
 
 
 def report(result: dict) -> str:
@@ -264,29 +262,23 @@ def _remembered(path: Path, name: str, words: int) -> tuple[list[documents.Passa
     except (OSError, ValueError, TypeError, KeyError):
         pass  # not there, or damaged: read the file itself
     passages, notes = documents.read_file(path, name, words)
-    half = kept.with_suffix(f".half-{time.monotonic_ns()}")
-    half.write_text(
-        json.dumps(
-            {"passages": [asdict(p) for p in passages], "notes": [n.removeprefix(f"{name}: ") for n in notes]}
-        ),
-        encoding="utf-8",
-    )
-    half.replace(kept)
+    held = {"passages": [asdict(p) for p in passages], "notes": [n.removeprefix(f"{name}: ") for n in notes]}
+    write_whole(kept, json.dumps(held))
     return passages, notes
 
 
 def _embed(texts: Sequence[str]):
-    """Sentence vectors. The model is loaded once, and only if there is something to embed."""
+    """Sentence vectors."""
     if len(texts) > 1:
         _say(f"indexing {len(texts)} new passages")
-    if not _loaded:
-        from tunewise.models.encoder import Embedder
-
-        _loaded.append(Embedder(EMBEDDING))
-    return _loaded[0].encode(texts)
+    return _encoder().encode(texts)
 
 
-_loaded: list = []
+@lru_cache(maxsize=1)
+def _encoder():
+    from tunewise.models.encoder import Encoder
+
+    return Encoder(EMBEDDING)
 
 
 def _say(line: str) -> None:

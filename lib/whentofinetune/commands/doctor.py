@@ -229,14 +229,14 @@ def models_present() -> Iterator[Finding]:
 
     here, absent = [], []
     for spec in registry.MODELS.values():
-        if spec.embedded:
-            there = all(spec.embedded.path(member).exists() for member in spec.embedded.members)
+        if spec.wheel:
+            there = all(spec.wheel.path(member).exists() for member in spec.wheel.members)
             (here if there else absent).append(spec.name)
         elif _in_hub_cache(spec):
             here.append(spec.name)
     says = ", ".join(here) or "none yet"
     if absent:
-        megabytes = sum(registry.get(n).embedded.size for n in absent) / 1e6
+        megabytes = sum(registry.get(n).wheel.size for n in absent) / 1e6
         yield Finding(
             "note",
             "models here",

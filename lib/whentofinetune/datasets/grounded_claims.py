@@ -12,11 +12,13 @@ The passages of training state facts of training entities only; those of a split
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
+from tunewise.experiment import Scores
 from whentofinetune.datasets import company
 
 LABELS = ("yes", "no")
@@ -25,7 +27,7 @@ ERRORS = ("absent", "present", "stale")
 
 @dataclass(frozen=True)
 class Item:
-    """label: index into :data:`LABELS`. error: of the pair's wrong answer, which kind; both items of a pair have it."""
+    """label: index into :data:`LABELS`. error: of the pair's wrong answer, which kind; both items of a pair have it, and are one group."""
 
     id: str
     passage: str
@@ -33,6 +35,10 @@ class Item:
     answer: str
     label: int
     error: str
+
+    @property
+    def group(self) -> str:
+        return self.id.rsplit("/", 1)[0]
 
 
 def shape(value: str) -> str:
@@ -103,3 +109,43 @@ def _wrong(fact: company.Fact, passage: company.Passage, facts, error: str) -> l
         if f.attribute == fact.attribute and f.split == fact.split and f.value != fact.value
     ]
     return [v for v in dict.fromkeys(others) if not company.says(passage.text, v)][:20]
+
+
+def training_items(n: int, seed: int) -> list[Item]:
+    """``n`` training items, in pairs of right and wrong, drawn with ``seed``."""
+    train = items("train")
+    chosen = np.random.default_rng([41, seed]).permutation(len(train) // 2)[: n // 2]
+    return [train[i] for p in chosen for i in (2 * p, 2 * p + 1)]
+
+
+def features(asked: Sequence[Item], embed: Callable[[Sequence[str]], np.ndarray]) -> np.ndarray:
+    """Three numbers an item, float [n, 3]: is the answer in the passage; the share of the question's longer words in the sentence (or table
+    row) with the answer; how near that sentence is to question and answer, by sentence embeddings."""
+    best = [
+        max(_sentences(i.passage), key=lambda s, i=i: (company.says(s, i.answer), _overlap(s, i.question)))
+        for i in asked
+    ]
+    near = (embed(best) * embed([f"{i.question} {i.answer}" for i in asked])).sum(axis=1)
+    rows = [
+        (company.says(i.passage, i.answer), _overlap(s, i.question), n)
+        for i, s, n in zip(asked, best, near, strict=True)
+    ]
+    return np.array(rows, dtype=float)
+
+
+def _sentences(passage: str) -> list[str]:
+    return [s for s in re.split(r"(?<=[.!?;])\s+|\s*\|\s+\|\s*", passage) if re.search(r"\w", s)]
+
+
+def _overlap(sentence: str, question: str) -> float:
+    wanted = {w for w in re.findall(r"\w+", question.lower()) if len(w) > 3}
+    return len(wanted & set(re.findall(r"\w+", sentence.lower()))) / max(1, len(wanted))
+
+
+def scored(asked: Sequence[Item], predictions: Sequence[int], **facts) -> Scores:
+    """Accuracy on the items whose kind of error training has, and of each kind (``stale.accuracy``); ``facts`` are figures."""
+    right = [int(p) == i.label for p, i in zip(predictions, asked, strict=True)]
+    kinds = {k: [r if i.error == k else None for i, r in zip(asked, right, strict=True)] for k in ERRORS}
+    trained = [None if i.error == "stale" else r for i, r in zip(asked, right, strict=True)]
+    parts = {f"{kind}.accuracy": values for kind, values in kinds.items()}
+    return Scores(asked, predictions=[int(p) for p in predictions], facts=facts, accuracy=trained, **parts)

@@ -7,12 +7,14 @@ and no list of training is in a test.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 LETTERS = "bcdfghjklmnpqrstvwz"  # no x, which the easy task asks for, and no vowels, so that no words arise
 LENGTHS, LONGER = (3, 4, 5), (6,)
+TEST_SEED, LONG_SEED = 1000, 1001
 RULE = (
     "frell is an operation on a list of letters. It writes the last letter, then the first, then the last but one, then the second, "
     "and so on, until every letter has been written once.\n\n"
@@ -24,6 +26,10 @@ class Item:
     prompt: str
     answer: str
     length: int
+
+    @property
+    def id(self) -> str:
+        return self.prompt
 
 
 def frell(letters: list[str]) -> list[str]:
@@ -53,3 +59,19 @@ def items(
             answer = " ".join(frell(letters)) if task == "frell" else ("yes" if marked else "no")
             found.append(Item(prompt, f" {answer}", length))
     return found
+
+
+def tests(task: str, n: int, longer: int) -> dict[str, list[Item]]:
+    """The test items of a task: ``n`` new lists of the trained lengths, and for frell ``longer`` ones of one letter more."""
+    found = {"same": items(task, n, TEST_SEED)}
+    return found | ({"longer": items(task, longer, LONG_SEED, LONGER)} if task == "frell" else {})
+
+
+def by_kind(asked: Mapping[str, Sequence[Item]], metrics: Mapping[str, Sequence]) -> dict[str, list]:
+    """``kind.metric`` -> one outcome an item of all kinds, None for items of another kind."""
+    kinds = [kind for kind, found in asked.items() for _ in found]
+    return {
+        f"{kind}.{name}": [v if k == kind else None for k, v in zip(kinds, values, strict=True)]
+        for name, values in metrics.items()
+        for kind in asked
+    }

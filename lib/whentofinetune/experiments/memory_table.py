@@ -1,54 +1,43 @@
-"""How much GPU memory does a step take? Table 1 of the article, with the cells it lacks, simulated and calculated (C2 to C5)."""
+"""How much GPU memory does a step take? Table 1 of the article, with the cells it lacks, simulated and calculated (C2 to C5).
+
+No weights are loaded, and nothing is asked: a row is a setting, with bytes as its facts.
+"""
 
 from __future__ import annotations
 
-from whentofinetune.old_bench import Bench, Experiment
+from collections.abc import Iterator
+from itertools import product
+
+from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 
 KEPT = 160  # points of a timeline that go into the record
 
 
-def run(bench: Bench, params: dict) -> list[dict]:
-    """One row a setting: the simulated peak, the calculated one, and what they are made of. No weights are loaded."""
-    rows = []
-    for model in params["models"]:
-        for size in params["sizes"]:
-            for way in params["ways"]:
-                settings = {
-                    "model": model,
-                    **size,
-                    **params["same"],
-                    **{k: v for k, v in way.items() if k != "name"},
-                }
-                timeline = [model, size["batch"]] == params["timelines"]
-                step = {
-                    "name": way["name"],
-                    "settings": settings,
-                    "timeline_kept": timeline,
-                    "revision": params["revision"],
-                }
-                found = bench.work.step(step, lambda s=settings, t=timeline: both(s, t))
-                rows.append({k: v for k, v in found.items() if k not in ("timeline_kept", "revision")})
-    return rows
+def conditions(p: Params) -> Iterator[Condition]:
+    for shape, size, way in product(p.models, p.sizes, p.ways):
+        settings = {"model": shape, **size, **p.same, **{k: v for k, v in way.items() if k != "name"}}
+        yield Condition(way["name"], settings=settings)
 
 
-def both(values: dict, timeline: bool) -> dict:
-    """Simulation and formula for one setting, in bytes."""
-    from finetune_memory.calculator import Settings, estimate
-    from finetune_memory.simulate import simulate
+def evaluate(ctx: Context, c: Condition) -> Scores:
+    from finetune_memory import Settings, estimate, simulate
 
+    values = c.settings["settings"]
     settings = Settings.from_dict(values)
     simulated, calculated = simulate(settings), estimate(settings)
-    found = {
+    facts = {
         "simulated": simulated.peak_bytes,
         "reserved": simulated.reserved_bytes,
-        "moment": simulated.moment,
+        "phase": simulated.phase,
         "components": simulated.components,
         "phases": simulated.phases,
         "calculated": calculated.peak_bytes,
-        "calculated_moment": calculated.moment,
+        "calculated_phase": calculated.phase,
         "calculated_components": calculated.components,
     }
-    return found | ({"timeline": thinned(simulated.timeline)} if timeline else {})
+    if [values["model"], values["batch"]] == ctx.params.timelines:
+        facts["timeline"] = thinned(simulated.timeline)
+    return Scores(facts=facts)
 
 
 def thinned(points: list[dict]) -> list[dict]:
@@ -64,38 +53,28 @@ _WAYS = [
     {"name": "LoRA", "method": "lora"},
     {"name": "QLoRA", "method": "qlora", "targets": "all-linear", "double_quant": True},
 ]
-_COMMON = {
-    "model": "smollm2-135m",
-    "revision": 2,
-    "same": {"rank": 8, "dtype": "bf16", "checkpointing": True, "outputs": "dropped", "arch": 80},
-}
+_SAME = {"rank": 8, "dtype": "bf16", "checkpointing": True, "outputs": "dropped", "arch": 80}
+_COMMON = {"model": "smollm2-135m", "same": _SAME, "ways": _WAYS}
+_SMALL, _LLAMA = ["HuggingFaceTB/SmolLM2-135M"], ["meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-13b-hf"]
+_LARGE = [{"batch": 2, "seq": 512}, {"batch": 4, "seq": 2048}]
 
 EXPERIMENT = Experiment(
-    name="memory_table",
+    "memory_table",
+    conditions,
+    evaluate,
     question="How much GPU memory does a fine-tuning step take?",
     claims=("C2", "C3", "C4", "C5"),
-    run=run,
+    version=2,
     scales={
         "smoke": _COMMON
         | {
-            "models": ["HuggingFaceTB/SmolLM2-135M"],
+            "models": _SMALL,
             "sizes": [{"batch": 2, "seq": 128}],
             "ways": [_WAYS[0], _WAYS[3]],
-            "timelines": ["HuggingFaceTB/SmolLM2-135M", 2],
+            "timelines": [_SMALL[0], 2],
         },
         "laptop": _COMMON
-        | {
-            "models": ["HuggingFaceTB/SmolLM2-135M"],
-            "sizes": [{"batch": 2, "seq": 512}],
-            "ways": _WAYS,
-            "timelines": ["HuggingFaceTB/SmolLM2-135M", 2],
-        },
-        "full": _COMMON
-        | {
-            "models": ["meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-13b-hf"],
-            "sizes": [{"batch": 2, "seq": 512}, {"batch": 4, "seq": 2048}],
-            "ways": _WAYS,
-            "timelines": ["meta-llama/Llama-2-7b-hf", 2],
-        },
+        | {"models": _SMALL, "sizes": [{"batch": 2, "seq": 512}], "timelines": [_SMALL[0], 2]},
+        "full": _COMMON | {"models": _LLAMA, "sizes": _LARGE, "timelines": [_LLAMA[0], 2]},
     },
 )

@@ -55,7 +55,7 @@ def probe(lm, task: str, test: Sequence[data.Pair], p: Params, prefix: str = "")
         bits, sizes = text_bits(lm, texts)
         return Scores(items, bits=bits, bytes=sizes)
     if task == "general":
-        items = general_items.items()[: p.items]
+        items = general_items.items()[: p["items"]]
         said = choose(lm, "", [i.prompt for i in items], [i.labels for i in items])
         right = [s == i.answer for s, i in zip(said, items, strict=True)]
         return Scores(items, predictions=said, accuracy=right)

@@ -1,0 +1,36 @@
+"""``tunewise claims [C12 ...]``: the article's claims, the tests that decide them, and what the records say for each model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("claim", nargs="*", help="ids such as C12; all of them if none is given")
+    parser.add_argument("--json", action="store_true", help="everything as JSON")
+
+
+def main(args: argparse.Namespace) -> int:
+    from whentofinetune import verdicts
+
+    known = verdicts.claims()
+    if unknown := [c for c in args.claim if c not in known]:
+        print(f"tunewise claims: there is no claim {unknown[0]!r}; there are C1 to C{len(known)}", file=sys.stderr)
+        return 2
+    rows = [r for r in verdicts.board() if not args.claim or r["claim"] in args.claim]
+    if args.json:
+        print(json.dumps(rows, ensure_ascii=False, indent=1, default=asdict))
+        return 0
+    for row in rows:
+        words = "  ".join(f"{size}: {row['words'][model]}" for model, size in verdicts.LADDER.items())
+        print(f"{row['claim']}  {row['says']}\n    {words if row['kind'] == 'effect' else row['kind']}")
+        for f in row["findings"] if args.claim else ():
+            margin = f"margin {f.margin:g}, predicted {f.predicted}"
+            against = f" (closest: {f.rival})" if f.rival else ""
+            print(f"    {f.says}{against}\n      {f.reason} [{margin}]")
+    if not args.claim:
+        print(", ".join(f"{n} {word}" for word, n in verdicts.counts(rows).items()))
+    return 0

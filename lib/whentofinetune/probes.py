@@ -1,0 +1,102 @@
+"""What a training on one task moves and takes away: the distance of the weights, and four probes of the model."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from tunewise.data import Task
+from tunewise.experiment import Scores
+from tunewise.finetune import ALL_LINEAR
+from tunewise.prompt_templates import Wording
+from tunewise.scoring import label_logprobs, text_bits
+from whentofinetune.classification import label_scores, subset
+from whentofinetune.datasets import general_items, vader
+from whentofinetune.datasets.invented_words import recalled
+
+
+class Item(NamedTuple):
+    """One item of a probe; words that stood in one prompt are a group."""
+
+    id: str
+    group: str
+
+
+SHOWN = 8  # invented words in a prompt
+
+
+def probe(lm, task: Task, template: Wording, size: dict, **facts) -> Scores:
+    """The task itself (validation items), and three things that it is not: bits for newspaper sentences, easy general items, and
+    the use of examples in the prompt. One outcome an item of each, None for the items of the others.
+
+    size: items of each, under ``task``, ``texts``, ``items`` and ``recall`` (prompts of eight words).
+    """
+    held_out, general = subset(task.valid, size["task"]), general_items.items()[: size["items"]]
+    texts = [r for r in vader.split("news")["test"] if len(r.text) >= 60][: size["texts"]]
+    guesses = label_scores(lm, template, task, held_out).argmax(axis=1)
+    bits, _ = text_bits(lm, [r.text for r in texts])
+    scores = [label_logprobs(lm, "", [item.prompt], item.labels) for item in general]
+    hits = [recalled(lm, SHOWN, np.random.default_rng([5, seed])) for seed in range(size["recall"])]
+    return scored(
+        [e.id for e in held_out],
+        [bool(g == e.label) for g, e in zip(guesses, held_out, strict=True)],
+        [r.id for r in texts],
+        [round(float(b), 2) for b in bits],
+        [i.id for i in general],
+        [bool(r) for r in general_items.right(scores, general)],
+        [[bool(h) for h in found] for found in hits],
+        facts,
+    )
+
+
+def scored(task_ids, task, text_ids, bits, general_ids, general, recall, facts) -> Scores:
+    """The four probes as one row."""
+    words = [
+        Item(f"prompt {i}, word {j}", f"prompt {i}")
+        for i, found in enumerate(recall)
+        for j in range(len(found))
+    ]
+    items = [*(Item(i, i) for i in (*task_ids, *text_ids, *general_ids)), *words]
+    parts = {
+        "task": task,
+        "bits": bits,
+        "general": general,
+        "recall": [hit for found in recall for hit in found],
+    }
+    metrics, before = {}, 0
+    for name, values in parts.items():
+        metrics[name] = [None] * before + list(values) + [None] * (len(items) - before - len(values))
+        before += len(values)
+    return Scores(items, facts=facts, **metrics)
+
+
+def is_adapted(name: str) -> bool:
+    return any(f".{layer}.weight" in name for layer in ALL_LINEAR)
+
+
+def moved(model, before: dict | None) -> float:
+    """How far training has moved the decoder's linear layers: the Frobenius norm of their change over the norm of what they
+    were. An adapter's change is (alpha / rank) B A (Hu et al. 2021, arXiv 2106.09685)."""
+    with torch.no_grad():
+        if before is not None:
+            now = dict(model.named_parameters())
+            change = sum(float((now[n] - old).float().pow(2).sum()) for n, old in before.items())
+            whole = sum(float(old.float().pow(2).sum()) for old in before.values())
+            return (change / whole) ** 0.5
+        change = whole = 0.0
+        for module in model.modules():
+            if hasattr(module, "get_delta_weight") and hasattr(module, "lora_A"):
+                change += float(module.get_delta_weight("default").float().pow(2).sum())
+                whole += float(_plain(module.get_base_layer().weight).float().pow(2).sum())
+        return (change / whole) ** 0.5
+
+
+def _plain(weight: torch.Tensor) -> torch.Tensor:
+    """A weight as numbers, also if it is kept in 4 bits."""
+    if getattr(weight, "quant_state", None) is None:
+        return weight
+    import bitsandbytes.functional as F
+
+    return F.dequantize_4bit(weight.data, weight.quant_state)

@@ -1,0 +1,133 @@
+"""Verdicts on the article's claims: they follow from the tests in ``data/claims.yml`` and the run records, and from nothing else.
+
+A test compares condition ``a`` with ``b`` on one metric and states beforehand which way the difference should go and how large
+it must be to matter. Where ``b`` is a list, every rival in it must be beaten: the one that comes closest decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from tunewise.comparison import Comparison, combine, compare, judge
+from tunewise.record import NotMeasured, Record
+from whentofinetune import book_files, book_records, contrasts
+
+LADDER = {"smollm2-135m": "135M", "qwen2.5-coder-0.5b": "0.5B", "qwen2.5-coder-1.5b": "1.5B"}
+KINDS = ("effect", "measured", "calculated", "a question", "not tested")
+MARKS = {
+    "agrees": ("●", "#009E73"),
+    "agrees in part": ("◐", "#E69F00"),
+    "too small to matter": ("○", "#56B4E9"),
+    "no difference that matters": ("=", "#56B4E9"),
+    "does not agree": ("✕", "#D55E00"),
+    "cannot tell": ("?", "#7F7F7F"),
+    "not yet measured": ("–", "#7F7F7F"),
+    "measured": ("m", "#0072B2"),
+    "calculated": ("c", "#0072B2"),
+    "a question": ("q", "#0072B2"),
+    "not tested": ("–", "#7F7F7F"),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One test of a claim on one model. ``rival`` says which of several rivals came closest, where there are several."""
+
+    says: str
+    metric: str
+    predicted: str
+    margin: float
+    comparison: Comparison
+    verdict: str
+    reason: str
+    rival: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The verdict on one claim for one model of the ladder; without findings where nothing was compared."""
+
+    claim: str
+    model: str
+    word: str
+    findings: tuple[Finding, ...] = ()
+
+
+@cache
+def claims() -> dict[str, dict[str, Any]]:
+    """All claims by their id, as in ``data/claims.yml``."""
+    import yaml
+
+    entries = yaml.safe_load((book_files.data_dir() / "claims.yml").read_text(encoding="utf-8"))
+    return {entry["id"]: entry for entry in entries}
+
+
+def verdict(claim: str, model: str = "smollm2-135m") -> Verdict:
+    """What the records of ``model`` say of a claim. Raises KeyError for an unknown claim."""
+    entry = claims()[claim]
+    if entry["kind"] != "effect":
+        return Verdict(claim, model, entry["kind"])
+    tests = entry["tests"]
+    try:
+        findings = tuple(_finding(test, model, 1 - 0.05 / len(tests)) for test in tests)
+    except NotMeasured:
+        return Verdict(claim, model, "not yet measured")
+    return Verdict(claim, model, combine([f.verdict for f in findings]), findings)
+
+
+def headline(claim: str) -> Verdict:
+    """The verdict of the largest model of the ladder that was measured."""
+    found = [verdict(claim, model) for model in LADDER]
+    return next((v for v in reversed(found) if v.word != "not yet measured"), found[0])
+
+
+def _finding(test: Mapping[str, Any], model: str, level: float) -> Finding:
+    """One test on one model, with an interval of ``level``."""
+    if "contrast" in test:
+        comparison = getattr(contrasts, test["contrast"])(lambda name: book_records.load(name, model=model), level)
+        rival = ""
+    else:
+        record, a = _arm(test, test["a"], model)
+        several = test["b"] if isinstance(test["b"], list) else [test["b"]]
+        arms = [_arm(test, b, model) for b in several]
+        found = [compare(record, a, b, test["metric"], other=other, level=level) for other, b in arms]
+        sign = -1 if test["predicted"] == "below" else 1
+        closest = min(range(len(found)), key=lambda i: sign * found[i].estimate)
+        comparison, rival = found[closest], _named(several[closest]) if len(several) > 1 else ""
+    if test.get("relative"):
+        comparison = comparison.relative()
+    word, reason = judge(comparison, test["margin"], test["predicted"])
+    return Finding(test["says"], test.get("metric", ""), test["predicted"], test["margin"], comparison, word, reason, rival)
+
+
+def _arm(test: Mapping[str, Any], arm: Mapping[str, Any], model: str) -> tuple[Record, dict[str, Any]]:
+    """The record and the settings of one side; ``chosen`` names a setting whose value won on validation items."""
+    settings = {k: v for k, v in arm.items() if k not in ("experiment", "chosen")}
+    record = book_records.load(arm.get("experiment", test.get("experiment")), model=model)
+    if chosen := arm.get("chosen"):
+        trials = record.where(**{**settings, "split": "valid"})
+        settings[chosen] = max(trials, key=lambda r: r.metric(test["metric"])["value"])[chosen]
+    return record, settings
+
+
+def _named(settings: Mapping[str, Any]) -> str:
+    return ", ".join(str(v) if k == "method" else f"{k} {v}" for k, v in settings.items() if k not in ("experiment", "split"))
+
+
+def board() -> list[dict[str, Any]]:
+    """One row a claim: its words for every model of the ladder, the headline and its findings."""
+    rows = []
+    for claim, entry in claims().items():
+        words = {model: verdict(claim, model).word for model in LADDER}
+        top = headline(claim)
+        rows.append({"claim": claim, "says": entry["claim"], "kind": entry["kind"], "words": words, "headline": top.word, "model": top.model, "findings": top.findings})
+    return rows
+
+
+def counts(rows: Sequence[Mapping[str, Any]] | None = None) -> dict[str, int]:
+    """How many claims have which verdict, in the order of :data:`MARKS`."""
+    found = [r["headline"] for r in (board() if rows is None else rows)]
+    return {word: found.count(word) for word in MARKS if word in found}
