@@ -1,157 +1,233 @@
-"""Run records: written whole, found by what went in, never run twice."""
+"""Run records: one outcome an item, and metrics that follow from them; the commands that make and list them."""
 
 import json
+import math
 
+import numpy as np
 import pytest
 
-from whentofinetune import book_records
-from whentofinetune.book_records import NotMeasured, RunRecord, digest
-from whentofinetune.old_steps import Work
+from tunewise import cli, record
+from tunewise.experiment import Condition, Scores
+from tunewise.record import NotMeasured, Record, Row, pack, unpack
+from whentofinetune import book_files, book_records, experiments
+from whentofinetune.commands.run_experiment import line
+
+COMMITTED = sorted((book_files.data_dir() / "runs").glob("*/*.json"))
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEWISE_CACHE", str(tmp_path))
-
-
-def record(**changes):
-    fields = dict(
-        experiment="x",
-        scale="smoke",
-        version=1,
-        params={"a": 1},
-        seeds=[0],
-        key="k",
-        checksums={},
-        device="CPU",
-        versions={},
-        date="2026-01-01",
-        duration_s=1.0,
-        results=[{"method": "lora", "n_labels": 10, "seed": 0}, {"method": "tfidf", "n_labels": 10}],
-    )
-    return RunRecord(**(fields | changes))
+def made(rows=None, **changes):
+    fields = {
+        "experiment": "x",
+        "scale": "smoke",
+        "version": 1,
+        "model": "m",
+        "params": {"a": 1},
+        "seeds": [0],
+        "key": "k",
+        "checksums": {},
+        "device": "CPU",
+        "versions": {},
+        "date": "2026-01-01",
+        "duration_s": 1.0,
+        "item_sets": {"set 1": {"ids": ["a", "b", "c"], "groups": ["g", "g", "c"]}},
+        "rows": rows
+        or [
+            {
+                "method": "lora",
+                "seed": 0,
+                "items": "set 1",
+                "outcomes": {"accuracy": "101"},
+                "predictions": [0, 2, 11],
+            },
+            {
+                "method": "lora",
+                "seed": 1,
+                "items": "set 1",
+                "outcomes": {"accuracy": "1-0", "calibrated.f1": [0.5, 1.0, 0.0]},
+            },
+            {"method": "clock", "facts": {"seconds": 2.5}},
+        ],
+    }
+    return Record(**(fields | changes))
 
 
 def test_a_record_comes_back_as_it_was_written(tmp_path):
-    path = record().save(tmp_path / "x.json")
-    assert RunRecord.read(path) == record()
+    assert Record.read(made().save(tmp_path / "x.json")) == made()
 
 
-def test_a_broken_record_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"experiment": "x"', "delete it and run the experiment again"),
+        ("[1]", "delete it and run the experiment again"),
+        ('{"schema": 2, "experiment": "x"}', "delete it and run the experiment again"),
+        ('{"experiment": "x", "scale": "full"}', "tunewise run x --scale full --fresh"),
+    ],
+)
+def test_a_file_that_is_no_record_is_named_with_what_to_do(tmp_path, text, said):
     path = tmp_path / "x.json"
-    path.write_text('{"experiment": "x"')
-    with pytest.raises(ValueError, match="run the experiment again"):
-        RunRecord.read(path)
+    path.write_text(text)
+    with pytest.raises(ValueError, match=said) as caught:
+        Record.read(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_damaged_record_of_ones_own_is_said_and_set_aside(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEWISE_CACHE", str(tmp_path))
+    record.cached("k").write_text("{")
+    said = []
+    assert record.find("k", say=said.append) is None
+    assert str(record.cached("k")) in said[0] and not record.cached("k").exists()
+    made().save(record.cached("k"))
+    assert record.find("k") == made() and record.find("another") is None
 
 
 def test_rows_are_found_by_their_settings():
-    assert record().one(method="lora")["n_labels"] == 10
-    assert len(record().where(n_labels=10)) == 2
+    assert len(made().where(method="lora")) == 2 and made().one(method="lora", seed=1)["seed"] == 1
+    assert made().where(n_labels=None) == []
     with pytest.raises(LookupError, match="2 rows"):
-        record().one(n_labels=10)
+        made().one(method="lora")
+
+
+def test_a_metric_is_the_mean_of_its_outcomes_with_wilsons_interval():
+    row = made().one(method="lora", seed=0)
+    z, n, p = 1.959964, 3, 2 / 3
+    centre, half = p + z * z / 2 / n, z * math.sqrt(p * (1 - p) / n + z * z / 4 / n / n)
+    low, high = ((centre + sign * half) / (1 + z * z / n) for sign in (-1, 1))
+    assert row["accuracy"] == pytest.approx({"value": p, "n": n, "low": low, "high": high}, abs=1e-6)
+    other = made().one(method="lora", seed=1)
+    assert (other["accuracy"]["value"], other["accuracy"]["n"]) == (0.5, 2)  # one item that does not apply
+    assert other["calibrated"]["f1"]["value"] == 0.5 and other["calibrated"]["f1"]["n"] == 3
+    assert made().one(method="clock")["seconds"] == 2.5
+    with pytest.raises(KeyError, match="it has accuracy"):
+        row.metric("recall")
+
+
+def test_predictions_of_a_dozen_labels_stay_apart():
+    assert made().one(method="lora", seed=0)["predictions"] == [0, 2, 11]
+    held = Scores(["a", "b"], predictions=[np.int64(11), 1], accuracy=[np.bool_(True), False]).row()
+    assert json.loads(json.dumps(held))["predictions"] == [11, 1] and held["outcomes"]["accuracy"] == "10"
+
+
+def test_the_frame_holds_each_outcome_once():
+    frame = made().frame()
+    assert list(frame.columns[:3]) == ["model", "method", "seed"] and len(frame) == 6
+    assert frame.groupby("seed")["accuracy"].mean().tolist() == pytest.approx([2 / 3, 0.5])
+    assert frame.loc[frame.seed == 0, "group"].tolist() == ["g", "g", "c"]
+
+
+@pytest.mark.parametrize("values", [[True, False, None], [0, 1, 1], [0.25, None, 3.0], []])
+def test_outcomes_come_back_as_they_were(values):
+    assert unpack(json.loads(json.dumps(pack(values)))) == [None if v is None else float(v) for v in values]
+
+
+def test_what_cannot_be_an_outcome_is_refused():
+    with pytest.raises(ValueError, match="not a finite number"):
+        pack([0.1, float("nan")])
+    with pytest.raises(ValueError, match="accuracy has 1 values for 2 items"):
+        Scores(["a", "b"], accuracy=[True])
+    with pytest.raises(ValueError, match="other items"):
+        Scores(["a"], accuracy=[True]).add("calibrated", Scores(["b"], accuracy=[True]))
 
 
 def test_what_is_not_measured_names_its_command():
     with pytest.raises(NotMeasured) as caught:
-        book_records.load("no_such_experiment", "gpu")
-    assert caught.value.command == "tunewise run no_such_experiment --scale gpu"
+        book_records.load("wordings", "full", "no-such-model")
+    assert caught.value.command == "tunewise run wordings --scale full --model no-such-model"
     assert "not yet measured" in str(caught.value)
 
 
-def test_the_hash_does_not_depend_on_the_order_of_keys():
-    assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1}) != digest({"a": 1, "b": [2, 1]})
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_committed_records_are_whole(path):
+    """Readable, where it belongs, of an experiment of today, and every metric of every row can be computed."""
+    one = Record.read(path)
+    assert path == book_records.committed(one.experiment, one.scale, one.model)
+    assert one.device and one.versions["torch"] and one.date and one.checksums["model"]
+    assert one.experiment in experiments.NAMES and one.rows
+    for row in one.results:
+        for name in row.metrics:
+            metric = row.metric(name)
+            assert len(row.outcomes(name)) == len(row.items) > 0, (row, name)
+            assert (
+                metric["n"] == 0
+                or metric["low"] is None
+                or metric["low"] <= metric["value"] <= metric["high"]
+            )
+        assert row.get("predictions") is None or len(row["predictions"]) == len(row.items)
+    json.dumps(one.rows, allow_nan=False)
 
 
-def test_a_finished_step_is_not_run_again():
-    calls = []
-
-    def run():
-        calls.append(1)
-        return {"score": len(calls)}
-
-    work = Work({"model": "m"}, say=None)
-    assert work.step({"n": 1}, run) == {"n": 1, "score": 1}
-    assert Work({"model": "m"}, say=None).step({"n": 1}, run)["score"] == 1
-    assert Work({"model": "m"}, say=None).step({"n": 2}, run)["score"] == 2
-    assert Work({"model": "other"}, say=None).step({"n": 1}, run)["score"] == 3
-    assert Work({"model": "m"}, fresh=True, say=None).step({"n": 1}, run)["score"] == 4
+# -- the commands -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_step_that_failed_is_run_again():
-    work = Work({"model": "m"}, say=None)
-
-    def fails():
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        work.step({"n": 1}, fails)
-    assert work.step({"n": 1}, lambda: {"score": 5})["score"] == 5
-
-
-def test_committed_records_are_whole():
-    """Each record of the book: readable, with n and an interval that holds the value for every metric, and raw predictions
-    from which the accuracy can be computed again."""
-    from whentofinetune import book_files
-
-    found = sorted((book_files.data_dir() / "runs").glob("*.json"))
-    assert found
-
-    def metrics(thing):
-        if isinstance(thing, dict):
-            if {"value", "low", "high", "n"} <= thing.keys():
-                yield thing
-            else:
-                for v in thing.values():
-                    yield from metrics(v)
-        elif isinstance(thing, list):
-            for v in thing:
-                yield from metrics(v)
-
-    for path in found:
-        one = RunRecord.read(path)
-        assert path.name == f"{one.experiment}.{one.scale}.json"
-        assert one.device and one.versions["torch"] and one.date and one.checksums["model"]
-        for m in metrics(one.results):
-            assert m["n"] > 0 and m["low"] <= m["value"] <= m["high"], (path.name, m)
-        json.dumps(one.results, allow_nan=False)
+def test_a_row_is_printed_with_each_metric_its_interval_and_its_number_of_items():
+    scores = Scores([*"abcd"], accuracy=[1, 1, 0, None], facts={"seconds": 1.5, "samples": ["x"]})
+    scores.add("calibrated", Scores([*"abcd"], accuracy=[1, 1, 1, 1])).add(
+        "f1", Scores([*"abcd"], f1=[None] * 4)
+    )
+    held = {k: v for k, v in scores.row().items() if k not in ("ids", "groups")}
+    said = line(Row({**Condition("random", k=8).settings, **held}, {}))
+    assert said.startswith("method random  k 8  accuracy 0.667 [") and said.endswith("seconds 1.5")
+    assert "n=3  calibrated.accuracy 1.000 [0.510, 1.000] n=4" in said and "samples" not in said
+    assert "f1.f1 - n=0" in said
+    assert "[" not in line(
+        Row({"method": "x", "outcomes": {"exposure": [7.0]}}, {})
+    )  # one number has no interval
 
 
-def truth(record, row) -> str:
-    """The right answers to the items of a row, a digit each: from the record's own list of items, or from the data."""
-    from whentofinetune.datasets.rated_tasks import load_task
-    from whentofinetune.experiments import distillation, label_curve
-    from whentofinetune.old_bench import sample, subset
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["few_shot", "--set", "seeds=0"], "few_shot: seeds must be a list, such as [0]; it was given 0"),
+        (
+            ["learning_curve", "--set", 'labels="abc"'],
+            "labels must be a list, such as [30]; it was given 'abc'",
+        ),
+        (["few_shot", "--set", 'tasks=[["x.csv"]]'], "tasks, each value must be text, such as 'tweets'"),
+        (
+            ["few_shot", "--set", 'tasks="mine.csv"'],
+            "tasks must be a list, such as ['tweets']; it was given 'mine.csv'",
+        ),
+        (["few_shot", "--set", "tasks=[]"], "tasks must hold one value at least, such as ['tweets']"),
+        (["few_shot", "--set", "random=[-1]"], "random, each value must not be below 0"),
+        (["wordings", "--set", "test_n=-5"], "test_n must not be below 0; it was given -5"),
+        (["wordings", "--set", "test_n=0"], "test_n must be 1 or more, such as 12; it was given 0"),
+        (["wordings", "--set", "test_n=1.5"], "test_n must be a whole number, such as 12; it was given 1.5"),
+        (["wordings", "--set", "test_n=true"], "test_n must be a number, such as 12; it was given True"),
+        (["wordings", "--set", "wording=1"], "no parameter 'wording'; it has model, tasks, seeds, wordings"),
+        (
+            ["learning_curve", "--set", "labels=[5000]"],
+            "tweets has 2115 training examples with as many of each label",
+        ),
+        (
+            ["prompt_cost", "--set", 'wording="mine"'],
+            "no prompt template is called 'mine'; there are instruction",
+        ),
+        (["wordings", "--set", 'tasks=["gone.csv"]'], "gone.csv"),
+        (
+            ["wordings", "--set", "test_n=5", "--commit"],
+            "--commit would put a run with other test_n in the place",
+        ),
+    ],
+)
+def test_a_wrong_parameter_is_one_line_that_names_it(words, said, capsys):
+    assert cli.main(["run", *words, "--scale", "smoke"]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("tunewise run: ") and said in error
 
-    for items in record.where(method="items"):
-        if "labels" in items and all(
-            items[k] == row.get(k) for k in ("slice", "way", "tested") if k in items
-        ):
-            return items["labels"][: row["accuracy"]["n"]]
-    if row["method"] == "labelling":
-        task, params = load_task(record.params["tasks"][0]), record.params
-        known = [t for t, _ in sample(task, params["labels"], row["seed"])]
-        return "".join(str(y) for _, y in distillation.unlabelled(task, known, params["pool"], row["seed"]))
-    valid = row.get("split") == "valid"
-    if row["task"] == "desks":
-        task = label_curve.desks(None if valid else record.params["test_n"])
-        return "".join(str(e.label) for e in (task.valid if valid else task.test))
-    task = load_task(row["task"])
-    return "".join(str(e.label) for e in subset(task.valid if valid else task.test, row.get("test_n")))
 
-
-def test_accuracies_follow_from_the_raw_predictions():
-
-    from whentofinetune import book_files
-
-    checked = 0
-    for path in sorted((book_files.data_dir() / "runs").glob("*.json")):
-        record = RunRecord.read(path)
-        for row in record.results:
-            if not isinstance(row.get("predictions"), str) or "accuracy" not in row:
-                continue
-            labels = truth(record, row)
-            assert len(labels) == len(row["predictions"]) == row["accuracy"]["n"], (path.name, row["method"])
-            right = sum(p == y for p, y in zip(row["predictions"], labels, strict=True))
-            assert right / len(labels) == pytest.approx(row["accuracy"]["value"])
-            checked += 1
-    assert checked > 50
+def test_a_committed_run_goes_where_the_book_reads_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(book_files, "data_dir", lambda: tmp_path)
+    monkeypatch.setattr(experiments, "run", lambda name, scale, **changes: made(experiment=name, scale=scale))
+    assert cli.main(["run", "wordings", "--scale", "full", "--commit"]) == 0
+    assert Record.read(tmp_path / "runs" / "m" / "wordings.full.json").experiment == "wordings"
+    assert (
+        cli.main(["run", "wordings", "--scale", "full", "--set", "test_n=5", "--commit", "--force-commit"])
+        == 0
+    )
+    assert cli.main(["list"]) == 0
+    said = capsys.readouterr().out
+    assert "  full    recorded 2026-01-01, m, CPU, 0 min of computing" in said
+    assert (
+        "  full    not yet measured: tunewise run wordings --scale full" in said
+    )  # of the experiment's own model
