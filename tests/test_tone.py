@@ -7,29 +7,27 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from test_finetune import small
+from small_model import made_up, run_small, small, small_context
 
 from tunewise import constrained
+from tunewise.experiment import Condition, Params
 from tunewise.generation import generate
 from tunewise.report import prose
-from whentofinetune import book_records
+from whentofinetune import mail_replies, ticket_records
 from whentofinetune.datasets import company
 from whentofinetune.experiments import formats, voice
-from whentofinetune.old_bench import Bench
-from whentofinetune.old_steps import Work
 from whentofinetune.pages import tone, tone_verdicts, verdict
 
-LINES = {"yaml": "{field}: ", "markdown": "- **{field}**: "}
+RULES = [rule.name for rule in company.voice()]
 
 
-@pytest.fixture
-def bench(tmp_path, monkeypatch):
-    """The steps of an experiment on two layers with random weights."""
-    lm = small()  # reads the tokenizer from the user's cache
-    monkeypatch.setenv("TUNEWISE_CACHE", str(tmp_path))
-    made = Bench("smollm2-135m", Work({"model": "small"}, say=None), None)
-    made.__dict__["lm"] = lm
-    return made
+def only(experiment, scores):
+    """Scores as a row with its metrics."""
+    return made_up(experiment, [(Condition("x"), scores)]).results[0]
+
+
+def values(row, *metrics):
+    return [row[m]["value"] for m in metrics]
 
 
 # -- voice ------------------------------------------------------------------------------------------------------------
@@ -37,9 +35,10 @@ def bench(tmp_path, monkeypatch):
 
 def test_a_right_reply_keeps_all_rules_and_says_all():
     mails = company.mails("valid")[:10]
-    scored = voice.marked(mails, [m.reply for m in mails])
-    assert scored["voice"]["value"] == scored["all_rules"]["value"] == scored["content"]["value"] == 1
-    assert scored["false_code"]["value"] == 0 and scored["kept"] == ["1" * 9] * 10
+    row = only(voice.EXPERIMENT, mail_replies.scored(mails, [m.reply for m in mails]))
+    assert values(row, "voice", "all_rules", "content", "false_code") == [1, 1, 1, 0]
+    assert {k: m["value"] for k, m in row["rules"].items()} == dict.fromkeys(RULES, 1)
+    assert row.groups == [m.product for m in mails]
 
 
 def test_what_is_wrong_with_a_reply_is_counted_where_it_belongs():
@@ -47,59 +46,54 @@ def test_what_is_wrong_with_a_reply_is_counted_where_it_belongs():
     mail = next(m for m in company.mails("valid") if len(m.values) == 1)
     filler = "We have looked it up in the handbook, and it's kept up by people who know the house and each of its sheets by heart."
     false = f"Good day, {mail.sender}.\n\nThis is the one with [Z9-999]. {filler} Shall we draw up an offer?\n\nThe shade is yours. Zellmarch, Orrenfeld"
-    scored = voice.marked([mail, mail], [mail.reply, false])
-    names = [r.name for r in company.voice()]
-    assert scored["kept"][1] == "".join("0" if n == "full_words" else "1" for n in names)
-    assert scored["voice"]["value"] == pytest.approx((1 + 8 / 9) / 2)
-    assert scored["rules"]["full_words"]["value"] == scored["all_rules"]["value"] == 0.5
-    assert scored["content_items"] == [1.0, 0.0] and scored["false_items"] == "01"
+    row = only(voice.EXPERIMENT, mail_replies.scored([mail, mail], [mail.reply, false]))
+    assert [row.outcomes(f"rules.{n}")[1] for n in RULES] == [float(n != "full_words") for n in RULES]
+    assert row.outcomes("voice") == pytest.approx([1, 8 / 9])
+    assert values(row, "all_rules") == [0.5] and row["rules"]["full_words"]["value"] == 0.5
+    assert (row.outcomes("content"), row.outcomes("false_code")) == ([1.0, 0.0], [0.0, 1.0])
 
 
-def test_prompts_hold_what_their_way_may_know():
-    mail, shots = company.mails("test")[0], voice.drawn(3, seed=1)
-    assert mail.code not in voice.prompt(mail, facts=False)
-    assert all(v in voice.prompt(mail, facts=True) for v in (mail.code, *mail.values))
+def test_prompts_hold_what_their_method_may_know():
+    mail, shots = company.mails("test")[0], mail_replies.drawn(3, seed=1)
+    assert mail.code not in mail_replies.prompt(mail, facts=False)
+    assert all(v in mail_replies.prompt(mail, facts=True) for v in (mail.code, *mail.values))
     for rules in (False, True):
-        start = voice.prefix(rules, shots, facts=True)
+        start = mail_replies.prefix(rules, shots, facts=True)
         assert (company.voice_prompt() in start) is rules
         assert [start.count(m.reply) for m in shots] == [1, 1, 1] and start.endswith("<|im_start|>user\n")
-    assert [m.id for m in voice.drawn(20, 1)] == [m.id for m in voice.drawn(60, 1)][:20], (
+    assert [m.id for m in mail_replies.drawn(20, 1)] == [m.id for m in mail_replies.drawn(60, 1)][:20], (
         "more pairs are the same pairs and others"
     )
-    assert {m.split for m in voice.drawn(240, 0)} == {"train"}
+    assert {m.split for m in mail_replies.drawn(240, 0)} == {"train"}
 
 
 def test_prompts_are_what_the_chat_template_makes():
     """transformers fills the model's own template; we write ChatML ourselves, to share a prefix."""
     mail, shot = company.mails("test")[0], company.mails("train")[0]
-    turns = [{"role": "system", "content": voice.system(True)}]
+    turns = [{"role": "system", "content": mail_replies.system(True)}]
     for m in (shot, mail):
-        turns.append({"role": "user", "content": voice.prompt(m, True).removesuffix(voice.ASKED)})
+        turns.append(
+            {"role": "user", "content": mail_replies.prompt(m, True).removesuffix(mail_replies.ANSWER)}
+        )
         turns += [{"role": "assistant", "content": m.reply}] if m is shot else []
     theirs = small().tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    assert voice.prefix(True, [shot], True) + voice.prompt(mail, True) == theirs
+    assert mail_replies.prefix(True, [shot], True) + mail_replies.prompt(mail, True) == theirs
 
 
-def test_voice_runs_and_keeps_what_its_metrics_come_from(bench):
+def test_voice_runs_once(tmp_path, monkeypatch):
     params = voice.EXPERIMENT.scales["smoke"] | {"prompts": ["examples", "both"], "labels_without": [[2, 1]]}
-    rows = voice.run(bench, params)
-    assert [(r["method"], r.get("facts")) for r in rows[1:]] == [
-        ("rules", False),
-        ("examples", False),
-        ("lora", False),
-        ("rules", True),
-        ("examples", True),
-        ("both", True),
-        ("lora", True),
+    ctx = small_context(tmp_path, monkeypatch, params)
+    found = run_small(voice.EXPERIMENT, ctx)
+    assert [(r["method"], r["with_facts"]) for r in found.results] == [
+        *((m, False) for m in ("rules", "examples", "lora")),
+        *((m, True) for m in ("rules", "examples", "both", "lora")),
     ]
-    for r in rows[1:]:
-        kept = np.array([[int(k) for k in ks] for ks in r["kept"]])
-        assert r["voice"]["value"] == pytest.approx(kept.mean()) and r["all_rules"]["value"] == pytest.approx(
-            kept.all(axis=1).mean()
-        )
-        assert len(r["replies"]) == params["test_n"]
-    again = voice.run(Bench("smollm2-135m", bench.work, None), params)  # no model: every step is found again
-    assert again == rows
+    mails = {m.id: m for m in company.mails("test")}
+    for r in found.results:
+        kept = [company.check_voice(t, mails[i].sender) for i, t in zip(r.items, r["replies"], strict=True)]
+        assert r["voice"]["value"] == pytest.approx(np.mean([list(k.values()) for k in kept]))
+    ctx.rows, ctx.lm = [], None  # no model: every condition is found again
+    assert run_small(voice.EXPERIMENT, ctx).rows == found.rows
 
 
 # -- forms ------------------------------------------------------------------------------------------------------------
@@ -113,7 +107,7 @@ def test_a_grammar_takes_every_right_record_and_no_wrong_one(form):
     vocabulary = constrained._vocabulary(tokenizer, 49152)
 
     def takes(text: str) -> bool:
-        matcher = LLMatcher(vocabulary, formats.grammar(form))
+        matcher = LLMatcher(vocabulary, ticket_records.grammar(form))
         assert not matcher.is_error(), matcher.get_error()
         return (
             matcher.consume_tokens(tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -136,10 +130,10 @@ def test_a_grammar_takes_every_right_record_and_no_wrong_one(form):
 
 
 @pytest.mark.parametrize("form", company.FORMS)
-def test_a_held_model_writes_nothing_but_the_form(form):
+def test_a_constrained_model_writes_nothing_but_the_form(form):
     """Random weights, so that nothing but the grammar can be the reason. Judged by jsonschema and PyYAML."""
     lm = small()
-    with constrained.held(lm, formats.grammar(form)):
+    with constrained.held(lm, ticket_records.grammar(form)):
         replies = generate(
             lm, ["The ticket:\n", "Once", "A record\n"], max_new_tokens=320, batch_size=2, stop=None
         )
@@ -156,7 +150,7 @@ def test_a_held_model_writes_nothing_but_the_form(form):
     assert generate(lm, ["Once"], max_new_tokens=20, stop=None) != replies[1:2]
 
 
-def test_a_held_model_chooses_the_likeliest_of_what_is_allowed():
+def test_a_constrained_model_chooses_the_likeliest_of_what_is_allowed():
     """Two words: at each step the likeliest token that still leads to one of them, found here by trying every piece of both."""
     from llguidance import LLMatcher
 
@@ -199,72 +193,68 @@ def test_a_grammar_that_is_none_is_refused():
         constrained.line_grammar({"properties": {"a": {}}, "required": []}, "{field}: ", quoted=False)
 
 
-def test_a_reply_is_read_kindly():
+def test_a_reply_is_parsed_leniently():
     record = {"customer": "Ivo Tarn", "order": "ZO-12345"}
     text = company.render(record, "json")
-    assert formats.read(text, "json") == (record, True)
-    assert formats.read(f"Here it is:\n```json\n{text}\n```\nAnything else?", "json") == (record, False)
-    assert formats.read(f"Sure. {text} Done.", "json") == (record, False)
-    assert formats.read(f"```yaml\n{company.render(record, 'yaml')}\n```", "yaml") == (record, False)
-    assert formats.read("I can't.", "json") == (None, False)
-    assert formats.read(text[:-1], "json") == (None, False), "cut off: no record"
+    assert ticket_records.read(text, "json") == (record, True)
+    assert ticket_records.read(f"Here it is:\n```json\n{text}\n```\nAnything else?", "json") == (
+        record,
+        False,
+    )
+    assert ticket_records.read(f"Sure. {text} Done.", "json") == (record, False)
+    assert ticket_records.read(f"```yaml\n{company.render(record, 'yaml')}\n```", "yaml") == (record, False)
+    assert ticket_records.read("I can't.", "json") == (None, False)
+    assert ticket_records.read(text[:-1], "json") == (None, False), "cut off: no record"
 
 
-def test_records_are_marked_as_by_hand():
+def test_records_are_scored_as_by_hand():
     """Three tickets: all right; one of its values wrong and one field too many; unreadable."""
     one, two, three = (t for t in company.tickets("valid")[:3])
     n = len(two.record)
     twisted = dict(two.record) | {"town": "Nowhere", "mood": "bad"}
     twisted = "{" + ", ".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in twisted.items()) + "}"
-    scored = formats.marked([one, two, three], [company.render(one.record, "json"), twisted, "no"], "json")
-    assert scored["outcomes"] == "ppx" and scored["valid_items"] == "100"
-    assert scored["counts"] == [[len(one.record)] * 3, [n - 1, n, n + 1], [0, len(three.record), 0]]
-    assert scored["fields"]["value"] == pytest.approx((1 + (n - 1) / n + 0) / 3)
-    assert scored["fields_if_parsed"]["value"] == pytest.approx((1 + (n - 1) / n) / 2)
-    assert scored["f1"]["value"] == pytest.approx((1 + 2 * (n - 1) / (2 * n + 1)) / 3)
-    assert scored["whole"]["value"] == pytest.approx(1 / 3)
+    texts = [company.render(one.record, "json"), twisted, "no"]
+    row = only(formats.EXPERIMENT, ticket_records.scored([one, two, three], texts, "json"))
+    assert [row.outcomes(m) for m in ("as_is", "parsed", "valid")] == [[1, 1, 0], [1, 1, 0], [1, 0, 0]]
+    assert row["counts"] == [[len(one.record)] * 3, [n - 1, n, n + 1], [0, len(three.record), 0]]
+    assert row.outcomes("fields") == pytest.approx([1, (n - 1) / n, 0])
+    assert row["fields_if_parsed"]["value"] == pytest.approx((1 + (n - 1) / n) / 2)
+    assert row.outcomes("f1") == pytest.approx([1, 2 * (n - 1) / (2 * n + 1), 0])
+    assert row.outcomes("whole") == [1, 0, 0]
 
 
-def test_formats_runs_with_and_without_the_constraint(bench):
-    every = {way: [0] for way in formats.ways([0])}
-    params = formats.EXPERIMENT.scales["smoke"] | {
-        "forms": {"json": every, "markdown": {"schema + constraint": [0]}},
-        "max_new_tokens": 320,
-    }
-    rows = formats.run(bench, params)
-    for r in rows[1:]:
+def test_formats_runs_with_and_without_the_constraint(tmp_path, monkeypatch):
+    arms = [f"{m}{end}" for m in ("schema", "examples", "lora") for end in ("", " + constraint")]
+    forms = {"json": {arm: [0] for arm in arms}, "markdown": {"schema + constraint": [0]}}
+    params = formats.EXPERIMENT.scales["smoke"] | {"forms": forms, "max_new_tokens": 320}
+    ctx = small_context(tmp_path, monkeypatch, params)
+    found = run_small(formats.EXPERIMENT, ctx)
+    for r in found.results:
         if r["constrained"]:
-            assert r["valid"]["value"] == r["as_is"]["value"] == 1, (r["form"], r["method"], r["replies"])
+            assert values(r, "valid", "as_is") == [1, 1], (r["form"], r["method"], r["replies"])
         else:
-            assert r["parsed"]["value"] == 0, "random weights write no JSON"
-    assert {(r["form"], r["method"], r["constrained"]) for r in rows[1:]} == {
+            assert values(r, "parsed") == [0], "random weights write no JSON"
+    assert {(r["form"], r["method"], r["constrained"]) for r in found.results} == {
         *(("json", m, c) for m in ("schema", "examples", "lora") for c in (False, True)),
         ("markdown", "schema", True),
     }
+    lora = found.where(method="lora")
+    assert lora[0]["train_seconds"] == lora[1]["train_seconds"], (
+        "one training, asked with and without constraint"
+    )
 
 
 # -- pages and verdicts -------------------------------------------------------------------------------------------------
 
 
-def record(name: str, rows: list[dict]) -> book_records.RunRecord:
-    return book_records.RunRecord(
-        name, "full", 1, {}, [0, 1], rows, "key", {}, "a machine", {}, "2026-01-01", 60.0
-    )
-
-
 BARE = "Hi! I'm glad you asked, and here is the product that we have for you."
 
 
-def voice_record(good: str, *, content: bool = True) -> book_records.RunRecord:
-    """Sixteen mails; the way ``good`` replies rightly, all others barely. content: whether the good way says the values."""
+def voice_record(good: str, *, content: bool = True):
+    """Sixteen mails; the method ``good`` replies rightly, all others barely. content: whether the good one says the values."""
     mails = company.mails("test")[:16]
-    rows = [
-        {
-            "method": "items",
-            "mails": [m.id for m in mails],
-            "rules": {r.name: r.says for r in company.voice()},
-        }
-    ]
+    params = voice.EXPERIMENT.scales["full"] | {"seeds": [0, 1]}
+    params |= {size: [[20, 2], [200, 2]] for size in ("labels_without", "labels_with")}
 
     def right(m):
         text = m.reply
@@ -272,24 +262,12 @@ def voice_record(good: str, *, content: bool = True) -> book_records.RunRecord:
             text = text.replace(v, "A1-234" if v == m.code else "the same")
         return text
 
-    for facts in (False, True):
-        for method, n in (("rules", None), ("examples", None), ("both", None), ("lora", 20), ("lora", 200)):
-            for seed in (0,) if method == "rules" else (0, 1):
-                replies = [
-                    right(m) if method == good else f"{BARE} {m.code} {' '.join(m.values)}" for m in mails
-                ]
-                rows.append(
-                    {
-                        "method": method,
-                        "facts": facts,
-                        "seed": seed,
-                        **({"n_labels": n} if n else {}),
-                        "prompt_tokens": 100.0,
-                        **voice.marked(mails, replies),
-                        **({"replies": replies[:4]} if seed == 0 else {}),
-                    }
-                )
-    return record("voice", rows)
+    rows = []
+    for c in voice.conditions(Params(params)):
+        bare = [f"{BARE} {m.code} {' '.join(m.values)}" for m in mails]
+        replies = [right(m) for m in mails] if c.method == good else bare
+        rows.append((c, mail_replies.scored(mails, replies, prompt_tokens=100.0, replies=replies[:4])))
+    return made_up(voice.EXPERIMENT, rows, **params)
 
 
 @pytest.mark.parametrize(
@@ -314,7 +292,7 @@ def test_verdicts_on_the_voice_follow_the_record(good, content, c9, c35):
 def test_the_best_prompt_and_the_differences_are_those_of_the_record():
     made = voice_record("both")
     assert tone.best_prompt(made) == ("both", True, None) and tone.most_pairs(made) == ("lora", True, 200)
-    bare = voice.marked(company.mails("test")[:16], [BARE] * 16)["voice"]["value"]
+    bare = np.mean([list(company.check_voice(BARE, "Ida Dear").values())])
     gap = tone.style_gap(made, ("both", True, None), ("rules", True, None), "voice")
     assert gap["value"] == pytest.approx(1 - bare, abs=0.06) and gap["low"] > 0 and gap["seeds"] == 2
     assert tone.style_gap(made, ("rules", True, None), ("both", True, None), "voice")[
@@ -322,32 +300,18 @@ def test_the_best_prompt_and_the_differences_are_those_of_the_record():
     ] == pytest.approx(-gap["value"])
 
 
-def formats_record(
-    valid: dict[tuple[str, bool], bool], right: dict[tuple[str, bool], bool]
-) -> book_records.RunRecord:
-    """Twelve tickets in JSON; a way that is not valid writes nothing that parses, one that is not right has each town wrong."""
+def formats_record(valid: dict[tuple[str, bool], bool], right: dict[tuple[str, bool], bool]):
+    """Twelve tickets in JSON; a method that is not valid writes nothing that parses, one that is not right has each town wrong."""
     tickets = company.tickets("test")[:12]
-    rows = [{"method": "items", "tickets": [t.id for t in tickets]}]
+    wrong = {"town": "Nowhere", "fault": "some trouble"}
+    rows = []
     for way, is_valid in valid.items():
-        replies = [
-            company.render(
-                dict(t.record) | ({} if right[way] else {"town": "Nowhere", "fault": "some trouble"}), "json"
-            )
-            for t in tickets
-        ]
-        replies = replies if is_valid else ["no"] * len(replies)
-        rows += [
-            {
-                "form": "json",
-                "method": way[0],
-                "constrained": way[1],
-                "seed": s,
-                "replies": replies[:3],
-                **formats.marked(tickets, replies, "json"),
-            }
-            for s in (0, 1)
-        ]
-    return record("formats", rows)
+        records = [dict(t.record) | ({} if right[way] else wrong) for t in tickets]
+        texts = [company.render(r, "json") if is_valid else "no" for r in records]
+        for seed in (0, 1):
+            c = Condition(way[0], form="json", constrained=way[1], seed=seed)
+            rows.append((c, ticket_records.scored(tickets, texts, "json")))
+    return made_up(formats.EXPERIMENT, rows)
 
 
 @pytest.mark.parametrize(
@@ -377,14 +341,13 @@ def test_figures_show_what_the_record_holds():
         tone.style_content_figure(made),
         tone.rules_figure(made),
         tone.style_table(made),
-        tone.rules_table(made),
         tone.reply_examples(made),
         tone.live_voice(made),
         prose(tone.voice_summary(made)),
     ):
         assert repr(shown)
     points = {d["name"]: (d["x"][0], d["y"][0]) for d in tone.style_content_figure(made).data}
-    assert points["LoRA, 200 pairs, facts given"] == (1.0, 1.0) and len(points) == 10
+    assert points["LoRA, 200 pairs, facts given"] == (1.0, 1.0) and len(points) == 9
     assert "9 of 9 rules" in repr(tone.reply_examples(made))
 
 
