@@ -1,241 +1,124 @@
 """The pages of the chapters on retrieval: figures and words from records, verdicts for each way a record can turn out, the form to ask.
 
-The records are made up in two ways. The experiments themselves are run with a model that answers by lot, so that the pages meet rows of
-the real form; and single rows are written by hand where a number or a verdict is to be checked.
+The records are the committed ones, those of runs on a model of random weights, and rows made up where a number or a verdict is to be checked.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
-from functools import cache, partial
-from types import SimpleNamespace
+from functools import cache
 
 import numpy as np
 import pytest
+from small_model import made_up, run_small, small_context
 
-from tunewise import rag as reading
 from tunewise import stats
+from tunewise.experiment import Condition, Scores
+from tunewise.record import Record, Row
+from tunewise.written_answers import OUTCOMES
 from whentofinetune import book_records, experiments
-from whentofinetune import handbook as hb
 from whentofinetune.calculators.cost_ways import Ways
 from whentofinetune.datasets import company
-from whentofinetune.experiments import rag_cost, rag_hallucination
 from whentofinetune.pages import hybrid, rag, verdict
 from whentofinetune.pages import rag_verdicts as verdicts
 from whentofinetune.pages.ask_it import AskIt
 
 N = 40
-
-
-# -- records of the real form, from a model that answers by lot --------------------------------------------------------
-
-
-class Lot:
-    """In place of the bench: nothing is kept, embeddings are noise, tuning takes a second."""
-
-    def __init__(self):
-        self.work = SimpleNamespace(step=lambda settings, run: {**settings, **run()}, path=None, seconds=0.0)
-        self.lm, self.vectors, self.embedder = None, {}, SimpleNamespace(encode=lambda texts: None)
-
-    def embed(self, texts):
-        return np.stack(
-            [np.random.default_rng(abs(hash(t)) % 2**32).normal(size=8).astype(np.float32) for t in texts]
-        )
-
-    def forget(self, *_):
-        pass
-
-
-@cache
-def by_ask():
-    return {ask: q.answers[0] for q in company.questions() if q.answers for ask in q.ask}
-
-
-def lots(asks, passages, key) -> list[reading.Answer]:
-    """A third right, a third wrong, a third abstained; half of them cite."""
-    out = []
-    for ask, own in zip(asks, passages, strict=True):
-        rng = np.random.default_rng([len(ask), len("".join(own)), *map(ord, str(key))])
-        text = ["42 furlongs", reading.ABSTENTION, by_ask().get(ask, "42 furlongs")][rng.integers(3)]
-        out.append(reading.Answer(text, (int(rng.integers(len(own))),) if own and rng.random() < 0.5 else ()))
-    return out
-
-
-@pytest.fixture(scope="module")
-def made():
-    """name -> a record of the experiment's own form at a scale; the handbook is searched by words only, to need no model."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr(
-        hb.Reader,
-        "answer",
-        lambda self, asks, passages: lots(asks, passages, (self.way, self.seed, self.phrasings)),
-    )
-    patch.setattr(hb.Reader, "open", lambda self: contextlib.nullcontext(SimpleNamespace(seconds=60.0)))
-    patch.setattr(hb.Handbook, "__init__", _only_words(hb.Handbook.__init__))
-    patch.setattr(
-        hb,
-        "stats",
-        SimpleNamespace(proportion=stats.proportion, bootstrap=partial(stats.bootstrap, resamples=20)),
-    )
-    patch.setattr(reading, "answer", lambda lm, asks, passages, **_: lots(asks, passages, "now"))
-    patch.setattr(
-        reading, "answer_from_all", lambda lm, asks, passages, **_: lots(asks, [passages] * len(asks), "all")
-    )
-    noise = np.random.default_rng(1)
-    patch.setattr(
-        rag_hallucination,
-        "label_logprobs",
-        lambda lm, prefix, prompts, labels: noise.normal(size=(1, len(labels))) * 3,
-    )
-    patch.setattr(rag_hallucination.ft, "finetune", _tuning)
-    patch.setattr(rag_cost, "finetune", _tuning)
-    patch.setattr(rag_cost, "prompt_tokens", lambda lm, prefix, prompts: len(prompts[0].split()))
-
-    @cache
-    def make(name: str, scale: str = "full") -> book_records.RunRecord:
-        experiment = experiments.get(name)
-        params = experiment.scales[scale]
-        rows = json.loads(json.dumps(experiment.run(Lot(), params)))
-        return record(name, rows, scale=scale, params=params, seeds=params.get("seeds", []))
-
-    yield make
-    patch.undo()
-
-
-def _only_words(begin):
-    return lambda self, bench, how="hybrid", changed=None: begin(self, bench, "bm25", changed)
-
-
-def _tuning(lm, pairs, tuning, prefix="", progress=None, **_):
-    for step in range(1, 41):
-        progress and progress(step, 40, 1.0)
-    return SimpleNamespace(seconds=30.0, trainable=1000)
-
-
-def record(name: str, rows: list[dict], scale="full", params=None, seeds=()) -> book_records.RunRecord:
-    return book_records.RunRecord(
-        name, scale, 1, params or {}, list(seeds), rows, "key", {}, "CPU: made up", {}, "2026-01-01", 1.0
-    )
-
-
-FULL = (
-    "rag_retrieval",
-    "rag_knowledge",
-    "rag_hallucination",
-    "rag_dynamic",
-    "rag_citations",
-    "rag_cost",
-    "rag_hybrid",
-)
 PAGES = {
-    "rag_retrieval": (rag.recall_menu, rag.retrieval_table, rag.retrieval_summary),
-    "rag_knowledge": (
-        rag.knowledge_slider,
-        rag.knowledge_table,
-        rag.scores_table,
-        rag.memorised_table,
-        rag.knowledge_summary,
-        rag.live_table,
-        verdicts.c32,
-        verdicts.c34,
-    ),
-    "rag_hallucination": (
-        rag.outcomes_menu,
-        rag.outcomes_table,
-        rag.epochs_figure,
-        rag.hallucination_summary,
-        verdicts.c11,
-        verdicts.c36,
-    ),
-    "rag_dynamic": (
-        rag.dynamic_figure,
-        rag.dynamic_table,
-        rag.change_slider,
-        rag.dynamic_summary,
-        verdicts.c38,
-    ),
-    "rag_citations": (
-        rag.citations_figure,
-        rag.citations_table,
-        rag.trust_table,
-        rag.planted_figure,
-        rag.planted_table,
-        rag.citations_summary,
-        verdicts.c39,
-    ),
-    "rag_cost": (rag.cost_table, rag.cost_figure, verdicts.c40),
-    "rag_hybrid": (
-        hybrid.quadrants_menu,
-        hybrid.quadrants_table,
-        hybrid.over_halves_figure,
-        hybrid.reading_table,
-        hybrid.distractors_slider,
-        hybrid.k_slider,
-        hybrid.losses_figure,
-        hybrid.hybrid_summary,
-        rag.live_table,
-        verdicts.c23,
-        verdicts.c33,
-        verdicts.c42,
-    ),
+    "rag_retrieval": "recall_menu retrieval_table retrieval_summary",
+    "rag_knowledge": "knowledge_slider knowledge_table scores_table memorised_table knowledge_summary live_table c32 c34",
+    "rag_hallucination": "outcomes_menu outcomes_table epochs_figure hallucination_summary c11 c36",
+    "rag_dynamic": "dynamic_figure dynamic_table change_slider dynamic_summary c38",
+    "rag_citations": "citations_figure citations_table trust_table planted_figure planted_table citations_summary c39",
+    "rag_cost": "cost_table cost_figure c40",
+    "rag_hybrid": "quadrants_menu quadrants_table over_halves_figure reading_table distractors_slider k_slider losses_figure "
+    "hybrid_summary live_table c23 c33 c42",
+}
+SMALL = {  # what a run on a reader's own machine leaves out or has more of
+    "rag_dynamic": {"shares": [0.3, 0.6]},
+    "rag_hybrid": {"sweep": [], "sweep_distractors": []},
 }
 
 
-@pytest.mark.parametrize("scale", ["full", "smoke", "laptop"])
-@pytest.mark.parametrize("name", FULL)
-def test_every_part_of_a_page_can_be_made_from_a_record_of_the_experiments_own_form(made, name, scale):
-    found = made(name, scale)
-    for part in PAGES[name]:
-        shown = part(found)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """(name, small) -> the book's record, or that of a run on a model of random weights."""
+    patch = pytest.MonkeyPatch()
+
+    @cache
+    def make(name: str, small: bool = False) -> Record:
+        if not small:
+            return book_records.load(name)
+        experiment = experiments.get(name)
+        params = experiment.scales["smoke"] | SMALL.get(name, {})
+        try:
+            return run_small(experiment, small_context(tmp_path_factory.mktemp(name), patch, params))
+        finally:
+            patch.undo()
+
+    return make
+
+
+@pytest.mark.parametrize("small", [False, True])
+@pytest.mark.parametrize("name", PAGES)
+def test_every_part_of_a_page_can_be_made(made, name, small):
+    found = made(name, small)
+    for part in PAGES[name].split():
+        make = next(getattr(place, part) for place in (rag, hybrid, verdicts) if hasattr(place, part))
+        shown = make(found)
         text = (
-            shown
-            if isinstance(shown, str)
-            else " ".join(map(str, shown))
-            if isinstance(shown, tuple)
-            else f"{shown!r} {getattr(shown, 'html', '')}"
+            " ".join(map(str, shown)) if isinstance(shown, tuple) else f"{shown} {getattr(shown, 'html', '')}"
         )
-        assert text.strip() and not re.search(r"\bnan\b", text) and "None" not in text, (part.__name__, text)
-        assert "not yet measured" not in text or scale != "full", (part.__name__, text)
+        assert text.strip() and not re.search(r"\bnan\b", text) and "None" not in text, (part, text)
+        assert "not yet measured" not in text or small, (part, text)
         if isinstance(shown, tuple):
-            assert shown[1] in ("yes", "partly", "no") and repr(verdict(part.__name__.upper(), *shown))
+            assert shown[1] in ("yes", "partly", "no") and repr(verdict(part.upper(), *shown))
 
 
-def test_a_record_on_a_gpu_has_a_menu_over_the_shares(made):
-    found = made("rag_dynamic", "gpu")
+def test_several_shares_of_changed_facts_have_a_menu(made):
+    found = made("rag_dynamic", True)
     (menu,) = rag.dynamic_figure(found).layout["updatemenus"]
     assert len(menu["buttons"]) == len(found.params["shares"])
     assert rag.updates(found)["old weights"][0]["share"] == min(found.params["shares"])
 
 
-# -- single rows, by hand ----------------------------------------------------------------------------------------------
+# -- rows made up ------------------------------------------------------------------------------------------------------
 
 
-def row(right: int, wrong: int = 0, n: int = N, **settings) -> dict:
-    """A row with so many right answers first, then wrong ones, then abstained."""
-    return {**settings, **told(right, wrong, n)}
+def told(right: int, wrong: int = 0, n: int = N, prefix: str = "") -> dict[str, list[bool]]:
+    """So many right answers first, then wrong ones, then abstained."""
+    kinds = [0] * right + [1] * wrong + [2] * (n - right - wrong)
+    return {f"{prefix}{name}": [k == i for k in kinds] for i, name in enumerate(OUTCOMES)}
 
 
-def told(right: int, wrong: int = 0, n: int = N) -> dict:
-    outcomes = "R" * right + "W" * wrong + "A" * (n - right - wrong)
-    return {
-        "outcomes": outcomes,
-        "right": stats.proportion(right, n),
-        "abstained": stats.proportion(n - right - wrong, n),
-    }
+def row(
+    right: int, wrong: int = 0, n: int = N, facts=None, more=None, **settings
+) -> tuple[Condition, Scores]:
+    scores = Scores([f"q{i}" for i in range(n)], facts=facts, **told(right, wrong, n), **(more or {}))
+    return Condition(settings.pop("method"), **settings), scores
 
 
-def seeds(right: int, wrong: int = 0, **settings) -> list[dict]:
+def seeds(right: int, wrong: int = 0, **settings) -> list[tuple[Condition, Scores]]:
     return [row(right + (s == 1), max(0, wrong - (s == 1)), seed=s, **settings) for s in range(3)]
 
 
+def record(name: str, rows, **changes) -> Record:
+    return made_up(experiments.get(name), rows, **changes)
+
+
+def rows(*scored: tuple[Condition, Scores]) -> list[Row]:
+    return record("rag_knowledge", scored).results
+
+
 def test_shares_over_seeds_and_paired_differences():
-    a, b = [row(30), row(20)], [row(10)]
+    def of(*right: int) -> list[Row]:
+        return rows(*(row(r, method="m") for r in right))
+
+    a, b = of(30, 20), of(10)
     assert rag.share(a)["value"] == pytest.approx(25 / N) and rag.share(a)["seeds"] == 2
-    assert rag.share([row(10, 15)], "W")["value"] == 15 / N and rag.share([]) is None
+    assert rag.share(rows(row(10, 15, method="m")), "wrong")["value"] == 15 / N and rag.share([]) is None
     assert rag.gap(a, b)["value"] == pytest.approx(15 / N)
-    one = rag.gap([row(30)], b)  # one row each: the exact test's interval
+    one = rag.gap(of(30), b)  # one row each: the exact test's interval
     assert one == stats.mcnemar([1] * 30 + [0] * 10, [1] * 10 + [0] * 30, [1] * N)["difference"]
     assert rag.gap([], b) is None and rag.clear(None) == 0
     assert [
@@ -246,7 +129,7 @@ def test_shares_over_seeds_and_paired_differences():
 
 def test_the_interaction_is_what_both_bring_beyond_the_sum():
     """By hand: 10 right alone, 20 with retrieval, 15 tuned, 35 with both: (35 - 20) - (15 - 10) = 10 of 40."""
-    found = record("rag_hybrid", [*quadrants(10, 20, 15, 35)], params={"k": 3})
+    found = record("rag_hybrid", quadrants(10, 20, 15, 35))
     metric = hybrid.interaction(found, "reading")
     assert metric["value"] == pytest.approx(10 / N) and metric["n"] == N and metric["seeds"] == 3
     assert metric["low"] < metric["value"] < metric["high"]
@@ -254,17 +137,18 @@ def test_the_interaction_is_what_both_bring_beyond_the_sum():
     assert (only["value"], only["low"], only["high"]) == (0, 0, 0)  # tuning did nothing, to any question
 
 
-def quadrants(neither: int, rag_: int, tuned: int, both: int, way: str = "reading") -> list[dict]:
-    rows = [
-        row(neither, method="untouched", passages="none", k=0, cites_gold="0" * N),
-        row(rag_, method="untouched", passages="found", k=3, cites_gold="0" * N),
+def quadrants(neither: int, rag_: int, tuned: int, both: int, way: str = "reading") -> list:
+    no, yes = {"cites_gold": [False] * N}, {"cites_gold": [True] * N}
+    found = [
+        row(neither, method="untouched", passages="none", k=0, more=no),
+        row(rag_, method="untouched", passages="found", k=3, more=no),
     ]
     for s in range(3):
-        rows += [
-            row(tuned, method=way, passages="none", k=0, seed=s, cites_gold="0" * N),
-            row(both, method=way, passages="found", k=3, seed=s, cites_gold="1" * N),
+        found += [
+            row(tuned, method=way, passages="none", k=0, seed=s, more=no),
+            row(both, method=way, passages="found", k=3, seed=s, more=yes),
         ]
-    return rows
+    return found
 
 
 def test_the_bootstrap_over_seeds_and_questions_has_the_spread_of_theory():
@@ -293,39 +177,39 @@ def test_a_mixture_of_two_rates_is_computed_with_its_interval():
 
 
 def test_precision_counts_only_answers_that_cite():
-    cites = [{"own": [1, 1, 1], "after": [1, 1, 0], "false": 0}] * 6 + [
-        {"own": [0, 0, 0], "after": [1, 1, 1], "false": 1}
-    ] * 4
-    cites[0] = {"own": [1, 0, 0], "after": [0, 0, 0], "false": 0}
-    rows = [{"citations": cites * 5, "outcomes": "RRRRRRWWAA" * 5}]
+    """Ten answers by hand, five times over: (own citation, found afterwards, is it the planted value)."""
+    cites = [((1, 0, 0), (0, 0, 0), 0)] + [((1, 1, 1), (1, 1, 0), 0)] * 5 + [((0, 0, 0), (1, 1, 1), 1)] * 4
+
+    def of(cites: list, letters: str) -> list[Row]:
+        outcomes = {
+            f"{who}.{what}": [bool(c[w][i]) for c in cites]
+            for w, who in enumerate(("own", "after"))
+            for i, what in enumerate(("given", "holds", "source"))
+        }
+        outcomes |= {name: [x == name[0].upper() for x in letters] for name in OUTCOMES}
+        planted = [bool(c[2]) for c in cites]
+        return rows(
+            (Condition("m"), Scores([f"q{i}" for i in range(len(cites))], planted=planted, **outcomes))
+        )
+
+    found = of(cites * 5, "RRRRRRWWAA" * 5)
+    assert rag.precision(found, "own", "source")["value"] == pytest.approx(5 / 6)
+    assert rag.precision(found, "own", "source")["n"] == 30
+    assert rag.precision(of([cites[-1]] * 3, "RRR"), "own", "holds") is None
+    assert rag.precision(of(cites[1:5], "RRRR"), "own", "holds") is None  # too few to say
     assert (
-        rag.precision(rows, "own", 2)["value"] == pytest.approx(5 / 6)
-        and rag.precision(rows, "own", 2)["n"] == 30
+        rag.sourced(found, "own")["value"] == pytest.approx(5 / 6)
+        and rag.sourced(found, "after")["value"] == 0
     )
-    assert rag.mean_of(rag.cited(rows, "own", 2))["value"] == 0.5
-    assert rag.precision([{"citations": [cites[-1]] * 3, "outcomes": "RRR"}], "own", 1) is None
-    assert rag.precision([{"citations": cites[1:5], "outcomes": "RRRR"}], "own", 1) is None  # too few to say
-    assert (
-        rag.sourced(rows, "own")["value"] == pytest.approx(5 / 6) and rag.sourced(rows, "after")["value"] == 0
-    )
-    assert (
-        rag.misleading(rows, "after") == stats.proportion(10, 10)
-        and rag.misleading(rows, "own")["value"] == 0
-    )
-    assert (
-        rag.mean_of(rag.lies(rows))["value"] == 0.4 and rag.mean_of(rag.lies(rows, "after"))["value"] == 0.4
-    )
-    assert rag.mean_of(rag.lies(rows, "own"))["value"] == 0
+    assert rag.misleading(found, "after") == stats.proportion(10, 10)
+    assert rag.misleading(found, "own")["value"] == 0
+    assert rag.lies(found, "after")["value"] == 0.4 and rag.lies(found, "own")["value"] == 0
 
 
 def test_what_is_lost_is_lost_in_the_search_or_in_reading():
-    kept = {
-        "method": "retrieval",
-        "found": [["a"], ["b"], ["c"], ["d"]],
-        "gold": [["a"], ["x"], ["c"], ["d"]],
-    }
-    found = record("rag_hybrid", [row(2, 2, 4, method="untouched", passages="found"), kept], params={"k": 1})
-    assert hybrid.losses(found, "untouched") == {
+    kept = {"found": [["a"], ["b"], ["c"], ["d"]], "gold": [["a"], ["x"], ["c"], ["d"]]}
+    said = [row(2, 2, 4, method="untouched", passages="found"), (Condition("retrieval"), Scores(facts=kept))]
+    assert hybrid.losses(record("rag_hybrid", said, k=1), "untouched") == {
         "right": 0.5,
         "right passage missing": 0,
         "right passage there, not used": 0.5,
@@ -335,9 +219,7 @@ def test_what_is_lost_is_lost_in_the_search_or_in_reading():
 # -- verdicts, each way they can go ------------------------------------------------------------------------------------
 
 
-def knowledge(
-    closed=0, plain=20, read=30, tuned=10, same=None, back=None, two=None
-) -> book_records.RunRecord:
+def knowledge(closed=0, plain=20, read=30, tuned=10, same=None, back=None, two=None) -> Record:
     """Right answers of 40 by way; back and two: (read, tuned) for reversed questions and those over two facts."""
     rows = [row(closed, method="closed book", asked=k) for k in rag.KINDS]
     for kind, (r, t) in {
@@ -352,8 +234,8 @@ def knowledge(
     rows += [
         x for p in (1, 8) for x in seeds(same or tuned, method="tuned", asked="same wording", phrasings=p)
     ]
-    rows.append(row(5, n=10, method="whole corpus", asked="reworded", passages=20))
-    return record("rag_knowledge", rows, params={"exposures": 16})
+    rows.append(row(5, n=10, method="whole corpus", asked="reworded", facts={"passages": 20}))
+    return record("rag_knowledge", rows)
 
 
 @pytest.mark.parametrize(
@@ -401,17 +283,16 @@ def test_c34_facts_into_weights(found, agrees, says):
     )
 
 
-def both(**of: tuple[int, int]) -> book_records.RunRecord:
+def both(gold: int | None = None, **of: tuple[int, int]) -> Record:
     """way -> right answers of (tuning alone, both); neither 2, retrieval alone 15."""
     rows = quadrants(2, 15, 0, 0)[:2]
     for way, (tuned, together) in of.items():
         rows += quadrants(2, 15, tuned, together, way.replace("_", " "))[2:]
     for way in ("untouched", *(w.replace("_", " ") for w in of)):
         rows += [
-            row(20 + 10 * (way != "untouched"), method=way, passages="gold", k=k, cites_gold="0" * N)
-            for k in (1, 3)
+            row(gold or 20 + 10 * (way != "untouched"), method=way, passages="gold", k=k) for k in (1, 3)
         ]
-    return record("rag_hybrid", rows, params={"k": 3, "distractors": 2, "readings": 80})
+    return record("rag_hybrid", rows)
 
 
 @pytest.mark.parametrize(
@@ -466,15 +347,12 @@ def test_c23_reading():
         in verdicts.c23(both(reading=(5, 15), gold_only=(5, 30)))[2]
     )
     assert verdicts.c23(both(reading=(5, 15)))[1] == "partly"  # better only with the right passage
-    worse = both(reading=(5, 15))
-    for r in worse.where(passages="gold"):
-        r |= told(20)
-    assert verdicts.c23(worse)[1] == "no"
+    assert verdicts.c23(both(20, reading=(5, 15)))[1] == "no"
 
 
 def hallucination(
     memory=30, plain=(10, 10), read=(10, 10), bad=(10, 10), general=(30, 30), sure=(5, 5)
-) -> book_records.RunRecord:
+) -> Record:
     """Wrong answers of 40: from memory; with found passages (answerable, unanswerable), as it comes and tuned; the same with wrong passages, tuned."""
     rows = []
 
@@ -494,22 +372,14 @@ def hallucination(
     add("reading", "good", read)
     add("reading", "bad", bad)
 
-    def point(share, i):
-        right, wrong = general[i], sure[i]
-        return {
-            "step": 0,
-            "share": share,
-            "learned": told(20 * i),
-            "others": told(0, 20),
-            "general_right": "1" * right + "0" * (N - right),
-            "general_wrong": "0" * (N - wrong) + "1" * wrong,
-        }
-
-    rows.append({"part": "epochs", "method": "untouched", "points": [point(0, 0)]})
-    rows += [
-        {"part": "epochs", "method": "facts", "seed": s, "points": [point(0.5, 1), point(1.0, 1)]}
-        for s in range(3)
-    ]
+    for s, share in [(None, 0.0), *((s, share) for s in range(3) for share in (0.5, 1.0))]:
+        i, seed = int(share > 0), {} if s is None else {"seed": s}
+        of = {"method": "facts" if i else "untouched", "part": "epochs", "share": share, **seed}
+        right = [q < general[i] for q in range(N)]
+        wrong = [q >= N - sure[i] for q in range(N)]
+        rows += [row(20 * i, asked="learned", **of), row(0, 20, asked="others", **of)]
+        scores = Scores([f"g{q}" for q in range(N)], right=right, sure_and_wrong=wrong)
+        rows.append((Condition(of.pop("method"), asked="general", **of), scores))
     return record("rag_hallucination", rows)
 
 
@@ -561,28 +431,18 @@ def test_c11_corrects(found, agrees, says):
     assert (got, says in why) == (agrees, True), (got, why)
 
 
-def dynamic(old=0, again=25, stale=5, new=30, index=2.0, weights=60.0) -> book_records.RunRecord:
+def dynamic(old=0, again=25, stale=5, new=30, index=2.0, weights=60.0) -> Record:
     rows = []
     for method, right, extra in (
         ("stale index", stale, {}),
-        ("index brought up to date", new, {"index_seconds": index, "rebuild_seconds": 9.0}),
+        ("index brought up to date", new, {"index_seconds": index}),
         ("stale weights", old, {"train_seconds": 50.0}),
         ("weights trained again", again, {"train_seconds": weights}),
     ):
         both_ = [{}] * ("index" in method) + [{"seed": s} for s in range(3)]
-        rows += [
-            {
-                "method": method,
-                "share": 0.3,
-                **told(right),
-                "changed": told(right),
-                "unchanged": told(30),
-                **extra,
-                **seed,
-            }
-            for seed in both_
-        ]
-    return record("rag_dynamic", rows, params={"shares": [0.3]})
+        parts = told(right, prefix="changed.") | told(30, prefix="unchanged.")
+        rows += [row(right, method=method, share=0.3, facts=extra, more=parts, **seed) for seed in both_]
+    return record("rag_dynamic", rows)
 
 
 @pytest.mark.parametrize(
@@ -602,22 +462,17 @@ def test_c38_stale(found, agrees, says):
     assert ours["training again"] == "60 s" and rag.repair_seconds(found, "old weights") is None
 
 
-def citing(own=30, after=30, lies=2) -> book_records.RunRecord:
+def citing(own=30, after=30, lies=2) -> Record:
     """Right sources of 40 answers, and planted values repeated."""
 
-    def one(condition, i) -> dict:
-        lie = int(condition == "planted" and i < lies)
-        return {
-            "own": [int(i < own)] * 3,
-            "after": [int(i < after)] * 2 + [int(i < after and not lie)],
-            "false": lie,
-        }
-
-    rows = [
-        {**row(30, 10, **who), "condition": c, "citations": [one(c, i) for i in range(N)]}
-        for c in ("found", "planted")
-        for who in ({"method": "untouched"}, *({"method": "reading", "seed": s} for s in range(3)))
-    ]
+    rows = []
+    for shown in ("found", "planted"):
+        lie = [shown == "planted" and i < lies for i in range(N)]
+        of = {"planted": lie, "after.source": [i < after and not x for i, x in enumerate(lie)]}
+        of |= {f"own.{what}": [i < own for i in range(N)] for what in ("given", "holds", "source")}
+        of |= {f"after.{what}": [i < after for i in range(N)] for what in ("given", "holds")}
+        for who in ({"method": "untouched"}, *({"method": "reading", "seed": s} for s in range(3))):
+            rows.append(row(30, 10, condition=shown, more=of, **who))
     return record("rag_citations", rows)
 
 
@@ -636,35 +491,18 @@ def test_c39_references(found, agrees, says):
     assert (got, says in why) == (agrees, True), (got, why)
 
 
-def costs(slow: float, build=5.0) -> book_records.RunRecord:
+def costs(slow: float, build=5.0) -> Record:
     def seconds(v: float) -> dict:
         return {"value": v, "n": 20, "low": 0.9 * v, "high": 1.1 * v}
 
-    rows = [
-        {
-            "method": "index",
-            "passages": 294,
-            "build_seconds": build,
-            "search_seconds": seconds(0.01),
-            "vector_bytes": 2048,
-            "text_bytes": 2048,
-        }
-    ]
-    rows += [
-        {"method": "answer", "k": k, "seconds": seconds(s), "prompt_tokens": seconds(100.0 * (k + 1))}
-        for k, s in ((0, 1.0), (3, slow))
-    ]
-    rows += [
-        {
-            "method": "training",
-            "what": w,
-            "examples": 64,
-            "train_seconds": 105.0,
-            "train_tokens": 4000,
-            "adapter_bytes": 4096,
-        }
-        for w in ("facts", "reading")
-    ]
+    index = {"passages": 294, "build_seconds": build, "search_seconds": seconds(0.01)}
+    rows = [(Condition("index"), Scores(facts=index | {"vector_bytes": 2048, "text_bytes": 2048}))]
+    for k, s in ((0, 1.0), (3, slow)):
+        facts = {"seconds": seconds(s), "prompt_tokens": seconds(100.0 * (k + 1))}
+        rows.append((Condition("answer", k=k), Scores(facts=facts)))
+    for what in ("facts", "reading"):
+        facts = {"examples": 64, "train_seconds": 105.0, "train_tokens": 4000, "adapter_bytes": 4096}
+        rows.append((Condition("training", what=what), Scores(facts=facts)))
     return record("rag_cost", rows)
 
 
@@ -735,18 +573,14 @@ def test_summaries_say_what_the_record_says():
 
 def test_fusing_is_judged_by_paired_differences():
     def searched(bm25: int, dense: int, fused: int):
-        hows = {"bm25": bm25, "dense": dense, "hybrid": fused}
         rows = [
-            {
-                "how": h,
-                "asked": "direct",
-                "first_rank": [1] * v + [0] * (N - v),
-                "mrr": told(v)["right"],
-                "recall": {"3": told(v)["right"]},
-            }
-            for h, v in hows.items()
+            (
+                Condition(how, asked="direct"),
+                Scores([f"q{i}" for i in range(N)], **{"recall.3": [i < v for i in range(N)]}),
+            )
+            for how, v in {"bm25": bm25, "dense": dense, "hybrid": fused}.items()
         ]
-        return record("rag_retrieval", rows, params={"hows": list(hows), "kinds": ["direct"], "ks": [3]})
+        return record("rag_retrieval", rows, kinds=["direct"])
 
     assert "clearly more than embeddings (meaning) alone" in rag.retrieval_summary(searched(10, 20, 35))
     assert "clearly less than BM25 (words) alone" in rag.retrieval_summary(searched(35, 20, 10))
@@ -757,7 +591,7 @@ def test_fusing_is_judged_by_paired_differences():
 
 
 def test_the_browser_marks_answers_in_their_passages_and_right_ones(made):
-    found = made("rag_hybrid", "full")
+    found = made("rag_hybrid")
     passages = {p.id: (p.title, p.text) for p in company.passages()}
     shown = hybrid.browser(found, passages, n=6)
     assert shown.html.count("<summary>") == 6 * (1 + found.params["k"]) and "<script" not in shown.html
@@ -810,9 +644,13 @@ def test_the_form_shows_answer_citation_and_passages():
 
 
 def test_a_missing_record_is_named_with_its_command(monkeypatch, tmp_path):
-    monkeypatch.setattr(book_records.record, "committed", lambda name, scale: tmp_path / f"{name}.json")
+    monkeypatch.setattr("whentofinetune.book_files.data_dir", lambda: tmp_path)
     assert "tunewise run rag_hybrid" in repr(rag.show(hybrid.quadrants_menu, "rag_hybrid"))
     assert "tunewise run rag_dynamic" in repr(rag.judge("C38", verdicts.c38, "rag_dynamic"))
-    dynamic().save(tmp_path / "rag_dynamic.json")
-    assert repr(rag.show(rag.dynamic_summary, "rag_dynamic")) == rag.dynamic_summary(dynamic())
+
+
+def test_a_record_is_shown_and_judged():
+    assert repr(rag.show(rag.dynamic_summary, "rag_dynamic")) == rag.dynamic_summary(
+        book_records.load("rag_dynamic")
+    )
     assert "agrees" in repr(rag.judge("C38", verdicts.c38, "rag_dynamic"))
