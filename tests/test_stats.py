@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from scipy.stats import norm, spearmanr
+from scipy.stats import norm, spearmanr, t
 from sklearn.metrics import f1_score
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.proportion import proportion_confint
@@ -153,6 +153,60 @@ def test_difference_over_seeds_is_paired():
     right = crossed(np.random.default_rng(2), seeds=1, items=100)
     metric = stats.difference_over_seeds(right, right, np.ones(100, dtype=int))
     assert metric["low"] == metric["value"] == metric["high"] == 0.0
+
+
+def test_mean_interval_is_wilsons_or_a_t_interval_over_groups():
+    rng = np.random.default_rng(0)
+    right, scores, groups = rng.integers(0, 2, 60), rng.normal(3, 1, 60), np.repeat(np.arange(12), 5)
+    assert stats.mean_interval(right) == stats.proportion(int(right.sum()), 60)
+    for values, by in ((scores, None), (scores.reshape(12, 5).mean(axis=1), groups.tolist())):
+        metric = stats.mean_interval(scores, by)
+        half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+        assert metric["n"] == 60 and metric["value"] == pytest.approx(scores.mean())
+        assert (metric["low"], metric["high"]) == pytest.approx((scores.mean() - half, scores.mean() + half))
+    with pytest.raises(ValueError, match="no items"):
+        stats.mean_interval([])
+    with pytest.raises(ValueError, match="two items or more"):
+        stats.mean_interval([0.5, 0.7], ["one", "one"])
+
+
+def test_mean_interval_of_right_and_wrong_in_groups_covers_the_truth():
+    """Groups of four share a probability of beta(8, 2); also where all are right the interval says how few groups that was."""
+    rng, groups, hits = np.random.default_rng(1), np.repeat(np.arange(15), 4).tolist(), 0
+    for _ in range(1000):
+        metric = stats.mean_interval(rng.random(60) < np.repeat(rng.beta(8, 2, 15), 4), groups)
+        hits += metric["low"] <= 0.8 <= metric["high"]
+    assert 0.93 <= hits / 1000 <= 0.98
+    assert 0.75 < stats.mean_interval([1] * 60, groups)["low"] < 0.8 < stats.mean_interval([1] * 60)["low"]
+
+
+def test_crossed_counts_the_interaction_once():
+    """Three seeds by hand: the seeds' part is V_S - V_SI, the items' part V_I."""
+    y = np.array([[1.0, 2, 4, 5], [3, 4, 4, 9], [2, 3, 7, 8]])
+    found = stats.crossed([y])
+    means, items = y.mean(axis=1), y.mean(axis=0)
+    rest = y - means[:, None] - items + y.mean()
+    v_si = (rest**2).sum() / (2 * 3) / 12
+    assert found.estimate == y.mean() and found.items == pytest.approx(items.var(ddof=1) / 4)
+    assert found.seeds == pytest.approx(means.var(ddof=1) / 3 - v_si)
+    # three equal seeds: nothing but items
+    same = stats.crossed([np.tile(y[0], (3, 1))])
+    assert same.seeds == 0 and same.df == pytest.approx(3)
+
+
+def test_crossed_works_out_repetitions_at_once_and_refuses_what_does_not_fit():
+    rng, groups = np.random.default_rng(0), ["a", "b", "b", "c", "c", "c", "d", "e"]
+    x, y = rng.integers(0, 2, (4, 3, 8)), rng.integers(0, 2, (4, 1, 8))
+    together = stats.crossed([x, y], groups, binary=True)
+    for n in range(4):
+        one = stats.crossed([x[n], y[n]], groups, binary=True)
+        assert (one.estimate, one.se, one.df) == pytest.approx(
+            (together.estimate[n], together.se[n], together.df[n])
+        )
+    with pytest.raises(ValueError, match="same items"):
+        stats.crossed([x, y[..., 1:]])
+    with pytest.raises(ValueError, match="one group"):
+        stats.crossed([x], ["a"] * 8)
 
 
 def test_spearman_value_and_small_sample_p():

@@ -1,0 +1,403 @@
+"""Is one condition better than another? The one comparison that a verdict may rest on, and the rule for the verdict.
+
+>>> found = compare(record, {"method": "lora"}, {"method": "prompt"}, "accuracy")  # doctest: +SKIP
+>>> judge(found, margin=0.05, predicted="above")  # doctest: +SKIP
+
+A test is stated before its result: two conditions, a metric, the direction that is predicted, and a margin, the smallest
+difference that would change a decision. The interval of a - b then decides (:func:`judge`). Several tests of one claim are
+corrected together (:func:`family`); a claim of several parts gets one verdict from theirs (:func:`combine`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from scipy import stats as distributions
+
+from tunewise import stats
+from tunewise.record import Record, Row
+
+AGREES = "agrees"
+IN_PART = "agrees in part"
+TOO_SMALL = "too small to matter"
+NO_DIFFERENCE = "no difference that matters"
+DISAGREES = "does not agree"
+CANNOT_TELL = "cannot tell"
+VERDICTS = (AGREES, TOO_SMALL, NO_DIFFERENCE, DISAGREES, CANNOT_TELL)
+POWER = 0.8
+Predicted = Literal["above", "below", "equal"]
+NOT_SETTINGS = ("items", "outcomes", "facts", "predictions", "seed")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Condition a minus condition b on the same items.
+
+    Parameters
+    ----------
+    estimate, se, df
+        The mean difference; its standard error over new seeds and new items; degrees of freedom of its t distribution.
+    mean_a, mean_b
+        Means of the two, in units of the metric.
+    n, groups, dropped
+        Items compared; groups of items that belong together; items left out because the metric does not apply.
+    seeds_a, seeds_b
+        Rows behind each arm.
+    one_seed
+        An arm has one row with a seed: what other seeds would give is not known, and the interval says too little.
+    seeds_variance, seeds_df
+        The part of se² that more items do not reduce, and its degrees of freedom.
+    binary
+        All outcomes are 0 or 1, so that differences lie in [-1, 1] and are said in points.
+    level
+        Confidence level of :attr:`low` and :attr:`high`.
+    differs
+        Whether the difference from 0 is significant; set by :func:`family`, else ``p < 1 - level``.
+    """
+
+    estimate: float
+    se: float
+    df: float
+    mean_a: float
+    mean_b: float
+    n: int
+    groups: int
+    seeds_a: int = 1
+    seeds_b: int = 1
+    one_seed: bool = False
+    dropped: int = 0
+    seeds_variance: float = 0.0
+    seeds_df: float = 1.0
+    binary: bool = True
+    level: float = stats.LEVEL
+    differs: bool | None = None
+
+    @property
+    def low(self) -> float:
+        """Lower bound of the interval."""
+        return max(self.estimate - self._half, -1.0 if self.binary else -math.inf)
+
+    @property
+    def high(self) -> float:
+        """Upper bound of the interval."""
+        return min(self.estimate + self._half, 1.0 if self.binary else math.inf)
+
+    @property
+    def p(self) -> float:
+        """Two-sided p of no difference; below 0.05 where the 95 % interval excludes 0."""
+        if self.se == 0:
+            return float(self.estimate == 0)
+        return float(2 * distributions.t.sf(abs(self.estimate) / self.se, self.df))
+
+    @property
+    def significant(self) -> bool:
+        """Whether the difference is told from 0: by Holm's procedure within a :func:`family`, else by the interval."""
+        return self.p < 1 - self.level if self.differs is None else self.differs
+
+    @property
+    def detectable(self) -> float:
+        """The smallest true difference that this design finds with 80 % power.
+
+        (t of the level + t of the power) x standard error: H. S. Bloom (1995), Evaluation Review 19, 547-556.
+        """
+        return self._half + float(distributions.t.ppf(POWER, self.df)) * self.se
+
+    def items_to_settle(self, margin: float, predicted: Predicted = "above") -> int | None:
+        """The number of items with which :func:`judge` would decide, were the estimate and all variances to stay.
+
+        A predicted difference is decided where the interval excludes 0 or lies inside ± margin; equality where it does not hold
+        the margin. The present number where it is decided already; None where no number does it, because the seeds' part is too
+        large or there is one seed only. Groups of items keep their present size.
+        """
+        gap = abs(margin - abs(self.estimate))
+        wanted = gap if predicted == "equal" else max(abs(self.estimate), margin - abs(self.estimate))
+        t_seeds, items = self._quantile(self.seeds_df), self.se**2 - self.seeds_variance
+
+        def decided(groups: int) -> bool:
+            part = items * self.groups / groups
+            total = part + self.seeds_variance
+            weighted = self._quantile(groups - 1) * part + t_seeds * self.seeds_variance
+            return total == 0 or weighted / math.sqrt(total) < wanted
+
+        few = many = self.groups
+        if self.one_seed or not decided(10**9):
+            return None
+        if decided(few):
+            return self.n
+        while not decided(many):
+            few, many = many, 2 * many
+        while many - few > 1:
+            middle = (few + many) // 2
+            few, many = (few, middle) if decided(middle) else (middle, many)
+        return math.ceil(many * self.n / self.groups)
+
+    @property
+    def _half(self) -> float:
+        return self._quantile(self.df) * self.se
+
+    def _quantile(self, df: float) -> float:
+        return float(distributions.t.ppf((1 + self.level) / 2, df))
+
+
+class _Arm(NamedTuple):
+    """One condition: outcomes [seeds, items] with NaN where the metric does not apply, ids, groups, whether one seed stands alone."""
+
+    outcomes: stats.Array
+    items: list[str]
+    groups: list[str]
+    one_seed: bool
+
+
+def _arm(rows: Sequence[Row], metric: str, said: str) -> _Arm:
+    """The rows of one condition, one a seed, as an array; ``said`` names the condition in errors."""
+    if not rows:
+        raise ValueError(f"no row matches {said}")
+    settings = [{k: v for k, v in r.raw.items() if k not in NOT_SETTINGS} for r in rows]
+    varied = sorted({k for s in settings for k in (*s, *settings[0]) if s.get(k) != settings[0].get(k)})
+    if varied:
+        raise ValueError(
+            f"{len(rows)} rows match {said} and differ in {', '.join(varied)}: say which condition is meant"
+        )
+    seeds = [r.raw.get("seed") for r in rows]
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"{len(rows)} rows match {said}, and two have the same seed: say which is meant")
+    items = rows[0].items
+    if not items or len(set(items)) < len(items):
+        raise ValueError(
+            f"the rows of {said} name no items, or an item twice; items are what a - b is paired by"
+        )
+    group = dict(zip(items, rows[0].groups, strict=True))
+    outcomes = np.empty((len(rows), len(items)))
+    for n, row in enumerate(rows):
+        by_item = dict(zip(row.items, row.outcomes(metric), strict=True))
+        if by_item.keys() != group.keys():
+            raise ValueError(f"the seeds of {said} were not asked about the same items")
+        outcomes[n] = [math.nan if by_item[i] is None else by_item[i] for i in items]
+    return _Arm(outcomes, items, list(group.values()), len(rows) == 1 and seeds[0] is not None)
+
+
+def compare(
+    record: Record,
+    a: Mapping[str, Any],
+    b: Mapping[str, Any],
+    metric: str,
+    *,
+    other: Record | None = None,
+    level: float = stats.LEVEL,
+) -> Comparison:
+    """Condition a minus condition b, paired by item, over all their seeds.
+
+    Parameters
+    ----------
+    record
+        Where the rows of a are, and those of b unless ``other`` is given.
+    a, b
+        Settings that pick one condition each: one row, or one row a seed. A row without a seed is deterministic.
+    metric
+        Name of a metric of both; an item to which it does not apply in any row is left out of both arms.
+    other
+        Another record with the rows of b, as of another model, on the same items.
+    level
+        Confidence level of the interval.
+
+    Raises
+    ------
+    ValueError
+        Where settings match nothing or several conditions, the items differ, or fewer than two groups of items are left.
+    KeyError
+        For an unknown metric, with the names that there are.
+
+    Notes
+    -----
+    Estimator, sources and coverage: :func:`tunewise.stats.crossed`.
+    """
+    arms = [
+        _arm(source.where(**where), metric, f"{dict(where)} in {source.experiment}.{source.scale}")
+        for source, where in ((record, a), (other or record, b))
+    ]
+    first, second = arms
+    if set(first.items) != set(second.items):
+        shared = len(set(first.items) & set(second.items))
+        raise ValueError(
+            f"{dict(a)} and {dict(b)} were not asked about the same items: {len(first.items)} and {len(second.items)}, "
+            f"{shared} of them shared"
+        )
+    place = {item: n for n, item in enumerate(second.items)}
+    second = second._replace(outcomes=second.outcomes[:, [place[i] for i in first.items]])
+    x, y, groups = _applying(first.groups, first.outcomes, second.outcomes)
+    binary = bool(np.isin(np.concatenate([x, y]), (0, 1)).all())
+    found = stats.crossed([x, y], groups, binary=binary)
+    return Comparison(
+        estimate=float(found.estimate),
+        se=float(found.se),
+        df=float(found.df),
+        mean_a=float(x.mean()),
+        mean_b=float(y.mean()),
+        n=len(groups),
+        groups=found.groups,
+        seeds_a=len(x),
+        seeds_b=len(y),
+        one_seed=first.one_seed or second.one_seed,
+        dropped=len(first.items) - len(groups),
+        seeds_variance=float(found.seeds),
+        seeds_df=float(found.df_seeds),
+        binary=binary,
+        level=level,
+    )
+
+
+def _applying(groups: Sequence[Hashable], *arms: stats.Array) -> tuple[Any, ...]:
+    """The arms without the items to which the metric does not apply in some row, and the groups of the rest."""
+    kept: Any = ~np.isnan(np.concatenate(arms)).any(axis=0)
+    if not kept.any():
+        raise ValueError("the metric applies to no item in all rows")
+    return (*(a[:, kept] for a in arms), [g for g, k in zip(groups, kept, strict=True) if k])
+
+
+def over_seeds(rows: Sequence[Row], metric: str, *, level: float = stats.LEVEL) -> dict[str, float]:
+    """The mean of one condition over its seeds, with an interval over new seeds and new items.
+
+    Parameters
+    ----------
+    rows
+        One a seed, all asked about the same items.
+
+    Returns
+    -------
+    dict
+        A metric (``value``, ``n``, ``low``, ``high``) with ``seeds`` added. One row gets :func:`tunewise.stats.mean_interval`.
+
+    Raises
+    ------
+    ValueError
+        For rows that are not one condition's.
+    """
+    arm = _arm(rows, metric, "the condition")
+    x, groups = _applying(arm.groups, arm.outcomes)
+    if len(x) == 1:
+        return stats.mean_interval(x[0].tolist(), groups, level) | {"seeds": 1}
+    binary = bool(np.isin(x, (0, 1)).all())
+    found = stats.crossed([x], groups, binary=binary)
+    mean = float(found.estimate)
+    half = float(distributions.t.ppf((1 + level) / 2, found.df) * found.se)
+    low, high = (max(mean - half, 0.0), min(mean + half, 1.0)) if binary else (mean - half, mean + half)
+    return {"value": mean, "n": len(groups), "low": low, "high": high, "seeds": len(x)}
+
+
+class Judgement(NamedTuple):
+    """A verdict, one of :data:`VERDICTS`, and the sentence with the figures that it follows from."""
+
+    verdict: str
+    reason: str
+
+
+def judge(found: Comparison, margin: float, predicted: Predicted) -> Judgement:
+    """The verdict on one test, from its interval alone.
+
+    Parameters
+    ----------
+    found
+        The comparison a - b.
+    margin
+        The smallest difference that would change a decision, in units of the metric: a difference of just this size matters.
+    predicted
+        What the claim says of a - b: ``above`` or ``below`` 0, or ``equal``.
+
+    Returns
+    -------
+    Judgement
+        For a difference that is predicted: *agrees* where the interval lies on the predicted side of 0 and reaches the margin; *too
+        small to matter* where it lies there but short of the margin; *does not agree* where it lies on the other side; *no difference
+        that matters* where it holds 0 and lies inside ± margin. For equality: *agrees* where it lies inside ± margin, *does not
+        agree* where it lies wholly at or beyond the margin. *Cannot tell* everywhere else, and where one seed stands for many.
+
+    Raises
+    ------
+    ValueError
+        For a negative margin, or no margin where equality is predicted; an unknown prediction.
+    """
+    if predicted not in ("above", "below", "equal"):
+        raise ValueError(f"predicted is above, below or equal, got {predicted!r}")
+    if margin < 0 or (margin == 0 and predicted == "equal"):
+        raise ValueError(f"a margin is a positive difference, got {margin}")
+    size = _size(found, found.estimate, sign=True)
+    low, high = (_size(found, v, sign=True) for v in (found.low, found.high))
+    limit = _size(found, margin)
+    shown = f"the difference is {size} ({low} to {high}, n = {found.n})"
+    if found.one_seed:
+        return Judgement(CANNOT_TELL, f"{shown}, but an arm was run with one seed only.")
+    inside = -margin < found.low and found.high < margin
+    if predicted == "equal":
+        if inside:
+            return Judgement(AGREES, f"{shown}, wholly inside the ± {limit} that would matter.")
+        if found.low >= margin or found.high <= -margin:
+            return Judgement(DISAGREES, f"{shown}, wholly beyond the {limit} that would matter.")
+        return _undecided(found, margin, predicted, shown)
+    sign = 1 if predicted == "above" else -1
+    reach = found.high if sign > 0 else -found.low
+    if found.significant and found.estimate * sign > 0:
+        if reach >= margin:
+            return Judgement(AGREES, f"{shown}, {predicted} 0 as predicted.")
+        return Judgement(
+            TOO_SMALL, f"{shown}, {predicted} 0 as predicted, but short of the {limit} that would matter."
+        )
+    if found.significant:
+        return Judgement(DISAGREES, f"{shown}, on the other side of 0 than predicted.")
+    if inside:
+        return Judgement(NO_DIFFERENCE, f"{shown}, around 0 and wholly inside ± {limit}.")
+    return _undecided(found, margin, predicted, shown)
+
+
+def _undecided(found: Comparison, margin: float, predicted: Predicted, shown: str) -> Judgement:
+    more = found.items_to_settle(margin, predicted)
+    remedy = "more items alone would not settle it" if more is None else f"about {more} items would settle it"
+    least = _size(found, found.detectable)
+    return Judgement(CANNOT_TELL, f"{shown}; this design finds differences from {least} on, and {remedy}.")
+
+
+def _size(found: Comparison, value: float, *, sign: bool = False) -> str:
+    """A difference in words: points for right and wrong, else three figures."""
+    plus = "+" if sign else ""
+    return f"{100 * value:{plus}.1f} points" if found.binary else f"{value:{plus}.3g}"
+
+
+def family(found: Sequence[Comparison], alpha: float = 1 - stats.LEVEL) -> list[Comparison]:
+    """All tests of one claim together, so that the chance of any false difference stays at ``alpha``.
+
+    The interval of each, which is drawn, is Bonferroni's, at level 1 - alpha / m for m tests. Whether a difference is told from 0
+    (:attr:`Comparison.significant`) is decided by Holm's procedure, which finds at least as many: S. Holm (1979), Scand. J.
+    Stat. 6, 65-70.
+    """
+    m, holds = len(found), True
+    differs = [False] * m
+    for rank, n in enumerate(sorted(range(m), key=lambda i: found[i].p)):
+        holds = holds and found[n].p < alpha / (m - rank)
+        differs[n] = holds
+    return [replace(f, level=1 - alpha / m, differs=d) for f, d in zip(found, differs, strict=True)]
+
+
+def combine(verdicts: Sequence[str]) -> str:
+    """One verdict on a claim of several parts.
+
+    *Agrees in part* needs a part that agrees and a part that was shown not to: contradicted, or too small, or no difference that
+    matters where one was claimed. A part that cannot tell is never counted as half an agreement: without such a pair it leaves
+    the whole undecided.
+
+    Raises
+    ------
+    ValueError
+        For no verdicts, or an unknown one.
+    """
+    if not verdicts or set(verdicts) - set(VERDICTS):
+        raise ValueError(f"a claim needs verdicts out of {', '.join(VERDICTS)}; got {list(verdicts)}")
+    kinds = set(verdicts)
+    against = kinds - {AGREES, CANNOT_TELL}
+    if AGREES in kinds and against:
+        return IN_PART
+    if CANNOT_TELL in kinds:
+        return CANNOT_TELL
+    return kinds.pop() if len(kinds) == 1 else DISAGREES
