@@ -39,6 +39,10 @@ NAMES = (
 )
 
 
+# Larger models than the bundled one run the first seeds of scale ``full`` only: each costs hours.
+SEEDS_OF_LARGER_MODELS = 3
+
+
 def get(name: str):
     """The experiment called ``name``. Raises ValueError with the known names."""
     if name not in NAMES:
@@ -54,6 +58,9 @@ def run(name: str, scale: str = "laptop", *, fresh: bool = False, say=print, **c
     experiment = get(name)
     if not isinstance(experiment, Experiment):
         return old_bench.perform(experiment, scale, fresh=fresh, say=say, **changes)
+    params = experiment.scales.get(scale, {})
+    if scale == "full" and changes.get("model", params["model"]) != params["model"] and "seeds" in params:
+        changes.setdefault("seeds", params["seeds"][:SEEDS_OF_LARGER_MODELS])
     return perform(experiment, scale, fresh=fresh, say=say, workspace=workspace(), **changes)
 
 

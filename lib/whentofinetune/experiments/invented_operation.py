@@ -69,12 +69,9 @@ _RECIPE = {"learning_rate": 2e-3, "epochs": 1, "batch_size": 8, "min_steps": 12}
 _CONTROL = {"method": "full", "learning_rate": 1e-3, "epochs": 2}
 _COMMON = {"model": "smollm2-135m", "recipe": _RECIPE, "control": _CONTROL, "shots": [8, 32]}
 _SEEDS = {"seeds": [0, 1, 2, 3, 4], "control_seeds": [0, 1, 2]}
-_GPU = {
-    "model": "qwen2.5-1.5b",
-    "recipe": _RECIPE | {"learning_rate": 5e-4},
-    "control": _CONTROL | {"learning_rate": 3e-4},
-}
-_SIZES = {"frell": [60, 120, 240], "easy": [120]}, {"frell": [60, 240, 1000, 2000], "easy": [240]}
+_FEW = {"shots": [2], "seeds": [0], "control_seeds": [0]}
+_GPU = {"recipe": _RECIPE | {"learning_rate": 5e-4}, "control": _CONTROL | {"learning_rate": 3e-4}}
+_LARGE = {"sizes": {"frell": [60, 240, 1000, 2000], "easy": [240]}, "test_n": 300, "longer_n": 100}
 
 EXPERIMENT = Experiment(
     "invented_operation",
@@ -85,7 +82,9 @@ EXPERIMENT = Experiment(
     scales={
         "smoke": _COMMON | _FEW | {"sizes": {"frell": [4]}, "test_n": 3, "longer_n": 2},
         "laptop": _COMMON | _FEW | {"sizes": {"frell": [240]}, "test_n": 60, "longer_n": 20},
-        "full": _COMMON | _SEEDS | {"sizes": _SIZES[0], "test_n": 100, "longer_n": 40},
-        "gpu": _COMMON | _SEEDS | _GPU | {"sizes": _SIZES[1], "test_n": 300, "longer_n": 100},
+        "full": _COMMON
+        | _SEEDS
+        | {"sizes": {"frell": [60, 120, 240], "easy": [120]}, "test_n": 100, "longer_n": 40},
+        "gpu": _COMMON | {"model": "qwen2.5-1.5b"} | _SEEDS | _GPU | _LARGE,
     },
 )

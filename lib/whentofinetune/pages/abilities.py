@@ -9,8 +9,7 @@ import numpy as np
 from tunewise import stats
 from tunewise.report.figures import Figure, Html, bars_with_interval, line_with_interval, table, with_menu
 from tunewise.report.numbers import pct, plain, prose
-from whentofinetune.pages.domains import digits
-from whentofinetune.pages.icl_figures import gap, mean
+from whentofinetune.pages.icl_figures import mean
 
 # -- an invented operation ---------------------------------------------------------------------------------------------
 
@@ -27,7 +26,7 @@ def letters(rows: Sequence[Mapping], lists: str = "same") -> dict:
 
 def exact_gap(a: Sequence[Mapping], b: Sequence[Mapping], lists: str = "same") -> dict:
     """Exact answers of ``a`` minus ``b``, paired by list."""
-    right = [[digits(r[lists]["right"]) for r in rows] for rows in (a, b)]
+    right = [[[v for v in r.outcomes(f"{lists}.exact") if v is not None] for r in rows] for rows in (a, b)]
     return stats.difference_over_seeds(*right, [1] * len(right[0][0]))
 
 
@@ -138,9 +137,9 @@ JUDGES = {
     "lora": "LoRA judge",
 }
 ERRORS = {
-    "a": "wrong value from elsewhere",
-    "p": "wrong value from the same passage",
-    "s": "former value (not in training)",
+    "absent": "wrong value from elsewhere",
+    "present": "wrong value from the same passage",
+    "stale": "former value (not in training)",
 }
 
 
@@ -148,29 +147,16 @@ def judges(record) -> dict[str, list[Mapping]]:
     return {m: rows for m in JUDGES if (rows := record.where(method=m))}
 
 
-def judge_labels(record) -> list[int]:
-    """Of the test items, without the stale ones."""
-    items = record.one(method="items")
-    return digits(items["labels"])[: items["errors"].count("a") + items["errors"].count("p")]
-
-
-def judge_by_error(record, rows: Sequence[Mapping], error: str) -> dict | None:
-    """Accuracy on the pairs (right and wrong answer) of one kind of error."""
-    items = record.one(method="items")
-    places = [i for i, e in enumerate(items["errors"]) if e == error]
-    if not places:
-        return None
-    right = digits(items["labels"])
-    said = [digits(r["predictions"] + r["stale"]["predictions"]) for r in rows]
-    return stats.mean_over_seeds(
-        [stats.accuracy([s[i] for i in places], [right[i] for i in places]) for s in said]
-    )
+def judge_by_error(rows: Sequence[Mapping], error: str) -> dict | None:
+    """Accuracy on the pairs (right and wrong answer) of one kind of error; None where none was asked."""
+    found = [r[error]["accuracy"] for r in rows]
+    return stats.mean_over_seeds(found) if found[0]["n"] else None
 
 
 def judge_figure(record) -> Figure:
     """Right verdicts by kind of planted error."""
     bars = {
-        name: {JUDGES[m]: judge_by_error(record, rows, e) for m, rows in judges(record).items()}
+        name: {JUDGES[m]: judge_by_error(rows, e) for m, rows in judges(record).items()}
         for e, name in ERRORS.items()
     }
     words = "; ".join(f"{JUDGES[m]} {mean(rows)['value']:.0%}" for m, rows in judges(record).items())
@@ -182,13 +168,18 @@ def judge_figure(record) -> Figure:
     )
 
 
+def judge_gap(a: Sequence[Mapping], b: Sequence[Mapping]) -> dict:
+    """Right verdicts of ``a`` minus ``b``, paired by item, on the kinds of error that training has."""
+    right = [[[v for v in r.outcomes("accuracy") if v is not None] for r in rows] for rows in (a, b)]
+    return stats.difference_over_seeds(*right, [1] * len(right[0][0]))
+
+
 def judge_table(record) -> Html:
     """The same in numbers, with each judge's paired difference to the strongest rule."""
-    labels = judge_labels(record)
     rows = []
     for m, found in judges(record).items():
-        centred = mean([r["centred"] for r in found]) if "centred" in found[0] else None
-        against = "-" if m == "features" else gap(found, record.where(method="features"), labels)
+        centred = mean(found, lambda r: r["centred"]["accuracy"]) if m in ("untuned", "lora") else None
+        against = "-" if m == "features" else judge_gap(found, record.where(method="features"))
         rows.append(
             {
                 "judge": JUDGES[m],
@@ -221,7 +212,7 @@ def jumps(record, way: str, tuned: bool) -> list[Mapping]:
 
 
 def at_distance(rows: Sequence[Mapping], distance: int, what: str = "recall") -> dict:
-    found = [next(p for p in r["points"] if p["distance"] == distance)[what] for r in rows]
+    found = [r[f"at {distance}"][what] for r in rows]
     return stats.mean_over_seeds(found, bounds=(0.0, 1.0) if what == "recall" else None)
 
 
@@ -257,32 +248,30 @@ def window_figure(record) -> Figure:
 
 def past_trained(record, rows: Sequence[Mapping], what: str = "recall", within: bool = False) -> dict:
     """The mean over all distances past the trained length (or within it), over seeds."""
+    if what == "recall":
+        return stats.mean_over_seeds([stats.bootstrap(_by_text(r, within)) for r in rows])
     distances = [d for d in record.params["distances"] if (d <= TRAINED) == within]
-    each = []
-    for r in rows:
-        points = [p for p in r["points"] if p["distance"] in distances]
-        if what == "recall":
-            each.append(stats.bootstrap(_by_text(points)))
-        else:
-            each.append(stats.mean_over_seeds([p["bits"] for p in points], bounds=None))
-    return stats.mean_over_seeds(each, bounds=(0.0, 1.0) if what == "recall" else None)
+    each = [stats.mean_over_seeds([r[f"at {d}"]["bits"] for d in distances], bounds=None) for r in rows]
+    return stats.mean_over_seeds(each, bounds=None)
 
 
-def _by_text(points: Sequence[Mapping], keys: int = 4) -> np.ndarray:
-    """The share of keys found in each text [texts], over all the distances given: keys of a text are not independent."""
-    right = np.array([digits(p["right"]) for p in points])
-    return right.reshape(len(points), -1, keys).mean(axis=(0, 2))
+def _by_text(row, within: bool) -> np.ndarray:
+    """The share of keys found in each text [texts], over all distances past the trained length: keys of a text are not independent."""
+    found: dict[str, list[float]] = {}
+    for group, hit in zip(
+        row.groups, row.outcomes("within.recall" if within else "past.recall"), strict=True
+    ):
+        if hit is not None:
+            found.setdefault(group, []).append(hit)
+    return np.array([np.mean(hits) for hits in found.values()])
 
 
 def recall_gap(record, a: Sequence[Mapping], b: Sequence[Mapping], within: bool = False) -> dict:
     """Keys found past the trained length (or within it), ``a`` minus ``b``, paired by text."""
-    distances = [d for d in record.params["distances"] if (d <= TRAINED) == within]
-
-    def texts(r):
-        return _by_text([p for p in r["points"] if p["distance"] in distances])
-
-    other = np.mean([texts(r) for r in b], axis=0)
-    return stats.mean_over_seeds([stats.bootstrap(texts(r) - other) for r in a], bounds=(-1.0, 1.0))
+    other = np.mean([_by_text(r, within) for r in b], axis=0)
+    return stats.mean_over_seeds(
+        [stats.bootstrap(_by_text(r, within) - other) for r in a], bounds=(-1.0, 1.0)
+    )
 
 
 def window_table(record) -> Html:
@@ -316,7 +305,7 @@ def real_table(record) -> Html:
     found |= {
         f"{SCALINGS[r['way']]}, tuned": r["stretches"]
         for r in record.where(method="jump", tuned=True)
-        if "stretches" in r
+        if r["real"]
     }
     rows = []
     for name, stretches in found.items():

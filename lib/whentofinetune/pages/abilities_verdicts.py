@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tunewise.report.numbers import points
 from whentofinetune.pages import abilities as a
-from whentofinetune.pages.icl_figures import gap, mean
+from whentofinetune.pages.icl_figures import mean
 
 Verdict = tuple[dict, str, str]
 
@@ -56,16 +56,14 @@ def c22(record) -> Verdict:
 
 def c24(record) -> Verdict:
     """Can a model be tuned as a judge of groundedness?"""
-    found, labels = a.judges(record), a.judge_labels(record)
-    gain, rival = gap(found["lora"], found["untuned"], labels), gap(found["lora"], found["features"], labels)
+    found = a.judges(record)
+    gain, rival = a.judge_gap(found["lora"], found["untuned"]), a.judge_gap(found["lora"], found["features"])
     ours = {a.JUDGES[m]: mean(rows) for m, rows in found.items()}
     ours |= {
-        f"LoRA judge, {name}": m
-        for e, name in a.ERRORS.items()
-        if (m := a.judge_by_error(record, found["lora"], e))
+        f"LoRA judge, {name}": m for e, name in a.ERRORS.items() if (m := a.judge_by_error(found["lora"], e))
     }
     ours |= {"LoRA judge minus untuned": points(gain), "LoRA judge minus logistic regression": points(rival)}
-    stale = a.judge_by_error(record, found["lora"], "s")
+    stale = a.judge_by_error(found["lora"], "stale")
     tail = (
         " On a kind of error that training did not have (former values) its interval holds guessing."
         if stale and stale["low"] <= 0.5 <= stale["high"]

@@ -10,8 +10,10 @@ from tunewise import stats
 from tunewise.report.figures import MARKERS, PALETTE, Figure, Html, styled, table
 from tunewise.report.numbers import points as in_points
 from tunewise.report.numbers import prose
+from whentofinetune.datasets import vader
 
 NAMES = {"full": "full", "lora": "LoRA", "qlora": "QLoRA"}
+SHOWN = 8  # words in a prompt of the recall probe
 Way = tuple[str, int | None, float]
 
 
@@ -33,18 +35,22 @@ def name(way: Way) -> str:
 
 def untouched(record, method: str) -> dict:
     """The model before training, as this method trains it."""
-    return record.one(method="untouched", model="4-bit" if method == "qlora" else "as it is")
+    return record.one(method="untouched", quantized=method == "qlora")
 
 
 def stops(record, way: Way, step: int) -> list[dict]:
-    """The points of a way at a step, one a seed."""
+    """The rows of a way at a step, one a seed."""
     method, rank, rate = way
-    rows = [r for r in record.where(method=method, learning_rate=rate) if r.get("rank") == rank]
-    return [p for r in rows for p in r["points"] if p["step"] == step]
+    return [r for r in record.where(method=method, learning_rate=rate, step=step) if r.get("rank") == rank]
+
+
+def values(row, metric: str) -> np.ndarray:
+    """The outcomes of one probe, without the items of the others."""
+    return np.array([v for v in row.outcomes(metric) if v is not None])
 
 
 def task_accuracy(found: Sequence[Mapping]) -> dict:
-    return stats.mean_over_seeds([p["task"]["accuracy"] for p in found])
+    return stats.mean_over_seeds([p["task"] for p in found])
 
 
 def more_bits(before: Mapping, found: Sequence[Mapping], than: Sequence[Mapping] | None = None) -> dict:
@@ -52,13 +58,13 @@ def more_bits(before: Mapping, found: Sequence[Mapping], than: Sequence[Mapping]
 
     The texts' bytes are the same before and after, so that the share of bits is the share of bits per byte.
     """
-    old = np.array(before["bits"])
+    old = values(before, "bits")
     each = []
     for i, p in enumerate(found):
-        other = old if than is None else np.array(than[i]["bits"])
+        other = old if than is None else values(than[i], "bits")
         each.append(
             stats.bootstrap(
-                (np.array(p["bits"]), other, old), lambda new, ref, base: (new.sum() - ref.sum()) / base.sum()
+                (values(p, "bits"), other, old), lambda new, ref, base: (new.sum() - ref.sum()) / base.sum()
             )
         )
     return stats.mean_over_seeds(each, bounds=None)
@@ -66,17 +72,15 @@ def more_bits(before: Mapping, found: Sequence[Mapping], than: Sequence[Mapping]
 
 def lost_items(before: Mapping, found: Sequence[Mapping]) -> dict:
     """Change in accuracy on the general items, paired by item."""
-    old = [int(c) for c in before["general_right"]]
-    return stats.difference_over_seeds(
-        [[int(c) for c in p["general_right"]] for p in found], [old], [1] * len(old)
-    )
+    old = values(before, "general")
+    return stats.difference_over_seeds([values(p, "general") for p in found], [old], [1] * len(old))
 
 
 def lost_recall(before: Mapping, found: Sequence[Mapping]) -> dict:
     """Change in the use of examples in the prompt, paired by arrangement of words."""
 
     def shares(row):
-        return np.array([[int(c) for c in word] for word in row["recall_right"]]).mean(axis=1)
+        return values(row, "recall").reshape(-1, SHOWN).mean(axis=1)
 
     old = shares(before)
     each = [stats.bootstrap((shares(p), old), lambda new, base: (new - base).mean()) for p in found]
@@ -170,9 +174,11 @@ def rank_text(record) -> Html:
 def before_text(record) -> Html:
     """What the untouched model does."""
     b = untouched(record, "lora")
+    sizes = [len(r.text.encode()) for r in vader.split("news")["test"] if r.id in set(b.items)]
+    per_byte = values(b, "bits").sum() / sum(sizes)
     return prose(
         f"Before any training the model is right on {b['general']['value']:.0%} of {b['general']['n']} general items (four choices), needs "
-        f"{b['bits_per_byte']['value']:.2f} bits per byte for newspaper sentences, and finds {b['recall']['value']:.0%} of the words' kinds in its prompt (four kinds)."
+        f"{per_byte:.2f} bits per byte for newspaper sentences, and finds {b['recall']['value']:.0%} of the words' kinds in its prompt (four kinds)."
     )
 
 

@@ -46,21 +46,9 @@ def mean(
     return stats.mean_over_seeds([metric(r) for r in rows]) if rows else None
 
 
-def gap(a: Sequence[Mapping], b: Sequence[Mapping], labels: Sequence[int] | None = None) -> dict:
-    """Accuracy of ``a`` minus that of ``b`` (rows that differ by seed), paired by test item.
-
-    labels: for rows that hold predictions instead of outcomes.
-    """
-
-    def right(rows):
-        return [
-            r.outcomes("accuracy")
-            if isinstance(r, Row)
-            else [str(p) == str(y) for p, y in zip(r["predictions"], labels, strict=True)]
-            for r in rows
-        ]
-
-    of_a, of_b = right(a), right(b)
+def gap(a: Sequence[Row], b: Sequence[Row]) -> dict:
+    """Accuracy of ``a`` minus that of ``b`` (rows that differ by seed), paired by test item."""
+    of_a, of_b = ([r.outcomes("accuracy") for r in rows] for rows in (a, b))
     return stats.difference_over_seeds(of_a, of_b, [1] * len(of_a[0]))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from finetune_memory.calculator import Settings, estimate
+from finetune_memory import Settings, estimate
 from tunewise.report.figures import PALETTE, Figure, Html, bars_with_interval, stacked_bars, table, with_menu
 from tunewise.report.numbers import not_yet_measured, prose
 from whentofinetune import book_files
@@ -82,7 +82,7 @@ def table_one(record) -> Html:
         s = r["settings"]
         if (s["batch"], s["seq"]) != (4, 2048):
             continue
-        plain = r["name"] in ("full, 8-bit AdamW", "LoRA", "QLoRA") and "7b" in s["model"]
+        plain = r["method"] in ("full, 8-bit AdamW", "LoRA", "QLoRA") and "7b" in s["model"]
         gpu = [
             m["allocated"]
             for m in measured()
@@ -91,7 +91,7 @@ def table_one(record) -> Html:
         rows.append(
             {
                 "model": MODELS[s["model"]],
-                "way": r["name"],
+                "way": r["method"],
                 "said": gb(said[s["method"]]) if plain else "-",
                 "simulated": gb(r["simulated"]),
                 "formula": gb(estimate(Settings.from_dict(s)).peak_bytes),
@@ -128,7 +128,7 @@ def parts_figure(record) -> Figure:
     for r in record.results:
         s = r["settings"]
         key = f"{MODELS[s['model']]}, batch {s['batch']} × length {s['seq']}"
-        figures.setdefault(key, {})[f"{r['name']} ({r['moment']})"] = {
+        figures.setdefault(key, {})[f"{r['method']} ({r['phase']})"] = {
             p: r["components"].get(p, 0) / GB for p in PARTS if r["components"].get(p)
         }
     return with_menu(
@@ -186,8 +186,8 @@ def timeline_figure(record) -> Figure:
             "yaxis": {"title": {"text": "GB allocated"}, "rangemode": "tozero"},
         }
         top = max(points, key=lambda p: p["bytes"])
-        alt = f"{r['name']}: memory through one step; it is highest in {top['phase']}, at {top['bytes'] / GB:.1f} GB."
-        figures[r["name"]] = Figure(data, layout, alt)
+        alt = f"{r['method']}: memory through one step; it is highest in {top['phase']}, at {top['bytes'] / GB:.1f} GB."
+        figures[r["method"]] = Figure(data, layout, alt)
     return with_menu(figures, "way")
 
 
@@ -301,7 +301,7 @@ def _row(record, way: str, model: str = "7b", batch: int = 4) -> dict:
     return next(
         r
         for r in record.results
-        if r["name"] == way and model in r["settings"]["model"] and r["settings"]["batch"] == batch
+        if r["method"] == way and model in r["settings"]["model"] and r["settings"]["batch"] == batch
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tunewise.report.figures import Html
@@ -36,15 +36,13 @@ class Box:
     """Where a claim is judged.
 
     chapter: the notebook with its box. main: how the name of the figure begins that stands for it in the table (the first of all, if empty). judge: the
-    function, None where the chapter computes it while it is built. records: the run records that it is given, in order. labels: the task whose true labels
-    it is given after them.
+    function, None where the chapter computes it while it is built. records: the run records that it is given, in order.
     """
 
     chapter: str
     main: str
     judge: Callable[..., Verdict] | None
     records: tuple[str, ...] = ()
-    labels: str | None = None
 
 
 _ICL, _ACC, _RAG = icl_verdicts, accuracy_verdicts, rag_verdicts
@@ -96,11 +94,8 @@ BOXES = {
 }
 
 
-def found(claim: str, labels: Mapping[str, Sequence[int]]) -> Verdict | None:
-    """What was measured of a claim, whether it agrees, and why; None without an experiment or before its record is made.
-
-    labels: task -> the true labels of its test items: of ``tweets``, and of ``desks`` with 150 items.
-    """
+def found(claim: str) -> Verdict | None:
+    """What was measured of a claim, whether it agrees, and why; None without an experiment or before its record is made."""
     box = BOXES.get(claim)
     if box is None or box.judge is None:
         return None
@@ -108,12 +103,12 @@ def found(claim: str, labels: Mapping[str, Sequence[int]]) -> Verdict | None:
         records = [book_records.load(name) for name in box.records]
     except book_records.NotMeasured:
         return None
-    return box.judge(*records, *([labels[box.labels]] if box.labels else []))
+    return box.judge(*records)
 
 
-def summary(labels: Mapping[str, Sequence[int]]) -> Html:
+def summary() -> Html:
     """How many claims agree, in a sentence."""
-    counts = Counter(said[1] for claim in claims() if (said := found(claim, labels)))
+    counts = Counter(said[1] for claim in claims() if (said := found(claim)))
     rest = len(claims()) - sum(counts.values())
     return prose(
         f"Of the article's {len(claims())} claims {counts['yes']} agree with what we measured, {counts['partly']} agree in part, {counts['no']} do not agree. "
@@ -121,11 +116,11 @@ def summary(labels: Mapping[str, Sequence[int]]) -> Html:
     )
 
 
-def board(labels: Mapping[str, Sequence[int]]) -> Html:
+def board() -> Html:
     """All claims, one under the other: the article's figure if there is one, what we found, and the verdict with a link to the chapter that has its box."""
     out, lines = ['<ul class="tw-claims" style="list-style:none;padding:0">'], []
     for key, claim in claims().items():
-        ours, word, colour = _ours(key, labels)
+        ours, word, colour = _ours(key)
         figure = claim.get("article_figure")
         lines.append(" | ".join((f"{key}. {claim['claim']}", figure or "none", ours, word)))
         link = f'<a href="{BOXES[key].chapter}.html">{word}</a>' if key in BOXES else word
@@ -138,13 +133,13 @@ def board(labels: Mapping[str, Sequence[int]]) -> Html:
     return Html("".join([*out, "</ul>"]), "\n".join(lines))
 
 
-def _ours(claim: str, labels: Mapping[str, Sequence[int]]) -> tuple[str, str, str]:
+def _ours(claim: str) -> tuple[str, str, str]:
     """The first sentence of the reason with the main figure, and the verdict with its colour."""
     if claim not in BOXES:
         return "", "no experiment here", AGREES["open"][1]
     if BOXES[claim].judge is None:
         return "", "measured while its page is built", AGREES["open"][1]
-    if (said := found(claim, labels)) is None:
+    if (said := found(claim)) is None:
         return "", *AGREES["open"]
     ours, agrees, why = said
     return f"{_first(why)} ({figure_of(claim, ours)})", *AGREES[agrees]
