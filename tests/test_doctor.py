@@ -26,7 +26,7 @@ def report(monkeypatch, capsys):
                 Finding("ok", "torch", ""),
                 Finding("ok", "device", "a GPU"),
                 Finding("ok", "Hugging Face Hub", ""),
-                Finding("ok", "embedded model", ""),
+                Finding("ok", "bundled model", ""),
             )
         }
         found |= {f.what: f for f in changes}
@@ -52,9 +52,9 @@ def test_with_a_gpu_but_without_the_hub(report):
 
 
 def test_what_is_bad_decides_and_comes_with_its_remedy(report):
-    status, said = report(Finding("bad", "embedded model", "could not be fetched", "first line\nsecond line"))
-    assert status == 1 and "[BAD ] embedded model" in said
-    assert "       first line\n       second line" in said and "does not run here yet: embedded model" in said
+    status, said = report(Finding("bad", "bundled model", "could not be fetched", "first line\nsecond line"))
+    assert status == 1 and "[BAD ] bundled model" in said
+    assert "       first line\n       second line" in said and "does not run here yet: bundled model" in said
 
 
 def test_quick_looks_only(monkeypatch, tmp_path, capsys):
@@ -63,7 +63,7 @@ def test_quick_looks_only(monkeypatch, tmp_path, capsys):
     def never():
         raise AssertionError("asked although --quick was given")
 
-    for name in ("hub", "embedded_model", "embedded_data"):
+    for name in ("hub", "bundled_model", "book_data"):
         monkeypatch.setattr(doctor, name, never)
     assert cli.main(["doctor", "--quick"]) == 0
     said = capsys.readouterr().out
@@ -149,17 +149,25 @@ def test_a_wrong_dtype_is_bad_and_named(monkeypatch):
     assert found.state == "bad" and "float8" in found.says and "TUNEWISE_DTYPE" in found.do
 
 
-def test_a_cache_that_cannot_be_written_or_is_full(monkeypatch, tmp_path):
+@pytest.mark.parametrize("place", ["file", "file/cache", "/proc/no-such-folder"])
+def test_a_cache_that_cannot_be_used_is_bad_with_its_remedy(monkeypatch, tmp_path, capsys, place):
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("TUNEWISE_CACHE", str(tmp_path / "file" / "cache"))
-    found = doctor.disk()
-    assert found.state == "bad" and "TUNEWISE_CACHE" in found.do
+    monkeypatch.setenv("TUNEWISE_CACHE", str(tmp_path / place))
+    assert cli.main(["doctor"]) == 1
+    said = capsys.readouterr().out
+    assert f"[BAD ] cache: the cache folder {tmp_path / place} cannot be used (" in said
+    assert "       Set TUNEWISE_CACHE to a folder" in said and "does not run here yet: cache" in said
+
+
+def test_a_full_disk_is_bad_until_the_model_is_there(monkeypatch, tmp_path):
     monkeypatch.setenv("TUNEWISE_CACHE", str(tmp_path / "new"))
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: usage(10**12, 10**12, 10**8))
     found = doctor.disk()
     assert found.state == "bad" and "0.1 GB free" in found.says
-    monkeypatch.setattr(doctor, "_converted_there", lambda: True)  # what needs the room is there already
+    monkeypatch.setattr(
+        "tunewise.models.load.place", lambda spec: tmp_path
+    )  # what needs the room is there already
     assert doctor.disk().state == "ok"
 
 

