@@ -318,9 +318,9 @@ def test_importing_it_imports_no_package_of_retrieval():
 @lru_cache(maxsize=1)
 def minilm():
     """A function that embeds each text once."""
-    from tunewise.models.encoder import Embedder
+    from tunewise.models.encoder import Encoder
 
-    encode, held = Embedder().encode, {}
+    encode, held = Encoder().encode, {}
 
     def once(texts):
         fresh = list(dict.fromkeys(t for t in texts if t not in held))

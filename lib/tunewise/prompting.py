@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from tunewise.data import Task
+    from tunewise.models.packing import LanguageModel
+    from tunewise.prompt_templates import Wording
 
 Shot = tuple[str, int]  # a text and the index of its label
 
@@ -48,7 +54,8 @@ def nearest_vote(
     y = np.asarray(labels)[order]
     weight = 1.0 + 1e-6 * np.arange(k, 0, -1)
     votes = np.stack([((y == c) * weight).sum(axis=1) for c in range(int(max(labels)) + 1)], axis=1)
-    return votes.argmax(axis=1)
+    winners: np.ndarray = votes.argmax(axis=1)
+    return winners
 
 
 def calibrate(scores: np.ndarray, empty: np.ndarray) -> np.ndarray:
@@ -69,7 +76,9 @@ def calibrate(scores: np.ndarray, empty: np.ndarray) -> np.ndarray:
 EMPTY_TEXTS = ("N/A", "[MASK]", "...")
 
 
-def label_probabilities(lm, wording, task, text: str, shots: Sequence[Shot] = ()) -> dict[str, float]:
+def label_probabilities(
+    lm: LanguageModel, wording: Wording, task: Task, text: str, shots: Sequence[Shot] = ()
+) -> dict[str, float]:
     """Probability of each label of ``task`` for one text after ``shots``, renormalised over the labels."""
     from tunewise.scoring import label_logprobs
 

@@ -42,7 +42,7 @@ class Hit:
 class Retriever:
     """An index over ``texts`` that can be searched and kept up to date.
 
-    embed: texts -> float [n, d], rows of length 1, such as ``Embedder().encode``; None suffices for ``bm25``.
+    embed: texts -> float [n, d], rows of length 1, such as ``Encoder().encode``; None suffices for ``bm25``.
     store: where the vectors lie: None (in memory), a folder, or a server's address (``http://localhost:6333``).
     collection: their name in the store. Vectors that are there already are used, those of other texts are removed: one collection for each
     set of texts and each embedding model.
@@ -62,7 +62,7 @@ class Retriever:
         if how not in HOWS:
             raise ValueError(f"how must be one of {', '.join(HOWS)}, not {how!r}")
         if how != "bm25" and embed is None:
-            raise ValueError(f"{how} retrieval needs an embedding function: Embedder().encode, or how='bm25'")
+            raise ValueError(f"{how} retrieval needs an embedding function: Encoder().encode, or how='bm25'")
         if isinstance(texts, str):
             raise TypeError("a retriever wants a list of texts, not one text")
         self.how = how

