@@ -375,7 +375,7 @@ def test_a_missing_package_is_named(folder, light, capsys, monkeypatch):
 
     monkeypatch.setitem(sys.modules, "pypdf", None)
     status, _, err = run(capsys, "--docs", str(folder), "What?")
-    assert status == 2 and "reading documents needs pypdf: pip install \"tunewise[rag] @ git+https" in err
+    assert status == 2 and 'reading documents needs pypdf: pip install "tunewise[rag] @ git+https' in err
 
 
 # -- with the models -------------------------------------------------------------------------------------------------

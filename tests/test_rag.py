@@ -1,4 +1,4 @@
-"""Answers marked as SQuAD's own script marks them, prompts and citations, and adapters that come back as they were."""
+"""Answers scored as SQuAD's own script marks them, prompts and citations, and adapters that come back as they were."""
 
 import re
 import string
@@ -10,12 +10,12 @@ from test_finetune import PAIRS, PREFIX, small
 
 from tunewise import finetune as ft
 from tunewise import rag
-from tunewise import written_answers as mark
+from tunewise import written_answers as score
 from tunewise.generation import generate
 from whentofinetune.datasets import company
 
 # Worked by hand. Where SQuAD's script (evaluate-v1.1.py) is said to agree, its own sums are in the comment.
-MARKED = [
+SCORED = [
     ("The Eiffel Tower", ["Eiffel tower"], True, 1.0),  # articles and case: as there
     ("at the Orrenfeld Works", ["Orrenfeld Works"], False, 0.8),  # 2 of 3 tokens: P 2/3, R 1
     ("44 km/h", ["39 km/h"], False, 2 / 3),  # 'km' and 'h' of three tokens on both sides
@@ -25,10 +25,10 @@ MARKED = [
 ]
 
 
-@pytest.mark.parametrize(("said", "right", "exact", "f1"), MARKED)
+@pytest.mark.parametrize(("said", "right", "exact", "f1"), SCORED)
 def test_exact_match_and_f1(said, right, exact, f1):
-    assert mark.exact_match(said, right) is exact
-    assert mark.token_f1(said, right) == pytest.approx(f1)
+    assert score.exact_match(said, right) is exact
+    assert score.token_f1(said, right) == pytest.approx(f1)
 
 
 def squad(text):
@@ -42,31 +42,31 @@ def test_words_are_those_of_squad():
     for q in company.questions("direct", "train"):
         for text in (q.answers[0], q.ask[0]):
             if not re.search(r"[\d/'-]", text):
-                assert mark.tokens(text) == squad(text), text
+                assert score.tokens(text) == squad(text), text
 
 
 @pytest.mark.parametrize(
-    ("said", "right", "letter"),
+    ("said", "right", "outcome"),
     [
-        ("It weighs 43.7 kg.", ["43.7 kg"], "R"),
-        ("It weighs 143.7 kg.", ["43.7 kg"], "W"),
-        ("not stated", ["43.7 kg"], "A"),
-        ("The passage does not say.", ["43.7 kg"], "A"),
-        ("", ["43.7 kg"], "A"),
-        ("not stated", [], "A"),
-        ("43.7 kg", [], "W"),
-        ("Not before the 3 May", ["3 May"], "R"),
+        ("It weighs 43.7 kg.", ["43.7 kg"], "right"),
+        ("It weighs 143.7 kg.", ["43.7 kg"], "wrong"),
+        ("not stated", ["43.7 kg"], "abstained"),
+        ("The passage does not say.", ["43.7 kg"], "abstained"),
+        ("", ["43.7 kg"], "abstained"),
+        ("not stated", [], "abstained"),
+        ("43.7 kg", [], "wrong"),
+        ("Not before the 3 May", ["3 May"], "right"),
     ],
 )
-def test_right_wrong_abstained(said, right, letter):
-    assert mark.outcome(said, right) == letter
+def test_right_wrong_abstained(said, right, outcome):
+    assert score.outcome(said, right) == outcome
 
 
 def test_containment_agrees_with_the_companys_own_check():
     """company.says looks for the value with a regular expression, contains compares tokens."""
     for q in company.questions("direct", "valid"):
         for p in company.passages()[::7]:
-            assert mark.contains(p.text, q.answers[:1]) == company.says(p.text, q.answers[0]), (
+            assert score.contains(p.text, q.answers[:1]) == company.says(p.text, q.answers[0]), (
                 q.answers[0],
                 p.id,
             )
@@ -76,7 +76,7 @@ def test_a_citation_is_read_and_taken_off():
     assert rag.read(" 3.85 kg [2]", 3) == rag.Answer("3.85 kg", (1,))
     assert rag.read(" 3.85 kg [7] [1][1]", 3) == rag.Answer("3.85 kg", (0,))
     assert rag.read(rag.target("blue", 1), 2) == rag.Answer("blue", (1,))
-    assert mark.outcome(rag.read(rag.target(None), 2).text, ["blue"]) == "A"
+    assert score.outcome(rag.read(rag.target(None), 2).text, ["blue"]) == "abstained"
 
 
 def test_training_pairs_cite_the_passage_that_holds_the_answer():
