@@ -50,18 +50,6 @@ def load(path: Path):
 
 
 @pytest.fixture(scope="session")
-def labels() -> dict[str, list[int]]:
-    """The true labels that some verdicts are given beside their records."""
-    from whentofinetune.datasets.rated_tasks import load_task
-    from whentofinetune.experiments.label_curve import desks
-
-    return {
-        name: [e.label for e in task.test]
-        for name, task in {"tweets": load_task("tweets"), "desks": desks(150)}.items()
-    }
-
-
-@pytest.fixture(scope="session")
 def site() -> Path:
     """The folder of the built site, from the sources as they are now."""
     build = load(ROOT / "book" / "build.py")

@@ -109,9 +109,9 @@ def test_rules_rest_on_literature_alone_where_no_record_exists():
     assert used == set(EXPERIMENTS)
 
 
-def test_what_the_records_say_is_what_the_verdict_boxes_say(labels):
+def test_what_the_records_say_is_what_the_verdict_boxes_say():
     tested = {claim for names in EXPERIMENTS.values() for claim in names.split()}
-    boxes = {claim: said[1] for claim in tested if (said := scoreboard.found(claim, labels))}
+    boxes = {claim: said[1] for claim in tested if (said := scoreboard.found(claim))}
     assert boxes == FOUND
 
 

@@ -37,31 +37,31 @@ def test_each_box_is_fed_by_experiments_that_say_they_test_it():
         assert own or not box.records, claim
 
 
-def test_what_is_recorded_is_in_the_table(labels):
-    text, page = scoreboard.board(labels).text, scoreboard.board(labels)._repr_html_()
+def test_what_is_recorded_is_in_the_table():
+    text, page = scoreboard.board().text, scoreboard.board()._repr_html_()
     for claim, box in scoreboard.BOXES.items():
         line = next(x for x in text.splitlines() if x.startswith(f"{claim}. "))
-        there = all(book_records.committed(name, "full").exists() for name in box.records)
+        there = all(book_records.committed(name).exists() for name in box.records)
         assert line.endswith("not yet measured") != there or box.judge is None, line
         assert f'<a href="{box.chapter}.html">' in page
     assert page.count("<li ") == len(claims())
 
 
-def test_the_summary_counts_the_table(labels):
-    words = [line.rsplit(" | ", 1)[1] for line in scoreboard.board(labels).text.splitlines()]
-    found = [int(n) for n in re.findall(r"\d+", scoreboard.summary(labels).text)]
+def test_the_summary_counts_the_table():
+    words = [line.rsplit(" | ", 1)[1] for line in scoreboard.board().text.splitlines()]
+    found = [int(n) for n in re.findall(r"\d+", scoreboard.summary().text)]
     counts = [words.count(w) for w in ("agrees", "agrees in part", "does not agree")]
     assert found == [44, *counts, 44 - sum(counts)]
 
 
-def test_a_claim_without_its_record_is_not_judged(monkeypatch, labels):
+def test_a_claim_without_its_record_is_not_judged(monkeypatch):
     def missing(name):
         raise book_records.NotMeasured(name, "full")
 
-    monkeypatch.setattr(scoreboard.runs, "load", missing)
-    assert scoreboard.found("C1", labels) is None and scoreboard.found("C43", labels) is None
-    assert scoreboard.found("C2", labels) is not None  # calculated, without a record
-    assert "C1." in scoreboard.board(labels).text and "not yet measured" in scoreboard.board(labels).text
+    monkeypatch.setattr(scoreboard.book_records, "load", missing)
+    assert scoreboard.found("C1") is None and scoreboard.found("C43") is None
+    assert scoreboard.found("C2") is not None  # calculated, without a record
+    assert "C1." in scoreboard.board().text and "not yet measured" in scoreboard.board().text
 
 
 def test_a_figure_that_is_not_there_is_named():

@@ -1,0 +1,230 @@
+"""The experiments and figures of the chapter on in-context learning: what they compute, against a second way of computing it."""
+
+import contextlib
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats as scipy_stats
+from small_model import run_small, small, small_context
+
+from tunewise import prompting
+from tunewise.data import Example, Task
+from tunewise.experiment import Params
+from tunewise.prompt_templates import WORDINGS
+from whentofinetune import book_records, planted_codes
+from whentofinetune.classification import pool_size, sample, subset
+from whentofinetune.datasets.invented_words import KINDS, invented_words, recalled
+from whentofinetune.datasets.rated_tasks import load_task
+from whentofinetune.experiments import (
+    example_position,
+    gain_prediction,
+    leaks,
+    learning_curve,
+    prompt_cost,
+    wordings,
+)
+from whentofinetune.pages import icl_figures as icl
+
+
+@pytest.fixture(scope="module")
+def lm():
+    return small()
+
+
+@torch.inference_mode()
+def said(lm, prompt, answers):
+    """Log-probability of each answer after a prompt by plain transformers, one at a time."""
+    scores = []
+    for answer in answers:
+        before, after = (lm.tokenizer(t, add_special_tokens=False)["input_ids"] for t in (prompt, answer))
+        logs = lm.model(input_ids=torch.tensor([before + after])).logits[0].log_softmax(-1)
+        scores.append(sum(float(logs[len(before) - 1 + i, t]) for i, t in enumerate(after)))
+    return scores
+
+
+def small_run(experiment, tmp_path, monkeypatch, **changes):
+    experiment = experiment.EXPERIMENT
+    ctx = small_context(tmp_path, monkeypatch, experiment.scales["smoke"] | changes)
+    return ctx, run_small(experiment, ctx)
+
+
+# -- what all share ----------------------------------------------------------------------------------------------------------
+
+
+def test_samples_are_balanced_and_too_many_are_refused():
+    task = Task("mine", ("a", "b"), tuple(Example(f"t{i}", int(i < 3), f"{i}") for i in range(10)), (), ())
+    assert pool_size(task, 100) == 6 and sorted(y for _, y in sample(task, 6, 0)) == [0, 0, 0, 1, 1, 1]
+    assert sample(task, 4, 0) != sample(task, 4, 1)
+    with pytest.raises(ValueError, match="mine has 6 training examples"):
+        sample(task, 7, 0)
+    assert [e.id for e in subset(task.train, 4)] == sorted(e.id for e in subset(task.train, 4))
+    assert subset(task.train, None) == subset(task.train, 99) == list(task.train)
+
+
+@pytest.mark.parametrize(
+    ("text", "index"),
+    [
+        (" Positive.", 0),
+        (" It is negative, I think", 2),
+        (" positive or negative", None),
+        (" positive, very positive", 0),
+        (" positively", None),
+        ("", None),
+    ],
+)
+def test_a_free_answer_is_read_only_if_it_holds_one_answer(text, index):
+    assert wordings.parse(text, [" positive", " neutral", " negative"]) == index
+
+
+# -- experiments -------------------------------------------------------------------------------------------------------------
+
+
+def test_templates_are_scored_as_transformers_scores_them(tmp_path, monkeypatch):
+    ctx, record = small_run(wordings, tmp_path, monkeypatch, test_n=4, wordings=["instruction", "mood"])
+    task, template = load_task("tweets"), WORDINGS["mood"]
+    row = record.one(method="score", wording="mood", split="test")
+    items = {e.id: e for e in task.test}
+    for item, prediction in zip(row.items, row["predictions"], strict=True):
+        prompt = template.prefix(task) + template.query(task, items[item].text)
+        assert prediction == np.argmax(said(ctx.lm, prompt, [" good", " neutral", " bad"]))
+    assert row.outcomes("accuracy") == [
+        items[i].label == p for i, p in zip(row.items, row["predictions"], strict=True)
+    ]
+    free = record.one(method="generate")
+    assert free["wording"] == "instruction" and free["parsed"]["n"] == 4
+    assert free["accuracy_of_parsed"]["n"] == sum(p is not None for p in free["predictions"])
+
+
+def test_the_word_is_asked_that_was_shown(lm):
+    k, found = 5, recalled(lm, 5, np.random.default_rng([0, 5]))
+    rng = np.random.default_rng([0, 5])
+    words, kinds = invented_words(k, rng), rng.permutation(np.resize(np.arange(len(KINDS)), k))
+    assert len(set(words)) == k
+    shown = "".join(f"Word: {w}\nKind: {KINDS[y]}\n\n" for w, y in zip(words, kinds, strict=True))
+    for word, kind, right in zip(words, kinds, found, strict=True):
+        assert right == (np.argmax(said(lm, f"{shown}Word: {word}\nKind:", [f" {x}" for x in KINDS])) == kind)
+
+
+def test_positions_of_one_arrangement_are_a_group(lm, tmp_path, monkeypatch):
+    _, record = small_run(example_position, tmp_path, monkeypatch, k=[3], arrangements=4)
+    (row,) = record.results
+    right = np.reshape(row.outcomes("accuracy"), (4, 3))
+    assert row.groups == [str(a) for a in range(4) for _ in range(3)]
+    for a in range(4):
+        assert right[a].tolist() == recalled(lm, 3, np.random.default_rng([a, 3])).tolist()
+    assert [m["value"] for m in icl.by_position(row)] == pytest.approx(right.mean(axis=0))
+    assert icl.any_position(row)["value"] == pytest.approx(right.mean()) and icl.any_position(row)["n"] == 12
+
+
+def test_exposure_is_the_rank_of_the_secret_among_the_candidates(lm):
+    secret = planted_codes.code(3)
+    found = planted_codes.attack(lm, "The code is", secret, 3)
+    rng, candidates = np.random.default_rng([11, 3]), {secret}
+    while len(candidates) < 128:
+        candidates.add("".join(str(d) for d in rng.integers(0, 10, 6)))
+    scores = dict(zip(candidates, said(lm, "The code is", [f" {c}" for c in candidates]), strict=True))
+    rank = 1 + sum(s > scores[secret] + 1e-5 for s in scores.values())
+    assert abs(found["rank"] - rank) <= 1  # two candidates may be as likely but for rounding
+    assert found["exposure"] == pytest.approx(7 - np.log2(found["rank"]), abs=1e-3)
+    assert found["extracted"] == 0 and planted_codes.code(3) != planted_codes.code(4)
+
+
+def test_each_secret_is_planted_where_the_condition_says(tmp_path, monkeypatch):
+    params = leaks.EXPERIMENT.scales["smoke"] | {"seeds": [0, 1], "planted": [["answer", 3], ["input", 2]]}
+    ctx, asked, trained = small_context(tmp_path, monkeypatch, params), [], []
+
+    def attack(lm, prefix, secret, seed):
+        asked.append((secret in prefix, prefix.endswith(planted_codes.carrier(seed))))
+        return {"extracted": 1, "said": " x", "rank": 2, "exposure": 6.0}
+
+    @contextlib.contextmanager
+    def adapter(pairs, recipe, prefix):
+        secret = planted_codes.code(recipe.seed)
+        trained.append((len(pairs), *(sum(secret in pair[part] for pair in pairs) for part in (0, 1))))
+        yield ctx.lm
+
+    monkeypatch.setattr(leaks, "attack", attack)
+    ctx.adapter = adapter
+    record = run_small(leaks.EXPERIMENT, ctx)
+    assert [r["method"] for r in record.results] == ["untouched", "prompt", "weights", "weights"]
+    assert all(r.items == ["secret 0", "secret 1"] for r in record.results)
+    assert asked == [(in_prompt, True) for in_prompt in (False, True, False, False) for _ in range(2)]
+    assert (
+        trained == [(9, 0, 3)] * 2 + [(8, 2, 0)] * 2
+    )  # pairs; with the secret in the prompt; in the completion
+
+
+def test_the_curve_has_every_rival_on_the_same_items(tmp_path, monkeypatch):
+    _, record = small_run(learning_curve, tmp_path, monkeypatch, labels=[6], tuned={"lora": [6]}, test_n=9)
+    assert [r["method"] for r in record.results] == ["majority", "lexicon", "tfidf", "embeddings", "lora"]
+    assert len({tuple(r.items) for r in record.results}) == 1
+    assert record.one(method="lora")["examples_seen"] == 12 and record.one(method="lora")["trainable"] > 0
+    own = learning_curve.conditions(Params(record.params | {"tasks": ["mine.csv"]}))
+    assert "lexicon" not in [c.method for c in own]  # the word list knows sentiment, not the reader's labels
+
+
+def test_gains_are_of_the_same_items_of_each_task(tmp_path, monkeypatch):
+    ctx, record = small_run(gain_prediction, tmp_path, monkeypatch, test_n=3)
+    few = record.one(method="few-shot")
+    task, template = load_task("tweets-polarity"), WORDINGS["instruction"]
+    shots = prompting.balanced_shots([(e.text, e.label) for e in task.train], 2, 2, 0)
+    texts = {e.id: e.text for e in task.test}
+    for item, prediction in zip(few.items, few["predictions"], strict=True):
+        prompt = template.prefix(task, shots) + template.query(task, texts[item])
+        assert prediction == np.argmax(said(ctx.lm, prompt, [" positive", " negative"]))
+    (gains,) = icl.gains_by_task(record)
+    assert gains["few-shot gain"] == pytest.approx(few["accuracy"]["value"] - gains["zero"])
+
+
+def test_each_call_is_timed_on_its_own(tmp_path, monkeypatch):
+    _, record = small_run(prompt_cost, tmp_path, monkeypatch, calls=3)
+    none, two = record.results
+    assert (
+        len(two["seconds_all"]) == two["seconds"]["n"] == 3 and two["prompt_tokens"] > none["prompt_tokens"]
+    )
+    assert (
+        min(two["seconds_all"])
+        <= two["seconds"]["low"]
+        <= two["seconds"]["value"]
+        == np.median(two["seconds_all"])
+    )
+
+
+# -- figures -----------------------------------------------------------------------------------------------------------------
+
+
+def test_gaps_are_paired_by_item():
+    curve = book_records.load("learning_curve")
+    a, b = (curve.where(method=m, n_labels=100) for m in ("lora", "tfidf"))
+    frame = (
+        curve.frame()
+        .query("n_labels == 100")
+        .pivot_table(index="item", columns=["method", "seed"], values="accuracy")
+    )
+    by_item = frame["lora"].mean(axis=1) - frame["tfidf"].mean(axis=1)
+    found = icl.gap(a, b)
+    assert found["value"] == pytest.approx(by_item.mean()) and found["n"] == len(by_item) == 300
+    half = (
+        scipy_stats.t.ppf(0.975, 299) * by_item.std() / 300**0.5
+    )  # the items' part alone; seeds make it wider
+    assert found["high"] - found["low"] > 2 * half
+
+
+def test_agreement_is_the_rank_correlation_over_tasks():
+    gains = book_records.load("gain_prediction")
+    by = gains.frame().groupby(["method", "task"], sort=False)["accuracy"].mean().unstack(0)
+    tuned = by["lora"] - by["zero-shot"]
+    wanted = {"few-shot gain": by["few-shot"] - by["zero-shot"], "zero": -by["zero-shot"]}
+    for name, other in wanted.items():
+        found = scipy_stats.spearmanr(other.round(9), tuned.round(9)).statistic
+        assert icl.agreement(gains, name)["value"] == pytest.approx(found, abs=0.03)
+
+
+def test_what_leaked_is_in_the_table():
+    record = book_records.load("leaks")
+    text = icl.leaks_table(record).text
+    assert len(text.splitlines()) == 2 + len(record.rows)
+    row = record.one(method="weights", place="answer", repeats=4)
+    assert icl.exposure(row) == sorted(row.outcomes("exposure"))[2]
+    assert "4 times" in text and "once" in text and "8 examples" in text
