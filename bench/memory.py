@@ -11,6 +11,7 @@ is held against the simulation on random settings of the models that ship with t
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import os
 import random
@@ -21,14 +22,11 @@ from pathlib import Path
 
 import peers
 
-from finetune_memory import caching_allocator, kernels, known_models, trace
-from finetune_memory import simulate as simulation
-from finetune_memory.calculator import Settings, Shape, estimate
+from finetune_memory import Settings, Shape, estimate, known_models, machine, simulate
 from finetune_memory.settings import OPTIMIZERS
-from finetune_memory.simulate import plan_of, simulate
-from tunewise import paths
-from whentofinetune import book_files, book_records
 
+DATA = Path(__file__).resolve().parents[1] / "data"
+SOURCES = ("caching_allocator", "kernels", "libraries", "simulation", "trace")  # what a simulation depends on
 OURS = ("simulation", "closed formula")
 RANDOM = 200  # random settings
 
@@ -36,7 +34,7 @@ RANDOM = 200  # random settings
 def truth() -> list[dict]:
     """One row a measured step whose settings are known: id, stack, gpu, settings, measured bytes, what the simulation is
     told beside the settings."""
-    folder = book_files.data_dir() / "memory"
+    folder = DATA / "memory"
     rows = [
         r
         for r in json.loads((folder / "published.json").read_text(encoding="utf-8"))["rows"]
@@ -62,22 +60,18 @@ def truth() -> list[dict]:
 
 def simulated(row: dict, settings: Settings) -> dict:
     """Peak allocated and reserved of the simulation, kept under the hash of settings and of its own source."""
-    source = "".join(
-        Path(m.__file__).read_text(encoding="utf-8") for m in (caching_allocator, kernels, simulation, trace)
-    )
-    key = book_records.digest(
-        [settings.as_dict(), row.get("simulation", {}), source, book_records.versions()]
-    )
-    path = paths.cache_dir("bench", "memory") / f"{key}.json"
+    package = Path(machine.__file__).parent
+    source = [(package / f"{name}.py").read_text(encoding="utf-8") for name in SOURCES]
+    told = row.get("simulation", {})
+    asked = json.dumps([settings.as_dict(), told, source, machine.versions()], sort_keys=True)
+    path = machine.cache_folder() / "bench" / f"{hashlib.sha256(asked.encode()).hexdigest()}.json"
     if not path.exists():
         print(f"  simulating {row['id']} ...", file=sys.stderr, flush=True)
-        result = simulate(plan_of(settings, **row.get("simulation", {})))
+        result = simulate(settings, **told)
+        path.parent.mkdir(parents=True, exist_ok=True)
         half = path.with_suffix(".part")
-        half.write_text(
-            json.dumps(
-                {"allocated": result.peak_bytes, "reserved": result.reserved_bytes, "moment": result.moment}
-            )
-        )
+        found = {"allocated": result.peak_bytes, "reserved": result.reserved_bytes, "phase": result.phase}
+        half.write_text(json.dumps(found))
         os.replace(half, path)
     return json.loads(path.read_text())
 
@@ -93,7 +87,7 @@ def predict(rows: list[dict]) -> None:
         )
         row["settings"] = settings.as_dict()
         simulation = simulated(row, settings)
-        row["simulated_reserved"], row["moment"] = simulation["reserved"], simulation["moment"]
+        row["simulated_reserved"], row["phase"] = simulation["reserved"], simulation["phase"]
         formula, kind = estimate(settings), peak(row)[0]
         row["predicted"] = {"simulation": simulation["allocated"], "closed formula": formula.peak_bytes}
         if kind == "reserved":
@@ -109,7 +103,7 @@ def predict(rows: list[dict]) -> None:
                 "settings": row["settings"],
             }
         )
-    for name, answers in peers.ask(asked, paths.cache_dir("bench") / "peers").items():
+    for name, answers in peers.ask(asked, machine.cache_folder() / "peers").items():
         for row, answer in zip(rows, answers, strict=True):
             row["predicted"][name] = answer
 
@@ -272,7 +266,7 @@ def _behind(table: dict) -> list[str]:
 
 
 def _save(rows: list[dict], table: dict, reserved: dict, apart: dict, settings: list[dict]) -> None:
-    path = book_files.data_dir() / "bench" / "memory.json"
+    path = DATA / "bench" / "memory.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = [
         {
@@ -284,13 +278,13 @@ def _save(rows: list[dict], table: dict, reserved: dict, apart: dict, settings: 
             "predicted": r["predicted"],
             "reserved": r["measured"].get("reserved"),
             "simulated_reserved": r["simulated_reserved"],
-            "moment": r["moment"],
+            "phase": r["phase"],
         }
         for r in rows
     ]
     head = {
         "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
-        "versions": book_records.versions(),
+        "versions": machine.versions(),
         "peers": peers.PACKAGES,
         "errors": "percent, absolute",
         "slices": table,

@@ -20,7 +20,7 @@ def ask(rows: list[dict], folder: Path) -> dict[str, list[int | None]]:
     """{estimator: bytes for each row, None where it does not know the model or method}.
 
     rows: dictionaries with ``config`` (a config.json), ``parameters`` (their number), ``gpu`` and ``settings`` (of
-    ``finetune_memory.calculator``, as a dictionary). folder: where the environment of the packages lies.
+    ``finetune_memory.Settings``, as a dictionary). folder: where the environment of the packages lies.
     """
     found = {
         "accelerate estimate-memory": [accelerate(r) for r in rows],

@@ -1,4 +1,4 @@
-"""``tunewise measure-memory``: real steps, one process each, kept and found again."""
+"""``finetune-memory measure``: real steps, one process each, kept and found again."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import bitsandbytes  # noqa: F401 - before a test pretends that there is a GPU, 
 import pytest
 import torch
 
-from finetune_memory import measure as command
-from finetune_memory import real_steps
-from finetune_memory.calculator import Settings
+from finetune_memory import machine, real_steps
+from finetune_memory import measure_command as command
+from finetune_memory.settings import Settings
 
 TINY = {
     "model_type": "llama",
@@ -204,13 +204,16 @@ def test_the_grid(gpu):
     assert len({command._key(s) for s in found}) == len(found)
 
 
-def test_the_gpus_name_names_the_record(gpu, tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEWISE_CACHE", str(tmp_path))
-    assert command._path(command._device_name("cuda"), False).name == "measured-nvidia-h100-80gb-hbm3.json"
+def test_the_gpus_name_names_the_record(gpu, tmp_path, monkeypatch, no_process, model):
+    monkeypatch.setenv("FINETUNE_MEMORY_CACHE", str(tmp_path / "cache"))
+    for words, folder in ([], tmp_path / "cache"), (["--to", str(tmp_path / "data")], tmp_path / "data"):
+        assert command.main(arguments("--model", model, "--method", "lora", "--seq", "8", *words)) == 0
+        record = json.loads((folder / "measured-nvidia-h100-80gb-hbm3.json").read_text())
+        assert record["device"] == machine.device_name("cuda") and len(record["rows"]) == 2
 
 
 def test_cuda_counts(gpu, monkeypatch):
-    """Peaks are the allocator's; they are set back before each moment of the last step and never before it."""
+    """Peaks are the allocator's; they are set back before each phase of the last step and never before it."""
     real = real_steps.load
     monkeypatch.setattr(real_steps, "load", lambda settings, device: real(settings, "cpu"))
     loop = real_steps._Loop

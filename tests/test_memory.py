@@ -13,22 +13,11 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from finetune_memory import fit, known_models
-from finetune_memory.calculator import (
-    COMPONENTS,
-    CONTROLS,
-    GPUS,
-    MOMENTS,
-    Settings,
-    Shape,
-    UnknownModel,
-    estimate,
-    fits,
-    largest,
-    memory_json,
-)
-from finetune_memory.estimate import loading, optimiser_states, trained, weights
-from finetune_memory.settings import OPTIMIZERS
-from finetune_memory.shape import FAMILIES
+from finetune_memory.calculator import CONTROLS, memory_json
+from finetune_memory.fit import GPUS, fits, largest
+from finetune_memory.formula import COMPONENTS, PHASES, estimate, loading, optimiser_states, trained, weights
+from finetune_memory.settings import OPTIMIZERS, Settings
+from finetune_memory.shape import FAMILIES, Shape, UnknownModel
 from finetune_memory.tape import GRADIENT, INPUT, Parameter, Tape, Value
 
 ROOT = Path(__file__).parent.parent
@@ -181,6 +170,8 @@ def test_a_config_with_impossible_numbers_is_refused(wrong):
         ({"checkpointing": 1}, "true or false"),
         ({"dtype": "fp32", "master_weights": True}, "master_weights"),
         ({"torch": "new"}, "version"),
+        ({"seq": 999_999_999_999}, "at most 1,048,576 tokens here; seq cannot be 999,999,999,999"),
+        ({"model": {**LLAMA, "max_position_embeddings": 4096}, "seq": 2**21}, "trained on 4,096"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong, says):
@@ -355,9 +346,9 @@ often = settings(
 @given(any_settings())
 def test_parts_are_whole_bytes_none_negative_and_add_up_to_the_peak(s):
     e = estimate(s)
-    assert set(e.moments) == set(MOMENTS) and e.peak_bytes == max(e.phases.values()) == e.phases[e.moment]
+    assert set(e.by_phase) == set(PHASES) and e.peak_bytes == max(e.phases.values()) == e.phases[e.phase]
     assert sum(e.components.values()) == e.peak_bytes <= e.reserved_bytes
-    for parts in e.moments.values():
+    for parts in e.by_phase.values():
         assert set(parts) == set(COMPONENTS)
         assert all(isinstance(size, int) and size >= 0 for size in parts.values())
 
@@ -480,14 +471,11 @@ SAMPLE = [
 
 
 def live_bytes(events) -> dict[str, int]:
-    """The most bytes of live blocks at each moment, rounded up to 512 a block: without the allocator's uneven splits."""
-    marks: dict[int, list[str]] = {}
-    for at, name in events.marks:
-        marks.setdefault(at, []).append(name)
-    second = next(at for at, name in events.marks if name == "step")
-    phase, live, most = "load", 0, dict.fromkeys(MOMENTS, 0)
+    """The most bytes of live blocks in each phase, rounded up to 512 a block: without the allocator's uneven splits."""
+    marks, second = events.by_place(), events.place("step")
+    phase, live, most = "load", 0, dict.fromkeys(PHASES, 0)
     for at, entry in enumerate(events.log):
-        phase = next((name for name in reversed(marks.get(at, ())) if name in MOMENTS), phase)
+        phase = next((name for name in reversed(marks.get(at, ())) if name in PHASES), phase)
         if entry:
             size = -(-events.blocks[abs(entry) - 1].size // 512) * 512
             live += size if entry > 0 else -size
@@ -497,9 +485,9 @@ def live_bytes(events) -> dict[str, int]:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_formula_follows_the_simulation_at_every_moment_that_counts():
+def test_formula_follows_the_simulation_at_every_phase_that_counts():
     pytest.importorskip("torch")
-    from finetune_memory import simulate
+    from finetune_memory import simulation
 
     errors, against_allocator = {}, []
     for family, more in SAMPLE:
@@ -508,17 +496,15 @@ def test_formula_follows_the_simulation_at_every_moment_that_counts():
             **{"model": config, "targets": "all-linear", "batch": 3, "seq": 320}
             | {k: v for k, v in more.items() if k != "vocab_size"}
         )
-        e, plan = estimate(s), simulate.plan_of(s)
-        events = simulate.record(plan)
+        e, plan = estimate(s), simulation.plan_of(s)
+        events = simulation.record(plan)
         most = live_bytes(events)
         peak = max(most.values())
         errors[family, *map(str, more.items())] = (
             max(abs(e.phases[m] - most[m]) for m in ("loss", "backward")) / peak
         )
         errors[family, *map(str, more.items()), "peak"] = abs(e.peak_bytes / peak - 1)
-        against_allocator.append(
-            abs(e.peak_bytes / simulate.evaluate(events, plan, reserved=False).peak_bytes - 1)
-        )
+        against_allocator.append(abs(e.peak_bytes / simulation.evaluate(events).peak_bytes - 1))
     assert {name: error for name, error in errors.items() if error > 0.015} == {}
     assert statistics.median(errors.values()) < 0.001
     assert statistics.median(against_allocator) < 0.02 and max(against_allocator) < 0.04
@@ -641,6 +627,29 @@ def test_changes_that_are_not_enough_alone_are_put_together():
     assert together.peak_bytes <= gpu.total - fit.CONTEXT[1]
 
 
+def test_the_quick_start_of_the_package_is_right():
+    import doctest
+
+    import finetune_memory
+
+    done = doctest.testmod(finetune_memory)
+    assert done.attempted == 5 and not done.failed
+
+
+def test_the_package_knows_nothing_of_the_rest_and_the_formula_nothing_of_torch():
+    code = (
+        "import sys, finetune_memory.calculator as c, finetune_memory as f; f.estimate; print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(ROOT / "lib")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not {"torch", "tunewise", "whentofinetune"} & set(done.stdout.split())
+
+
 # --- fronts --------------------------------------------------------------------------------------------------------
 
 
@@ -648,7 +657,7 @@ def test_the_live_front_answers_for_its_controls_and_refuses_in_words():
     values = {c["name"]: c["value"] for c in CONTROLS}
     answer = json.loads(memory_json(json.dumps(values)))
     (figure,) = answer["figures"]
-    height = sum(trace["y"][MOMENTS.index("loss")] for trace in figure["data"] if trace["type"] == "bar")
+    height = sum(trace["y"][PHASES.index("loss")] for trace in figure["data"] if trace["type"] == "bar")
     s = Settings(model="llama-2-7b", batch=2, checkpointing=True, arch=89)
     assert height == pytest.approx(estimate(s).phases["loss"] / 2**30, abs=1e-3)
     assert "13.3 GiB (14.3 GB)" in answer["text"] and {t["type"] for t in figure["data"]} == {
@@ -677,7 +686,7 @@ def cli(*words: str, bare: bool = True):
     """The command, on a Python that sees no installed package."""
     env = {"PYTHONPATH": str(ROOT / "lib"), "PATH": os.environ["PATH"]}
     return subprocess.run(
-        [sys.executable, *(["-S"] if bare else []), "-m", "tunewise", "memory", *words],
+        [sys.executable, *(["-S"] if bare else []), "-m", "finetune_memory.cli", *words],
         env=env,
         capture_output=True,
         text=True,
@@ -714,7 +723,7 @@ def test_the_command_runs_on_a_bare_python():
     answer = json.loads(done.stdout)
     e = estimate(Settings(model="llama-2-7b", batch=2, checkpointing=True))
     assert answer["peak_bytes"] == sum(answer["components"].values()) == e.peak_bytes
-    assert answer["reserved_bytes"] == e.reserved_bytes and answer["moment"] == e.moment
+    assert answer["reserved_bytes"] == e.reserved_bytes and answer["phase"] == e.phase
     assert answer["settings"]["model"] == "meta-llama/Llama-2-7b-hf" and answer["settings"]["targets"] == [
         "q_proj",
         "v_proj",

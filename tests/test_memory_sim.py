@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finetune_memory.caching_allocator import MIB, CachingAllocator, OutOfMemory, round_up
-from finetune_memory.calculator import Settings
-from finetune_memory.simulate import COMPONENTS, MOMENTS, Plan, plan_of, record, simulate
-from whentofinetune import book_files
+from finetune_memory.formula import PHASES
+from finetune_memory.settings import Settings
+from finetune_memory.simulation import COMPONENTS, plan_of, record, simulate
 
 TINY = {
     "model_type": "llama",
@@ -24,16 +28,15 @@ TINY = {
     "vocab_size": 300,
     "tie_word_embeddings": False,
 }
+ROOT = Path(__file__).parent.parent
 ROWS = {
-    r["id"]: r
-    for r in json.loads((book_files.data_dir() / "memory" / "published.json").read_text(encoding="utf-8"))[
-        "rows"
-    ]
+    row["id"]: row
+    for row in json.loads((ROOT / "data/memory/published.json").read_text(encoding="utf-8"))["rows"]
 }
 
 
 def tiny(**changes):
-    return simulate(Plan(**{"config": TINY, "batch": 2, "length": 32, **changes}))
+    return simulate(Settings(model=TINY, method="full", batch=2, seq=32), **changes)
 
 
 def highest(result, phase):
@@ -212,8 +215,8 @@ def test_gradients_are_there_from_the_start_when_they_accumulate():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"config": {**TINY, "tie_word_embeddings": True}},
-        {"config": {**TINY, "model_type": "phi", "num_key_value_heads": 4}},
+        {"model": {**TINY, "tie_word_embeddings": True}},
+        {"model": {**TINY, "model_type": "phi", "num_key_value_heads": 4}},
         {},
     ],
     ids=["tied", "bias", "plain"],
@@ -221,17 +224,10 @@ def test_gradients_are_there_from_the_start_when_they_accumulate():
 @pytest.mark.parametrize("outputs", ["step", "next"])
 def test_a_fused_loss_gives_every_parameter_its_gradient_in_both_steps(changes, outputs):
     """Phi's head has a bias; a tied head's gradient is added to the embedding's."""
-    plan = Plan(
-        **{
-            "config": TINY,
-            "batch": 2,
-            "length": 32,
-            "loss": "fused",
-            "outputs": outputs,
-            "optimizer": "sgd_momentum",
-            **changes,
-        }
+    step = Settings(
+        model=TINY, method="full", batch=2, seq=32, loss="fused", outputs=outputs, optimizer="sgd_momentum"
     )
+    plan = plan_of(step, **changes)
     events, live, seen = record(plan), {}, []
     starts = {at for at, name in events.marks if name in ("optimiser", "again")}
     for at, entry in enumerate(events.log):
@@ -253,7 +249,7 @@ def test_a_fused_loss_gives_every_parameter_its_gradient_in_both_steps(changes, 
 
 def test_before_its_version_0_43_2_bitsandbytes_kept_inputs():
     old, new = (
-        tiny(method="qlora", targets="all-linear", length=256, bitsandbytes=version)
+        tiny(method="qlora", targets="all-linear", seq=256, bitsandbytes=version)
         for version in ("0.42", "0.50")
     )
     assert old.components["saved activations"] > new.components["saved activations"]
@@ -312,7 +308,7 @@ def test_parts_add_up(changes):
     assert sum(result.components.values()) == result.peak_bytes
     assert min(result.components.values()) >= 0
     assert result.reserved_bytes >= result.peak_bytes
-    assert result.moment in MOMENTS and result.peak_bytes >= max(result.phases.values())
+    assert result.phase in PHASES and result.peak_bytes >= max(result.phases.values())
     assert 1 < len(result.timeline) <= 400
     for point in result.timeline:
         assert sum(point[name] for name in COMPONENTS) == point["bytes"] <= result.peak_bytes
@@ -320,11 +316,11 @@ def test_parts_add_up(changes):
 
 
 def test_more_is_never_less():
-    long = {"length": 256}
+    long = {"seq": 256}
     base = tiny(**long).peak_bytes
     assert tiny(**long, checkpointing=True).peak_bytes < base
     assert tiny(**long, kernel="eager").peak_bytes > base
-    assert tiny(length=512).peak_bytes > base
+    assert tiny(seq=512).peak_bytes > base
     assert tiny(**long, batch=3).peak_bytes > base
     assert tiny(**long, outputs="dropped").peak_bytes <= base <= tiny(**long, outputs="next").peak_bytes
     assert tiny(**long, method="lora").peak_bytes < base
@@ -347,7 +343,7 @@ ARCHITECTURES = [
 
 @pytest.mark.parametrize("config", ARCHITECTURES, ids=lambda c: c["model_type"])
 def test_architectures(config):
-    result = tiny(config=config, checkpointing=True)
+    result = tiny(model=config, checkpointing=True)
     assert result.components["gradients"] > 0 and result.phases["loss"] > 0
 
 
@@ -363,9 +359,9 @@ def test_a_gpu_too_small():
         ({"method": "dora"}, "method is one of"),
         ({"kernel": "xformers"}, "kernel is one of"),
         ({"batch": 0}, "batch must be a whole number"),
-        ({"config": {"hidden_size": 64}}, "no model_type"),
-        ({"config": {"model_type": "no_such_model"}}, "no architecture 'no_such_model'"),
-        ({"config": ARCHITECTURES[-1], "method": "qlora"}, "Conv1D"),
+        ({"model": {"hidden_size": 64}}, "no model_type"),
+        ({"model": {"model_type": "no_such_model"}}, "architecture 'no_such_model' is not known"),
+        ({"model": ARCHITECTURES[-1], "method": "qlora", "targets": "all-linear"}, "Conv1D"),
     ],
 )
 def test_errors(changes, says):
@@ -378,13 +374,26 @@ def test_settings_of_several_gpus_are_refused():
         plan_of(Settings(gpus=2, sharding="ddp"))
 
 
+def test_the_command_prints_nothing_but_its_answer():
+    """bitsandbytes warns of a CPU kernel that no simulation needs, transformers of a cache that is not kept."""
+    words = "--model smollm2-135m --method qlora --targets all-linear --seq 16 --checkpointing --use-cache --simulate"
+    done = subprocess.run(
+        [sys.executable, "-m", "finetune_memory.cli", *words.split()],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "lib")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == "" and "Simulated, reserved" in done.stdout
+
+
 # --- published measurements ----------------------------------------------------------------------------------------
 
 
 @functools.cache
 def simulated(name):
     row = ROWS[name]
-    return simulate(plan_of(Settings.from_dict(row["settings"]), **row["simulation"]))
+    return simulate(Settings.from_dict(row["settings"]), **row["simulation"])
 
 
 @pytest.mark.parametrize("name", ["fc22", "fc36", "fc37", "cif02", "cif09"])
@@ -396,7 +405,7 @@ def test_published_peaks(name):
 
 
 @pytest.mark.parametrize("name", ["fc36", "fc37"])
-def test_published_peaks_of_each_moment(name):
+def test_published_peaks_of_each_phase(name):
     phases, measured = simulated(name).phases, ROWS[name]["measured"]["phases_mib"]
     assert phases["optimiser"] / MIB == pytest.approx(measured["optimiser"], rel=0.005)
     assert max(phases["loss"], phases["backward"]) / MIB == pytest.approx(measured["backward"], rel=0.005)

@@ -1,14 +1,55 @@
-"""GPU memory of a fine-tuning step: a closed formula, a simulation, and a measurement.
+"""GPU memory of one fine-tuning step: a closed formula, a simulation and a measurement.
 
-The modules named in ``PURE`` need nothing but Python and run in a browser; ``simulate`` and ``measure`` need torch.
+>>> from finetune_memory import GPUS, Settings, estimate, fits, largest
+>>> step = Settings(model="llama-2-7b", method="lora", batch=2, seq=512, checkpointing=True)
+>>> found = estimate(step)
+>>> f"{found.peak_bytes / 1e9:.1f} GB in the {found.phase} phase"
+'14.3 GB in the loss phase'
+>>> fits(found, GPUS["t4"]), largest(step, GPUS["rtx4090"], "batch")
+('yes', 29)
+
+``simulate(step)`` takes the same step with the real libraries on tensors without memory; ``finetune-memory measure`` takes
+it on a GPU. The modules named in ``PURE`` need nothing but Python and run in a browser; the others need torch.
 """
 
-PURE = ("calculator", "estimate", "fit", "known_models", "settings", "shape", "tape", "training_step")
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from finetune_memory.fit import GPUS, Gpu, changes, fits, largest
+    from finetune_memory.formula import Estimate, estimate
+    from finetune_memory.settings import Settings
+    from finetune_memory.shape import Shape, UnknownModel
+    from finetune_memory.simulation import Simulation, simulate
+
+PURE = ("calculator", "fit", "formula", "known_models", "settings", "shape", "tape", "training_step")
 
 COMMANDS = {
-    "memory": ("finetune_memory.cli", "how much GPU memory a fine-tuning step takes, and what it fits"),
+    "memory": (
+        "finetune_memory.estimate_command",
+        "how much GPU memory a fine-tuning step takes, and what it fits",
+    ),
     "measure-memory": (
-        "finetune_memory.measure",
+        "finetune_memory.measure_command",
         "take real training steps here and record their peak memory",
     ),
 }
+_MODULES = {
+    "fit": ("GPUS", "Gpu", "changes", "fits", "largest"),
+    "formula": ("Estimate", "estimate"),
+    "settings": ("Settings",),
+    "shape": ("Shape", "UnknownModel"),
+    "simulation": ("Simulation", "simulate"),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+__all__ = ["COMMANDS", "GPUS", "PURE", "Estimate", "Gpu", "Settings", "Shape", "Simulation", "UnknownModel"]
+__all__ += ["changes", "estimate", "fits", "largest", "simulate"]
+
+
+def __getattr__(name: str) -> Any:
+    """The names above are imported when they are first asked for, so that the formula needs no torch."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
-from finetune_memory.estimate import COMPONENTS, MOMENTS, Estimate, estimate
-from finetune_memory.fit import CONTEXT, GIB, GPUS, Gpu, changes, fits, largest
+from finetune_memory.fit import CONTEXT, GIB, GPUS, Gpu, changes, fits, gpu_named, largest
+from finetune_memory.formula import COMPONENTS, PHASES, Estimate, estimate
 from finetune_memory.settings import Settings
-from finetune_memory.shape import Shape, UnknownModel
 
 SHOWN = ("t4", "l4", "rtx4090", "rtx5090", "a100-40", "a6000", "h100", "h200")
 
@@ -23,15 +23,18 @@ def gib(size: int) -> str:
 
 def verdict(e: Estimate, gpu: Gpu) -> str:
     """Whether it fits, in a sentence or two."""
-    s, answer = e.settings, fits(e, gpu)
+    s = e.settings
     says = {
         "yes": f"It fits the {gpu.name}, with {gib(gpu.total - e.peak_bytes)} to spare.",
         "tight": f"It is tight on the {gpu.name}: the tensors fit, but CUDA's context and the allocator's cache may not.",
         "no": f"It does not fit the {gpu.name}, which has {gib(gpu.total)}.",
-    }[answer]
+    }[fits(e, gpu)]
     name = {"full": "Full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}[s.method]
     each = f" on each of {s.gpus} GPUs" if s.gpus > 1 else ""
-    return f"{name} with {s.batch} x {s.seq} tokens takes {gib(e.peak_bytes)} ({e.peak_bytes / 1e9:.1f} GB) at its highest{each}, {_WHEN[e.moment]}. {says}"
+    size = f"{gib(e.peak_bytes)} ({e.peak_bytes / 1e9:.1f} GB)"
+    return (
+        f"{name} with {s.batch} x {s.seq} tokens takes {size} at its highest{each}, {_WHEN[e.phase]}. {says}"
+    )
 
 
 _WHEN = {
@@ -43,70 +46,72 @@ _WHEN = {
 }
 
 
-def from_controls(values: dict) -> tuple[Settings, Gpu]:
+def from_controls(values: dict[str, Any]) -> tuple[Settings, Gpu]:
     """Settings and GPU from the controls of the live form: field names, and ``gpu``; ``targets`` may also be "attention"
     (query and value, or the fused projection)."""
     values = dict(values)
-    key = values.pop("gpu", "t4")
-    if key not in GPUS:
-        raise ValueError(f"no GPU is known as {key!r}; there are {', '.join(GPUS)}")
-    gpu = GPUS[key]
-    targets = values.get("targets", "attention")
-    if targets == "attention":
+    gpu = gpu_named(values.pop("gpu", "t4"))
+    if values.get("targets", "attention") == "attention":
         shape = Settings(model=values.get("model", Settings.model), targets="all-linear", rank=1).shape
         names = [linear.name for linear in shape.attention_linears]
         values["targets"] = ("q_proj", "v_proj") if "q_proj" in names else (names[0],)
-    values.setdefault("arch", gpu.arch)
-    return Settings.from_dict(values), gpu
+    return Settings.from_dict({"arch": gpu.arch, **values}), gpu
 
 
 def memory_json(settings: str) -> str:
-    """The calculator's front: a JSON object of settings in, ``{"figures", "tables", "text"}`` out."""
+    """The calculator's front.
+
+    Parameters
+    ----------
+    settings : str
+        A JSON object of the controls' values.
+
+    Returns
+    -------
+    str
+        A JSON object: ``{"figures", "tables", "text"}``.
+
+    Raises
+    ------
+    ValueError
+        For settings that are not possible.
+    """
     s, gpu = from_controls(json.loads(settings))
     e = estimate(s)
     lines = [verdict(e, gpu)]
-    if batch := largest(s, gpu, "batch"):
-        lines.append(
-            f"The largest batch of this length on the {gpu.name} is {batch:,}; the longest text at this batch {_longest(s, gpu)}."
-        )
+    batch, longest = largest(s, gpu, "batch"), largest(s, gpu, "seq", 64)
+    if batch:
+        length = f"is {longest:,} tokens" if longest else "is under 64 tokens"
+        largest_batch = f"The largest batch of this length on the {gpu.name} is {batch:,}"
+        lines.append(f"{largest_batch}; the longest text at this batch {length}.")
+    elif longest:
+        lines.append(f"No batch of this length fits the {gpu.name}; texts of up to {longest:,} tokens would.")
     else:
-        shortest = largest(s, gpu, "seq", 64)
-        lines.append(
-            f"No batch of this length fits the {gpu.name}; texts of up to {shortest:,} tokens would."
-            if shortest
-            else f"No batch and no length of it fits the {gpu.name}."
-        )
-    options = changes(s, gpu)
-    if options:
-        lines.append(
-            "Cheapest changes that make it fit: "
-            + "; ".join(
-                f"{n}. {c.text} ({gib(c.peak_bytes)}; costs {c.costs})" for n, c in enumerate(options, 1)
-            )
-            + "."
-        )
-    text = "\n".join(lines)
-    return json.dumps({"figures": [_figure(e, gpu)], "tables": [_gpu_table(e), _part_table(e)], "text": text})
+        lines.append(f"No batch and no length of it fits the {gpu.name}.")
+    if options := changes(s, gpu):
+        said = [f"{n}. {c.text} ({gib(c.peak_bytes)}; costs {c.costs})" for n, c in enumerate(options, 1)]
+        lines.append(f"Cheapest changes that make it fit: {'; '.join(said)}.")
+    answer = {
+        "figures": [_figure(e, gpu)],
+        "tables": [_gpu_table(e), _part_table(e)],
+        "text": "\n".join(lines),
+    }
+    return json.dumps(answer)
 
 
-def _longest(s: Settings, gpu: Gpu) -> str:
-    found = largest(s, gpu, "seq", 64)
-    return f"is {found:,} tokens" if found else "is under 64 tokens"
-
-
-def _figure(e: Estimate, gpu: Gpu) -> dict:
-    names = [name.capitalize() for name in MOMENTS]
+def _figure(e: Estimate, gpu: Gpu) -> dict[str, Any]:
+    names = [name.capitalize() for name in PHASES]
     bars = [
         {
             "type": "bar",
             "name": part,
             "x": names,
-            "y": [round(e.moments[m][part] / GIB, 4) for m in MOMENTS],
+            "y": [round(e.by_phase[m][part] / GIB, 4) for m in PHASES],
             "marker": {"pattern": {"shape": shape, "fgcolor": "#ffffff", "fillmode": "overlay"}},
             "hovertemplate": "%{x}, " + part + ": %{y:.2f} GiB",
         }
         for part, shape in zip(COMPONENTS, ("", "/", ".", "\\", "x", "-", "+", "|", "", "/"), strict=True)
-        if any(e.moments[m][part] for m in MOMENTS)
+        if any(e.by_phase[m][part] for m in PHASES)
     ]
     top = 1.6 * e.peak_bytes
     sizes = sorted({GPUS[key].total: GPUS[key].name for key in SHOWN if GPUS[key].total <= top}.items())[-2:]
@@ -129,16 +134,16 @@ def _figure(e: Estimate, gpu: Gpu) -> dict:
     return {
         "data": bars + lines,
         "layout": {
-            "title": {"text": "Memory at each moment of the step"},
+            "title": {"text": "Memory at each phase of the step"},
             "barmode": "stack",
             "yaxis": {"title": {"text": "GiB"}, "rangemode": "tozero"},
             "legend": {"traceorder": "normal"},
         },
-        "alt": f"Stacked bars of GPU memory at each moment of a step: {peaks}. Lines: {', '.join(f'{name} {gib(size)}' for size, name in sizes)}.",
+        "alt": f"Stacked bars of GPU memory at each phase of a step: {peaks}. Lines: {', '.join(f'{name} {gib(size)}' for size, name in sizes)}.",
     }
 
 
-def _gpu_table(e: Estimate) -> dict:
+def _gpu_table(e: Estimate) -> dict[str, Any]:
     rows = [[GPUS[key].name, gib(GPUS[key].total), fits(e, GPUS[key])] for key in GPUS]
     caption = (
         f"Which GPU it fits (CUDA's own needs, {CONTEXT[0] / GIB:.1f} to {CONTEXT[1] / GIB:.1f} GiB, counted)"
@@ -146,7 +151,7 @@ def _gpu_table(e: Estimate) -> dict:
     return {"caption": caption, "header": ["GPU", "Usable memory", "Fits"], "rows": rows}
 
 
-def _part_table(e: Estimate) -> dict:
+def _part_table(e: Estimate) -> dict[str, Any]:
     rows = [
         [part, gib(size), f"{100 * size / e.peak_bytes:.0f} %"] for part, size in e.components.items() if size
     ]
@@ -154,7 +159,7 @@ def _part_table(e: Estimate) -> dict:
     rows.append(["reserved by the allocator, about", gib(e.reserved_bytes), ""])
     rows.append(["CUDA context, beside that", f"{gib(CONTEXT[0])} to {gib(CONTEXT[1])}", ""])
     return {
-        "caption": f"What the memory holds at its highest, {_WHEN[e.moment]}",
+        "caption": f"What the memory holds at its highest, {_WHEN[e.phase]}",
         "header": ["Part", "Memory", "Share"],
         "rows": rows,
     }
@@ -192,141 +197,44 @@ _MODELS = [
     "meta-llama/Llama-2-70b-hf",
     "meta-llama/Llama-3.1-70B",
 ]
-CONTROLS = [
-    {
-        "name": "model",
-        "group": "Model and method",
-        "label": "Model",
-        "kind": "select",
-        "options": [[m, m.rpartition("/")[2]] for m in _MODELS],
-        "value": "meta-llama/Llama-2-7b-hf",
-    },
-    {
-        "name": "method",
-        "group": "Model and method",
-        "label": "Method",
-        "kind": "select",
-        "options": [["full", "full fine-tuning"], ["lora", "LoRA"], ["qlora", "QLoRA (NF4)"]],
-        "value": "lora",
-    },
-    {
-        "name": "rank",
-        "group": "Model and method",
-        "label": "Rank of LoRA",
-        "kind": "range",
-        "min": 1,
-        "max": 256,
-        "step": 1,
-        "value": 8,
-    },
-    {
-        "name": "targets",
-        "group": "Model and method",
-        "label": "LoRA on",
-        "kind": "select",
-        "options": [["attention", "query and value"], ["all-linear", "all linear layers"]],
-        "value": "attention",
-    },
-    {
-        "name": "batch",
-        "group": "A step",
-        "label": "Batch",
-        "kind": "range",
-        "min": 1,
-        "max": 64,
-        "step": 1,
-        "value": 2,
-        "unit": "rows",
-    },
-    {
-        "name": "seq",
-        "group": "A step",
-        "label": "Length",
-        "kind": "range",
-        "min": 64,
-        "max": 8192,
-        "step": 64,
-        "value": 512,
-        "unit": "tokens",
-    },
-    {
-        "name": "checkpointing",
-        "group": "A step",
-        "label": "Gradient checkpointing",
-        "kind": "checkbox",
-        "value": True,
-        "help": "Each block is computed again in the backward pass instead of being saved.",
-    },
-    {
-        "name": "dtype",
-        "group": "Numbers",
-        "label": "Type of the weights",
-        "kind": "select",
-        "options": ["bf16", "fp16", "fp32"],
-        "value": "bf16",
-    },
-    {
-        "name": "optimizer",
-        "group": "Numbers",
-        "label": "Optimiser",
-        "kind": "select",
-        "options": [
-            ["adamw", "AdamW"],
-            ["adamw8bit", "AdamW, 8-bit"],
-            ["paged_adamw8bit", "AdamW, paged 8-bit"],
-            ["adafactor", "Adafactor"],
-            ["sgd_momentum", "SGD with momentum"],
-            ["sgd", "SGD"],
-        ],
-        "value": "adamw",
-    },
-    {
-        "name": "attention",
-        "group": "Numbers",
-        "label": "Attention",
-        "kind": "select",
-        "options": [["sdpa", "SDPA"], ["flash", "flash"], ["eager", "eager"]],
-        "value": "sdpa",
-    },
-    {
-        "name": "loss",
-        "group": "Numbers",
-        "label": "Loss",
-        "kind": "select",
-        "options": [
-            ["default", "cross-entropy over all logits"],
-            ["chunked", "in chunks"],
-            ["fused", "fused with the head"],
-        ],
-        "value": "default",
-    },
-    {
-        "name": "gpu",
-        "group": "GPU",
-        "label": "GPU",
-        "kind": "select",
-        "options": [[key, g.name] for key, g in GPUS.items()],
-        "value": "rtx4090",
-    },
-]
+CONTROLS: list[dict[str, Any]] = []
 
-__all__ = [
-    "COMPONENTS",
-    "CONTEXT",
-    "CONTROLS",
-    "GPUS",
-    "MOMENTS",
-    "Estimate",
-    "Gpu",
-    "Settings",
-    "Shape",
-    "UnknownModel",
-    "changes",
-    "estimate",
-    "fits",
-    "from_controls",
-    "gib",
-    "largest",
-    "memory_json",
-    "verdict",
-]
+
+def _control(name: str, label: str, value: Any, options: list[Any] | None = None, **more: Any) -> None:
+    """Add a control to the form: a menu of options, else a check box or a slider."""
+    kind = "select" if options else "checkbox" if isinstance(value, bool) else "range"
+    choice = {"options": options} if options else {}
+    CONTROLS.append(
+        {"name": name, "group": _GROUP, "label": label, "kind": kind, **choice, "value": value, **more}
+    )
+
+
+_GROUP = "Model and method"
+_control("model", "Model", "meta-llama/Llama-2-7b-hf", [[m, m.rpartition("/")[2]] for m in _MODELS])
+_METHODS = [["full", "full fine-tuning"], ["lora", "LoRA"], ["qlora", "QLoRA (NF4)"]]
+_control("method", "Method", "lora", _METHODS)
+_control("rank", "Rank of LoRA", 8, min=1, max=256, step=1)
+_control(
+    "targets", "LoRA on", "attention", [["attention", "query and value"], ["all-linear", "all linear layers"]]
+)
+_GROUP = "A step"
+_control("batch", "Batch", 2, min=1, max=64, step=1, unit="rows")
+_control("seq", "Length", 512, min=64, max=8192, step=64, unit="tokens")
+_AGAIN = "Each block is computed again in the backward pass instead of being saved."
+_control("checkpointing", "Gradient checkpointing", True, help=_AGAIN)
+_GROUP = "Numbers"
+_control("dtype", "Type of the weights", "bf16", ["bf16", "fp16", "fp32"])
+_OPTIMISERS = {
+    "adamw": "AdamW",
+    "adamw8bit": "AdamW, 8-bit",
+    "paged_adamw8bit": "AdamW, paged 8-bit",
+    "adafactor": "Adafactor",
+    "sgd_momentum": "SGD with momentum",
+    "sgd": "SGD",
+}
+_control("optimizer", "Optimiser", "adamw", [list(pair) for pair in _OPTIMISERS.items()])
+_control("attention", "Attention", "sdpa", [["sdpa", "SDPA"], ["flash", "flash"], ["eager", "eager"]])
+_LOSSES = {"default": "cross-entropy over all logits", "chunked": "in chunks", "fused": "fused with the head"}
+_control("loss", "Loss", "default", [list(pair) for pair in _LOSSES.items()])
+_GROUP = "GPU"
+_control("gpu", "GPU", "rtx4090", [[key, gpu.name] for key, gpu in GPUS.items()])

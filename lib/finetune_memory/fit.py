@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from finetune_memory.estimate import Estimate, estimate
+from finetune_memory.formula import Estimate, estimate
 from finetune_memory.settings import Settings
 
 GIB = 2**30
@@ -46,9 +47,43 @@ GPUS: dict[str, Gpu] = {
 }
 
 
+OTHER_NAMES = {
+    "a100-80": "a100",
+    "h100-80": "h100",
+    "v100-32": "v100",
+    "4090": "rtx4090",
+    "3090": "rtx3090",
+    "4080": "rtx4080",
+    "5090": "rtx5090",
+    "a10": "a10g",
+}
+
+
+def gpu_named(name: str) -> Gpu:
+    """The GPU of a name in any common form. Raises ValueError for one that is not known."""
+    key = name.lower().replace("_", "-").replace(" ", "")
+    key = OTHER_NAMES.get(key, key)
+    if key not in GPUS:
+        raise ValueError(f"no GPU is known as {name!r}; there are {', '.join(GPUS)}")
+    return GPUS[key]
+
+
 def fits(e: Estimate, gpu: Gpu) -> str:
-    """ "yes": with room for the largest context and all that the allocator caches; "tight": the peak itself and a small context
-    fit; "no"."""
+    """Whether the step fits the GPU.
+
+    Parameters
+    ----------
+    e : Estimate
+        The step's memory.
+    gpu : Gpu
+        The GPU.
+
+    Returns
+    -------
+    str
+        "yes": with room for the largest context and all that the allocator caches; "tight": the peak itself and a small
+        context fit; "no".
+    """
     if e.reserved_bytes + CONTEXT[1] <= gpu.total:
         return "yes"
     return "tight" if e.peak_bytes + CONTEXT[0] <= gpu.total else "no"
@@ -60,7 +95,26 @@ def _goes(e: Estimate, gpu: Gpu) -> bool:
 
 
 def largest(s: Settings, gpu: Gpu, field: str, unit: int = 1, limit: int = 1 << 20) -> int:
-    """The largest ``batch`` or ``seq`` (a multiple of ``unit``) with which the step fits; 0 if none does."""
+    """The largest batch or length with which a step fits.
+
+    Parameters
+    ----------
+    s : Settings
+        The step.
+    gpu : Gpu
+        The GPU.
+    field : str
+        "batch" or "seq".
+    unit : int
+        The answer is a multiple of it.
+    limit : int
+        No more than this is tried.
+
+    Returns
+    -------
+    int
+        0 if none fits.
+    """
     room = gpu.total - CONTEXT[1]
     limit = min(limit, s.shape.positions) if field == "seq" and s.shape.positions else limit
 
@@ -70,7 +124,8 @@ def largest(s: Settings, gpu: Gpu, field: str, unit: int = 1, limit: int = 1 << 
     low, high = 1, max(1, limit // unit)
     if limit < unit or (at_low := peak(low)) > 0:
         return 0
-    probe, at_high = max(2, getattr(s, field) // unit), None
+    probe: int = max(2, getattr(s, field) // unit)
+    at_high: int | None = None
     while low < high:
         probe = min(max(probe, low + 1), high)
         value = peak(probe)
@@ -81,9 +136,7 @@ def largest(s: Settings, gpu: Gpu, field: str, unit: int = 1, limit: int = 1 << 
         if at_high is None:
             probe = 2 * low if low < 4 else low + max(1, int(low * min(3.0, -at_low / (at_low + room) + 0.5)))
         else:  # between the two by a straight line, a little nearer to the middle
-            probe = low + max(1, round((high + 1 - low) * -at_low / (at_high - at_low)))
-            if probe > high:
-                probe = high
+            probe = min(high, low + max(1, round((high + 1 - low) * -at_low / (at_high - at_low))))
     return low * unit
 
 
@@ -97,104 +150,100 @@ class Change:
     peak_bytes: int
 
 
-def _candidates(s: Settings) -> list[tuple[str, str, dict]]:
-    """Changes in the order of what they cost: nothing, some speed, some quality or convenience."""
+def _candidates(s: Settings) -> list[tuple[str, str, dict[str, Any]]]:
+    """(text, cost, changes) that could save memory, in the order of what they cost: nothing, speed, quality or convenience."""
     half_batch, half_seq = max(1, s.batch // 2), max(64, s.seq // 2)
-    found: list[tuple[str, str, dict]] = []
-
-    def offer(when: bool, text: str, costs: str, **changes) -> None:
-        if when:
-            found.append((text, costs, changes))
-
-    offer(
-        s.attention == "eager" and not s.shape.softcap_scores,
-        "use SDPA instead of eager attention",
-        "nothing: the same result, and faster",
-        attention="sdpa",
-    )
-    offer(
-        s.optimizer == "adamw" and s.optimizer_mode == "foreach",
-        "use the fused AdamW (fused=True)",
-        "nothing: it is faster",
-        optimizer_mode="fused",
-    )
-    offer(
-        s.loss == "default",
-        "fuse the loss with the head (Liger-Kernel)",
-        "nothing: a further package",
-        loss="fused",
-    )
-    offer(
-        s.outputs != "dropped",
-        "drop the model's output before the backward pass",
-        "nothing",
-        outputs="dropped",
-    )
-    offer(
-        not s.checkpointing,
-        "gradient checkpointing",
-        "speed: about a third more computing",
-        checkpointing=True,
-    )
-    offer(s.batch > 1, f"batch {half_batch} with gradient accumulation", "some speed", batch=half_batch)
-    offer(s.batch > 2, "batch 1 with gradient accumulation", "speed", batch=1)
-    offer(
-        s.optimizer == "adamw" and not s.master_weights,
-        "8-bit AdamW",
-        "hardly any quality",
-        optimizer="adamw8bit",
-    )
-    offer(
-        s.optimizer == "adamw" and s.method == "full",
-        "paged 8-bit AdamW",
-        "speed while states move to and fro",
-        optimizer="paged_adamw8bit",
-    )
-    offer(
-        s.method == "full" and not s.in_backward and not s.accumulation,
-        "run the optimiser in the backward pass",
-        "no gradient accumulation, no clipping",
-        in_backward=True,
-    )
-    offer(
-        s.master_weights or (s.dtype == "fp32" and s.method != "qlora"),
-        "16-bit weights (bf16)",
-        "some quality in long runs",
-        master_weights=False,
-        dtype="bf16" if s.arch >= 80 else "fp16",
-    )
-    offer(
-        s.method == "full",
-        "LoRA instead of full fine-tuning",
-        "quality, if there is much to learn",
-        method="lora",
-        targets="all-linear",
-        rank=s.rank,
-        in_backward=False,
-    )
-    offer(
-        s.method != "qlora" and s.shape.layout != "gpt2",
-        "QLoRA: 4-bit weights",
-        "speed, and some quality",
-        method="qlora",
-        master_weights=False,
-        dtype="bf16" if s.arch >= 80 else "fp16",
-        in_backward=False,
-        targets=s.targets if s.method == "lora" else "all-linear",
-    )
-    offer(s.seq > 64, f"texts of at most {half_seq} tokens", "what is cut off is not learned", seq=half_seq)
-    offer(s.gpus == 1, "two GPUs with FSDP", "a second GPU", gpus=2, sharding="fsdp")
-    return found
+    full, adamw = s.method == "full", s.optimizer == "adamw"
+    sixteen = {"master_weights": False, "dtype": "bf16" if s.arch >= 80 else "fp16"}
+    lora: dict[str, Any] = {"method": "lora", "targets": "all-linear", "rank": s.rank, "in_backward": False}
+    qlora = {
+        **lora,
+        "method": "qlora",
+        "targets": s.targets if s.method == "lora" else "all-linear",
+        **sixteen,
+    }
+    sdpa, free = "use SDPA instead of eager attention", "nothing: the same result, and faster"
+    drop, rows = "drop the model's output before the backward pass", "with gradient accumulation"
+    wide = s.master_weights or (s.dtype == "fp32" and s.method != "qlora")
+    within = "run the optimiser in the backward pass"
+    found: list[tuple[bool, str, str, dict[str, Any]]] = [
+        (s.attention == "eager" and not s.shape.softcap_scores, sdpa, free, {"attention": "sdpa"}),
+        (
+            adamw and s.optimizer_mode == "foreach",
+            "use the fused AdamW (fused=True)",
+            "nothing: it is faster",
+            {"optimizer_mode": "fused"},
+        ),
+        (
+            s.loss == "default",
+            "fuse the loss with the head (Liger-Kernel)",
+            "nothing: a further package",
+            {"loss": "fused"},
+        ),
+        (s.outputs != "dropped", drop, "nothing", {"outputs": "dropped"}),
+        (
+            not s.checkpointing,
+            "gradient checkpointing",
+            "speed: about a third more computing",
+            {"checkpointing": True},
+        ),
+        (s.batch > 1, f"batch {half_batch} {rows}", "some speed", {"batch": half_batch}),
+        (s.batch > 2, f"batch 1 {rows}", "speed", {"batch": 1}),
+        (adamw and not s.master_weights, "8-bit AdamW", "hardly any quality", {"optimizer": "adamw8bit"}),
+        (
+            adamw and full,
+            "paged 8-bit AdamW",
+            "speed while states move to and fro",
+            {"optimizer": "paged_adamw8bit"},
+        ),
+        (
+            full and not s.in_backward and not s.accumulation,
+            within,
+            "no gradient accumulation, no clipping",
+            {"in_backward": True},
+        ),
+        (wide, "16-bit weights (bf16)", "some quality in long runs", sixteen),
+        (full, "LoRA instead of full fine-tuning", "quality, if there is much to learn", lora),
+        (
+            s.method != "qlora" and s.shape.layout != "gpt2",
+            "QLoRA: 4-bit weights",
+            "speed, and some quality",
+            qlora,
+        ),
+        (
+            s.seq > 64,
+            f"texts of at most {half_seq} tokens",
+            "what is cut off is not learned",
+            {"seq": half_seq},
+        ),
+        (s.gpus == 1, "two GPUs with FSDP", "a second GPU", {"gpus": 2, "sharding": "fsdp"}),
+    ]
+    return [(text, cost, change) for possible, text, cost, change in found if possible]
 
 
 def changes(s: Settings, gpu: Gpu, most: int = 3) -> list[Change]:
-    """The cheapest changes (at most ``most``) each of which makes the step fit; if there are fewer, also the cheapest ones together
-    that do. Empty if it fits already, or if nothing here helps."""
+    """The cheapest changes that make a step fit.
+
+    Parameters
+    ----------
+    s : Settings
+        The step.
+    gpu : Gpu
+        The GPU that it should fit.
+    most : int
+        How many changes at most.
+
+    Returns
+    -------
+    list of Change
+        Each is enough alone; if there are fewer than ``most``, the last is the cheapest ones together that are enough.
+        Empty if the step fits already, or if nothing here helps.
+    """
     before = estimate(s)
     if _goes(before, gpu):
         return []
     found: list[Change] = []
-    others: list[tuple[str, str, dict]] = []
+    others: list[tuple[str, str, dict[str, Any]]] = []
     for text, cost, change in _candidates(s):
         e = _tried(s, change)
         if e is None or e.peak_bytes >= before.peak_bytes:
@@ -208,7 +257,7 @@ def changes(s: Settings, gpu: Gpu, most: int = 3) -> list[Change]:
     return found + _together(s, gpu, others)
 
 
-def _tried(s: Settings, *some: dict) -> Estimate | None:
+def _tried(s: Settings, *some: dict[str, Any]) -> Estimate | None:
     """The estimate after some changes, None if they make no sense together."""
     try:
         return estimate(s.replace(**{name: value for change in some for name, value in change.items()}))
@@ -216,10 +265,10 @@ def _tried(s: Settings, *some: dict) -> Estimate | None:
         return None
 
 
-def _together(s: Settings, gpu: Gpu, others: list[tuple[str, str, dict]]) -> list[Change]:
+def _together(s: Settings, gpu: Gpu, others: list[tuple[str, str, dict[str, Any]]]) -> list[Change]:
     """The cheapest of these changes, none of which is enough alone, that are enough together: added one by one until they are,
     then without those that turn out not to be needed, the dearest first."""
-    taken: list[tuple[str, str, dict]] = []
+    taken: list[tuple[str, str, dict[str, Any]]] = []
     for other in others:
         e = _tried(s, *(change for *_, change in taken), other[2])
         if e is None:

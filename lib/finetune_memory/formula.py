@@ -1,6 +1,6 @@
-"""GPU memory of one fine-tuning step: what stands all the time, and what each moment of the step adds. Standard library only.
+"""GPU memory of one fine-tuning step: what stands all the time, and what each phase of the step adds. Standard library only.
 
-The peak is the largest of five moments. Weights, adapters, optimiser states and cuBLAS's workspace stand all the time; what a
+The peak is the largest of five phases. Weights, adapters, optimiser states and cuBLAS's workspace stand all the time; what a
 block saves for the backward pass grows over the forward pass and goes again over the backward pass, while gradients grow; the loss
 stands in between with the logits. What a block, the head and the loss take comes from running them on a tape of sizes
 (:mod:`finetune_memory.training_step`).
@@ -8,14 +8,14 @@ stands in between with the logits. What a block, the head and the loss take come
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from finetune_memory.settings import BYTES, Settings
-from finetune_memory.shape import Shape
 from finetune_memory.tape import rounded
 from finetune_memory.training_step import Stretch, run, small_bytes
 
-MOMENTS = ("load", "forward", "loss", "backward", "optimiser")
+PHASES = ("load", "forward", "loss", "backward", "optimiser")
 COMPONENTS = (
     "weights",
     "quantisation constants",
@@ -34,27 +34,37 @@ COMPONENTS = (
 class Estimate:
     """What one step takes on one GPU, in bytes.
 
-    peak_bytes: the most allocated at once (``torch.cuda.max_memory_allocated``). moment: when, one of :data:`MOMENTS`. components: at
-    the peak; they add up to it. moments: the components at the highest point of each moment.
+    Attributes
+    ----------
+    settings : Settings
+        The step.
+    peak_bytes : int
+        The most allocated at once (``torch.cuda.max_memory_allocated``).
+    phase : str
+        When that is, one of :data:`PHASES`.
+    components : dict
+        Bytes at the peak by :data:`COMPONENTS`; they add up to it.
+    by_phase : dict
+        The components at the highest point of each phase.
     """
 
     settings: Settings
     peak_bytes: int
-    moment: str
+    phase: str
     components: dict[str, int]
-    moments: dict[str, dict[str, int]]
+    by_phase: dict[str, dict[str, int]]
 
     @property
     def phases(self) -> dict[str, int]:
-        """Bytes at the highest point of each moment."""
-        return {name: sum(parts.values()) for name, parts in self.moments.items()}
+        """Bytes at the highest point of each phase."""
+        return {name: sum(parts.values()) for name, parts in self.by_phase.items()}
 
     @property
     def reserved_bytes(self) -> int:
         """About what the caching allocator holds at the end (``max_memory_reserved``). It keeps the segments that the temporaries of
         a block took; the logits' tensors are larger than these and take new ones. On a GPU that is nearly full it gives
         unused segments back first, so that a step fits if its peak does (c10/cuda/CUDACachingAllocator.cpp)."""
-        cached = max(self.moments["forward"]["temporaries"], self.moments["backward"]["temporaries"])
+        cached = max(self.by_phase["forward"]["temporaries"], self.by_phase["backward"]["temporaries"])
         return max(self.peak_bytes, self.phases["loss"] + cached)
 
 
@@ -71,89 +81,59 @@ class Tensors:
         return self.count * rounded(self.n * self.e)
 
 
+def _base_tensors(s: Settings, layers: int) -> list[Tensors]:
+    """The base model's tensors, unquantised, in the order of its parameters."""
+    shape, e = s.shape, small_bytes(s)
+    once = [shape.vocab * shape.hidden, *([shape.positions * shape.hidden] if shape.positions else [])]
+    block = [
+        n for linear in shape.linears for n in (linear.weights, *([linear.outputs] if linear.bias else []))
+    ]
+    last = [*shape.final_norm_sizes, *([] if shape.tied else [shape.head.weights])]
+    last += [shape.vocab] if shape.head.bias else []
+    in_blocks = [Tensors(layers, n, e) for n in block + shape.norm_sizes]
+    return [*(Tensors(1, n, e) for n in once), *in_blocks, *(Tensors(1, n, e) for n in last)]
+
+
 def weights(s: Settings, layers: int | None = None) -> tuple[int, int]:
-    """(bytes of weights, bytes of quantisation constants), of the whole model or of one with so many blocks.
+    """The base model's weights.
 
     A 16-bit or 32-bit weight takes its width; NF4 half a byte (two to a byte), with scales of fp32 for each 64 weights or,
     doubly quantised, of one byte for each 64, an fp32 scale for each 256 of those and an offset, and a code book of 16 fp32
     numbers a layer (QLoRA, arXiv:2305.14314, section 3; bitsandbytes, functional.py, quantize_4bit). The head and everything that
     is no linear layer stay as they are.
+
+    Parameters
+    ----------
+    s : Settings
+        The step.
+    layers : int, optional
+        Number of blocks, if not the model's own.
+
+    Returns
+    -------
+    tuple of int
+        Bytes of weights, bytes of quantisation constants.
     """
-    shape, e = s.shape, small_bytes(s)
-    total = constants = 0
-    for linear in shape.linears:
-        if s.method == "qlora":
-            total += rounded(-(-linear.weights // 2))
+    layers = s.shape.layers if layers is None else layers
+    total, constants = sum(t.size for t in _base_tensors(s, layers)), 0
+    if s.method == "qlora":
+        for linear in s.shape.linears:
+            total += layers * (rounded(-(-linear.weights // 2)) - rounded(linear.weights * small_bytes(s)))
             scales = -(-linear.weights // 64)
-            constants += rounded(16 * 4)
-            constants += (
-                rounded(scales) + rounded(-(-scales // 256) * 4) + rounded(4)
-                if s.double_quant
-                else rounded(4 * scales)
-            )
-        else:
-            total += rounded(linear.weights * e)
-        total += rounded(linear.outputs * e) if linear.bias else 0
-    total += sum(rounded(n * e) for n in _norms(shape))
-    layers = shape.layers if layers is None else layers
-    total, constants = total * layers, constants * layers
-    if s.double_quant and s.method == "qlora":
-        constants += rounded(256 * 4)
-    rest = [
-        shape.vocab * shape.hidden,
-        *([shape.positions * shape.hidden] if shape.positions else []),
-        *_final_norm(shape),
-    ]
-    rest += [] if shape.tied else [shape.head.weights]
-    rest += [shape.vocab] if shape.head.bias else []
-    return total + sum(rounded(n * e) for n in rest), constants
-
-
-def _norms(shape: Shape) -> list[int]:
-    """Elements of each norm's weight and bias in one block."""
-    each = [] if shape.norm == "plain" else [shape.hidden] * (1 + (shape.norm == "layer" and shape.norm_bias))
-    sizes = each * shape.block_norms
-    if shape.qk_norm == "whole":
-        return [*sizes, shape.q_width, shape.kv_width]
-    if shape.qk_norm == "head" and shape.norm != "layer":
-        return [*sizes, shape.head_dim, shape.head_dim]
-    if shape.qk_norm == "head":
-        return [
-            *sizes,
-            *(
-                [shape.head_dim] * 4
-                if shape.family == "phi"
-                else [shape.head_dim] * (shape.heads + shape.kv_heads)
-            ),
-        ]
-    return sizes
-
-
-def _final_norm(shape: Shape) -> list[int]:
-    return [] if shape.norm == "plain" else [shape.hidden] * (1 + (shape.norm == "layer" and shape.norm_bias))
+            double = rounded(scales) + rounded(-(-scales // 256) * 4) + rounded(4)
+            constants += layers * (rounded(16 * 4) + (double if s.double_quant else rounded(4 * scales)))
+        constants += rounded(256 * 4) if s.double_quant else 0
+    return total, constants
 
 
 def trained(s: Settings) -> list[Tensors]:
     """The tensors that are trained, in the order of the model's parameters."""
     shape = s.shape
     if s.method == "full":
-        e, layers = small_bytes(s), shape.layers
-        tensors = [Tensors(1, shape.vocab * shape.hidden, e)]
-        tensors += [Tensors(1, shape.positions * shape.hidden, e)] if shape.positions else []
-        for linear in shape.linears:
-            tensors += [
-                Tensors(layers, linear.weights, e),
-                *([Tensors(layers, linear.outputs, e)] if linear.bias else []),
-            ]
-        tensors += [Tensors(layers, n, e) for n in _norms(shape)] + [
-            Tensors(1, n, e) for n in _final_norm(shape)
-        ]
-        tensors += [] if shape.tied else [Tensors(1, shape.head.weights, e)]
-        return tensors + ([Tensors(1, shape.vocab, e)] if shape.head.bias else [])
-    e = BYTES[s.adapter_dtype]
+        return _base_tensors(s, shape.layers)
     count = {id(linear): shape.layers for linear in shape.linears}
     return [
-        Tensors(count.get(id(linear), 1), s.rank * width, e)
+        Tensors(count.get(id(linear), 1), s.rank * width, BYTES[s.adapter_dtype])
         for linear in shape.targets(s.targets)
         for width in (linear.inputs, linear.outputs)
     ]
@@ -169,6 +149,7 @@ def optimiser_states(s: Settings) -> int:
     """
     total, name, books = 0, s.optimizer, False
     for t in trained(s):
+        eight, paged = "8bit" in name and t.n >= 4096, "paged" in name and t.n >= 100_000
         if name == "adamw":
             one = 2 * rounded(t.n * t.e) + (512 if s.optimizer_mode == "fused" else 0)
         elif name == "sgd_momentum":
@@ -178,12 +159,9 @@ def optimiser_states(s: Settings) -> int:
         elif name == "sgd":
             one = 0
         else:
-            eight = "8bit" in name and t.n >= 4096
-            books = books or eight
-            paged = "paged" in name and t.n >= 100_000
-            one = (0 if paged else 2 * rounded(t.n * (1 if eight else 4))) + (
-                2 * rounded(-(-t.n // 256) * 4) if eight else 0
-            )
+            one = 0 if paged else 2 * rounded(t.n * (1 if eight else 4))
+            one += 2 * rounded(-(-t.n // 256) * 4) if eight else 0
+        books = books or eight
         total += t.count * one
     return total + (2 * rounded(256 * 4) if books else 0)
 
@@ -230,13 +208,23 @@ def workspace(s: Settings) -> int:
 
 
 def estimate(s: Settings) -> Estimate:
-    """The memory of one step on one GPU, moment by moment.
+    """The memory of one step on one GPU, phase by phase.
 
     With several GPUs each works on ``batch`` rows. DDP holds a second copy of the gradients in buckets, made at the start
     (torch/nn/parallel/distributed.py, ``gradient_as_bucket_view=False``). FSDP (torch/distributed/fsdp, ``fully_shard`` on each
     block and on the whole) holds a share of weights, gradients and states; in the step two blocks' whole weights are there, the one
     at work and the next, and, to the end of the backward pass, those outside the blocks; a block's gradients are there
     whole, and once more while they are summed over the GPUs.
+
+    Parameters
+    ----------
+    s : Settings
+        The step.
+
+    Returns
+    -------
+    Estimate
+        Bytes at the peak and in each phase, by component.
     """
     step = run(s, _one_update(s) if s.in_backward else None)
     shared = s.gpus if s.sharding == "fsdp" else 1
@@ -263,19 +251,17 @@ def estimate(s: Settings) -> Estimate:
     left = graph if s.outputs == "next" else 0  # to the end of the forward pass
     always = trainable if s.sharding == "ddp" and s.gpus > 1 else 0
     gradients = always + (-(-trainable // shared) if s.accumulation else 0)
-    moments: dict[str, dict[str, int]] = {"load": loaded}
-    highest = dict.fromkeys(MOMENTS, -1)
+    by_phase: dict[str, dict[str, int]] = {"load": loaded}
+    highest = dict.fromkeys(PHASES, -1)
 
-    def at(moment: str, saved: int, gradients: int, logits: int, temporaries: int) -> None:
-        size = saved + gradients + logits + temporaries
-        if size > highest[moment]:  # what is fixed does not change within a moment
-            highest[moment] = size
-            moments[moment] = {
+    def at(phase: str, *parts: int) -> None:  # saved activations, gradients, logits and loss, temporaries
+        if sum(parts) > highest[phase]:  # what is fixed does not change within a phase
+            highest[phase] = sum(parts)
+            names = ("saved activations", "gradients", "logits and loss", "temporaries")
+            by_phase[phase] = {
+                **dict.fromkeys(COMPONENTS, 0),
                 **fixed,
-                "gradients": gradients,
-                "saved activations": saved,
-                "logits and loss": logits,
-                "temporaries": temporaries,
+                **dict(zip(names, parts, strict=True)),
             }
 
     saved = step.common + step.embedding.kept[1] + left
@@ -288,16 +274,15 @@ def estimate(s: Settings) -> Estimate:
     at("loss", saved, gradients, old + step.loss_forward[3], step.loss_forward[0])
     saved -= left
 
-    unit = (
-        sum(t.size // t.count for t in mine if t.count > 1) if shared > 1 else 0
-    )  # one block's gradients, while they are summed up
+    # one block's gradients, while they are summed up
+    unit = sum(t.size // t.count for t in mine if t.count > 1) if shared > 1 else 0
 
-    def back(moment: str, saved: int, part: Stretch, held: int) -> None:
+    def back(phase: str, saved: int, part: Stretch, held: int) -> None:
         """One stretch of the backward pass, with what it adds to the gradients. Where these were there, what comes is added to them
         and goes again."""
         nonlocal gradients
         temporary, kept, made, logits = part.backward
-        at(moment, saved + kept, gradients + made + unit, held + logits, temporary)
+        at(phase, saved + kept, gradients + made + unit, held + logits, temporary)
         if not s.accumulation and (part is step.norm or not s.in_backward):
             gradients += -(-part.gradients[2] // shared)
 
@@ -315,10 +300,9 @@ def estimate(s: Settings) -> Estimate:
     if s.in_backward:
         gradients = scratch = 0
     at("optimiser", rounded(8 * s.batch * s.seq) + step.leaf + graph, gradients, returned, scratch)
-    moment = max(MOMENTS, key=lambda name: sum(moments[name].values()))
-    return Estimate(
-        s, sum(moments[moment].values()), moment, moments[moment], {name: moments[name] for name in MOMENTS}
-    )
+    peak = max(PHASES, key=lambda name: sum(by_phase[name].values()))
+    ordered = {name: by_phase[name] for name in PHASES}
+    return Estimate(s, sum(ordered[peak].values()), peak, ordered[peak], ordered)
 
 
 def _block_bytes(s: Settings) -> int:
@@ -327,7 +311,7 @@ def _block_bytes(s: Settings) -> int:
     return sum(more) - sum(less)
 
 
-def _one_update(s: Settings):
+def _one_update(s: Settings) -> Callable[[int], int]:
     def update(size: int) -> int:
         if s.optimizer == "adamw" and s.optimizer_mode != "fused":
             return size * (1 if s.optimizer_mode == "foreach" else 2)
@@ -351,7 +335,7 @@ def loading(s: Settings) -> int:
     grows = 2 if s.kbit_preparation and wide == 2 else 0
     embedding, head = shape.vocab * shape.hidden, 0 if shape.tied else shape.head.weights
     small = shape.layers * (
-        sum(_norms(shape)) + sum(linear.outputs for linear in shape.linears if linear.bias)
+        sum(shape.norm_sizes) + sum(linear.outputs for linear in shape.linears if linear.bias)
     )
     rest = grows * (embedding + head + small)  # what will be added by turning to fp32
     linears = sorted(

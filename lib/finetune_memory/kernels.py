@@ -6,6 +6,8 @@ under fake tensors); they only make, keep and drop the tensors that the CUDA ker
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
@@ -25,14 +27,14 @@ class _HalfSoftmax(torch.autograd.Function):
     """``softmax(half, dtype=float32)``: one fused CUDA kernel without a converted copy (native/SoftMax.cpp)."""
 
     @staticmethod
-    def forward(ctx, x):
+    def forward(ctx: Any, x: Any) -> Any:
         y = torch.empty_like(x, dtype=torch.float32)
         ctx.save_for_backward(y)
         ctx.dtype = x.dtype
         return y
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Any) -> Any:
         (y,) = ctx.saved_tensors
         out = torch.empty_like(y, dtype=ctx.dtype)
         product = torch.empty_like(y)  # grad * output
@@ -46,7 +48,7 @@ class _Efficient(torch.autograd.Function):
     value with as many heads as the query."""
 
     @staticmethod
-    def forward(ctx, query, key, value, bias):
+    def forward(ctx: Any, query: Any, key: Any, value: Any, bias: Any) -> Any:
         b, h, t, d = query.shape
         out = _empty(query, b, t, h, value.shape[-1]).transpose(1, 2)
         logsumexp = _empty(query, b, h, _up(t, 32), dtype=torch.float32)
@@ -54,7 +56,7 @@ class _Efficient(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Any) -> Any:
         query, key, value, bias, out, logsumexp = ctx.saved_tensors
         b, h, t, d = query.shape
         half = query.element_size() == 2
@@ -75,7 +77,7 @@ class _Flash(torch.autograd.Function):
     their own number of heads."""
 
     @staticmethod
-    def forward(ctx, query, key, value):
+    def forward(ctx: Any, query: Any, key: Any, value: Any) -> Any:
         b, h, t, d = query.shape
         out = _empty(query, b, t, h, d).transpose(1, 2)
         logsumexp = _empty(query, b, h, t, dtype=torch.float32)
@@ -83,7 +85,7 @@ class _Flash(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Any) -> Any:
         query, key, value, out, logsumexp = ctx.saved_tensors
         b, h, t, d = query.shape
         s = key.shape[2]
@@ -96,7 +98,7 @@ class _Flash(torch.autograd.Function):
         return tuple(grads)
 
 
-def attention_kernel(query, key, mask, arch: int, version: tuple[int, int] = (2, 13)) -> str:
+def attention_kernel(query: Any, key: Any, mask: Any, arch: int, version: tuple[int, ...] = (2, 13)) -> str:
     """The kernel that scaled_dot_product_attention picks on a GPU of compute capability ``arch`` (75, 80, 90 ...)
     when all are allowed and ``enable_gqa`` says that heads may differ (native/transformers/cuda/sdp_utils.cpp).
     The memory-efficient kernel takes fewer key than query heads from PyTorch 2.14 on (pull request 191085). cuDNN's kernel,
@@ -116,13 +118,13 @@ class CudaKernels(TorchFunctionMode):
     capability times ten. version: of PyTorch.
     """
 
-    def __init__(self, attention: str = "auto", arch: int = 80, version: tuple[int, int] = (2, 13)):
+    def __init__(self, attention: str = "auto", arch: int = 80, version: tuple[int, ...] = (2, 13)):
         super().__init__()
         if attention not in ATTENTION_KERNELS:
             raise ValueError(f"attention kernel {attention!r} is not one of {', '.join(ATTENTION_KERNELS)}")
         self.attention, self.arch, self.version = attention, arch, version
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention:
             return self._attention(*args, **kwargs)
@@ -134,7 +136,16 @@ class CudaKernels(TorchFunctionMode):
             args = [a.float() if isinstance(a, torch.Tensor) and a.is_floating_point() else a for a in args]
         return func(*args, **kwargs)
 
-    def _attention(self, query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, **kwargs):
+    def _attention(
+        self,
+        query: Any,
+        key: Any,
+        value: Any,
+        attn_mask: Any = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        **kwargs: Any,
+    ) -> Any:
         if dropout_p:
             raise ValueError("the simulation has no attention dropout; set attention_dropout to 0")
         if torch.is_autocast_enabled(
@@ -158,11 +169,11 @@ class CudaKernels(TorchFunctionMode):
             return _Efficient.apply(query, key, value, bias)
         return _math_attention(query, key, value, bias, is_causal, kwargs.get("scale"))
 
-    def _dropout(self, x, p=0.5, training=True, inplace=False):
+    def _dropout(self, x: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
         return torch.native_dropout(x, p, True)[0] if training and p > 0 else x
 
 
-def _math_attention(query, key, value, bias, is_causal, scale):
+def _math_attention(query: Any, key: Any, value: Any, bias: Any, is_causal: bool, scale: float | None) -> Any:
     """``_scaled_dot_product_attention_math``, operator by operator (native/transformers/attention.cpp)."""
     if is_causal:
         t, s = query.shape[-2], key.shape[-2]
@@ -183,6 +194,7 @@ def _math_attention(query, key, value, bias, is_causal, scale):
 
 
 # functions that CUDA's autocast runs in fp32 and the CPU's does not (torch/amp, "CUDA Ops that can autocast to float32")
+_NAMES = ("pow", "rsqrt", "exp", "sum", "cumsum", "norm")
 AUTOCAST_FP32 = {
     F.layer_norm,
     F.softmax,
@@ -190,20 +202,10 @@ AUTOCAST_FP32 = {
     F.cross_entropy,
     F.nll_loss,
     F.group_norm,
-    torch.pow,
-    torch.Tensor.pow,
-    torch.Tensor.__pow__,
-    torch.rsqrt,
-    torch.Tensor.rsqrt,
-    torch.exp,
-    torch.Tensor.exp,
-    torch.sum,
-    torch.Tensor.sum,
-    torch.cumsum,
-    torch.Tensor.cumsum,
     torch.prod,
-    torch.norm,
-    torch.Tensor.norm,
+}
+AUTOCAST_FP32 |= {getattr(owner, name) for owner in (torch, torch.Tensor) for name in _NAMES} | {
+    torch.Tensor.__pow__
 }
 
 
@@ -212,7 +214,7 @@ class FusedLoss(torch.autograd.Function):
     chunk the logits are made, turned into their gradient in place, multiplied back and dropped, all in the forward pass."""
 
     @staticmethod
-    def forward(ctx, hidden, weight, bias, chunks):
+    def forward(ctx: Any, hidden: Any, weight: Any, bias: Any, chunks: int) -> Any:
         flat = hidden.reshape(-1, hidden.shape[-1])
         grad_hidden = torch.zeros_like(hidden)
         grad_weight = torch.zeros_like(weight) if weight.requires_grad else None
@@ -229,7 +231,7 @@ class FusedLoss(torch.autograd.Function):
         return torch.zeros((), dtype=torch.float32)
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Any) -> Any:
         return *ctx.saved_tensors, None
 
 
@@ -239,19 +241,25 @@ class _Matmul4Bit(torch.autograd.Function):
     input nothing is kept, since version 0.43.2; before, all of it was."""
 
     @staticmethod
-    def forward(ctx, x, module):
+    def forward(ctx: Any, x: Any, module: Any) -> Any:
         ctx.module, ctx.kept = module, x if module.keeps_input else None
         weight = module.dequantised(x.dtype)
         bias = None if module.bias is None else module.bias.to(x.dtype)
         return F.linear(x, weight, bias)
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Any) -> Any:
         weight = ctx.module.dequantised(ctx.module.weight_dtype).to(grad.dtype)
         return torch.matmul(grad, weight), None
 
 
-def four_bit_linear(linear, compute_dtype, double_quant: bool, codes: tuple, keeps_input: bool = False):
+def four_bit_linear(
+    linear: torch.nn.Linear,
+    compute_dtype: torch.dtype,
+    double_quant: bool,
+    codes: tuple[torch.Tensor, ...],
+    keeps_input: bool,
+) -> Any:
     """A stand-in for ``bitsandbytes.nn.Linear4bit`` made from an ``nn.Linear`` (fake, 16-bit).
 
     Storage, for n weights: uint8 n / 2; without double quantisation fp32 scales n / 64; with it, uint8 scales n / 64,
@@ -260,8 +268,8 @@ def four_bit_linear(linear, compute_dtype, double_quant: bool, codes: tuple, kee
     """
     import bitsandbytes
 
-    class Linear4bit(bitsandbytes.nn.Linear4bit):
-        def __init__(self):
+    class Linear4bit(bitsandbytes.nn.Linear4bit):  # type: ignore[misc]
+        def __init__(self) -> None:
             torch.nn.Module.__init__(self)
             n = linear.weight.numel()
             blocks = -(-n // 64)
@@ -269,25 +277,20 @@ def four_bit_linear(linear, compute_dtype, double_quant: bool, codes: tuple, kee
             self.compute_dtype, self.compute_type_is_set = compute_dtype, True
             self.weight_dtype = linear.weight.dtype
             self.bias = linear.bias
-            self.weight = torch.nn.Parameter(
+            weight: Any = torch.nn.Parameter(
                 torch.empty((n + 1) // 2, 1, dtype=torch.uint8), requires_grad=False
             )
-            self.weight.quant_type, self.weight.compress_statistics = "nf4", double_quant
-            self.weight.quant_storage = torch.uint8
-            self.weight.bnb_quantized = True
+            weight.quant_type, weight.compress_statistics = "nf4", double_quant
+            weight.quant_storage, weight.bnb_quantized = torch.uint8, True
+            self.weight = weight
             self.scale_blocks = blocks
+            self.constants = [torch.empty(blocks, dtype=torch.uint8 if double_quant else torch.float32)]
             if double_quant:
-                self.constants = [
-                    torch.empty(blocks, dtype=torch.uint8),
-                    torch.empty(-(-blocks // 256)),
-                    torch.empty(()),
-                ]
-            else:
-                self.constants = [torch.empty(blocks)]
+                self.constants += [torch.empty(-(-blocks // 256)), torch.empty(())]
             self.constants.append(torch.empty(16))  # the NF4 code book, one a layer
             self.codes, self.keeps_input = codes, keeps_input
 
-        def dequantised(self, dtype):
+        def dequantised(self, dtype: torch.dtype) -> torch.Tensor:
             """The whole weight, (out_features, in_features); the scales are expanded first if they are quantised."""
             if double_quant:
                 scales = torch.empty(self.scale_blocks)
@@ -297,7 +300,7 @@ def four_bit_linear(linear, compute_dtype, double_quant: bool, codes: tuple, kee
                 return weight
             return torch.empty(self.out_features, self.in_features, dtype=dtype)
 
-        def forward(self, x):
+        def forward(self, x: torch.Tensor) -> Any:
             kind = x.dtype
             return _Matmul4Bit.apply(x.to(self.compute_dtype), self).to(kind)
 

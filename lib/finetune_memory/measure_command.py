@@ -1,4 +1,4 @@
-"""``tunewise measure-memory``: take real training steps here, and record the memory they take.
+"""``finetune-memory measure``: take real training steps here, and record the memory they take.
 
 Without options: the 135M model on this CPU, or on a GPU the same with its allocator's counts. ``--grid`` is the whole grid
 of the chapter. Each setting runs in a process of its own; what is finished is kept at once and not run again.
@@ -16,12 +16,14 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
-from finetune_memory.settings import Settings
-from tunewise import paths
-from whentofinetune import book_files
+from finetune_memory import machine
+from finetune_memory.known_models import config_file
+from finetune_memory.settings import METHODS, Settings
 
 SMALL = "HuggingFaceTB/SmolLM2-135M"
 GRID_MODELS = (
@@ -31,11 +33,12 @@ GRID_MODELS = (
     "meta-llama/Llama-2-7b-hf",
     "meta-llama/Llama-2-13b-hf",
 )
-METHODS = ("full", "lora", "qlora")
 COMMON = {"double_quant": True, "targets": "all-linear", "outputs": "dropped"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.set_defaults(prog=parser.prog)
     parser.add_argument("--grid", action="store_true", help="the chapter's grid; options below narrow it")
     parser.add_argument("--model", help="Hub ids or paths of a config.json, separated by commas")
     parser.add_argument(
@@ -55,9 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='another setting, e.g. --set rank=64 --set targets="[\\"q_proj\\"]"',
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is one")
-    parser.add_argument("--out", type=Path, help="record to write or go on with (default: in your cache)")
-    parser.add_argument(
-        "--commit", action="store_true", help="write to data/memory/, as the book's own record"
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--out", type=Path, help="record to write or go on with (default: in your cache)")
+    where.add_argument(
+        "--to", type=Path, metavar="FOLDER", help="folder of the record, named after the device"
     )
     parser.add_argument(
         "--timeout",
@@ -74,11 +78,11 @@ def main(args: argparse.Namespace) -> int:
     try:
         device = _device(args.device)
         wanted = plan(args, device)
-        name = _device_name(device)
-        path = args.out or _path(name, args.commit)
+        name = machine.device_name(device)
+        path = args.out or _record_of(name, args.to or machine.cache_folder())
         record = _open(path, name)
     except (ValueError, OSError) as error:
-        print(f"tunewise measure-memory: {error}", file=sys.stderr)
+        print(f"{args.prog}: {error}", file=sys.stderr)
         return 2
     done = (
         {}
@@ -111,18 +115,21 @@ def main(args: argparse.Namespace) -> int:
     return 1 if bad else 0
 
 
-def plan(args: argparse.Namespace, device: str) -> list[dict]:
+def plan(args: argparse.Namespace, device: str) -> list[dict[str, Any]]:
     """The settings asked for, smallest models first. Raises ValueError for those that are not possible."""
     gpu = device.startswith("cuda")
-    models = [_model(name) for name in _list(args.model, GRID_MODELS if args.grid and gpu else (SMALL,))]
-    axes = {
+    models = [
+        config_file(name) or name
+        for name in _list(args.model, GRID_MODELS if args.grid and gpu else (SMALL,))
+    ]
+    axes: dict[str, list[Any]] = {
         "method": _list(args.method, METHODS),
         "optimizer": _list(args.optimizer, ("adamw",)),
-        "seq": [_whole("seq", v) for v in _list(args.seq, (512, 2048) if gpu else (64, 128))],
-        "batch": [_whole("batch", v) for v in _list(args.batch, (1, 4) if gpu and args.grid else (1,))],
+        "seq": [_whole("seq", v) for v in _list(args.seq, ("512", "2048") if gpu else ("64", "128"))],
+        "batch": [_whole("batch", v) for v in _list(args.batch, ("1", "4") if gpu and args.grid else ("1",))],
         "checkpointing": [_switch(v) for v in _list(args.checkpointing, ("on", "off"))],
     }
-    more = {**COMMON, **_hardware(device), **dict(_pair(text) for text in args.set)}
+    more = {**COMMON, **machine.hardware(device), **dict(_pair(text) for text in args.set)}
     found = []
     for model in models:
         for values in itertools.product(*axes.values()):
@@ -132,11 +139,11 @@ def plan(args: argparse.Namespace, device: str) -> list[dict]:
     return found
 
 
-def _list(text: str | None, default) -> list:
+def _list(text: str | None, default: Iterable[str]) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()] if text else list(default)
 
 
-def _whole(name: str, text) -> int:
+def _whole(name: str, text: str) -> int:
     try:
         return int(text)
     except ValueError:
@@ -161,15 +168,6 @@ def _pair(text: str) -> tuple[str, object]:
         return name, value
 
 
-def _model(name: str):
-    path = Path(name)
-    if path.suffix != ".json":
-        return name
-    if not path.exists():
-        raise ValueError(f"there is no file {name}")
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def _device(asked: str | None) -> str:
     import torch
 
@@ -181,40 +179,17 @@ def _device(asked: str | None) -> str:
     return asked or ("cuda" if there else "cpu")
 
 
-def _hardware(device: str) -> dict:
-    """The number format and GPU generation that fit the device."""
-    import torch
-
-    from tunewise.models.device import choose
-
-    names = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
-    found = {"dtype": names[choose(device).dtype]}
-    if device.startswith("cuda"):
-        major, minor = torch.cuda.get_device_capability()
-        found["arch"] = 10 * major + minor
-    return found
-
-
-def _device_name(device: str) -> str:
-    from tunewise.models.device import choose
-    from whentofinetune.old_bench import device_name
-
-    return device_name(choose(device)).rpartition(",")[0] if device == "cpu" else device_name(choose(device))
-
-
-def _path(name: str, commit: bool) -> Path:
+def _record_of(name: str, folder: Path) -> Path:
     slug = "cpu" if name.startswith("CPU") else re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    return (
-        book_files.data_dir() / "memory" if commit else paths.cache_dir("memory")
-    ) / f"measured-{slug}.json"
+    return folder / f"measured-{slug}.json"
 
 
-def _open(path: Path, device: str) -> dict:
+def _open(path: Path, device: str) -> dict[str, Any]:
     """The record so far. Raises ValueError if the file is another device's, or no record."""
     if not path.exists():
         return {"device": device, "bytes": _BYTES, "rows": []}
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         known = record["device"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
@@ -227,30 +202,28 @@ def _open(path: Path, device: str) -> dict:
 
 _BYTES = (
     "allocated: the most that PyTorch's CUDA allocator gave out (on a CPU: peak resident memory above the process without model); "
-    "reserved: the most it held; resident: before the first step; phases: the peak of each moment of the third step"
+    "reserved: the most it held; resident: before the first step; phases: the peak of each phase of the third step"
 )
 
 
-def _key(settings: dict) -> str:
+def _key(settings: dict[str, Any]) -> str:
     """The same for the same step, whether a default was written down or not."""
     with contextlib.suppress(ValueError):
         settings = Settings.from_dict(settings).as_dict()
     return json.dumps(settings, sort_keys=True)
 
 
-def _measure(settings: dict, device: str, timeout: float) -> dict:
-    from whentofinetune.book_records import versions
-
+def _measure(settings: dict[str, Any], device: str, timeout: float) -> dict[str, Any]:
     start = time.perf_counter()
     row = {"settings": settings, **_in_own_process(settings, device, timeout)}
     return row | {
         "seconds": round(time.perf_counter() - start, 1),
         "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
-        "versions": versions(),
+        "versions": machine.versions(),
     }
 
 
-def _in_own_process(settings: dict, device: str, timeout: float) -> dict:
+def _in_own_process(settings: dict[str, Any], device: str, timeout: float) -> dict[str, Any]:
     """The outcome of one setting; a process that ends itself, or is ended for lack of memory, ends only this one."""
     asked = json.dumps({"settings": settings, "device": device})
     # on a CPU, freed blocks go back to the system at once, so that resident memory follows what is in use
@@ -266,13 +239,14 @@ def _in_own_process(settings: dict, device: str, timeout: float) -> dict:
             "why": "the system ended the process, which it does when the host's memory is used up",
         }
     try:
-        return json.loads(run.stdout.strip().splitlines()[-1])
+        found: dict[str, Any] = json.loads(run.stdout.strip().splitlines()[-1])
+        return found
     except (IndexError, ValueError):
         last = run.stderr.strip().splitlines()[-1:] or ["no message"]
         return {"outcome": "failed", "why": f"the process ended with {run.returncode}: {last[0][:300]}"}
 
 
-def _keep(record: dict, row: dict, path: Path) -> None:
+def _keep(record: dict[str, Any], row: dict[str, Any], path: Path) -> None:
     """Add the row to the record and write it, one row a line."""
     rows = [r for r in record["rows"] if _key(r["settings"]) != _key(row["settings"])] + [row]
     record["rows"] = rows
@@ -284,13 +258,13 @@ def _keep(record: dict, row: dict, path: Path) -> None:
     os.replace(half, path)
 
 
-def _words(s: dict) -> str:
+def _words(s: dict[str, Any]) -> str:
     model = s["model"] if isinstance(s["model"], str) else s["model"].get("model_type", "a config")
     way = "checkpointing" if s["checkpointing"] else "no checkpointing"
     return f"{model}  {s['method']}  {s['optimizer']}  batch {s['batch']} x {s['seq']}  {s['dtype']}  {way}"
 
 
-def _result(row: dict) -> str:
+def _result(row: dict[str, Any]) -> str:
     if row["outcome"] != "measured":
         return f"{row['outcome']}: {row['why']}"
     reserved = f", {row['reserved'] / 1e9:.2f} GB reserved" if row["reserved"] else ""

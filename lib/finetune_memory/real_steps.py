@@ -13,20 +13,30 @@ import json
 import sys
 import time
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from finetune_memory.libraries import (
+    DTYPES,
+    LEARNING_RATE,
+    Optimizers,
+    adapt,
+    checkpoint,
+    make_optimizers,
+    model_from,
+)
 from finetune_memory.settings import Settings
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 STEPS = 2  # optimiser states are made in the first
 
 
 class CudaMeter:
     """Bytes in PyTorch's caching allocator; the CUDA context and other programs are not in them."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         torch.cuda.init()
         torch.cuda.empty_cache()
         self.reset()
@@ -52,7 +62,7 @@ class CpuMeter:
     Linux keeps a high-water mark that can be set back (``/proc/self/clear_refs``). Raises OSError where there is none.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         gc.collect()
         self.base = 0
         self.reset()
@@ -91,11 +101,26 @@ def supported(settings: Settings) -> None:
         raise ValueError("transformers' own loss over full rows is measured; leave loss, logits and rows out")
 
 
-def measure(settings: Settings, device: str) -> dict:
+def measure(settings: Settings, device: str) -> dict[str, Any]:
     """Load, train a few steps, and read the peaks.
 
-    Returns bytes: ``allocated`` (the whole run's peak; on a CPU resident memory), ``reserved`` (None on a CPU),
-    ``resident`` (before the first step) and ``phases``, the peak of each moment of the last step.
+    Parameters
+    ----------
+    settings : Settings
+        The step, on one GPU and with transformers' own loss.
+    device : str
+        "cuda" or "cpu".
+
+    Returns
+    -------
+    dict
+        Bytes: ``allocated`` (the whole run's peak; on a CPU resident memory), ``reserved`` (None on a CPU), ``resident``
+        (before the first step) and ``phases``, the peak of each phase of the last step; and ``seconds_a_step``.
+
+    Raises
+    ------
+    ValueError
+        For settings that cannot be run here as they are.
     """
     supported(settings)
     if not device.startswith("cuda"):
@@ -137,18 +162,12 @@ def _bring_libraries(settings: Settings) -> None:
     _Loop(model, _optimizers(model, small), small, "cpu").step()
 
 
-def load(settings: Settings, device: str) -> torch.nn.Module:
+def load(settings: Settings, device: str) -> Any:
     """The model with random weights on the device, ready for training."""
     from accelerate import init_empty_weights
-    from transformers import AutoConfig, AutoModelForCausalLM
 
-    values = dict(settings.config)
-    config = AutoConfig.for_model(values.pop("model_type"), **values)
-    config.use_cache = settings.use_cache
-    dtype = torch.float32 if settings.master_weights else DTYPES[settings.dtype]
-    attention = "eager" if settings.attention == "eager" else "sdpa"
     with init_empty_weights(include_buffers=False):
-        model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
+        model = model_from(settings.config, settings, "eager" if settings.attention == "eager" else "sdpa")
     model.tie_weights()
     if settings.method == "qlora":
         _place_quantised(model, settings, device)
@@ -157,7 +176,8 @@ def load(settings: Settings, device: str) -> torch.nn.Module:
         for name, empty in list(module.named_parameters(recurse=False)):
             if empty.is_meta:
                 if id(empty) not in placed:
-                    placed[id(empty)] = _random(empty, device)
+                    weight = _random(empty.shape, empty.dtype, device)
+                    placed[id(empty)] = torch.nn.Parameter(weight, requires_grad=empty.requires_grad)
                 setattr(module, name, placed[id(empty)])
     model.to(device)  # buffers
     model.train()
@@ -167,113 +187,68 @@ def load(settings: Settings, device: str) -> torch.nn.Module:
         with warnings.catch_warnings():  # peft still asks transformers by a name that is on its way out
             warnings.simplefilter("ignore", FutureWarning)
             model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    if settings.checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        if settings.method != "full":
-            model.enable_input_require_grads()
-    return model if settings.method == "full" else _adapt(model, settings)
+    checkpoint(model, settings)
+    return model if settings.method == "full" else adapt(model, settings)
 
 
-def _random(empty: torch.nn.Parameter, device: str) -> torch.nn.Parameter:
-    weight = torch.empty(empty.shape, dtype=empty.dtype, device=device).normal_(std=0.02)
-    return torch.nn.Parameter(weight, requires_grad=empty.requires_grad)
+def _random(shape: torch.Size, dtype: torch.dtype, device: str) -> torch.Tensor:
+    return torch.empty(shape, dtype=dtype, device=device).normal_(std=0.02)
 
 
-def _place_quantised(model, settings: Settings, device: str) -> None:
+def _place_quantised(model: Any, settings: Settings, device: str) -> None:
     import bitsandbytes
 
     head = model.get_output_embeddings()
     dtype = DTYPES[settings.dtype]
+    how = {"compress_statistics": settings.double_quant, "quant_type": "nf4"}
     for name, linear in list(model.named_modules()):
         if isinstance(linear, torch.nn.Linear) and linear is not head:
-            small = bitsandbytes.nn.Linear4bit(
-                linear.in_features,
-                linear.out_features,
-                bias=linear.bias is not None,
-                compute_dtype=dtype,
-                compress_statistics=settings.double_quant,
-                quant_type="nf4",
-                device="meta",
+            sizes = linear.in_features, linear.out_features
+            bias = linear.bias is not None
+            small = bitsandbytes.nn.Linear4bit(*sizes, bias=bias, compute_dtype=dtype, device="meta", **how)
+            weight = _random(linear.weight.shape, dtype, device)
+            small.weight = bitsandbytes.nn.Params4bit(weight, requires_grad=False, module=small, **how).to(
+                device
             )
-            weight = torch.empty(linear.weight.shape, dtype=dtype, device=device).normal_(std=0.02)
-            small.weight = bitsandbytes.nn.Params4bit(
-                weight,
-                requires_grad=False,
-                quant_type="nf4",
-                compress_statistics=settings.double_quant,
-                module=small,
-            ).to(device)
             small.bias = linear.bias
             model.set_submodule(name, small)
     model.is_loaded_in_4bit = True
     model.is_quantized = False  # lets .to() move the buffers
 
 
-def _adapt(model, settings: Settings):
-    from peft import LoraConfig, get_peft_model
+def _optimizers(model: torch.nn.Module, settings: Settings) -> Optimizers:
+    def blockwise(parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+        import bitsandbytes
 
-    targets = settings.targets if isinstance(settings.targets, str) else list(settings.targets)
-    config = LoraConfig(
-        r=settings.rank,
-        lora_alpha=2 * settings.rank,
-        lora_dropout=settings.lora_dropout,
-        bias="none",
-        task_type="CAUSAL_LM",
-        target_modules=targets,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        model = get_peft_model(model, config)
-    if settings.adapter_dtype != "fp32":
-        for name, parameter in model.named_parameters():
-            if "lora_" in name:
-                parameter.data = parameter.data.to(DTYPES[settings.adapter_dtype])
-    return model
+        kinds = {"adamw8bit": "AdamW8bit", "paged_adamw": "PagedAdamW", "paged_adamw8bit": "PagedAdamW8bit"}
+        made: torch.optim.Optimizer = getattr(bitsandbytes.optim, kinds[settings.optimizer])(
+            parameters, lr=LEARNING_RATE
+        )
+        return made
 
-
-def _optimizers(model, settings: Settings) -> dict:
-    """{parameter: its optimiser} with optimiser in backward, else {None: the one optimiser}."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    if settings.in_backward:
-        return {p: _optimizer([p], settings) for p in trained}
-    return {None: _optimizer(trained, settings)}
-
-
-def _optimizer(parameters, settings: Settings):
-    name, mode = settings.optimizer, settings.optimizer_mode
-    how = {"fused": True} if mode == "fused" else {"foreach": mode == "foreach"}
-    if name == "adamw":
-        return torch.optim.AdamW(parameters, lr=1e-5, **how)
-    if name in ("sgd", "sgd_momentum"):
-        return torch.optim.SGD(parameters, lr=1e-5, momentum=0.9 if name == "sgd_momentum" else 0.0, **how)
-    if name == "adafactor":
-        from transformers.optimization import Adafactor
-
-        return Adafactor(parameters, lr=1e-5, scale_parameter=False, relative_step=False, warmup_init=False)
-    import bitsandbytes
-
-    kinds = {"adamw8bit": "AdamW8bit", "paged_adamw": "PagedAdamW", "paged_adamw8bit": "PagedAdamW8bit"}
-    return getattr(bitsandbytes.optim, kinds[name])(parameters, lr=1e-5)
+    return make_optimizers((p for p in model.parameters() if p.requires_grad), settings, blockwise)
 
 
 class _Loop:
     """The training loop that the settings describe."""
 
-    def __init__(self, model, optimizers: dict, settings: Settings, device: str):
+    def __init__(self, model: Any, optimizers: Optimizers, settings: Settings, device: str):
         self.model, self.optimizers, self.settings = model, optimizers, settings
         vocab = settings.shape.vocab
         self.ids = torch.randint(0, vocab, (settings.batch, settings.seq), device=device)
-        self.kept = None
-        if settings.in_backward:
-            for parameter in optimizers:
+        self.kept: Any = None
+        for parameter in optimizers:
+            if parameter is not None:
                 parameter.register_post_accumulate_grad_hook(self._update)
 
-    def _update(self, parameter) -> None:
+    def _update(self, parameter: torch.nn.Parameter) -> None:
         self.optimizers[parameter].step()
         parameter.grad = None
 
-    def step(self, seen=lambda name: None, reset=lambda: None) -> None:
-        """One step. ``seen`` is called at the end of each moment with its name, ``reset`` at its beginning."""
+    def step(
+        self, seen: Callable[[str], None] = lambda name: None, reset: Callable[[], None] = lambda: None
+    ) -> None:
+        """One step. ``seen`` is called at the end of each phase with its name, ``reset`` at its beginning."""
         settings = self.settings
         reset()
         with self._precision():
@@ -286,7 +261,7 @@ class _Loop:
         loss.backward()
         seen("backward")
         reset()
-        if not settings.in_backward:
+        if None in self.optimizers:
             self.optimizers[None].step()
         seen("optimiser")
         for parameter in self.model.parameters():
@@ -295,7 +270,7 @@ class _Loop:
             self.kept = outputs
 
     @contextlib.contextmanager
-    def _precision(self):
+    def _precision(self) -> Iterator[None]:
         settings = self.settings
         with contextlib.ExitStack() as stack:
             if settings.master_weights:
@@ -307,7 +282,7 @@ class _Loop:
             yield
 
 
-def outcome(settings: dict, device: str) -> dict:
+def outcome(settings: dict[str, Any], device: str) -> dict[str, Any]:
     """What :func:`measure` gives, or why it gave nothing: ``{"outcome": "measured" | "out of memory" | "failed", ...}``."""
     try:
         return {"outcome": "measured", **measure(Settings.from_dict(settings), device)}

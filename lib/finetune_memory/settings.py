@@ -1,11 +1,13 @@
-"""What the memory calculator is asked about: one training step, described in the terms of the libraries that run it."""
+"""What is asked about: one training step, described in the terms of the libraries that run it. Standard library only."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 from finetune_memory import known_models
 from finetune_memory.shape import Shape, UnknownModel
@@ -27,6 +29,7 @@ CHOICES = {
     "sharding": ("none", "ddp", "fsdp"),
 }
 WHOLE = ("batch", "seq", "rank", "loss_chunks", "arch", "gpus")
+LONGEST = 2**20  # tokens of a row; no model known here was trained on longer texts
 # other common names of the optimisers
 ALIASES = {
     "adamw_torch": "adamw",
@@ -42,30 +45,79 @@ ALIASES = {
 class Settings:
     """One training step. The defaults are those of transformers, PEFT and bitsandbytes.
 
-    model: a Hub id or its short form, or a ``config.json`` as a dictionary. method: full, lora or qlora (NF4 weights).
-    rank, targets: of LoRA; targets are names of linear layers, or "all-linear" (every one but the head). adapter_dtype: PEFT
-    keeps adapters in fp32. lora_dropout: any share above 0 costs the same. double_quant: whether the scales of NF4 are quantised too. kbit_preparation:
-    ``prepare_model_for_kbit_training``, which turns what stays 16-bit beside NF4 into fp32.
-    batch: rows. seq: tokens a row. rows: "full" (every row has seq tokens and needs no mask), "padded" (rows filled up to
-    seq; their mask is an input), "packed" (several texts a row that must not see each other).
-    dtype: of weights, or with master_weights of the arithmetic (fp32 weights under autocast); for qlora of the products.
-    optimizer: its states have the dtype of what is trained (8 bit: bitsandbytes; paged: states in CUDA managed memory).
-    optimizer_mode: foreach (PyTorch's default), fused, forloop. in_backward: update each parameter as soon as its gradient is there.
-    checkpointing: gradient checkpointing of every block. attention: "eager", "sdpa" (PyTorch picks the kernel by arch), "flash"
-    (the flash kernel). loss: "default" (transformers' cross-entropy over all logits), "chunked" (logits in loss_chunks parts,
-    each with its own cross-entropy), "fused" (no more than one part of logits exists at a time). logits: "fp32" if the
-    model returns them so. outputs: until when the loop keeps what the model returned: "dropped" before the backward pass
-    (transformers' Trainer), to the end of the "step", or until the "next" step's forward pass is through
-    (``outputs = model(...)`` in a loop). use_cache: whether the model returns its keys and values too (not under
-    checkpointing). accumulation: whether gradients of earlier batches are there already (gradient accumulation).
-    arch: compute capability of the GPU times ten (75: T4, 80: A100, 86, 89: RTX 4090, 90: H100). torch: PyTorch's version, which decides
-    on the kernel of grouped-query attention. bitsandbytes: its version; before 0.43.2 it kept the input of 4-bit products as long as the graph lived. gpus, sharding: how many, and whether
-    they hold copies ("ddp") or shares ("fsdp") of the model; all else is per GPU.
+    Parameters
+    ----------
+    model : str or Mapping
+        Hub id or its short form, or a ``config.json`` as a dictionary.
+    method : str
+        Full fine-tuning, LoRA, or QLoRA (NF4 weights).
+    rank : int
+        Rank of LoRA.
+    targets : tuple of str or str
+        Linear layers that LoRA adapts, by name; or all-linear (every one but the head).
+    adapter_dtype : str
+        Type of the adapters (PEFT: fp32).
+    lora_dropout : float
+        Dropout on LoRA's input; any share above 0 costs the same.
+    double_quant : bool
+        Quantise the scales of NF4 too.
+    kbit_preparation : bool
+        Turn what stays 16-bit beside NF4 into fp32 (prepare_model_for_kbit_training).
+    batch : int
+        Rows of a batch, on each GPU.
+    seq : int
+        Tokens of a row.
+    rows : str
+        Full rows (no mask), rows padded to seq (their mask is an input), or several texts packed into a row.
+    dtype : str
+        Type of the weights; with master_weights of the arithmetic, for qlora of the products.
+    master_weights : bool
+        Weights in fp32 under autocast (mixed precision).
+    optimizer : str
+        The optimiser; its states have the type of what is trained (8bit: bitsandbytes; paged: in CUDA managed memory).
+    optimizer_mode : str
+        How PyTorch runs AdamW and SGD.
+    in_backward : bool
+        Update each parameter as soon as its gradient is there.
+    checkpointing : bool
+        Gradient checkpointing of every block.
+    attention : str
+        Eager, SDPA (PyTorch picks the kernel by arch), or the flash kernel.
+    loss : str
+        Over all logits, in chunks (each with its own cross-entropy), or fused with the head.
+    loss_chunks : int
+        How many chunks.
+    logits : str
+        fp32 if the model returns them so.
+    loss_fp32 : bool
+        Turn 16-bit logits into fp32 for the loss.
+    outputs : str
+        Until when the loop keeps what the model returned: dropped before the backward pass (transformers' Trainer), to the
+        end of the step, or until the next step's forward pass is through (``outputs = model(...)`` in a loop).
+    use_cache : bool
+        The model also returns its keys and values (not under checkpointing).
+    accumulation : bool
+        Gradients of earlier batches are there already.
+    arch : int
+        Compute capability of the GPU times ten (75: T4, 80: A100, 89: RTX 4090, 90: H100).
+    torch : str
+        PyTorch's version, which decides on the kernel of grouped-query attention.
+    bitsandbytes : str
+        Its version; before 0.43.2 it kept the input of 4-bit products as long as the graph lived.
+    gpus : int
+        Number of GPUs; all else is per GPU.
+    sharding : str
+        How several GPUs share the model: copies (ddp) or shares (fsdp).
 
-    Raises ValueError for a value that is not possible, :class:`UnknownModel` for a model not known.
+    Raises
+    ------
+    ValueError
+        For a value that is not possible, or values that do not go together.
+    UnknownModel
+        For a model not known.
     """
 
-    model: str | Mapping = "meta-llama/Llama-2-7b-hf"
+    model: str | Mapping[str, Any] = "meta-llama/Llama-2-7b-hf"
     method: str = "lora"
     rank: int = 8
     targets: tuple[str, ...] | str = ("q_proj", "v_proj")
@@ -96,7 +148,7 @@ class Settings:
     gpus: int = 1
     sharding: str = "none"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "optimizer", ALIASES.get(self.optimizer, self.optimizer))
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
@@ -108,79 +160,89 @@ class Settings:
         for f in fields(self):
             if isinstance(f.default, bool) and not isinstance(getattr(self, f.name), bool):
                 raise ValueError(f"{f.name} is true or false, not {getattr(self, f.name)!r}")
-        if (
-            isinstance(self.lora_dropout, bool)
-            or not isinstance(self.lora_dropout, (int, float))
-            or not 0 <= self.lora_dropout < 1
-        ):
-            raise ValueError(f"lora_dropout is a share from 0 to below 1, not {self.lora_dropout!r}")
+        share: object = self.lora_dropout
+        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < 1:
+            raise ValueError(f"lora_dropout is a share from 0 to below 1, not {share!r}")
         for name in ("torch", "bitsandbytes"):
             value = getattr(self, name)
-            if (
-                not isinstance(value, str)
-                or "." not in value
-                or not all(part.isdecimal() for part in value.split(".")[:2])
-            ):
+            if not isinstance(value, str) or not re.match(r"\d+\.\d+(\.|$)", value):
                 raise ValueError(f"{name} is a version such as {getattr(Settings, name)}, not {value!r}")
         if isinstance(self.targets, list):
             object.__setattr__(self, "targets", tuple(self.targets))
-        self._fits_together()
-
-    def _fits_together(self) -> None:
         shape = self.shape  # raises for an unknown model
         if self.method != "full":
             shape.targets(self.targets)  # raises for an unknown module
-        if self.method == "qlora":
-            if shape.layout == "gpt2":
-                raise ValueError(
-                    "GPT-2 keeps its weights in Conv1D modules, which 4-bit quantisation does not take; use lora"
-                )
-            if self.master_weights:
-                raise ValueError(
-                    "qlora has no fp32 master weights: its weights are 4-bit; leave master_weights out"
-                )
-        if self.method != "full" and {self.dtype, self.adapter_dtype} == {"bf16", "fp16"}:
-            raise ValueError(
-                f"adapters are fp32 or of the weights' type: set adapter_dtype to fp32 or {self.dtype}"
-            )
-        if self.master_weights and self.dtype == "fp32":
-            raise ValueError(
-                "master_weights means fp32 weights computed with in 16 bits: set dtype to bf16 or fp16, or leave it out"
-            )
-        if self.attention == "flash" and self.dtype == "fp32":
-            raise ValueError(
-                "flash attention needs 16-bit numbers: set dtype to bf16 or fp16, or attention to sdpa"
-            )
-        if self.attention == "flash" and self.arch < 80:
-            raise ValueError(
-                "flash attention needs an Ampere GPU or newer (arch 80 or more); use sdpa on this one"
-            )
-        if self.accumulation and self.in_backward:
-            raise ValueError(
-                "an optimiser in the backward pass cannot accumulate gradients: leave out accumulation or in_backward"
-            )
-        if self.gpus > 1 and self.sharding == "none":
-            raise ValueError(
-                "several GPUs need a sharding: ddp (a copy of the model on each) or fsdp (a share on each)"
-            )
-        if shape.positions and self.seq > shape.positions:
-            raise ValueError(
-                f"{shape.family} has learned positions for {shape.positions} tokens; seq cannot be {self.seq}"
-            )
+        for wrong, why in self._contradictions():
+            if wrong:
+                raise ValueError(why)
+
+    def _contradictions(self) -> list[tuple[bool, str]]:
+        """(whether it is so, why it cannot be) of values that do not go together."""
+        shape, qlora, flash = self.shape, self.method == "qlora", self.attention == "flash"
+        longest = shape.positions or LONGEST
+        trained_on = self.config.get("max_position_embeddings")
+        has = (
+            f"{shape.family} has learned positions for {longest:,} tokens"
+            if shape.positions
+            else f"a row has at most {longest:,} tokens here"
+            + (f" (this model was trained on {trained_on:,})" if isinstance(trained_on, int) else "")
+        )
+        return [
+            (
+                qlora and shape.layout == "gpt2",
+                "GPT-2 keeps its weights in Conv1D modules, which 4-bit quantisation does not take; use lora",
+            ),
+            (
+                qlora and self.master_weights,
+                "qlora has no fp32 master weights: its weights are 4-bit; leave master_weights out",
+            ),
+            (
+                self.method != "full" and {self.dtype, self.adapter_dtype} == {"bf16", "fp16"},
+                f"adapters are fp32 or of the weights' type: set adapter_dtype to fp32 or {self.dtype}",
+            ),
+            (
+                self.master_weights and self.dtype == "fp32",
+                "master_weights means fp32 weights computed with in 16 bits: set dtype to bf16 or fp16, or leave it out",
+            ),
+            (
+                flash and self.dtype == "fp32",
+                "flash attention needs 16-bit numbers: set dtype to bf16 or fp16, or attention to sdpa",
+            ),
+            (
+                flash and self.arch < 80,
+                "flash attention needs an Ampere GPU or newer (arch 80 or more); use sdpa on this one",
+            ),
+            (
+                self.accumulation and self.in_backward,
+                "an optimiser in the backward pass cannot accumulate gradients: leave out accumulation or in_backward",
+            ),
+            (
+                self.gpus > 1 and self.sharding == "none",
+                "several GPUs need a sharding: ddp (a copy of the model on each) or fsdp (a share on each)",
+            ),
+            (self.seq > longest, f"{has}; seq cannot be {self.seq:,}"),
+        ]
 
     @classmethod
-    def from_dict(cls, values: Mapping) -> Settings:
+    def from_dict(cls, values: Mapping[str, Any]) -> Settings:
         """Settings from a dictionary; what is left out keeps its default. Raises ValueError for an unknown name."""
         names = {f.name for f in fields(cls)}
         if unknown := sorted(set(values) - names):
             raise ValueError(f"unknown setting {', '.join(unknown)}; there are {', '.join(sorted(names))}")
         return cls(**values)
 
+    @classmethod
+    def words(cls) -> dict[str, str]:
+        """What each setting is, in the words of this class's docstring."""
+        found = re.findall(r"^    (\w+) : .*\n((?:        .+\n)+)", cls.__doc__ or "", re.MULTILINE)
+        return {name: " ".join(text.split()).rstrip(".") for name, text in found}
+
     def version(self, library: str) -> tuple[int, ...]:
         """The version of "torch" or "bitsandbytes": at most three numbers."""
-        return tuple(int(part) for part in getattr(self, library).split(".")[:3] if part.isdecimal())
+        return version(getattr(self, library))
 
-    def replace(self, **changes) -> Settings:
+    def replace(self, **changes: Any) -> Settings:
+        """The same step with some settings changed."""
         return dataclasses.replace(self, **changes)
 
     @cached_property
@@ -189,23 +251,30 @@ class Settings:
         return known_models.find(self.model) if isinstance(self.model, str) else None
 
     @cached_property
-    def config(self) -> Mapping:
+    def config(self) -> Mapping[str, Any]:
         """The model's config, enough for ``transformers`` to build it."""
         if isinstance(self.model, Mapping):
             return self.model
         if self.model_id is None:
             raise UnknownModel(
-                f"the model {self.model!r} is not among the {len(known_models.CONFIGS)} known ones; give the path of its config.json instead"
+                f"the model {self.model!r} is not among the {len(known_models.CONFIGS)} known ones; "
+                "give the path of its config.json instead"
             )
         return known_models.CONFIGS[self.model_id]
 
     @cached_property
     def shape(self) -> Shape:
+        """The model's shape."""
         return Shape.from_config(self.config)
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         """All settings as JSON values, the model by its Hub id or its whole config."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         values["model"] = self.model_id or dict(self.config)
         values["targets"] = self.targets if isinstance(self.targets, str) else list(self.targets)
         return values
+
+
+def version(text: str) -> tuple[int, ...]:
+    """A version as at most three numbers."""
+    return tuple(int(part) for part in text.split(".")[:3] if part.isdecimal())

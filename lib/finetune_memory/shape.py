@@ -7,9 +7,10 @@ tensors are made. What a config leaves out has the default of that architecture'
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 
 class UnknownModel(ValueError):
@@ -81,7 +82,7 @@ class Shape:
     scaled_residual: bool = False
     scaled_logits: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("layers", "hidden", "intermediate", "vocab", "heads", "kv_heads", "head_dim"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -92,7 +93,7 @@ class Shape:
             )
 
     @classmethod
-    def from_config(cls, config: Mapping) -> Shape:
+    def from_config(cls, config: Mapping[str, Any]) -> Shape:
         """The shape that a ``config.json`` describes.
 
         Raises :class:`UnknownModel` for a mixture of experts, an encoder-decoder or any architecture not known here, and
@@ -131,6 +132,7 @@ class Shape:
             "neox": ("query_key_value", "dense"),
             "gpt2": ("c_attn", "c_proj"),
         }.get(self.layout, ("", "dense" if self.family == "phi" else "o_proj"))
+        inputs: tuple[Linear, ...]
         if fused:
             inputs = (Linear(fused, h, q + 2 * kv, self.qkv_bias),)
         else:
@@ -165,54 +167,48 @@ class Shape:
         return Linear("lm_head", self.hidden, self.vocab, self.head_bias)
 
     @property
-    def norm_parameters(self) -> int:
-        """Of one norm over the hidden width."""
-        return 0 if self.norm == "plain" else self.hidden * (1 + (self.norm == "layer" and self.norm_bias))
+    def final_norm_sizes(self) -> list[int]:
+        """Elements of weight and bias of a norm over the hidden width, such as the last one."""
+        if self.norm == "plain":
+            return []
+        return [self.hidden] * (2 if self.norm == "layer" and self.norm_bias else 1)
 
     @property
-    def block_norms(self) -> int:
-        return {"pre": 2, "post": 2, "both": 4, "parallel": 2, "shared": 1}[self.norms]
-
-    @property
-    def small_parameters(self) -> int:
-        """Of one block outside its linear layers: its norms."""
-        by_head = {"": 0, "head": 2 * self.head_dim, "whole": self.q_width + self.kv_width}[self.qk_norm]
+    def norm_sizes(self) -> list[int]:
+        """Elements of each norm's weight and bias in one block."""
+        sizes = (
+            self.final_norm_sizes * {"pre": 2, "post": 2, "both": 4, "parallel": 2, "shared": 1}[self.norms]
+        )
+        if self.qk_norm == "whole":
+            return [*sizes, self.q_width, self.kv_width]
         if (
             self.qk_norm == "head" and self.norm == "layer"
-        ):  # phi and stablelm: a LayerNorm of each head, or one for all
-            by_head = (
-                4 * self.head_dim if self.family == "phi" else (self.heads + self.kv_heads) * self.head_dim
-            )
-        return self.block_norms * self.norm_parameters + by_head
+        ):  # a LayerNorm for all heads (phi), or one of each (stablelm)
+            return sizes + [self.head_dim] * (4 if self.family == "phi" else self.heads + self.kv_heads)
+        return sizes + ([self.head_dim] * 2 if self.qk_norm == "head" else [])
 
     @property
     def block_parameters(self) -> int:
-        return sum(linear.parameters for linear in self.linears) + self.small_parameters
-
-    @property
-    def embedding_parameters(self) -> int:
-        return (self.vocab + self.positions) * self.hidden
-
-    @property
-    def head_parameters(self) -> int:
-        """Of the output head beyond what it shares with the embedding."""
-        return self.head.parameters - self.tied * self.head.weights
+        return sum(linear.parameters for linear in self.linears) + sum(self.norm_sizes)
 
     @property
     def parameters(self) -> int:
-        return (
-            self.layers * self.block_parameters
-            + self.embedding_parameters
-            + self.head_parameters
-            + self.norm_parameters
-        )
+        """Of the whole model; what the head shares with the embedding counts once."""
+        embedding = (self.vocab + self.positions) * self.hidden
+        head = self.head.parameters - self.tied * self.head.weights
+        return self.layers * self.block_parameters + embedding + head + sum(self.final_norm_sizes)
+
+    @cached_property
+    def kind_of_each(self) -> list[tuple[int, bool]]:
+        """(window, rotated) of each block."""
+        windows = self.windows or (0,) * self.layers
+        rotated = self.rotated or (self.rotary > 0,) * self.layers
+        return list(zip(windows, rotated, strict=True))
 
     @cached_property
     def kinds(self) -> dict[tuple[int, bool], int]:
         """(window, rotated) of each kind of block and how many there are of it."""
-        windows = self.windows or (0,) * self.layers
-        rotated = self.rotated or (self.rotary > 0,) * self.layers
-        return dict(Counter(zip(windows, rotated, strict=True)))
+        return dict(Counter(self.kind_of_each))
 
     def targets(self, names: tuple[str, ...] | str) -> tuple[Linear, ...]:
         """The linear layers of a block (and the head, if named) that LoRA adapts. A name is matched as PEFT does, by the
@@ -234,10 +230,10 @@ class Shape:
 class _Reader:
     """Reads a config with an architecture's defaults."""
 
-    def __init__(self, config: Mapping):
+    def __init__(self, config: Mapping[str, Any]):
         self.config = config
 
-    def __call__(self, *names: str, default=None):
+    def __call__(self, *names: str, default: Any = None) -> Any:
         for name in names:
             if self.config.get(name) is not None:
                 return self.config[name]
@@ -252,7 +248,7 @@ class _Reader:
         intermediate: int,
         kv_heads: int | None = None,
         head_dim: int | None = None,
-    ) -> dict:
+    ) -> dict[str, Any]:
         """The sizes under their usual names; the arguments are the defaults."""
         hidden, heads = self("hidden_size", default=hidden), self("num_attention_heads", default=heads)
         if not isinstance(hidden, int) or not isinstance(heads, int) or heads < 1:
@@ -286,7 +282,7 @@ class _Reader:
             raise UnknownModel(f"the activation {name!r} is not known here; known are {', '.join(known)}")
         return known[name]
 
-    def windows(self, layers: int, size, sliding) -> tuple[int, ...]:
+    def windows(self, layers: int, size: Any, sliding: Callable[[int], object]) -> tuple[int, ...]:
         """The window of each block, 0 where it sees everything. sliding: (block) -> whether it slides, where the config
         does not list its ``layer_types``."""
         types = self("layer_types")
@@ -300,7 +296,7 @@ class _Reader:
         )
 
 
-def _experts(config: Mapping, family: str) -> str:
+def _experts(config: Mapping[str, Any], family: str) -> str:
     for name in (
         "num_local_experts",
         "num_experts",
@@ -317,7 +313,7 @@ def _experts(config: Mapping, family: str) -> str:
     )
 
 
-def _llama(c: _Reader, **more) -> Shape:
+def _llama(c: _Reader, **more: Any) -> Shape:
     bias = bool(c("attention_bias", default=False))
     values = {
         **c.sizes(32000, 4096, 32, 32, 11008),
@@ -344,7 +340,7 @@ def _qwen3(c: _Reader) -> Shape:
     return _llama(c, **{**_qwen_sizes(c), "head_dim": c("head_dim", default=128)}, qk_norm="head")
 
 
-def _qwen_sizes(c: _Reader) -> dict:
+def _qwen_sizes(c: _Reader) -> dict[str, Any]:
     sizes = c.sizes(151936, 4096, 32, 32, 22016)
     size = c("sliding_window") if c("use_sliding_window", default=False) else None
     return {
@@ -353,7 +349,7 @@ def _qwen_sizes(c: _Reader) -> dict:
     }
 
 
-def _gemma(c: _Reader, **more) -> Shape:
+def _gemma(c: _Reader, **more: Any) -> Shape:
     values = {
         **c.sizes(256000, 3072, 28, 16, 24576, head_dim=256),
         "tied": c("tie_word_embeddings", default=True),

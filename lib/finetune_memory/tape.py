@@ -9,10 +9,11 @@ there (``FunctionsManual.cpp``). Blocks are rounded up to 512 bytes, as CUDA's c
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 # what a block is
 TEMPORARY, SAVED, GRADIENT, LOSS = range(4)
-PARAMETER = -1  # in place of a node: a trainable parameter
+PARAMETER, INPUT = -1, -2  # in place of a node: a trainable parameter, the program's input
 
 
 class Stop(Exception):
@@ -20,6 +21,7 @@ class Stop(Exception):
 
 
 def rounded(size: int) -> int:
+    """The bytes that a block of this size takes."""
     return -(-size // 512) * 512
 
 
@@ -36,7 +38,7 @@ class Block:
         if tape.total > tape.peak:
             tape.peak, tape.at_peak = tape.total, tuple(live)
 
-    def __del__(self):
+    def __del__(self) -> None:
         self.tape.live[self.kind] -= self.size
         self.tape.total -= self.size
 
@@ -49,6 +51,11 @@ class Value:
     def __init__(self, block: Block | None, n: int, e: int, grad: bool = False, node: int | None = None):
         self.block, self.n, self.e, self.grad, self.node = block, n, e, grad, node
 
+    @property
+    def gradient_kind(self) -> int | None:
+        """What its gradient's block is: of a parameter it stays."""
+        return GRADIENT if self.node == PARAMETER else None
+
 
 class Parameter(Value):
     """A weight. Its own memory is counted elsewhere; its gradient appears on the tape."""
@@ -57,6 +64,9 @@ class Parameter(Value):
 
     def __init__(self, n: int, e: int, trainable: bool):
         super().__init__(None, n, e, trainable, PARAMETER if trainable else None)
+
+
+Gradients = Callable[[Block], tuple[Block | None, ...]]  # of an operator's inputs, from its output's
 
 
 class Tape:
@@ -69,7 +79,8 @@ class Tape:
     """
 
     def __init__(self, autocast: int | None = None, update: Callable[[int], int] | None = None):
-        self.live, self.total, self.peak, self.at_peak = [0, 0, 0, 0], 0, 0, (0, 0, 0, 0)
+        self.live, self.total, self.peak = [0, 0, 0, 0], 0, 0
+        self.at_peak: tuple[int, ...] = (0, 0, 0, 0)
         self.autocast, self.update = autocast, update
         self.casts: dict[int, Value] = {}
         self.gradients: list[Block] = []
@@ -80,7 +91,7 @@ class Tape:
 
     def start(self) -> None:
         """A new program: forget the operators."""
-        self.nodes: list[tuple | None] = []
+        self.nodes: list[Any] = []  # (inputs, run, keeps) of each, None once it has run
         self.keeping = 0
 
     def free(self) -> None:
@@ -89,14 +100,13 @@ class Tape:
         self.casts.clear()
 
     def new(self, n: int, e: int, kind: int | None = None, view: bool = False) -> Block:
-        return Block(
-            self, 0 if self.dry else -(-n * e // 512) * 512, self.kind if kind is None else kind, view
-        )
+        size = 0 if self.dry else -(-n * e // 512) * 512
+        return Block(self, size, self.kind if kind is None else kind, view)
 
     def reset_peak(self) -> None:
         self.peak, self.at_peak = self.total, tuple(self.live)
 
-    def record(self, inputs: tuple, run: Callable, keeps: bool) -> int | None:
+    def record(self, inputs: tuple[int | None, ...], run: Gradients, keeps: bool) -> int | None:
         """Note an operator's backward: ``run(g)`` gives one gradient (or None) for each of ``inputs``. keeps: whether it
         holds tensors from the forward pass, which a checkpointed block must first make again."""
         if not self.recording:
@@ -109,61 +119,67 @@ class Tape:
 
     # --- operators ---------------------------------------------------------------------------------------------
 
+    def output(
+        self,
+        inputs: tuple[Value, ...],
+        n: int,
+        e: int,
+        run: Gradients,
+        keeps: bool,
+        block: Block | None = None,
+    ) -> Value:
+        """What an operator makes of its differentiable inputs, in a block of its own (``block``, if it is there already)."""
+        if not any(x.grad for x in inputs):
+            return Value(block or self.new(n, e), n, e)
+        node = self.record(tuple(x.node for x in inputs), run, keeps)
+        return Value(block or self.new(n, e), n, e, True, node)
+
     def leaf(self, n: int, e: int, grad: bool = False) -> Value:
         return Value(self.new(n, e), n, e, grad)
-
-    def like(self, x: Value, n: int, e: int, keeps: bool, run: Callable) -> Value:
-        """An operator of one differentiable input whose output has its own block."""
-        if not x.grad:
-            return Value(self.new(n, e), n, e)
-        node = self.record((x.node,), run, keeps)
-        return Value(self.new(n, e), n, e, True, node)
 
     def plain(self, x: Value, n: int | None = None) -> Value:
         """Keeps nothing; backward makes one tensor: a product with a number, a negation, a copy."""
         xn, xe = x.n, x.e
-        return self.like(x, xn if n is None else n, xe, False, lambda g: (self.new(xn, xe),))
+        return self.output((x,), xn if n is None else n, xe, lambda g: (self.new(xn, xe),), False)
+
+    def expand(self, x: Value, times: int) -> Value:
+        """Keys or values repeated for all heads; the gradient is summed back."""
+        return self.plain(x, x.n * times)
 
     def copy(self, x: Value) -> Value:
         """A clone; its gradient is passed on as it is."""
-        return self.like(x, x.n, x.e, False, lambda g: (g,))
+        return self.output((x,), x.n, x.e, lambda g: (g,), False)
 
     def cast(self, x: Value, e: int) -> Value:
         if x.e == e:
             return x
-        xn, xe, kind = x.n, x.e, GRADIENT if x.node == PARAMETER else None
-        return self.like(x, xn, e, False, lambda g: (self.new(xn, xe, kind),))
+        xn, xe, kind = x.n, x.e, x.gradient_kind
+        return self.output((x,), xn, e, lambda g: (self.new(xn, xe, kind),), False)
 
     def view(self, x: Value, copied_back: bool = False) -> Value:
         """The same block under another shape. copied_back: its gradient comes laid out otherwise and is copied."""
         if not (x.grad and copied_back):
             return x
         xn, xe = x.n, x.e
-        node = self.record((x.node,), lambda g: (self.new(xn, xe),), False)
-        return Value(x.block, xn, xe, True, node)
+        return self.output((x,), xn, xe, lambda g: (self.new(xn, xe),), False, x.block)
 
     def add(self, a: Value, b: Value) -> Value:
         """Keeps nothing; both get the same gradient, cast if theirs is another dtype. ``b`` may be broadcast."""
         e, n = max(a.e, b.e), max(a.n, b.n)
-        if not (a.grad or b.grad):
-            return Value(self.new(n, e), n, e)
+        facts = [(x.grad, x.n, x.e) for x in (a, b)]
 
-        def gradient(g, x):
-            return None if not x[1] else g if x[2] == e and x[0] == n else self.new(x[0], x[2])
+        def gradient(g: Block, grad: bool, xn: int, xe: int) -> Block | None:
+            return None if not grad else g if xe == e and xn == n else self.new(xn, xe)
 
-        fa, fb = (a.n, a.grad, a.e), (b.n, b.grad, b.e)
-        node = self.record((a.node, b.node), lambda g: (gradient(g, fa), gradient(g, fb)), False)
-        return Value(self.new(n, e), n, e, True, node)
+        return self.output((a, b), n, e, lambda g: tuple(gradient(g, *fact) for fact in facts), False)
 
     def multiply(self, a: Value, b: Value) -> Value:
         """Keeps each factor that the other's gradient needs. The second factor's gradient is made first; a smaller factor's is summed up."""
         e, n = max(a.e, b.e), max(a.n, b.n)
-        if not (a.grad or b.grad):
-            return Value(self.new(n, e), n, e)
         kept = (b.block if a.grad else None, a.block if b.grad else None)
+        fa, fb = ((x.grad, x.n, x.e, x.gradient_kind) for x in (a, b))
 
-        def one(x):
-            grad, xn, xe, kind = x
+        def one(grad: bool, xn: int, xe: int, kind: int | None) -> Block | None:
             if not grad:
                 return None
             whole = self.new(n, e)
@@ -171,55 +187,43 @@ class Tape:
                 whole = self.new(xn, e, kind if xe == e else None)
             return whole if xe == e else self.new(xn, xe, kind)
 
-        fa, fb = ((x.grad, x.n, x.e, GRADIENT if x.node == PARAMETER else None) for x in (a, b))
+        def run(g: Block, kept: object = kept) -> tuple[Block | None, ...]:
+            second = one(*fb)
+            return one(*fa), second
 
-        def run(g, kept=kept):
-            second = one(fb)
-            return one(fa), second
+        return self.output((a, b), n, e, run, True)
 
-        node = self.record((a.node, b.node), run, True)
-        return Value(self.new(n, e), n, e, True, node)
-
-    def unary(self, x: Value, keeps_result: bool = False, temporaries: int = 0) -> Value:
+    def unary(self, x: Value, keeps_result: bool = False) -> Value:
         """An activation that keeps its input (silu, gelu) or its result (tanh, relu)."""
         xn, xe = x.n, x.e
-        if not x.grad:
-            return Value(self.new(xn, xe), xn, xe)
         out = self.new(xn, xe) if keeps_result else None
 
-        def run(g, kept=out or x.block):
-            scratch = [self.new(xn, xe) for _ in range(temporaries)]
-            result = self.new(xn, xe)
-            del scratch
-            return (result,)
+        def run(g: Block, kept: object = out or x.block) -> tuple[Block | None, ...]:
+            return (self.new(xn, xe),)
 
-        node = self.record((x.node,), run, True)
-        return Value(out or self.new(xn, xe), xn, xe, True, node)
+        return self.output((x,), xn, xe, run, True, out)
 
     def power(self, x: Value) -> Value:
         """x squared or cubed, in fp32 under autocast: keeps x; ``pow_backward`` makes a power, its multiple and the product."""
         if self.autocast:
             x = self.cast(x, 4)
         xn, xe = x.n, x.e
-        if not x.grad:
-            return Value(self.new(xn, xe), xn, xe)
 
-        def run(g, kept=x.block):
+        def run(g: Block, kept: object = x.block) -> tuple[Block | None, ...]:
             power = self.new(xn, xe)
             multiple = self.new(xn, xe)
             out = self.new(xn, xe)
             del multiple, power
             return (out,)
 
-        node = self.record((x.node,), run, True)
-        return Value(self.new(xn, xe), xn, xe, True, node)
+        return self.output((x,), xn, xe, run, True)
 
     def inverse_root_mean_square(self, x: Value, rows: int) -> Value:
         """``torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps)``: keeps x and the result, one number a row."""
         square = self.power(x)
         n, e = x.n, x.e
 
-        def run(g):
+        def run(g: Block) -> tuple[Block | None, ...]:
             return (self.new(n, e),)  # the mean's gradient, spread over the row and divided
 
         node = self.record((square.node,), run, False) if x.grad else None
@@ -227,61 +231,51 @@ class Tape:
         out = self.new(rows, e)
         if not x.grad:
             return Value(out, rows, e)
-        node = self.record((node,), lambda g, kept=out: (self.new(rows, e),), True)
-        return Value(out, rows, e, True, node)
+
+        def root(g: Block, kept: object = out) -> tuple[Block | None, ...]:
+            return (self.new(rows, e),)
+
+        return Value(out, rows, e, True, self.record((node,), root, True))
 
     def layer_norm(self, x: Value, rows: int, weight: Parameter | None, bias: Parameter | None) -> Value:
         """``native_layer_norm``: keeps its input, and mean and inverse deviation in fp32."""
         if self.autocast:
             x = self.cast(x, 4)
-        xn, xe, params = x.n, x.e, [p for p in (weight, bias) if p is not None]
-        trainable = [p for p in params if p.grad]
+        xn, xe = x.n, x.e
+        trainable = [p for p in (weight, bias) if p is not None and p.grad]
         if not (x.grad or trainable):
-            out = self.new(xn, xe)
-            return Value(out, xn, xe)
-        out, mean, deviation = None, self.new(rows, 4), self.new(rows, 4)
+            return Value(self.new(xn, xe), xn, xe)
+        mean, deviation = self.new(rows, 4), self.new(rows, 4)
 
-        def run(g, kept=(x.block, mean, deviation), grad=x.grad):
+        def run(
+            g: Block, kept: object = (x.block, mean, deviation), grad: bool = x.grad
+        ) -> tuple[Block | None, ...]:
             gx = self.new(xn, xe) if grad else None
             return (gx, *[self.new(p.n, p.e, GRADIENT) for p in trainable])
 
-        node = self.record((x.node, *[PARAMETER] * len(trainable)), run, True)
-        out = self.new(xn, xe)
-        return Value(out, xn, xe, True, node)
+        return self.output((x, *trainable), xn, xe, run, True)
 
-    def linear(
-        self, x: Value, weight: Parameter | Value, outputs: int, bias: Parameter | None = None
-    ) -> Value:
+    def linear(self, x: Value, weight: Value, outputs: int, bias: Parameter | None = None) -> Value:
         """``x @ weight.T``: keeps the input if the weight is trained, and the weight. The weight's gradient is made first."""
         if self.autocast:
             x, weight = self.cast(x, self.autocast), self._cast_weight(weight)
-        bias_grad = bias is not None and bias.grad
+        inputs = (x, weight) if bias is None or not bias.grad else (x, weight, bias)
         n, e = x.n // (weight.n // outputs) * outputs, x.e
-        if not (x.grad or weight.grad):
-            return Value(self.new(n, e), n, e)
         kept = (x.block if weight.grad else None, weight.block if x.grad else None)
-        xn, xe, xg, wn, we, wg, kind = (
-            x.n,
-            x.e,
-            x.grad,
-            weight.n,
-            weight.e,
-            weight.grad,
-            GRADIENT if weight.node == PARAMETER else None,
-        )
+        xn, xe, xg, wn, we, wg, kind = x.n, x.e, x.grad, weight.n, weight.e, weight.grad, weight.gradient_kind
+        bias_grad = len(inputs) == 3
 
-        def run(g, kept=kept):
+        def run(g: Block, kept: object = kept) -> tuple[Block | None, ...]:
             gb = self.new(outputs, we, GRADIENT) if bias_grad else None
             gw = self.new(wn, we, kind, view=True) if wg else None
             gx = self.new(xn, xe, view=True) if xg else None
             return gx, gw, gb
 
-        node = self.record((x.node, weight.node, PARAMETER if bias_grad else None), run, True)
-        return Value(self.new(n, e), n, e, True, node)
+        return self.output(inputs, n, e, run, True)
 
     def _cast_weight(self, weight: Value) -> Value:
         """Autocast keeps the 16-bit copy of a trained fp32 weight until the context is left, and uses it again."""
-        if weight.e == self.autocast:
+        if self.autocast is None or weight.e == self.autocast:
             return weight
         if id(weight) in self.casts:
             return self.casts[id(weight)]
@@ -291,10 +285,10 @@ class Tape:
         return copy
 
     def linear_4bit(
-        self, x: Value, inputs: int, outputs: int, compute: int, stored: int, scales: int, keeps: bool = False
+        self, x: Value, inputs: int, outputs: int, compute: int, scales: int, keeps: bool = False
     ) -> Value:
-        """bitsandbytes' 4-bit product by a GPU: the whole weight is expanded to ``compute`` bytes an element forward and to
-        ``stored`` backward; of the input nothing is kept (``autograd/_functions.py``, ``MatMul4Bit``). scales: elements of
+        """bitsandbytes' 4-bit product by a GPU: the whole weight is expanded to ``compute`` bytes an element, forward and
+        backward; of the input nothing is kept (``autograd/_functions.py``, ``MatMul4Bit``). scales: elements of
         the quantised scales, which are expanded to fp32 first (0: they are fp32 already). keeps: whether the input is kept
         after all: before version 0.43.2 it was an attribute of the graph's node (``ctx.tensors = (A, B)``), which neither
         the end of its backward nor gradient checkpointing frees."""
@@ -302,20 +296,16 @@ class Tape:
         y = self.cast(x, compute)
         weight = self._dequantised(inputs * outputs, compute, scales)
         xn, n = y.n, y.n // inputs * outputs
-
-        if keeps and x.grad and not self.dry:
+        if keeps and x.grad and not self.dry and y.block is not None:
             self.graph.append(y.block)
 
-        def run(g):
-            weight = self._dequantised(inputs * outputs, stored, scales)
-            if stored != compute:
-                weight = self.new(inputs * outputs, compute)
+        def run(g: Block) -> tuple[Block | None, ...]:
+            weight = self._dequantised(inputs * outputs, compute, scales)
             out = self.new(xn, compute, view=True)
             del weight
             return (out,)
 
-        node = self.record((y.node,), run, False) if x.grad else None
-        out = Value(self.new(n, compute), n, compute, x.grad, node)
+        out = self.output((y,), n, compute, run, False)
         del weight, y
         return self.cast(out, e)
 
@@ -331,60 +321,39 @@ class Tape:
     def matmul(self, a: Value, b: Value, n: int) -> Value:
         """A batched product of two activations: keeps both."""
         (an, ag), (bn, bg), e = (a.n, a.grad), (b.n, b.grad), a.e
-        if not (ag or bg):
-            return Value(self.new(n, e), n, e)
-        kept = (a.block if bg else None, b.block if ag else None)
 
-        def run(g, kept=kept):
+        def run(
+            g: Block, kept: object = (a.block if bg else None, b.block if ag else None)
+        ) -> tuple[Block | None, ...]:
             gb = self.new(bn, e, view=True) if bg else None
             ga = self.new(an, e, view=True) if ag else None
             return ga, gb
 
-        node = self.record((a.node, b.node), run, True)
-        return Value(self.new(n, e), n, e, True, node)
+        return self.output((a, b), n, e, run, True)
 
-    def softmax(self, x: Value) -> Value:
-        """Keeps its result; its backward on CUDA first forms gradient times result."""
-        n, e = x.n, x.e
+    def softmax(self, x: Value, e: int | None = None) -> Value:
+        """Keeps its result; its backward on CUDA first forms gradient times result. e: bytes of the result, 4 for
+        ``softmax(fp16, dtype=fp32)``: one fused CUDA kernel without a converted copy (native/SoftMax.cpp)."""
+        n, xe, e = x.n, x.e, e or x.e
         out = self.new(n, e)
-        if not x.grad:
-            return Value(out, n, e)
 
-        def run(g, kept=out):
-            result = self.new(n, e)
+        def run(g: Block, kept: object = out) -> tuple[Block | None, ...]:
+            result = self.new(n, xe)
             product = self.new(n, e)
             del product
             return (result,)
 
-        return Value(out, n, e, True, self.record((x.node,), run, True))
-
-    def half_softmax(self, x: Value) -> Value:
-        """``softmax(fp16, dtype=fp32)``: one fused CUDA kernel without a converted copy (native/SoftMax.cpp)."""
-        n = x.n
-        out = self.new(n, 4)
-        if not x.grad:
-            return Value(out, n, 4)
-
-        def run(g, kept=out):
-            result = self.new(n, 2)
-            product = self.new(n, 4)
-            del product
-            return (result,)
-
-        return Value(out, n, 4, True, self.record((x.node,), run, True))
+        return self.output((x,), n, e, run, True, out)
 
     def dropout(self, x: Value) -> Value:
         """``native_dropout``: keeps a mask of one byte an element."""
         n, e = x.n, x.e
         out, mask = self.new(n, e), self.new(n, 1)
-        if not x.grad:
-            return Value(out, n, e)
-        return Value(out, n, e, True, self.record((x.node,), lambda g, kept=mask: (self.new(n, e),), True))
 
-    def expand(self, x: Value, times: int) -> Value:
-        """Keys or values repeated for all heads; the gradient is summed back."""
-        n, e = x.n, x.e
-        return self.like(x, n * times, e, False, lambda g: (self.new(n, e),))
+        def run(g: Block, kept: object = mask) -> tuple[Block | None, ...]:
+            return (self.new(n, e),)
+
+        return self.output((x,), n, e, run, True, out)
 
     def parts(self, x: Value, sizes: tuple[int, ...], padded: bool = False) -> list[Value]:
         """Views of a fused projection's output. Gradients come back by one concatenation (``split``), or padded to full
@@ -392,51 +361,47 @@ class Tape:
         n, e = x.n, x.e
         if not x.grad:
             return [Value(x.block, size, e) for size in sizes]
-        if padded:
-            return [
-                Value(x.block, size, e, True, self.record((x.node,), lambda g: (self.new(n, e),), False))
-                for size in sizes
-            ]
         arrived: list[Block] = []
 
-        def gather(g):
+        def gather(g: Block) -> tuple[Block | None, ...]:
+            if padded:
+                return (self.new(n, e),)
             arrived.append(g)
             return (Block(self, 0, TEMPORARY, False),)
 
-        def join(g):
+        def join(g: Block) -> tuple[Block | None, ...]:
             whole = self.new(n, e)
             arrived.clear()
             return (whole,)
 
-        whole = self.record((x.node,), join, False)
+        whole = x.node if padded else self.record((x.node,), join, False)
         return [Value(x.block, size, e, True, self.record((whole,), gather, False)) for size in sizes]
 
     def rotate(self, x: Value, angles: Value, share: float) -> Value:
         """``x * cos + rotate_half(x) * sin`` on ``share`` of each head. Backward: the product with sin, its negated half, two
         slices padded to full width and added up, the product with cos added to that."""
-        n, e, grad = x.n, max(x.e, angles.e), x.grad
-        rotated, xe = int(n * share), x.e
-        node = None
-        if grad:
+        n, e, xe = x.n, max(x.e, angles.e), x.e
+        rotated = int(n * share)
 
-            def run(g, kept=angles.block):
-                part = self.new(rotated, e)
-                half = self.new(rotated // 2, xe)
-                total = self.new(n if share == 1 else rotated, xe)
-                del half
-                other = self.new(n if share == 1 else rotated, xe)
-                del part, other
-                product = (
-                    self.new(rotated, xe) if e == xe else (self.new(rotated, e), self.new(rotated, xe))[1]
-                )
-                del product
-                if share < 1:  # slices of x: the rotated part and the rest, each padded to full width
-                    whole, rest = self.new(n, xe), self.new(n, xe)
-                    del total, rest
-                    return (whole,)
-                return (total,)
+        def run(g: Block, kept: object = angles.block) -> tuple[Block | None, ...]:
+            part = self.new(rotated, e)
+            half = self.new(rotated // 2, xe)
+            total = self.new(n if share == 1 else rotated, xe)
+            del half
+            other = self.new(n if share == 1 else rotated, xe)
+            del part, other
+            product = self.new(rotated, e)
+            if e != xe:
+                narrow = self.new(rotated, xe)
+                del narrow
+            del product
+            if share < 1:  # slices of x: the rotated part and the rest, each padded to full width
+                whole, rest = self.new(n, xe), self.new(n, xe)
+                del total, rest
+                return (whole,)
+            return (total,)
 
-            node = self.record((x.node,), run, True)
+        node = self.record((x.node,), run, True) if x.grad else None
         first = self.new(rotated, e)
         half = self.new(rotated // 2, xe)
         turned = self.new(rotated, xe)
@@ -447,12 +412,12 @@ class Tape:
         del first, second
         if share < 1:
             out = self.new(n, e)
-        return Value(out, n, e, grad, node)
+        return Value(out, n, e, x.grad, node)
 
     # --- backward ----------------------------------------------------------------------------------------------
 
     def backward(
-        self, buffers: dict[int, Block], ready: Callable[[int], None] | None = None, until: int = 0
+        self, buffers: dict[int | None, Block], ready: Callable[[int], None] | None = None, until: int = 0
     ) -> Block | None:
         """Run the recorded operators from the last to number ``until``. buffers: gradients of outputs by node; emptied.
         ready: called once, with the node's number, before the first operator that keeps tensors runs. Returns the gradient
@@ -469,7 +434,8 @@ class Tape:
                 ready = None
             inputs, run, _ = self.nodes[position]
             grads = run(g)
-            self.nodes[position] = run = g = None
+            self.nodes[position] = None
+            del run, g
             for node, grad in zip(inputs, grads, strict=False):
                 if grad is None or node is None:
                     continue
@@ -479,10 +445,10 @@ class Tape:
                     buffers[node] = self._sum(buffers, node, grad)
                 else:
                     buffers[node] = grad
-            grads = grad = None
+            del grads, grad
         return buffers.pop(INPUT, None)
 
-    def _sum(self, buffers: dict[int, Block], node: int, grad: Block) -> Block:
+    def _sum(self, buffers: dict[int | None, Block], node: int, grad: Block) -> Block:
         """Autograd adds in place where nothing else holds the first gradient (``input_buffer.cpp``)."""
         old = buffers[node]
         shared = old.view or old is grad or sum(b is old for b in buffers.values()) > 1
@@ -497,6 +463,3 @@ class Tape:
         else:
             scratch = Block(self, self.update(grad.size), TEMPORARY, False)
             del scratch
-
-
-INPUT = -2

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import sys
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -59,13 +62,18 @@ class Events:
         """Where in the log ``phase`` began first."""
         return next(at for at, name in self.marks if name == phase)
 
+    def by_place(self) -> dict[int, list[str]]:
+        """The marks at each place of the log."""
+        places: dict[int, list[str]] = {}
+        for at, phase in self.marks:
+            places.setdefault(at, []).append(phase)
+        return places
+
     def append(self, other: Events, start: int, end: int, names: dict[int, int]) -> None:
         """Copy what happened in ``other`` between two places of its log. ``names``: number there -> number here, of the
         blocks known so far; blocks that the stretch makes are added. What is made there and lives for ever is made only
         once: a block of which ``names`` knows is not made again."""
-        marks = {}
-        for at, phase in other.marks:
-            marks.setdefault(at, []).append(phase)
+        marks = other.by_place()
         for at in range(start, end):
             for phase in marks.get(at, ()):
                 self.mark(phase)
@@ -82,7 +90,7 @@ class Events:
 
 def _engine_called() -> bool:
     """Whether the operator being dispatched comes straight from autograd's C++ engine, not from Python code."""
-    frame = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)
     while frame is not None and frame.f_code.co_name in ("_fn", "__torch_dispatch__"):
         frame = frame.f_back
     return frame is not None and frame.f_code.co_name == "_engine_run_backward"
@@ -102,13 +110,13 @@ class Trace(TorchDispatchMode):
         self.workspace = workspace
         self._threads: set[bool] = set()
         self._known: dict[int, int] = {}
-        self._watchers: dict[int, weakref.ref] = {}
+        self._watchers: dict[int, weakref.ref[Any]] = {}
         self._sole = _sole_owner()
         self.skip_scalars = False
         self.in_backward = False
 
     @classmethod
-    def _should_skip_dynamo(cls):
+    def _should_skip_dynamo(cls) -> bool:
         return False  # nothing is compiled here; saves each operator a detour
 
     def enter_phase(self, phase: str) -> None:
@@ -136,7 +144,7 @@ class Trace(TorchDispatchMode):
             self._known[key] = number
             events, known, watchers = self.events, self._known, self._watchers
 
-            def gone(_, key=key, number=number):
+            def gone(_: object, key: int = key, number: int = number) -> None:
                 del known[key], watchers[key]
                 events.drop(number)
 
@@ -149,7 +157,7 @@ class Trace(TorchDispatchMode):
         for number in reversed(numbers):
             self.events.drop(number)
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is prim_device:
             return args[0].fake_device
         if func in IN_PLACE:
@@ -176,7 +184,7 @@ class Trace(TorchDispatchMode):
         if tensor.untyped_storage().nbytes():
             self.watch(tensor)
 
-    def _may_add_in_place(self, args) -> bool:
+    def _may_add_in_place(self, args: tuple[Any, ...]) -> bool:
         """Autograd adds a second gradient into the first one when nothing else holds that; for tensor subclasses
         (fake tensors are one) it makes a third tensor instead, which a GPU would not see.
         Rule: ``torch/csrc/autograd/input_buffer.cpp``, ``can_accumulate_inplace``."""
@@ -187,7 +195,7 @@ class Trace(TorchDispatchMode):
         return alone and torch._prims_common.is_non_overlapping_and_dense_or_false(old)
 
 
-def _counts(tensor: torch.Tensor) -> tuple[int, int]:
+def _counts(tensor: Any) -> tuple[int, int]:
     storage = tensor.untyped_storage()
     return torch._C._storage_Use_Count(storage._cdata), tensor._use_count()
 
@@ -195,12 +203,12 @@ def _counts(tensor: torch.Tensor) -> tuple[int, int]:
 class _OwnerProbe(TorchDispatchMode):
     seen: tuple[int, int] = (0, 0)
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is aten.add.Tensor:
             self._look(args)
         return func(*args, **(kwargs or {}))
 
-    def _look(self, args) -> None:
+    def _look(self, args: tuple[Any, ...]) -> None:
         old, _ = args[:2]
         self.seen = _counts(old)
 
@@ -214,17 +222,18 @@ def _sole_owner() -> tuple[int, int]:
         leaf = torch.empty(2, 2, requires_grad=True)
         middle = leaf * 2
         total = (middle.sin() + middle.cos()).sum()
-        with _OwnerProbe() as probe:
+        probe = _OwnerProbe()
+        with probe:
             total.backward()
     return probe.seen
 
 
-def _softmax_backward(args, out):
+def _softmax_backward(args: tuple[Any, ...], out: Any) -> tuple[int, ...]:
     """``softmax_backward_cuda_out`` first forms grad * output (aten/src/ATen/native/cuda/SoftMax.cu)."""
     return (args[0].numel() * args[0].element_size(),)
 
 
-def _embedding_backward(args, out):
+def _embedding_backward(args: tuple[Any, ...], out: Any) -> tuple[int, ...]:
     """``embedding_dense_backward_cuda``: beyond 3072 indices they are sorted, and partial sums are kept in fp32, one
     row for each 10 indices and each distinct one (EmbeddingBackwardKernel.cu). Distinct indices are not known here:
     taken as many as there can be."""
@@ -237,7 +246,7 @@ def _embedding_backward(args, out):
     return (8 * n, 8 * n, 8 * n, 8 * segments, 8 * segments, 8 * partial, 4 * partial * grad.shape[-1])
 
 
-KERNEL_TEMPORARIES = {
+KERNEL_TEMPORARIES: dict[Any, Callable[[tuple[Any, ...], Any], tuple[int, ...]]] = {
     aten._softmax_backward_data.default: _softmax_backward,
     aten.embedding_dense_backward.default: _embedding_backward,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from finetune_memory.settings import BYTES, Settings
 from finetune_memory.shape import Linear
@@ -25,12 +26,12 @@ from finetune_memory.tape import (
     rounded,
 )
 
-Kinds = tuple[int, int, int, int]
+Kinds = tuple[int, ...]  # bytes of each kind of block
 
 
 @dataclass
 class Stretch:
-    """What a stretch of the step takes beyond what was there before it, by kind of block (see memory_tape).
+    """What a stretch of the step takes beyond what was there before it, by kind of block (see :mod:`finetune_memory.tape`).
 
     forward: at its highest on the way there. kept: what stays for the backward pass. backward: at its highest on the way
     back, with what was kept. gradients: what stays afterwards. keeps_input: whether the input is among what is kept.
@@ -52,11 +53,11 @@ class Stretch:
 class Step:
     """The stretches of a step: embedding, the first block, blocks by kind, final norm, head with loss.
 
-    common: what the whole forward and backward pass has beside (rotary angles, labels; masks if they are needed again). masks:
-    those that go when the forward pass is through. local: these, and what the model's
-    forward holds on to beside the blocks' input: the embedding's output. leaf: that output and its gradient where it was made to
-    require one (checkpointing with frozen embeddings); they live as long as the loss. logits: what is returned and held.
-    loss_forward: at its highest until the loss is there.
+    common: what the whole forward and backward pass has beside (rotary angles, labels; masks if they are needed again).
+    masks: those that go when the forward pass is through. local: these, and what the model's forward holds on to beside the
+    blocks' input: the embedding's output. leaf: that output and its gradient where it was made to require one (checkpointing
+    with frozen embeddings); they live as long as the loss. logits: what is returned and held. loss_forward: at its highest
+    until the loss is there.
     """
 
     embedding: Stretch
@@ -82,7 +83,7 @@ def kernel(s: Settings) -> str:
     """
     if s.attention == "eager" or s.shape.softcap_scores:
         return "eager"
-    half = activation_bytes(s) == 2 or s.master_weights
+    half = small_bytes(s) == 2 or s.master_weights
     if half and s.attention == "flash" and s.rows == "full":
         return "flash"
     if half and s.arch >= 80 and s.rows == "full" and s.shape.head_dim <= 256:
@@ -94,55 +95,43 @@ def kernel(s: Settings) -> str:
 
 
 def small_bytes(s: Settings) -> int:
-    """Bytes an element of weights outside the quantised ones: embedding, head, norms, biases."""
-    if s.method == "qlora":
-        return 4 if s.kbit_preparation else BYTES[s.dtype]
-    return 4 if s.master_weights else BYTES[s.dtype]
-
-
-def activation_bytes(s: Settings) -> int:
-    """Of the stream between blocks: it has the dtype of embedding and norms."""
-    return small_bytes(s)
-
-
-class _Modules:
-    """The parameters of one block and of head and embedding, as the tape needs them."""
-
-    def __init__(self, s: Settings):
-        shape, e, full = s.shape, small_bytes(s), s.method == "full"
-        self.s, self.shape, self.e = s, shape, e
-        adapted = () if full else shape.targets(s.targets)
-        ea = BYTES[s.adapter_dtype]
-        self.of: dict[int, tuple] = {}
-        for linear in (*shape.linears, shape.head):
-            weight = Parameter(linear.weights, e, full)
-            bias = Parameter(linear.outputs, e, full) if linear.bias else None
-            lora = None
-            if linear in adapted:
-                lora = (
-                    Parameter(s.rank * linear.inputs, ea, True),
-                    Parameter(s.rank * linear.outputs, ea, True),
-                )
-            self.of[id(linear)] = weight, bias, lora
-        self.norm = Parameter(shape.hidden, e, full)
-        self.norm_bias = Parameter(shape.hidden, e, full) if shape.norm_bias else None
-        self.head_norm = Parameter(shape.head_dim, e, full)
-        self.scales = 0
-        self.trained_head = full
+    """Bytes an element of weights outside the quantised ones (embedding, head, norms, biases), and so of the stream between
+    blocks."""
+    wide = s.kbit_preparation if s.method == "qlora" else s.master_weights
+    return 4 if wide else BYTES[s.dtype]
 
 
 class _Program:
     """Runs stretches of the model on a tape."""
 
     def __init__(self, s: Settings, update: Callable[[int], int] | None):
-        self.s, self.shape, self.m = s, s.shape, _Modules(s)
+        self.s, self.shape = s, s.shape
         self.tape = Tape(BYTES[s.dtype] if s.master_weights else None, update)
-        self.tokens, self.kernel = s.batch * s.seq, kernel(s)
-        self.e = activation_bytes(s)
-        self.angles = Value(None, s.seq * self.shape.head_dim, self.e)
+        self.tokens, self.kernel, self.e = s.batch * s.seq, kernel(s), small_bytes(s)
+        shape, adapted, ea = (
+            s.shape,
+            () if s.method == "full" else s.shape.targets(s.targets),
+            BYTES[s.adapter_dtype],
+        )
+        # weight, bias and LoRA's two matrices of each linear layer
+        self.parameters: dict[
+            int, tuple[Parameter, Parameter | None, tuple[Parameter, Parameter] | None]
+        ] = {}
+        for linear in (*shape.linears, shape.head):
+            bias = self.parameter(linear.outputs) if linear.bias else None
+            a, b = (Parameter(s.rank * width, ea, True) for width in (linear.inputs, linear.outputs))
+            lora = (a, b) if linear in adapted else None
+            self.parameters[id(linear)] = self.parameter(linear.weights), bias, lora
+        self.norm_weight, self.head_norm = self.parameter(shape.hidden), self.parameter(shape.head_dim)
+        self.norm_bias = self.parameter(shape.hidden) if shape.norm_bias else None
+        self.angles = Value(None, s.seq * shape.head_dim, self.e)
         # whether rotation ends in a concatenation, so that query and key lie head by head and products need no copy of them
-        self.joined = self.shape.layout in ("phi3", "neox") or self.shape.family in ("phi", "stablelm")
+        self.joined = shape.layout in ("phi3", "neox") or shape.family in ("phi", "stablelm")
         self.cache: list[Block] = []  # keys and values that the model returns
+
+    def parameter(self, n: int) -> Parameter:
+        """A parameter of the base model, of ``n`` elements."""
+        return Parameter(n, self.e, self.s.method == "full")
 
     # --- modules -----------------------------------------------------------------------------------------------
 
@@ -150,19 +139,12 @@ class _Program:
         """A linear layer, with its LoRA adapter if it has one (peft/tuners/lora/layer.py and bnb.py, ``forward``)."""
         t, s = self.tape, self.s
         given = x  # noqa: F841  (a module's call holds on to its argument)
-        weight, bias, lora = self.m.of[id(linear)]
+        weight, bias, lora = self.parameters[id(linear)]
         four_bit = s.method == "qlora" and linear is not self.shape.head
         if four_bit:
             scales = -(-linear.weights // 64) if s.double_quant else 0
-            y = t.linear_4bit(
-                x,
-                linear.inputs,
-                linear.outputs,
-                BYTES[s.dtype],
-                BYTES[s.dtype],
-                scales,
-                s.version("bitsandbytes") < (0, 43, 2),
-            )
+            keeps = s.version("bitsandbytes") < (0, 43, 2)
+            y = t.linear_4bit(x, linear.inputs, linear.outputs, BYTES[s.dtype], scales, keeps)
         else:
             y = t.linear(x, weight, linear.outputs, bias)
         if lora is None:
@@ -172,10 +154,7 @@ class _Program:
         if four_bit:
             y = t.copy(y)
         x = t.cast(x, a.e)
-        if s.lora_dropout:
-            out = t.plain(t.linear(t.linear(t.dropout(x), a, s.rank), b, linear.outputs))
-        else:
-            out = t.plain(t.linear(t.linear(x, a, s.rank), b, linear.outputs))
+        out = t.plain(t.linear(t.linear(t.dropout(x) if s.lora_dropout else x, a, s.rank), b, linear.outputs))
         if four_bit:
             out = t.cast(out, e)
         y = t.add(y, out)
@@ -204,7 +183,7 @@ class _Program:
         return self.tape.multiply(x, self.tape.inverse_root_mean_square(x, rows))
 
     def hidden_norm(self, x: Value) -> Value:
-        return self.norm(x, self.m.norm, self.m.norm_bias)
+        return self.norm(x, self.norm_weight, self.norm_bias)
 
     def activation(self, x: Value) -> Value:
         t, kind = self.tape, self.shape.activation
@@ -217,18 +196,18 @@ class _Program:
     def mlp(self, x: Value) -> Value:
         t, shape = self.tape, self.shape
         if not shape.gated:
-            up, down = shape.mlp_linears
-            x = self.linear(x, up)
+            first, down = shape.mlp_linears
+            x = self.linear(x, first)
             x = self.activation(x)
             return self.linear(x, down)
         if shape.layout == "phi3":
-            both, down = shape.mlp_linears
-            states = self.linear(x, both)
+            first, down = shape.mlp_linears
+            states = self.linear(x, first)
             gate, states = t.parts(states, (states.n // 2, states.n // 2))
             states = t.multiply(states, self.activation(gate))
             return self.linear(states, down)
-        gate, up, down = shape.mlp_linears
-        return self.linear(t.multiply(self.activation(self.linear(x, gate)), self.linear(x, up)), down)
+        first, second, down = shape.mlp_linears
+        return self.linear(t.multiply(self.activation(self.linear(x, first)), self.linear(x, second)), down)
 
     def attention(self, x: Value, window: int, rotated: bool) -> tuple[Value, Value | None]:
         """Projections, rotation, the kernel, the output projection; also the attention weights where the code holds on to them."""
@@ -248,7 +227,7 @@ class _Program:
             del q2, k2
         if self.s.use_cache and not self.s.checkpointing:
             k, v = t.copy(k), t.copy(v)
-            self.cache += [k.block, v.block]
+            self.cache += [x.block for x in (k, v) if x.block is not None]
         mask = self.mask(window)
         if self.kernel == "eager":
             out, weights = self._eager(q, k, v)
@@ -276,11 +255,11 @@ class _Program:
             y = self.linear(x, linear)
             heads = shape.heads if linear.name == "q_proj" else shape.kv_heads
             if shape.qk_norm == "whole" and not is_value:
-                y = self.norm(y, Parameter(linear.outputs, self.m.e, self.m.trained_head))
+                y = self.norm(y, self.parameter(linear.outputs))
             plainly = is_value and laid_out and not expanded
             y = t.view(y, copied_back=heads > 1 and not plainly)
             if shape.qk_norm == "head" and not is_value:
-                y = self.norm(y, self.m.head_norm, None)
+                y = self.norm(y, self.head_norm, None)
             values.append(y)
         return values
 
@@ -299,13 +278,12 @@ class _Program:
             weights = t.plain(weights)
             weights = t.unary(weights, keeps_result=True)
             weights = t.plain(weights)
-        weights = (
-            t.copy(weights) if weights.e == self.e else t.cast(weights, self.e)
-        )  # the mask, of the model's dtype, is added
+        # the mask, of the model's dtype, is added
+        weights = t.copy(weights) if weights.e == self.e else t.cast(weights, self.e)
         if shape.layout == "gpt2":
             weights = t.cast(t.softmax(t.cast(weights, 4) if t.autocast else weights), v.e)
         elif weights.e == 2 and s.dtype == "fp16":
-            weights = t.cast(t.half_softmax(weights), dtype)
+            weights = t.cast(t.softmax(weights, 4), dtype)
         else:
             weights = t.cast(t.softmax(t.cast(weights, 4)), dtype)
         out = t.matmul(t.cast(weights, v2.e), v2, q.n)
@@ -318,7 +296,7 @@ class _Program:
             return None
         t, n = self.tape, self.s.batch * self.s.seq * self.s.seq
         inverse = t.new(n, 1)
-        bias = t.new(n, self.e if not self.tape.autocast else self.tape.autocast)
+        bias = t.new(n, self.tape.autocast or self.e)
         del inverse
         return Value(bias, n, self.e)
 
@@ -344,34 +322,32 @@ class _Program:
         e, grad, qn, kn, b, n = q.e, q.grad or k.grad or v.grad, q.n, k.n, s.batch, s.seq
         out = t.new(qn, e)
         if not grad:
-            del mask
             return Value(out, qn, e)
         sums = t.new(b * heads * (n if use == "flash" else -(-n // 32) * 32), 4)
 
-        def flash(g, kept=(q.block, k.block, v.block, out, sums)):
-            rows, columns = -(-n // 128) * 128, -(-d // (32 if d <= 128 else 64)) * (32 if d <= 128 else 64)
+        def run(
+            g: Block, kept: object = (q.block, k.block, v.block, out, sums, mask and mask.block)
+        ) -> tuple[Block, ...]:
             grads = t.new(qn, e), t.new(kn, e), t.new(kn, e)
-            scratch = t.new(b * heads * rows, 4), t.new(b * rows * heads * columns, 4)
-            if groups > 1:
-                scratch = (*scratch, t.new(b * n * heads * d, e), t.new(b * n * heads * d, e))
+            scratch = flash() if use == "flash" else efficient()
             del scratch
             return grads
 
-        def efficient(g, kept=(q.block, k.block, v.block, out, sums, None if mask is None else mask.block)):
-            grads = t.new(qn, e), t.new(kn, e), t.new(kn, e)
-            if e == 2:
-                delta = t.new(b * heads * n, 4)
-            else:
-                product = t.new(qn, 4)
-                delta = t.new(b * heads * n, 4)
-                del product
-            width = 64 if d > 32 else 32
-            scratch = t.new(b * heads * -(-n // 64) * (64 * (-(-d // width) * width) + 4), 4)
-            del delta, scratch
-            return grads
+        def flash() -> list[Block]:
+            width = 32 if d <= 128 else 64
+            rows, columns = -(-n // 128) * 128, -(-d // width) * width
+            expanded = [b * n * heads * d] * 2 if groups > 1 else []
+            wide = [t.new(size, 4) for size in (b * heads * rows, b * rows * heads * columns)]
+            return wide + [t.new(size, e) for size in expanded]
 
-        node = t.record((q.node, k.node, v.node), flash if use == "flash" else efficient, True)
-        return Value(out, qn, e, True, node)
+        def efficient() -> list[Block]:
+            product = t.new(qn, 4) if e == 4 else None
+            delta = t.new(b * heads * n, 4)
+            del product
+            width = 64 if d > 32 else 32
+            return [delta, t.new(b * heads * -(-n // 64) * (64 * (-(-d // width) * width) + 4), 4)]
+
+        return Value(out, qn, e, True, t.record((q.node, k.node, v.node), run, True))
 
     def _math(self, q: Value, k: Value, v: Value, mask: Value | None) -> Value:
         """``_scaled_dot_product_attention_math``: 16-bit inputs are computed in fp32, scores and all."""
@@ -458,34 +434,25 @@ class _Program:
         s, shape, n = self.s, self.shape, self.tokens * self.shape.hidden
         out = rounded(n * self.e)
         forward = out * (1 + (shape.scaled_embedding or shape.positions > 0 or shape.embed_dropout > 0))
-        mask = rounded(n) if shape.embed_dropout and s.method == "full" else 0
         if s.method != "full":
             return Stretch((forward, 0, 0, 0), (0, 0, 0, 0))
-        whole = rounded(shape.vocab * shape.hidden * self.e) + (
-            rounded(shape.positions * shape.hidden * self.e) if shape.positions else 0
-        )
+        mask = rounded(n) if shape.embed_dropout else 0
+        table = rounded(shape.vocab * shape.hidden * self.e)
+        kept = whole = table + rounded(shape.positions * shape.hidden * self.e)
         scratch = 0
         if self.tokens > 3072:
             distinct = min(self.tokens, shape.vocab)
             partial = self.tokens // 10 + distinct
-            scratch = (
-                2 * rounded(8 * self.tokens)
-                + 2 * rounded(8 * distinct)
-                + rounded(8 * partial)
-                + rounded(4 * partial * shape.hidden)
-            )
+            scratch = 2 * rounded(8 * self.tokens) + 2 * rounded(8 * distinct)
+            scratch += rounded(8 * partial) + rounded(4 * partial * shape.hidden)
         if self.tape.update and not shape.tied:  # then the update follows at once
-            scratch = max(scratch, self.tape.update(rounded(shape.vocab * shape.hidden * self.e)) - out)
+            scratch = max(scratch, self.tape.update(table) - out)
         spread = out * (1 + bool(shape.embed_dropout or shape.scaled_embedding))
-        kept = whole
         if shape.tied:  # the head's gradient is a view (if it is made in one piece), so that both are summed up in a third tensor
-            kept -= rounded(shape.vocab * shape.hidden * self.e)
-            whole += (
-                0 if s.loss != "default" or s.master_weights else rounded(shape.vocab * shape.hidden * self.e)
-            )
-        return Stretch(
-            (forward + mask, 0, 0, 0), (0, mask, 0, 0), (spread + scratch, 0, whole, 0), (0, 0, kept, 0)
-        )
+            kept -= table
+            whole += 0 if s.loss != "default" or s.master_weights else table
+        back = (spread + scratch, 0, whole, 0)
+        return Stretch((forward + mask, 0, 0, 0), (0, mask, 0, 0), back, (0, 0, kept, 0))
 
     # --- stretches ---------------------------------------------------------------------------------------------
 
@@ -546,7 +513,7 @@ class _Program:
         del y
         t.dry = False
         nodes = t.nodes
-        buffers = {last: t.new(n, e)}
+        buffers: dict[int | None, Block] = {last: t.new(n, e)}
 
         def again(position: int) -> None:
             t.start()
@@ -587,20 +554,20 @@ class _Program:
         forward, kept, boundary = _less(t.at_peak, before), _less(tuple(t.live), before), len(t.nodes)
         t.reset_peak()
         t.kind = LOSS
-        logits, buffers = {"default": self._loss, "chunked": self._chunked_loss, "fused": self._fused_loss}[
+        logits, losses = {"default": self._loss, "chunked": self._chunked_loss, "fused": self._fused_loss}[
             s.loss
         ](h)
         del h
         if s.outputs == "dropped":
-            del logits
-            logits = None
+            logits = []
         kept_norm = (0, sum(kept) - rounded(n * e), 0, 0)
         loss_forward = _less(t.at_peak, before)
         self._leave_autocast()
         t.reset_peak()
-        if not buffers:
+        if not losses or not losses[0].grad:
             return Stretch(forward, kept_norm), Stretch(loss_forward, (0, 0, 0, 0)), loss_forward, 0
-        buffers, t.shared = buffers(), s.loss == "chunked" and s.method == "full" and not shape.head_bias
+        buffers: dict[int | None, Block] = {loss.node: Block(t, 0, LOSS, False) for loss in losses}
+        t.shared = s.loss == "chunked" and s.method == "full" and not shape.head_bias
         t.backward(buffers, until=boundary)
         t.shared = False
         loss = Stretch(loss_forward, (0, 0, 0, 0), _less(t.at_peak, before))
@@ -611,26 +578,25 @@ class _Program:
         peak = _less(t.at_peak, before)
         del out
         held = t.live[LOSS] - before[LOSS]
-        norm = Stretch(
-            forward, kept_norm, (peak[0], 0, peak[2], peak[3] - held), _less(tuple(t.live), before)
-        )
-        loss.gradients = (0, 0, 0, 0)
+        there = _less(tuple(t.live), before)
+        norm = Stretch(forward, kept_norm, (peak[0], 0, peak[2], peak[3] - held), there)
         del logits
         t.free()
         return norm, loss, loss_forward, held
 
     def _logits(self, h: Value) -> Value:
         t, shape = self.tape, self.shape
-        logits = self.linear(h, shape.head)
-        if self.s.logits == "fp32":
-            logits = t.cast(logits, 4)
+        logits = self._head_output(h)
         if shape.scaled_logits:
             logits = t.plain(logits)
-        if shape.softcap_logits:
-            logits = t.plain(logits)
-            logits = t.unary(logits, keeps_result=True)
-            logits = t.plain(logits)
-        return logits
+        return self._soft_cap(logits) if shape.softcap_logits else logits
+
+    def _soft_cap(self, x: Value) -> Value:
+        """Divided, through tanh, multiplied."""
+        t = self.tape
+        x = t.plain(x)
+        x = t.unary(x, keeps_result=True)
+        return t.plain(x)
 
     def _cross_entropy(self, logits: Value) -> Value:
         """``cross_entropy`` of fp32 logits: log-softmax keeps its result; going back, the gradient of the picked logits is spread
@@ -639,49 +605,40 @@ class _Program:
         logits = t.cast(logits, 4) if self.s.loss_fp32 else logits
         e = logits.e
         probabilities = t.new(n, e)
-        if not logits.grad:
-            return Value(None, 1, 4)
 
-        def run(g, kept=probabilities):
+        def run(g: Block, kept: object = probabilities) -> tuple[Block]:
             picked = t.new(n, e)
             out = t.new(n, e)
             del picked
             return (out,)
 
-        return Value(None, 1, 4, True, t.record((logits.node,), run, True))
+        return Value(None, 1, 4, logits.grad, t.record((logits.node,), run, True) if logits.grad else None)
 
-    def _loss(self, h: Value):
-        """transformers' loss: all logits, a copy in fp32, cross-entropy (loss/loss_utils.py, ForCausalLMLoss)."""
+    def _loss(self, h: Value) -> tuple[list[Value], list[Value]]:
+        """transformers' loss: all logits, a copy in fp32, cross-entropy (loss/loss_utils.py, ForCausalLMLoss). Like the two below:
+        logits that are returned, losses that are added up."""
         logits = self._logits(h)
-        loss = self._cross_entropy(logits)
-        return logits, self._start_of([loss])
+        return [logits], [self._cross_entropy(logits)]
 
-    def _start_of(self, losses: list[Value]):
-        t = self.tape
-        return (lambda: {loss.node: Block(t, 0, LOSS, False) for loss in losses}) if losses[0].grad else None
-
-    def _chunked_loss(self, h: Value):
+    def _chunked_loss(self, h: Value) -> tuple[list[Value], list[Value]]:
         """Logits in parts, all held; of each part an fp32 copy for its own cross-entropy (torchtune, CEWithChunkedOutputLoss); the head's
         output is taken as it is, without soft cap or scale."""
         t, shape = self.tape, self.shape
-        parts = t.parts(
-            h, tuple(self.s.batch * size * shape.hidden for size in _chunks(self.s.seq, self.s.loss_chunks))
-        )
-        logits = [
-            t.cast(self.linear(part, shape.head), 4)
-            if self.s.logits == "fp32"
-            else self.linear(part, shape.head)
-            for part in parts
-        ]
-        losses = [self._cross_entropy(part) for part in logits]
-        return logits, self._start_of(losses)
+        sizes = tuple(self.s.batch * size * shape.hidden for size in _chunks(self.s.seq, self.s.loss_chunks))
+        parts = t.parts(h, sizes)
+        logits = [self._head_output(part) for part in parts]
+        return logits, [self._cross_entropy(part) for part in logits]
 
-    def _fused_loss(self, h: Value):
+    def _head_output(self, h: Value) -> Value:
+        logits = self.linear(h, self.shape.head)
+        return self.tape.cast(logits, 4) if self.s.logits == "fp32" else logits
+
+    def _fused_loss(self, h: Value) -> tuple[list[Value], list[Value]]:
         """Liger-Kernel's fused linear cross-entropy: of each part of the tokens the logits are made, turned into their gradient
         in place, multiplied back and dropped, all in the forward pass (ops/fused_linear_cross_entropy.py). Under autocast each product
         casts the weight anew, unless it is trained: then the first copy is kept."""
         t, shape, tokens = self.tape, self.shape, self.tokens
-        weight, bias, _ = self.m.of[id(shape.head)]
+        weight, bias, _ = self.parameters[id(shape.head)]
         grad_hidden, e = t.new(h.n, h.e), t.autocast or h.e
         grad_weight = t.new(weight.n, weight.e) if weight.grad else None
         grad_bias = t.new(bias.n, bias.e) if bias is not None and bias.grad else None
@@ -695,20 +652,18 @@ class _Program:
             product = t.new(weight.n, e) if weight.grad else None
             del cast, product, logits, part
         if not (h.grad or weight.grad):
-            return None, None
+            return [], []
+        h_grad = h.grad
 
-        def run(g, kept=(grad_hidden, grad_weight, grad_bias)):
+        def run(g: Block, kept: Any = (grad_hidden, grad_weight, grad_bias)) -> tuple[Block | None, ...]:
+            trained = zip(kept[1:], (weight, bias), strict=True)
             whole = [
-                None if block is None else t.new(p.n, p.e, GRADIENT)
-                for block, p in zip(kept[1:], (weight, bias), strict=True)
+                None if block is None or p is None else t.new(p.n, p.e, GRADIENT) for block, p in trained
             ]
             return (kept[0] if h_grad else None, *whole)
 
-        h_grad = h.grad
-        loss = Value(
-            None, 1, 4, True, t.record((h.node, weight.node, None if bias is None else bias.node), run, True)
-        )
-        return None, self._start_of([loss])
+        inputs = (h.node, weight.node, None if bias is None else bias.node)
+        return [], [Value(None, 1, 4, True, t.record(inputs, run, True))]
 
     def _cast_head(self, weight: Parameter) -> Value | None:
         """The head's weight as a product under autocast takes it."""
@@ -729,42 +684,21 @@ def run(s: Settings, update: Callable[[int], int] | None = None) -> Step:
     shape, full = s.shape, s.method == "full"
     flows = full or s.checkpointing  # whether the first block's input needs a gradient
     blocks = {kind: p.run_block(*kind, True) for kind in shape.kinds}
-    order = list(
-        zip(
-            shape.windows or (0,) * shape.layers,
-            shape.rotated or (shape.rotary > 0,) * shape.layers,
-            strict=True,
-        )
-    )
+    order = shape.kind_of_each
     first = blocks[order[0]] if flows else p.run_block(*order[0], False)
     adapted = full or any(linear in shape.linears for linear in shape.targets(s.targets))
     embedding = p.embedding()
     norm, loss, loss_forward, held = p.run_tail(adapted or s.checkpointing)
     stream = rounded(p.tokens * shape.hidden * p.e)
-    separate = (
-        shape.positions > 0 or shape.embed_dropout > 0 or shape.family == "granite"
-    )  # the blocks get another tensor
-    masks = p.masks()
+    # whether the blocks get another tensor than the embedding's output
+    separate = shape.positions > 0 or shape.embed_dropout > 0 or shape.family == "granite"
+    kept_masks, masks = (p.masks(), 0) if s.checkpointing else (0, p.masks())
     leaf = 2 * stream if s.checkpointing and not full else 0
-    common = p.common() + (masks if s.checkpointing else 0) + (stream if leaf and separate else 0)
-    local = (
-        (0 if s.checkpointing else masks)
-        + (stream if separate or not first.keeps_input else 0)
-        + (rounded(s.seq * shape.hidden * p.e) if shape.positions else 0)
-    )
-    return Step(
-        embedding,
-        first,
-        [blocks[kind] for kind in order],
-        norm,
-        loss,
-        common,
-        0 if s.checkpointing else masks,
-        local,
-        leaf,
-        held,
-        loss_forward,
-    )
+    common = p.common() + kept_masks + (stream if leaf and separate else 0)
+    local = masks + (stream if separate or not first.keeps_input else 0)
+    local += rounded(s.seq * shape.hidden * p.e) if shape.positions else 0
+    kinds = [blocks[kind] for kind in order]
+    return Step(embedding, first, kinds, norm, loss, common, masks, local, leaf, held, loss_forward)
 
 
 def _chunks(n: int, parts: int) -> list[int]:
