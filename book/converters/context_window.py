@@ -10,7 +10,7 @@ def convert(old):
             yield Condition("real", **settings), Scores(facts=facts), row, ()
             continue
         if row["tuned"]:
-            settings |= {"seed": row["seed"], "real": "stretches" in row}
+            settings |= {"seed": row["seed"]}
         right = {p["distance"]: [r == "1" for r in p["right"]] for p in row["points"]}
         # of the bits after the jump the old record has the mean with its interval only
         scores = long_context.scored(right, {p["distance"]: p["bits"] for p in row["points"]}, 8192, facts)

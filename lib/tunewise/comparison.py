@@ -13,9 +13,10 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats as distributions
 
 from tunewise import stats
@@ -29,7 +30,7 @@ DISAGREES = "does not agree"
 CANNOT_TELL = "cannot tell"
 VERDICTS = (AGREES, TOO_SMALL, NO_DIFFERENCE, DISAGREES, CANNOT_TELL)
 POWER = 0.8
-Predicted = Literal["above", "below", "equal"]
+Predicted = Literal["above", "below", "equal", "not below"]
 NOT_SETTINGS = ("items", "outcomes", "facts", "predictions", "seed")
 
 
@@ -115,6 +116,8 @@ class Comparison:
         """
         gap = abs(margin - abs(self.estimate))
         wanted = gap if predicted == "equal" else max(abs(self.estimate), margin - abs(self.estimate))
+        if predicted == "not below":
+            wanted = abs(self.estimate + margin)
         t_seeds, items = self._quantile(self.seeds_df), self.se**2 - self.seeds_variance
 
         def decided(groups: int) -> bool:
@@ -134,6 +137,12 @@ class Comparison:
             middle = (few + many) // 2
             few, many = (few, middle) if decided(middle) else (middle, many)
         return math.ceil(many * self.n / self.groups)
+
+    def relative(self) -> Comparison:
+        """The difference as a share of the mean of b, which counts as known."""
+        share = 1 / abs(self.mean_b)
+        scaled = {name: getattr(self, name) * share for name in ("estimate", "se", "mean_a", "mean_b")}
+        return replace(self, **scaled, seeds_variance=self.seeds_variance * share**2, binary=False)
 
     @property
     def _half(self) -> float:
@@ -229,6 +238,15 @@ def compare(
     place = {item: n for n, item in enumerate(second.items)}
     second = second._replace(outcomes=second.outcomes[:, [place[i] for i in first.items]])
     x, y, groups = _applying(first.groups, first.outcomes, second.outcomes)
+    found = compare_arrays(x, y, groups, level=level)
+    return replace(found, one_seed=first.one_seed or second.one_seed, dropped=len(first.items) - len(groups))
+
+
+def compare_arrays(
+    a: ArrayLike, b: ArrayLike, groups: Sequence[Hashable] | None = None, *, level: float = stats.LEVEL
+) -> Comparison:
+    """As :func:`compare`, from outcomes: a is [seeds of a, n], b is [seeds of b, n], groups [n] or None where items stand alone."""
+    x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     binary = bool(np.isin(np.concatenate([x, y]), (0, 1)).all())
     found = stats.crossed([x, y], groups, binary=binary)
     return Comparison(
@@ -237,12 +255,10 @@ def compare(
         df=float(found.df),
         mean_a=float(x.mean()),
         mean_b=float(y.mean()),
-        n=len(groups),
+        n=x.shape[1],
         groups=found.groups,
         seeds_a=len(x),
         seeds_b=len(y),
-        one_seed=first.one_seed or second.one_seed,
-        dropped=len(first.items) - len(groups),
         seeds_variance=float(found.seeds),
         seeds_df=float(found.df_seeds),
         binary=binary,
@@ -305,7 +321,7 @@ def judge(found: Comparison, margin: float, predicted: Predicted) -> Judgement:
     margin
         The smallest difference that would change a decision, in units of the metric: a difference of just this size matters.
     predicted
-        What the claim says of a - b: ``above`` or ``below`` 0, or ``equal``.
+        What the claim says of a - b: ``above`` or ``below`` 0, ``equal``, or ``not below`` by the margin or more.
 
     Returns
     -------
@@ -313,16 +329,17 @@ def judge(found: Comparison, margin: float, predicted: Predicted) -> Judgement:
         For a difference that is predicted: *agrees* where the interval lies on the predicted side of 0 and reaches the margin; *too
         small to matter* where it lies there but short of the margin; *does not agree* where it lies on the other side; *no difference
         that matters* where it holds 0 and lies inside ± margin. For equality: *agrees* where it lies inside ± margin, *does not
-        agree* where it lies wholly at or beyond the margin. *Cannot tell* everywhere else, and where one seed stands for many.
+        agree* where it lies wholly at or beyond the margin. For no loss (``not below``): *agrees* where it lies above -margin, *does not
+        agree* where it lies wholly at or below it. *Cannot tell* everywhere else, and where one seed stands for many.
 
     Raises
     ------
     ValueError
         For a negative margin, or no margin where equality is predicted; an unknown prediction.
     """
-    if predicted not in ("above", "below", "equal"):
-        raise ValueError(f"predicted is above, below or equal, got {predicted!r}")
-    if margin < 0 or (margin == 0 and predicted == "equal"):
+    if predicted not in get_args(Predicted):
+        raise ValueError(f"predicted is {', '.join(get_args(Predicted))}, got {predicted!r}")
+    if margin < 0 or (margin == 0 and predicted in ("equal", "not below")):
         raise ValueError(f"a margin is a positive difference, got {margin}")
     size = _size(found, found.estimate, sign=True)
     low, high = (_size(found, v, sign=True) for v in (found.low, found.high))
@@ -331,6 +348,12 @@ def judge(found: Comparison, margin: float, predicted: Predicted) -> Judgement:
     if found.one_seed:
         return Judgement(CANNOT_TELL, f"{shown}, but an arm was run with one seed only.")
     inside = -margin < found.low and found.high < margin
+    if predicted == "not below":
+        if found.low > -margin:
+            return Judgement(AGREES, f"{shown}, above the loss of {limit} that would matter.")
+        if found.high <= -margin:
+            return Judgement(DISAGREES, f"{shown}, wholly beyond the loss of {limit} that would matter.")
+        return _undecided(found, margin, predicted, shown)
     if predicted == "equal":
         if inside:
             return Judgement(AGREES, f"{shown}, wholly inside the ± {limit} that would matter.")

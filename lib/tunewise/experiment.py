@@ -52,6 +52,8 @@ class Condition:
     """
 
     def __init__(self, method: str, **settings: Any) -> None:
+        if taken := {"items", "outcomes", "facts", "predictions", "model"} & set(settings):
+            raise ValueError(f"a setting cannot be called {', '.join(sorted(taken))}: a row of the record has that column already")
         self.method = method
         self.settings = {"method": method, **settings}
 

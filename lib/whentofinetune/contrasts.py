@@ -1,0 +1,131 @@
+"""Comparisons that are not of two conditions on the same items; tests in ``data/claims.yml`` name them.
+
+Each takes a function that loads a record by name, and the confidence level; it returns a Comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tunewise import stats
+from tunewise.comparison import Comparison, compare, compare_arrays
+from tunewise.record import Record
+from whentofinetune.pages.forgetting_figures import equal_target
+
+Load = Callable[[str], Record]
+
+
+@dataclass(frozen=True)
+class RankCorrelation(Comparison):
+    """A rank correlation over tasks in the place of a difference; its interval is not symmetric."""
+
+    lower: float = -1.0
+    upper: float = 1.0
+
+    @property
+    def low(self) -> float:
+        return self.lower
+
+    @property
+    def high(self) -> float:
+        return self.upper
+
+    @property
+    def significant(self) -> bool:
+        return self.lower > 0 or self.upper < 0
+
+
+def _correlation(x: list[float], y: list[float], level: float) -> RankCorrelation:
+    found = stats.spearman(x, y, level=level)
+    se = (1 + found["value"] ** 2 / 2) ** 0.5 / (len(x) - 3) ** 0.5
+    bounds = {"lower": found["low"], "upper": found["high"]}
+    return RankCorrelation(
+        found["value"],
+        se,
+        len(x) - 2,
+        float(np.mean(x)),
+        float(np.mean(y)),
+        len(x),
+        len(x),
+        binary=False,
+        level=level,
+        **bounds,
+    )
+
+
+def _accuracies(record: Record, method: str) -> dict[str, float]:
+    """Task -> mean accuracy over seeds."""
+    tasks = dict.fromkeys(r["task"] for r in record.where(method=method))
+    return {
+        t: float(np.mean([r.outcomes("accuracy") for r in record.where(method=method, task=t)]))
+        for t in tasks
+    }
+
+
+def gain_against_start(load: Load, level: float) -> Comparison:
+    """Over tasks: does a low start go with a large gain from LoRA?
+
+    The start is taken on one half of the test items and the gain on the other: on the same items a low start by chance would be
+    a large gain by chance.
+    """
+    record = load("gain_prediction")
+    starts, gains = [], []
+    for row in record.where(method="zero-shot"):
+        base = np.array(row.outcomes("accuracy"))
+        tuned = np.mean(
+            [r.outcomes("accuracy") for r in record.where(method="lora", task=row["task"])], axis=0
+        )
+        starts.append(1 - base[::2].mean())
+        gains.append((tuned - base)[1::2].mean())
+    return _correlation(starts, gains, level)
+
+
+def gain_against_gain(load: Load, level: float) -> Comparison:
+    """Over tasks: does the gain from examples in the prompt go with the gain from LoRA?"""
+    start, few, tuned = (_accuracies(load("gain_prediction"), m) for m in ("zero-shot", "few-shot", "lora"))
+    return _correlation([few[t] - start[t] for t in start], [tuned[t] - start[t] for t in start], level)
+
+
+def few_minus_many_examples(load: Load, level: float) -> Comparison:
+    """Accuracy with the fewest examples minus that with the most; an arrangement of words is a group."""
+    rows = sorted(load("example_position").where(method="position"), key=lambda r: r["k"])
+    means = []
+    for row in (rows[0], rows[-1]):
+        found: dict[str, list[float | None]] = {}
+        for group, hit in zip(row.groups, row.outcomes("accuracy"), strict=True):
+            found.setdefault(group, []).append(hit)
+        means.append([[float(np.mean(found[g])) for g in sorted(found)]])
+    return compare_arrays(*means, level=level)
+
+
+def own_adapter_against_mixed(load: Load, level: float) -> Comparison:
+    """A task's own adapter minus one adapter trained on all tasks with as many labels of each; all tasks' items together."""
+    record = load("task_diversity")
+    tasks = [r["tested"] for r in record.where(method="prompt")]
+    own, mixed = (
+        np.concatenate(
+            [
+                [r.outcomes("accuracy") for r in record.where(method="lora", tested=t, trained=arm or t)]
+                for t in tasks
+            ],
+            axis=1,
+        )
+        for arm in (None, "mixed")
+    )
+    return compare_arrays(own, mixed, level=level)
+
+
+def loss_at_equal_accuracy(load: Load, level: float) -> Comparison:
+    """Bits of neutral text: the gentlest full fine-tuning minus LoRA (rank 8, rate 1e-3), each at its first stop with the accuracy that all reach."""
+    record = load("forgetting")
+    _, at = equal_target(record)
+    full = min((way for way in at if way[0] == "full"), key=lambda way: way[2])
+    lora = ("lora", 8, 1e-3)
+    arms = [
+        {"method": m, "learning_rate": rate, "step": at[m, rank, rate]} | ({"rank": rank} if rank else {})
+        for m, rank, rate in (full, lora)
+    ]
+    return compare(record, *arms, "bits", level=level)

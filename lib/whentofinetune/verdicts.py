@@ -7,7 +7,7 @@ it must be to matter. Where ``b`` is a list, every rival in it must be beaten: t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -87,7 +87,9 @@ def headline(claim: str) -> Verdict:
 def _finding(test: Mapping[str, Any], model: str, level: float) -> Finding:
     """One test on one model, with an interval of ``level``."""
     if "contrast" in test:
-        comparison = getattr(contrasts, test["contrast"])(lambda name: book_records.load(name, model=model), level)
+        comparison = getattr(contrasts, test["contrast"])(
+            lambda name: book_records.load(name, model=model), level
+        )
         rival = ""
     else:
         record, a = _arm(test, test["a"], model)
@@ -100,13 +102,24 @@ def _finding(test: Mapping[str, Any], model: str, level: float) -> Finding:
     if test.get("relative"):
         comparison = comparison.relative()
     word, reason = judge(comparison, test["margin"], test["predicted"])
-    return Finding(test["says"], test.get("metric", ""), test["predicted"], test["margin"], comparison, word, reason, rival)
+    return Finding(
+        test["says"],
+        test.get("metric", ""),
+        test["predicted"],
+        test["margin"],
+        comparison,
+        word,
+        reason,
+        rival,
+    )
 
 
 def _arm(test: Mapping[str, Any], arm: Mapping[str, Any], model: str) -> tuple[Record, dict[str, Any]]:
     """The record and the settings of one side; ``chosen`` names a setting whose value won on validation items."""
-    settings = {k: v for k, v in arm.items() if k not in ("experiment", "chosen")}
+    settings = {k: v for k, v in arm.items() if k not in ("experiment", "chosen", "seeded")}
     record = book_records.load(arm.get("experiment", test.get("experiment")), model=model)
+    if arm.get("seeded"):
+        record = replace(record, rows=[r for r in record.rows if r.get("seed") is not None])
     if chosen := arm.get("chosen"):
         trials = record.where(**{**settings, "split": "valid"})
         settings[chosen] = max(trials, key=lambda r: r.metric(test["metric"])["value"])[chosen]
@@ -114,7 +127,11 @@ def _arm(test: Mapping[str, Any], arm: Mapping[str, Any], model: str) -> tuple[R
 
 
 def _named(settings: Mapping[str, Any]) -> str:
-    return ", ".join(str(v) if k == "method" else f"{k} {v}" for k, v in settings.items() if k not in ("experiment", "split"))
+    return ", ".join(
+        str(v) if k == "method" else f"{k} {v}"
+        for k, v in settings.items()
+        if k not in ("experiment", "split")
+    )
 
 
 def board() -> list[dict[str, Any]]:
@@ -123,7 +140,17 @@ def board() -> list[dict[str, Any]]:
     for claim, entry in claims().items():
         words = {model: verdict(claim, model).word for model in LADDER}
         top = headline(claim)
-        rows.append({"claim": claim, "says": entry["claim"], "kind": entry["kind"], "words": words, "headline": top.word, "model": top.model, "findings": top.findings})
+        rows.append(
+            {
+                "claim": claim,
+                "says": entry["claim"],
+                "kind": entry["kind"],
+                "words": words,
+                "headline": top.word,
+                "model": top.model,
+                "findings": top.findings,
+            }
+        )
     return rows
 
 

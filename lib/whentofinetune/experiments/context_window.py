@@ -23,8 +23,7 @@ def conditions(p: Params) -> Iterator[Condition]:
     for way in p.real:
         yield Condition("real", way=way, tuned=False)
     for way, seed in product(p.tuned, p.seeds):
-        real = way in p.real_tuned and seed == p.seeds[0]
-        yield Condition("jump", way=way, tuned=True, seed=seed, real=real)
+        yield Condition("jump", way=way, tuned=True, seed=seed)
 
 
 def evaluate(ctx: Context, c: Condition) -> Scores:
@@ -37,7 +36,7 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
             lm = tune_positions(base, texts, recipe, reach=reach, window=p.window, steps=p.steps)
             after.callback(lambda: setattr(base, "model", ft.restore(lm)))
             facts = {"train_seconds": round(lm.seconds, 1), "tokens": p.steps * p.window}
-        if c.method == "real" or c.real:
+        if c.method == "real" or (c.tuned and c.way in p.real_tuned and c.seed == p.seeds[0]):
             facts["stretches"] = long_context.real(lm, p.marks)
         if c.method == "real":
             return Scores(facts=facts)

@@ -305,7 +305,7 @@ def real_table(record) -> Html:
     found |= {
         f"{SCALINGS[r['way']]}, tuned": r["stretches"]
         for r in record.where(method="jump", tuned=True)
-        if r["real"]
+        if "stretches" in r
     }
     rows = []
     for name, stretches in found.items():
