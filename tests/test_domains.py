@@ -7,14 +7,14 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from small_model import made_bench, performed, recorded, small
+from small_model import made_up, run_small, small, small_context
 
-from tunewise import stats
+from tunewise.experiment import Condition, Scores
 from tunewise.generation import generate
 from tunewise.multiple_choice import choose, written
 from tunewise.scoring import encode, label_logprobs, option_logprobs
 from whentofinetune import book_files
-from whentofinetune.datasets import company, hindi_pairs, patient_notes
+from whentofinetune.datasets import company, glossary, hindi_pairs, patient_notes
 from whentofinetune.datasets.vader import near_duplicates
 from whentofinetune.experiments import jargon, new_language
 from whentofinetune.experiments import notes as note_experiment
@@ -198,37 +198,32 @@ def test_mentioned_counts_whole_words_anywhere():
 
 
 def test_who_was_trained_on_how_often():
-    params = note_experiment.EXPERIMENT.scales["full"]
     for seed in (0, 1):
-        of = note_experiment.people(params, seed)
-        trained = Counter(prompt for prompt, _ in note_experiment.lessons(params, seed))
-        assert all(trained[note_experiment.query(n)] == params["repeats"] for n in of["repeated"])
-        assert all(trained[note_experiment.query(n)] == 1 for n in of["once"])
-        assert (
-            not any(trained[note_experiment.query(n)] for n in of["never"])
-            and len(of["never"]) == params["asked"]
-        )
+        of = patient_notes.people(66, 2, seed)
+        trained = Counter(prompt for prompt, _ in patient_notes.training_pairs(of, 8))
+        assert {who: len(found) for who, found in of.items()} == {"repeated": 2, "once": 64, "never": 2}
+        for who, times in {"repeated": 8, "once": 1, "never": 0}.items():
+            assert all(trained[patient_notes.query(n)] == times for n in of[who])
 
 
 # -- jargon ------------------------------------------------------------------------------------------------------------
 
 
 def test_no_question_of_a_test_term_is_trained_on():
-    params = jargon.EXPERIMENT.scales["full"]
-    asked = {jargon.query(q) for q in company.jargon() if q.split != "train"}
+    asked = {glossary.query(q) for q in company.jargon() if q.split != "train"}
     bare = {q.question for q in company.jargon() if q.split != "train"}
-    for kind in params["lessons"]:
-        prompts = [p for p, _ in jargon.lessons(kind, params, 0)]
+    for kind in ("questions", "definitions", "entries"):
+        prompts = [p for p, _ in glossary.training_pairs(kind, 216, 2, 0)]
         assert not asked & set(prompts)
         assert not any(q in p for q in bare for p in prompts)
-    defined = {p for p, _ in jargon.lessons("definitions", params, 0)}
+    defined = {p for p, _ in glossary.training_pairs("definitions", 64, 2, 0)}
     assert all(any(f"\n{t.term}:" in p for p in defined) for t in company.terms("test"))
 
 
 def test_an_entry_alone_does_not_give_the_answer_away():
     """Where the answer is a term, the entries of all options are shown; where it is a meaning, that of the term asked about."""
     for q in company.jargon("test"):
-        shown = {t.term for t in jargon.named(q, company.terms())}
+        shown = {t.term for t in glossary.named(q, company.terms())}
         assert q.term in shown
         if q.kind in ("name", "gap"):
             assert set(q.options) <= shown
@@ -237,50 +232,84 @@ def test_an_entry_alone_does_not_give_the_answer_away():
 # -- the experiments, and the pages -------------------------------------------------------------------------------------
 
 
+def ran(experiment, folder, patch, **changes):
+    ctx = small_context(folder, patch, experiment.scales["smoke"] | changes)
+    return run_small(experiment, ctx)
+
+
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
     """The three experiments on the small model, with two seeds and a few items."""
     with pytest.MonkeyPatch.context() as patch:
-        bench = made_bench(tmp_path_factory.mktemp("cache"), patch)
-        few = {"seeds": [0, 1], "recipe": jargon._RECIPE}
-        return types.SimpleNamespace(
-            jargon=performed(
-                jargon.EXPERIMENT, bench, lessons=["questions", "definitions", "entries"], test_n=12, **few
-            ),
-            notes=performed(note_experiment.EXPERIMENT, bench, test_n=4, **few),
-            language=performed(new_language.EXPERIMENT, bench, test_n=8, items=6, texts=3, **few),
-        )
+        folder, few = tmp_path_factory.mktemp("cache"), {"seeds": [0, 1]}
+        kinds = ["questions", "definitions", "entries"]
+        jargon_run = ran(jargon.EXPERIMENT, folder, patch, training=kinds, test_n=12, **few)
+    with pytest.MonkeyPatch.context() as patch:
+        note_run = ran(note_experiment.EXPERIMENT, folder, patch, test_n=4, **few)
+    with pytest.MonkeyPatch.context() as patch:
+        language_run = ran(new_language.EXPERIMENT, folder, patch, test_n=8, items=6, texts=3, **few)
+    return types.SimpleNamespace(jargon=jargon_run, notes=note_run, language=language_run)
 
 
-def test_accuracies_can_be_recomputed_from_the_predictions(records):
-    labels = records.jargon.one(method="items")["labels"]
-    for row in records.jargon.results[1:]:
-        right = sum(a == b for a, b in zip(row["predictions"], labels, strict=True))
-        assert row["accuracy"]["value"] == pytest.approx(right / len(labels))
-    assert len(records.jargon.where(method="lora")) == 6
+def test_right_options_are_counted_and_questions_on_a_term_belong_together(records):
+    right = {q.id: (q.answer, q.term) for q in company.jargon("test")}
+    assert len(records.jargon.where(method="lora")) == 8
+    for row in records.jargon.results:
+        found = zip(row["predictions"], row.items, row.groups, strict=True)
+        assert row.outcomes("accuracy") == [said == right[i][0] for said, i, term in found]
+        assert row.groups == [right[i][1] for i in row.items]
+
+
+def test_right_places_among_the_hindi_choices_are_counted(records):
+    test = hindi_pairs.pairs("test")[:8]
+    places = [mine.index(i) for i, mine in enumerate(hindi_pairs.choices(test))]
+    for row in records.language.results:
+        if row.get("task") in ("meaning", "writing"):
+            said = row["predictions"]
+            assert row.outcomes("accuracy") == [a == b for a, b in zip(said, places, strict=True)]
 
 
 def test_training_leaves_the_model_as_it_was(tmp_path, monkeypatch):
-    bench = made_bench(tmp_path, monkeypatch)
-    before = {n: p.clone() for n, p in bench.lm.model.named_parameters()}
-    performed(jargon.EXPERIMENT, bench)
-    after = dict(bench.lm.model.named_parameters())
+    ctx = small_context(tmp_path, monkeypatch, jargon.EXPERIMENT.scales["smoke"])
+    before = {n: p.clone() for n, p in ctx.lm.model.named_parameters()}
+    run_small(jargon.EXPERIMENT, ctx)
+    after = dict(ctx.lm.model.named_parameters())
     assert before.keys() == after.keys() and all(torch.equal(p, after[n]) for n, p in before.items())
 
 
-def test_leaks_are_summed_up(records):
-    for row in records.notes.where(method="leaks"):
-        attacks = [a for r in records.notes.where(method=row["of"]) for a in r["attacks"][row["who"]]]
-        assert row["extracted"]["n"] == len(attacks) and row["exposure"] == pytest.approx(
-            np.median([a["exposure"] for a in attacks])
-        )
+def test_attacks_are_made_on_those_in_the_training_notes_and_summed_up(records):
+    for seed in (0, 1):
+        of = patient_notes.people(4, 1, seed)
+        for who in ("never", "once", "repeated"):
+            row = records.notes.one(method="attack", of="lora", patients=who, seed=seed)
+            assert row.items == [n.id for n in of[who][:1]]
+    for (of, who), found in domains.leaks(records.notes).items():
+        rows = records.notes.where(method="attack", of=of, patients=who)
+        assert found["extracted"]["n"] == len(rows) == (1 if of == "base" else 2)
+        assert found["exposure"] == pytest.approx(np.median([r["exposure"]["value"] for r in rows]))
+
+
+def test_fields_of_a_summary_are_scored_one_by_one(records):
+    notes = {n.id: n for n in patient_notes.notes("test")}
+    for row in records.notes.where(method="lora"):
+        for score in ("recalled", "mentioned"):
+            for i, (item, text) in enumerate(zip(row.items, row["predictions"], strict=True)):
+                found = getattr(patient_notes, score)(notes[item], text)
+                assert {f: row.outcomes(f"{score}.{f}")[i] for f in patient_notes.FIELDS} == found
+                assert row.outcomes(score)[i] == pytest.approx(sum(found.values()) / 7)
 
 
 def test_bits_are_paired_by_text(records):
-    before = records.language.one(method="untouched")
-    after = records.language.where(method="lora")
-    wanted = np.mean([sum(r["hindi"]["bits"]) / sum(before["hindi"]["bits"]) - 1 for r in after])
+    before, *after = (
+        np.array(r.outcomes("bits"))
+        for m in ("base", "lora")
+        for r in records.language.where(method=m, task="hindi")
+    )
+    wanted = np.mean([bits.sum() / before.sum() - 1 for bits in after])
     assert domains.bits_change(records.language, "hindi")["value"] == pytest.approx(wanted)
+    (row,) = records.language.where(method="base", task="english")
+    per_byte = np.sum(row.outcomes("bits")) / np.sum(row.outcomes("bytes"))
+    assert domains.per([row], "bits", "bytes")["value"] == pytest.approx(per_byte)
 
 
 def test_every_figure_and_table_is_made(records):
@@ -302,34 +331,19 @@ def test_every_figure_and_table_is_made(records):
 # -- verdicts: decided by the intervals --------------------------------------------------------------------------------
 
 
-def answers(right: float, n: int = 200, seed: int = 0) -> str:
-    """Predictions of two labels that are right for a share of items; all labels are 0."""
-    wrong = np.random.default_rng(seed).permutation(n) >= right * n
-    return "".join(str(int(w)) for w in wrong)
-
-
-def row(right: float, **settings) -> dict:
-    said = answers(right, seed=settings.get("seed", 0))
-    return {
-        **settings,
-        "predictions": said,
-        "accuracy": stats.proportion(said.count("0"), len(said)),
-        "prompt_tokens": 10.0,
-    }
+def scored(right: float, seed: int | None = None, n: int = 200) -> Scores:
+    """Outcomes that are right for a share of the items; all questions are of one kind."""
+    order = np.random.default_rng(seed or 0).permutation(n)
+    return Scores([f"item {i}" for i in range(n)], accuracy=order < right * n, facts={"prompt_tokens": 10.0})
 
 
 def jargon_record(base, glossary, definitions, entries):
-    rows = [
-        {"method": "items", "kinds": "m" * 200, "labels": "0" * 200},
-        row(base, method="base"),
-        row(glossary, method="glossary"),
-    ]
+    rows = [(Condition("base"), scored(base)), (Condition("glossary"), scored(glossary))]
     for seed in range(3):
-        rows += [
-            row(definitions, method="lora", lessons="definitions", seed=seed),
-            row(entries, method="lora", lessons="entries", seed=seed),
-        ]
-    return recorded(jargon.EXPERIMENT, {"seeds": [0, 1, 2]}, rows)
+        for kind, share in (("definitions", definitions), ("entries", entries)):
+            told = {"training": kind, "entries": kind == "entries", "seed": seed}
+            rows.append((Condition("lora", **told), scored(share, seed)))
+    return made_up(jargon.EXPERIMENT, rows)
 
 
 @pytest.mark.parametrize(
@@ -347,38 +361,20 @@ def test_c16(shares, agrees):
 
 
 def note_record(few, lora, repeated_out=0):
-    def fields(share, seed):
-        return [
-            "".join(str(int(x < share)) for x in np.random.default_rng([seed, i]).random(7))
-            for i in range(40)
-        ]
+    def shares(share, seed):
+        return [float(np.mean(np.random.default_rng([seed, i]).random(7) < share)) for i in range(40)]
 
-    rows = [{"method": "items", "new_hand": "01" * 20, "fields": list(patient_notes.FIELDS)}]
+    rows, ids = [], [f"note {i}" for i in range(40)]
     for method, (form, content) in (("prompt", (0.0, 0.3)), ("few-shot", few), ("lora", lora)):
         for seed in range(1 if method == "prompt" else 3):
-            rows.append(
-                {
-                    "method": method,
-                    "seed": seed,
-                    "k": 2,
-                    "n_labels": 66,
-                    "recalled": {"fields": fields(form, seed)},
-                    "mentioned": {"fields": fields(content, seed)},
-                }
-            )
-    for of in ("untouched", "lora"):
+            scores = Scores(ids, recalled=shares(form, seed), mentioned=shares(content, seed))
+            rows.append((Condition(method, k=2, n_labels=66, seed=seed), scores))
+    for of in ("base", "lora"):
         for who in ("never", "once", "repeated"):
-            out = repeated_out if (of, who) == ("lora", "repeated") else 0
-            rows.append(
-                {
-                    "method": "leaks",
-                    "of": of,
-                    "who": who,
-                    "extracted": stats.proportion(out, 10),
-                    "exposure": 1.0,
-                }
-            )
-    return recorded(note_experiment.EXPERIMENT, {"seeds": [0, 1, 2]}, rows)
+            out = [(of, who) == ("lora", "repeated") and i < repeated_out for i in range(10)]
+            scores = Scores(ids[:10], extracted=out, exposure=[1.0] * 10)
+            rows.append((Condition("attack", of=of, patients=who, seed=0), scores))
+    return made_up(note_experiment.EXPERIMENT, rows)
 
 
 def test_c17():
@@ -389,32 +385,30 @@ def test_c17():
     assert "No number" in domains_verdicts.c17(note_record((0.5, 0.5), (0.9, 0.9)))[2]
 
 
-def language_record(gain, bits, english):
-    def probed(right, hindi, news, seed=0):
-        many = np.random.default_rng(3).uniform(50, 150, 60)
-        return {
-            **{t: row(right, seed=seed) for t in ("meaning", "writing")},
-            "hindi": {"bits": list(many * hindi)},
-            "english": {"bits": list(many * news)},
-            "general": {"right": "1" * 40 + "0" * 20, "accuracy": stats.proportion(40, 60)},
-        }
+def language_record(gain, hindi, english):
+    many = np.random.default_rng(3).uniform(50, 150, 60)
 
-    rows = [{"method": "items", "labels": "0" * 200}]
-    rows += [
-        {"method": "tokens", "language": x, "counts": c} for x, c in (("en", [2, 3, 4]), ("hi", [10, 14, 21]))
+    def probed(method, right, hindi, news, seed=None):
+        bits = {"hindi": many * hindi, "english": many * news}
+        scores = {task: scored(right, seed) for task in ("meaning", "writing")} | {
+            task: Scores([f"text {i}" for i in range(60)], bits=each, bytes=[50] * 60)
+            for task, each in bits.items()
+        }
+        scores["general"] = Scores([f"general {i}" for i in range(60)], accuracy=[i < 40 for i in range(60)])
+        return [(Condition(method, task=task, seed=seed), found) for task, found in scores.items()]
+
+    rows = [
+        (Condition("tokens", language=x), Scores(["a", "b", "c"], tokens=c))
+        for x, c in (("en", [2, 3, 4]), ("hi", [10, 14, 21]))
     ]
-    rows += [
-        {"method": m, "task": t, "result": row(0.5)}
-        for m in ("length", "words")
-        for t in ("meaning", "writing")
-    ]
-    rows += [{"method": "untouched", **probed(0.3, 1, 1)}]
-    rows += [
-        {"method": "few-shot", "k": 4, "seed": s, "meaning": row(0.3, seed=s), "writing": row(0.3, seed=s)}
-        for s in range(3)
-    ]
-    rows += [{"method": "lora", "seed": s, **probed(0.3 + gain, bits, english, s)} for s in range(3)]
-    return recorded(new_language.EXPERIMENT, {"seeds": [0, 1, 2]}, rows)
+    rows += [(Condition(m, task=t), scored(0.5)) for m in ("length", "words") for t in ("meaning", "writing")]
+    rows += probed("base", 0.3, 1, 1)
+    for seed in range(3):
+        rows += [
+            (Condition("few-shot", seed=seed, task=t), scored(0.3, seed)) for t in ("meaning", "writing")
+        ]
+        rows += probed("lora", 0.3 + gain, hindi, english, seed)
+    return made_up(new_language.EXPERIMENT, rows)
 
 
 @pytest.mark.parametrize(

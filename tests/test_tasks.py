@@ -296,7 +296,7 @@ def test_a_third_label_that_is_a_number_or_boolean(tmp_path):
 
 def test_a_small_data_set_gives_as_many_examples_as_it_has():
     from tunewise.data import Example, Task
-    from whentofinetune.old_bench import pool_size, sample
+    from whentofinetune.classification import pool_size, sample
 
     train = tuple(
         Example(f"t{i}", int(i % 3 == 0), f"e{i}") for i in range(12)

@@ -46,7 +46,10 @@ def switching(
     base, weights, alone = {name: ask(ctx.lm, name) for name in names}, {}, {}
     for name in names:
         with adapters[name]() as tuned:
-            weights[name] = {k: v.detach().clone() for k, v in get_peft_model_state_dict(tuned.model).items()}
+            weights[name] = {
+                k: v.detach().clone()
+                for k, v in get_peft_model_state_dict(tuned.model, save_embedding_layers=False).items()
+            }
             alone[name] = ask(tuned, name)
     with adapters[names[0]]() as tuned:
         model, called = tuned.model, {names[0]: "default"} | {name: name for name in names[1:]}
