@@ -34,7 +34,11 @@ MARKS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One test of a claim on one model. ``rival`` says which of several rivals came closest, where there are several."""
+    """One test of a claim on one model.
+
+    rival: which of several rivals came closest, where there are several. unit: of the difference: ``points``, ``relative`` (a share of b's
+    mean), ``correlation`` or ``units`` of the metric.
+    """
 
     says: str
     metric: str
@@ -44,6 +48,7 @@ class Finding:
     verdict: str
     reason: str
     rival: str = ""
+    unit: str = "units"
 
 
 @dataclass(frozen=True)
@@ -102,16 +107,11 @@ def _finding(test: Mapping[str, Any], model: str, level: float) -> Finding:
     if test.get("relative"):
         comparison = comparison.relative()
     word, reason = judge(comparison, test["margin"], test["predicted"])
-    return Finding(
-        test["says"],
-        test.get("metric", ""),
-        test["predicted"],
-        test["margin"],
-        comparison,
-        word,
-        reason,
-        rival,
-    )
+    unit = "correlation" if isinstance(comparison, contrasts.RankCorrelation) else test.get("unit", "points")
+    if test.get("relative"):
+        unit = "relative"
+    said = (test["says"], test["metric"], test["predicted"], test["margin"])
+    return Finding(*said, comparison, word, reason, rival, unit)
 
 
 def _arm(test: Mapping[str, Any], arm: Mapping[str, Any], model: str) -> tuple[Record, dict[str, Any]]:
