@@ -11,26 +11,22 @@ The packages are imported when needed: the extra ``rag``.
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from tunewise.paths import install_command
+from tunewise.retrieval import needed
 
 SUFFIXES = (".txt", ".md", ".markdown", ".pdf")
 WORDS = 120  # of a passage, at most: under the 256 tokens that the embedding model reads, and four of them fit any prompt
 VERSION = 1  # raise it when the same file would be split otherwise: what was kept is then not used any more
 
-_PACKAGES = {
-    "semantic_text_splitter": "semantic-text-splitter",
-    "markdown_it": "markdown-it-py",
-    "charset_normalizer": "charset-normalizer",
-}
+READS = "reading documents"
 
 
 class Unreadable(ValueError):
@@ -39,8 +35,17 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True)
 class Passage:
-    """text: one to ``WORDS`` words. file: relative to the folder. Of the rest, what the kind of file has: page (from 1), heading (with those
-    above it, ``Care > Washing``), line (from 1)."""
+    """A piece of a document, and where it is from.
+
+    Parameters
+    ----------
+    file
+        Relative to the folder.
+    text
+        One to ``WORDS`` words.
+    page, heading, line
+        Of these, what the kind of file has: page (from 1), heading (with those above it, ``Care > Washing``), line (from 1).
+    """
 
     file: str
     text: str
@@ -67,8 +72,17 @@ class Passage:
 
 @dataclass
 class Found:
-    """passages, in the order of the files' names. files: how many were read. left_out: which were not, and why. notes: what to know of those
-    that were."""
+    """What a folder holds.
+
+    Parameters
+    ----------
+    passages
+        In the order of the files' names.
+    files
+        How many were read.
+    left_out, notes
+        Which were not, and why; what to know of those that were.
+    """
 
     passages: list[Passage] = field(default_factory=list)
     files: int = 0
@@ -76,11 +90,25 @@ class Found:
     notes: list[str] = field(default_factory=list)
 
 
-def read_folder(folder: str | Path, read=None, words: int = WORDS) -> Found:
+Read = Callable[[Path, str, int], tuple[list[Passage], list[str]]]
+
+
+def read_folder(folder: str | Path, read: Read | None = None, words: int = WORDS) -> Found:
     """All passages of a folder, with its folders, or of one file. A file that can't be read is named in ``left_out``; the rest goes on.
 
-    read: another function (path, name, words) -> (passages, notes) than :func:`read_file`, such as one that remembers.
-    Raises FileNotFoundError where there is no such folder, ValueError where no file in it can be read.
+    Parameters
+    ----------
+    read
+        Another function (path, name, words) -> (passages, notes) than :func:`read_file`, such as one that remembers.
+    words
+        The most of a passage.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such folder.
+    ValueError
+        Where no file in it can be read.
     """
     folder = Path(folder).expanduser()
     if not folder.exists():
@@ -164,12 +192,12 @@ def _decoded(data: bytes) -> tuple[str, list[str]]:
     return text.replace("\r\n", "\n").replace("\r", "\n"), notes
 
 
-def _guess(data: bytes):
+def _guess(data: bytes) -> Any:
     """The likeliest encoding, as charset-normalizer's match; Windows-1252, the most usual of the old ones, where nothing reads better."""
     few = sum(byte > 127 for byte in data) < 0.05 * len(
         data
     )  # too little to go by, so it is a language of Latin letters
-    matches = _needed("charset_normalizer").from_bytes(data, cp_isolation=["cp1252"] if few else None)
+    matches = needed("charset_normalizer", READS).from_bytes(data, cp_isolation=["cp1252"] if few else None)
     best = matches.best()
     return next((m for m in matches if m.encoding == "cp1252" and m.chaos <= best.chaos), best)
 
@@ -190,7 +218,7 @@ def _markdown(text: str, words: int) -> Iterator[tuple[str | None, int, str]]:
     lines = text.split("\n")
     if lines[0].strip() == "---" and "---" in (rest := [line.strip() for line in lines[1:]]):
         lines[: rest.index("---") + 2] = [""] * (rest.index("---") + 2)  # settings on top of the file
-    tokens = _needed("markdown_it").MarkdownIt().parse("\n".join(lines))
+    tokens = needed("markdown_it", READS).MarkdownIt().parse("\n".join(lines))
     trail: list[tuple[int, str]] = []
     start = 0
     for token, inline in zip(tokens, tokens[1:], strict=False):
@@ -215,7 +243,7 @@ def _section(
 
 def _split(kind: str, text: str, words: int) -> list[tuple[int, str]]:
     """Passages of at most ``words`` words with their offsets."""
-    splitter = getattr(_needed("semantic_text_splitter"), kind).from_callback(
+    splitter = getattr(needed("semantic_text_splitter", READS), kind).from_callback(
         lambda part: len(part.split()), words
     )
     return [(offset, body) for offset, body in splitter.chunk_indices(text) if re.search(r"\w", body)]
@@ -225,7 +253,7 @@ def _split(kind: str, text: str, words: int) -> list[tuple[int, str]]:
 
 
 def _pdf(path: Path, name: str, words: int) -> tuple[list[Passage], list[str]]:
-    pypdf = _needed("pypdf")
+    pypdf = needed("pypdf", READS)
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what it mends on the way is of no use to a reader
     try:
         reader = pypdf.PdfReader(path)
@@ -270,12 +298,3 @@ def _prose(text: str) -> str:
     """A page's lines as paragraphs, words that were cut at a line's end put together."""
     text = re.sub(r"(?<=[a-zß-ÿ])[-\u00ad]\n(?=[a-zß-ÿ])", "", text)
     return re.sub(r"(?<=\S)[ \t]*\n[ \t]*(?=[^\W\d_])", " ", text)
-
-
-def _needed(module: str):
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError:
-        raise ImportError(
-            f"reading documents needs {_PACKAGES.get(module, module)}: {install_command('rag')}"
-        ) from None

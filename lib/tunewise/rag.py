@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 ABSTENTION = "not stated"
 WITH_PASSAGES = (
@@ -21,8 +24,17 @@ _CITED = re.compile(r"\s*\[(\d+)\]")
 
 @dataclass(frozen=True)
 class Answer:
-    """text: the answer without its citations. cited: places of the passages that it names, the first being 0, in the order of naming.
-    said: what the model wrote."""
+    """An answer, taken apart.
+
+    Parameters
+    ----------
+    text
+        Without its citations.
+    cited
+        Places of the passages that it names, the first being 0, in the order of naming.
+    said
+        What the model wrote.
+    """
 
     text: str
     cited: tuple[int, ...]
@@ -51,39 +63,49 @@ def read(said: str, n_passages: int) -> Answer:
 
 
 def answer(
-    lm,
+    lm: Any,
     questions: Sequence[str],
     passages: Sequence[Sequence[str]],
     *,
     max_new_tokens: int = 24,
     batch_size: int = 8,
 ) -> list[Answer]:
-    """Greedy answers to ``questions``, each from its own ``passages`` (none: from memory)."""
+    """Greedy answers to ``questions``, each from its own ``passages`` (none: from memory).
+
+    Parameters
+    ----------
+    lm
+        A loaded model: ``.model`` and ``.tokenizer``.
+
+    Raises
+    ------
+    ValueError
+        When there is not one list of passages for each question.
+    """
     from tunewise.generation import generate
 
     if len(questions) != len(passages):
         raise ValueError(
             f"{len(questions)} questions for {len(passages)} lists of passages: there must be one for each"
         )
-    out: list[Answer] = [Answer("", ())] * len(questions)
-    for instruction, mine in (
-        (WITH_PASSAGES, lambda i: bool(passages[i])),
-        (FROM_MEMORY, lambda i: not passages[i]),
-    ):
-        places = [i for i in range(len(questions)) if mine(i)]
-        asked = [prompt(questions[i], passages[i]) for i in places]
-        said = (
-            generate(lm, asked, prefix=instruction, max_new_tokens=max_new_tokens, batch_size=batch_size)
-            if places
-            else []
-        )
-        for i, text in zip(places, said, strict=True):
-            out[i] = read(text, len(passages[i]))
-    return out
+    out: dict[int, Answer] = {}
+    for instruction, given in ((WITH_PASSAGES, True), (FROM_MEMORY, False)):
+        if places := [i for i in range(len(questions)) if bool(passages[i]) == given]:
+            asked = [prompt(questions[i], passages[i]) for i in places]
+            said = generate(
+                lm, asked, prefix=instruction, max_new_tokens=max_new_tokens, batch_size=batch_size
+            )
+            out |= {i: read(text, len(passages[i])) for i, text in zip(places, said, strict=True)}
+    return [out[i] for i in range(len(questions))]
 
 
 def answer_from_all(
-    lm, questions: Sequence[str], passages: Sequence[str], *, max_new_tokens: int = 24, batch_size: int = 16
+    lm: Any,
+    questions: Sequence[str],
+    passages: Sequence[str],
+    *,
+    max_new_tokens: int = 24,
+    batch_size: int = 16,
 ) -> list[Answer]:
     """Greedy answers to ``questions``, all from the same ``passages``, which are read once (a whole corpus in the prompt)."""
     from tunewise.generation import generate
@@ -107,13 +129,22 @@ def raft_pairs(
     *,
     distractors: int,
     without: float,
-    rng,
+    rng: np.random.Generator,
 ) -> list[tuple[str, str]]:
     """Training pairs in the manner of RAFT (Zhang et al. 2024, arXiv 2403.10131): the passage that holds the answer among distractors.
 
-    questions: pairs of question and answer. gold: of each the place in ``texts`` of a passage that holds the answer. near(i): places of
-    passages that could be mistaken for it, nearest first, none of which holds the answer. without: the share of questions that get distractors only,
-    with the abstention to learn.
+    Parameters
+    ----------
+    questions
+        Pairs of question and answer.
+    gold
+        Of each the place in ``texts`` of a passage that holds the answer.
+    near
+        ``near(i)``: places of passages that could be mistaken for it, nearest first, none of which holds the answer.
+    distractors
+        How many of them stand beside the right passage.
+    without
+        The share of questions that get distractors only, with the abstention to learn.
     """
     pairs = []
     for i, (question, right) in enumerate(questions):

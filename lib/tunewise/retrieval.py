@@ -17,10 +17,11 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tunewise.paths import install_command
+from tunewise import paths
 
 HOWS = ("bm25", "dense", "hybrid")
 RRF_K = 60  # Cormack et al. (2009): what they found on a pilot, and kept
@@ -33,7 +34,15 @@ Embed = Callable[[Sequence[str]], np.ndarray]
 
 @dataclass(frozen=True)
 class Hit:
-    """index: the passage's place among the texts. score: BM25's (from 0), the cosine (-1 to 1), or the sum of reciprocal ranks (hybrid)."""
+    """A passage that was found.
+
+    Parameters
+    ----------
+    index
+        The passage's place among the texts.
+    score
+        BM25's (from 0), the cosine (-1 to 1), or the sum of reciprocal ranks (hybrid).
+    """
 
     index: int
     score: float
@@ -42,12 +51,26 @@ class Hit:
 class Retriever:
     """An index over ``texts`` that can be searched and kept up to date.
 
-    embed: texts -> float [n, d], rows of length 1, such as ``Encoder().encode``; None suffices for ``bm25``.
-    store: where the vectors lie: None (in memory), a folder, or a server's address (``http://localhost:6333``).
-    collection: their name in the store. Vectors that are there already are used, those of other texts are removed: one collection for each
-    set of texts and each embedding model.
-    Raises ValueError for an unknown ``how`` or a missing ``embed``, ImportError (with what to install) where a package is missing,
-    ConnectionError where a server does not answer.
+    Parameters
+    ----------
+    embed
+        Texts -> float [n, d], rows of length 1, such as ``Encoder().encode``; None suffices for ``bm25``.
+    how
+        ``bm25``, ``dense`` or ``hybrid``.
+    store
+        Where the vectors lie: None (in memory), a folder, or a server's address (``http://localhost:6333``).
+    collection
+        Their name in the store. Vectors that are there already are used, those of other texts are removed: one collection for each set of
+        texts and each embedding model.
+
+    Raises
+    ------
+    ValueError
+        For an unknown ``how`` or a missing ``embed``.
+    ImportError
+        With what to install, where a package is missing.
+    ConnectionError
+        Where a server does not answer.
     """
 
     def __init__(
@@ -58,7 +81,7 @@ class Retriever:
         *,
         store: str | Path | None = None,
         collection: str = "tunewise",
-    ):
+    ) -> None:
         if how not in HOWS:
             raise ValueError(f"how must be one of {', '.join(HOWS)}, not {how!r}")
         if how != "bm25" and embed is None:
@@ -68,7 +91,7 @@ class Retriever:
         self.how = how
         self.texts: list[str | None] = list(texts)  # None: deleted
         self.words = Words() if how != "dense" else None
-        self.vectors = Vectors(embed, store, collection) if how != "bm25" else None
+        self.vectors = Vectors(embed, store, collection) if embed and how != "bm25" else None
         self._update()
 
     def search(self, queries: Sequence[str], k: int = 5) -> list[list[Hit]]:
@@ -80,13 +103,11 @@ class Retriever:
             raise TypeError("search wants a list of queries, not one query")
         if k < 1:
             raise ValueError(f"k must be 1 or more, not {k}")
-        if self.how == "bm25":
-            return self.words.search(queries, k)
-        if self.how == "dense":
-            return self.vectors.search(queries, k)
+        parts = [part for part in (self.words, self.vectors) if part]
+        if len(parts) == 1:
+            return parts[0].search(queries, k)
         deep = max(10 * k, 100)
-        both = zip(self.words.search(queries, deep), self.vectors.search(queries, deep), strict=True)
-        return [fuse(rankings)[:k] for rankings in both]
+        return [fuse(both)[:k] for both in zip(*(p.search(queries, deep) for p in parts), strict=True)]
 
     def add(self, texts: Sequence[str]) -> list[int]:
         """More passages; their indices."""
@@ -138,11 +159,11 @@ def fuse(rankings: Iterable[Sequence[Hit]]) -> list[Hit]:
 class Words:
     """The BM25 side: English stop words left out, words stemmed (Snowball). Any change rebuilds the index (it is quick), at the next search."""
 
-    def __init__(self):
-        self._bm25s = _needed("bm25s")
-        self._stemmer = _needed("snowballstemmer").stemmer("english")
+    def __init__(self) -> None:
+        self._bm25s = needed("bm25s")
+        self._stemmer = needed("snowballstemmer").stemmer("english")
         self._tokens: dict[str, list[str]] = {}
-        self._index = None
+        self._index: Any = None
 
     def hold(self, texts: Mapping[int, str]) -> None:
         """Index these texts and no others."""
@@ -160,6 +181,7 @@ class Words:
         )
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        """The k best passages for each query; none that shares no word with it."""
         corpus = [self._tokens[t] for t in self._texts]
         if not any(corpus):
             return [[] for _ in queries]
@@ -183,8 +205,8 @@ class Vectors:
     So a store that is opened again says by its ids which texts it holds, and only new ones are embedded.
     """
 
-    def __init__(self, embed: Embed, store: str | Path | None, collection: str):
-        qdrant = _needed("qdrant_client")
+    def __init__(self, embed: Embed, store: str | Path | None, collection: str) -> None:
+        qdrant = needed("qdrant_client")
         self.models = qdrant.models
         self.embed, self.collection = embed, collection
         address = str(store) if store is not None else ":memory:"
@@ -207,6 +229,7 @@ class Vectors:
         self._ids = set(by_id)
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        """The k nearest passages for each query."""
         if not self._ids or not queries:
             return [[] for _ in queries]
         asked = [
@@ -217,7 +240,7 @@ class Vectors:
             self._hits(found.points)[:k] for found in self.client.query_batch_points(self.collection, asked)
         ]
 
-    def _hits(self, points) -> list[Hit]:
+    def _hits(self, points: Iterable[Any]) -> list[Hit]:
         return _ordered((place, p.score) for p in points for place in self._places.get(str(p.id), ()))
 
     def _insert(self, ids: list[str], vectors: np.ndarray) -> None:
@@ -251,15 +274,16 @@ def _ordered(scores: Iterable[tuple[int, float]], digits: int = _DIGITS) -> list
     return sorted(hits, key=lambda hit: (-hit.score, hit.index))
 
 
-def _needed(module: str):
+def needed(module: str, what: str = "retrieval") -> Any:
+    """An optional module. Raises ImportError with the command that installs it."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError:
-        package = {"qdrant_client": "qdrant-client"}.get(module, module)
-        raise ImportError(f"retrieval needs {package}: {install_command('rag')}") from None
+        package = {"markdown_it": "markdown-it-py"}.get(module, module.replace("_", "-"))
+        raise ImportError(f"{what} needs {package}: {paths.install_command('rag')}") from None
 
 
-def _open(qdrant, address: str, served: bool):
+def _open(qdrant: Any, address: str, served: bool) -> Any:
     """A client for memory, a folder or a server."""
     if address == ":memory:":
         return qdrant.QdrantClient(":memory:")

@@ -1,6 +1,6 @@
 """Did the right passage come back? One number a query, so that :mod:`tunewise.stats` can put an interval on their mean.
 
-found: for each query the indices of the passages that came back, best first. relevant: for each query the indices of those that bear on it.
+Everywhere ``found`` holds for each query the indices of the passages that came back, best first, and ``relevant`` those that bear on it.
 """
 
 from __future__ import annotations
