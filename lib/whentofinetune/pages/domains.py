@@ -50,10 +50,6 @@ def jargon_rows(record: Record) -> dict[str, list[Row]]:
     return {name: rows for name, settings in METHODS.items() if (rows := record.where(**settings))}
 
 
-def digits(text: str) -> list[int]:
-    return [int(c) for c in text]
-
-
 def jargon_kinds_of(record: Record) -> list[str]:
     """The kind of each question."""
     kinds = {q.id: q.kind for q in company.jargon()}
