@@ -33,15 +33,12 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     if c.method == "answer":
         passages = [book.show(f) for f in book.find(asks, c.k)] if c.k else [[] for _ in asks]
         rag.answer(ctx.lm, asks[:1], passages[:1])
-        waits = [
-            timed(rag.answer, ctx.lm, [a], [p], max_new_tokens=8) for a, p in zip(asks, passages, strict=True)
-        ]
+        pairs = zip(asks, passages, strict=True)
+        waits = [timed(rag.answer, ctx.lm, [a], [p], max_new_tokens=8) for a, p in pairs]
         opening, prompts = rag.WITH_PASSAGES if c.k else rag.FROM_MEMORY, map(rag.prompt, asks, passages)
         read = [float(prompt_tokens(ctx.lm, opening, [prompt])) for prompt in prompts]
         return Scores(hb.items(questions), seconds=waits, prompt_tokens=read)
-    ctx.embed(
-        asks
-    )  # the encoder is loaded and the questions are embedded; the passages are not: this is the first condition
+    ctx.embed(asks)  # loads the encoder; no passage is embedded yet, as this is the first condition
     built = timed(lambda: book.retriever)
     facts = {
         "passages": len(book.texts),
@@ -63,9 +60,9 @@ def training(ctx: Context, what: str) -> Scores:
         pairs, opening = hb.reading_pairs(ctx, n, 2, 0.2, 0), rag.WITH_PASSAGES
     tuned = finetune(ctx.lm, pairs, Recipe(epochs=1, batch_size=8, min_steps=1, seed=0), prefix=opening)
     ctx.lm.model = restore(tuned)
-    facts = {"examples": len(pairs), "train_seconds": round(tuned.seconds, 2)}
     read = round(sum(prompt_tokens(ctx.lm, "", [p + a]) for p, a in pairs))
-    return Scores(facts=facts | {"train_tokens": read, "adapter_bytes": 4 * tuned.trainable})
+    facts = {"train_seconds": round(tuned.seconds, 2), "train_tokens": read}
+    return Scores(facts={"examples": len(pairs), **facts, "adapter_bytes": 4 * tuned.trainable})
 
 
 def timed(call: Callable, *args: Any, **options: Any) -> float:
