@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault(
-    "HF_HUB_OFFLINE", "1"
-)  # read when huggingface_hub is imported: no test may need the Hub by accident
+# Read when huggingface_hub is imported: no test may need the Hub by accident.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TUNEWISE_SCALE", "")  # what the build has computed is found again
 
 import chromium  # noqa: E402
@@ -32,6 +31,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("book")
 
 ROOT = Path(__file__).resolve().parents[1]
+MODEL_MODULES = {"tunewise.models.load", "tunewise.models.encoder", "small_model"}
 
 
 def lacking(reason: str):

@@ -5,15 +5,23 @@ import types
 import numpy as np
 import pytest
 import torch
-from small_model import made_bench, performed, recorded, small
+from small_model import made_up, run_small, small, small_context
 
 from tunewise import stats
+from tunewise.experiment import Condition, Params, Scores
 from tunewise.finetune import Recipe, restore
 from tunewise.models.packing import Prefix
-from whentofinetune import rope_scaling
+from whentofinetune import long_context, rope_scaling
 from whentofinetune.datasets import company, grounded_claims, synthetic_task
 from whentofinetune.experiments import context_window, groundedness, invented_operation
 from whentofinetune.pages import abilities, abilities_verdicts
+
+
+@pytest.fixture(scope="module")
+def lm():
+    """The model on which the experiments run."""
+    return small(positions=8192)
+
 
 # -- the operation -----------------------------------------------------------------------------------------------------
 
@@ -27,14 +35,13 @@ def test_frell_by_hand(letters, wanted):
 
 
 def test_items_are_new_where_they_must_be():
-    params = invented_operation.EXPERIMENT.scales["full"]
     for task in ("frell", "easy"):
-        test = {i.prompt for i in invented_operation.tests(task, params)["same"]}
+        asked = synthetic_task.tests(task, 100, 40)
+        held_out = {i.prompt for i in asked["same"]}
         for seed in range(3):
-            lessons = [p for p, _ in invented_operation.lessons(task, 240, seed, params)]
-            assert not test & set(lessons) and len(set(lessons)) == 240
-    longest = max(synthetic_task.LENGTHS)
-    assert all(i.length > longest for i in invented_operation.tests("frell", params)["longer"])
+            train = {i.prompt for i in synthetic_task.items(task, 240, seed, without=held_out)}
+            assert not held_out & train and len(train) == 240
+        assert all(i.length > max(synthetic_task.LENGTHS) for i in asked.get("longer", ()))
 
 
 def test_the_easy_task_is_balanced_at_every_length():
@@ -83,12 +90,14 @@ def test_both_kinds_of_error_are_as_many():
 
 
 def test_rows_of_a_table_are_sentences():
-    assert groundedness.sentences("A title. It is so; yes. | a | b | |---|---| | x | y | | z | w |")[:3] == [
+    assert grounded_claims._sentences("A title. It is so; yes. | a | b | |---|---| | x | y | | z | w |")[
+        :3
+    ] == [
         "A title.",
         "It is so;",
         "yes.",
     ]
-    assert "x | y" in groundedness.sentences("t. | a | b | |---|---| | x | y | | z | w |")
+    assert "x | y" in grounded_claims._sentences("t. | a | b | |---|---| | x | y | | z | w |")
 
 
 # -- rotary frequencies ------------------------------------------------------------------------------------------------
@@ -131,23 +140,23 @@ def test_a_stretched_model_is_as_before_afterwards():
 def test_reading_in_pieces_is_reading_at_once():
     """transformers' own loss on the whole text is the independent way."""
     lm, ids = small(), list(range(40, 75))
-    bits = context_window.read(lm, ids, Prefix(), 0, chunk=8)
+    bits = long_context.read(lm, ids, Prefix(), 0, chunk=8)
     whole = torch.tensor([ids])
     wanted = torch.nn.functional.cross_entropy(
         lm.model(whole).logits[0, :-1], whole[0, 1:], reduction="none"
     ) / np.log(2)
     np.testing.assert_allclose(bits, wanted.detach(), atol=1e-4)
-    first = context_window.read(lm, ids[:20], prefix := Prefix(), 0, chunk=8)
-    rest = context_window.read(lm, ids[20:], prefix, 20, chunk=8)
+    first = long_context.read(lm, ids[:20], prefix := Prefix(), 0, chunk=8)
+    rest = long_context.read(lm, ids[20:], prefix, 20, chunk=8)
     np.testing.assert_allclose(first + rest, np.delete(bits, 19), atol=1e-4)
 
 
 def test_asking_leaves_the_cache_alone():
     lm, ids = small(), list(range(40, 60))
-    context_window.read(lm, ids, prefix := Prefix(), 0)
-    known = context_window.keys(3, 0)
-    first = context_window.ask(lm, prefix, 20, known)
-    assert prefix.cache.get_seq_length() == 20 and context_window.ask(lm, prefix, 20, known) == first
+    long_context.read(lm, ids, prefix := Prefix(), 0)
+    known = long_context.keys(3, 0)
+    first = long_context.ask(lm, prefix, 20, known)
+    assert prefix.cache.get_seq_length() == 20 and long_context.ask(lm, prefix, 20, known) == first
     rows = []
     for place, _ in known:  # one at a time, through transformers
         prompt = ids + lm.tokenizer(f"\n\nThe pass key of the {place} is", add_special_tokens=False).input_ids
@@ -161,20 +170,20 @@ def test_asking_leaves_the_cache_alone():
 
 
 def test_keys_are_planted_before_they_are_asked():
-    lm, known = small(), context_window.keys(8, 1)
-    ids, ends = context_window.long_text(lm, 4000, known)
+    lm, known = small(), long_context.keys(8, 1)
+    ids, ends = long_context.long_text(lm, 4000, known)
     assert len(ids) == 4000 and len(ends) == 8 and ends == sorted(ends)
     text = lm.tokenizer.decode(ids)
-    assert all(context_window.statement(*k) in text for k in known)
+    assert all(long_context.statement(*k) in text for k in known)
     with pytest.raises(ValueError, match="tokens"):
-        context_window.long_text(lm, 10**6, known)
+        long_context.long_text(lm, 10**6, known)
 
 
 def test_tuning_on_jumps_trains_an_adapter_that_comes_off():
     lm = small()
     before = {n: p.clone() for n, p in lm.model.named_parameters()}
     tuned = rope_scaling.tune_positions(
-        lm, context_window.texts(True)[:4], Recipe(learning_rate=1e-2), reach=4096, window=64, steps=8
+        lm, long_context.texts(True)[:4], Recipe(learning_rate=1e-2), reach=4096, window=64, steps=8
     )
     assert tuned.losses[-1] < tuned.losses[0] and tuned.trainable > 0
     model = restore(tuned)
@@ -183,211 +192,232 @@ def test_tuning_on_jumps_trains_an_adapter_that_comes_off():
         rope_scaling.tune_positions(lm, ["short"], Recipe(), reach=4096)
 
 
+def test_lists_longer_than_trained_are_asked_apart():
+    """Two kinds of list in one row: each metric has outcomes for its own kind only."""
+    asked = synthetic_task.tests("frell", 2, 1)
+    found = synthetic_task.by_kind(asked, {"exact": [True, False, True]})
+    assert found == {"same.exact": [True, False, None], "longer.exact": [None, None, True]}
+
+
+def test_features_by_hand():
+    """The answer stands in the second sentence, with one of the question's three longer words; all sentences are alike to this encoder."""
+    item = grounded_claims.Item(
+        "x", "All is well here. The lamp weighs 12 kg.", "What weighs the ladder?", "12 kg", 0, "absent"
+    )
+    [[there, overlap, near]] = grounded_claims.features(
+        [item], lambda texts: np.array([[1.0, 0.0]] * len(texts))
+    )
+    assert (there, overlap, near) == (1.0, pytest.approx(1 / 3), 1.0)
+
+
 # -- the experiments and the pages -------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        bench = made_bench(tmp_path_factory.mktemp("cache"), patch, positions=8192)
-        return types.SimpleNamespace(
-            operation=performed(
-                invented_operation.EXPERIMENT,
-                bench,
-                sizes={"frell": [4, 8], "easy": [4]},
-                seeds=[0, 1],
-                control_seeds=[0, 1],
-                test_n=6,
-            ),
-            judge=performed(groundedness.EXPERIMENT, bench, test_n=8, stale_n=4, seeds=[0, 1]),
-            window=performed(
-                context_window.EXPERIMENT,
-                bench,
-                distances=[1024, 12288],
-                real=["none", "yarn"],
-                tuned=["pi", "yarn"],
-                real_tuned=["yarn"],
-                seeds=[0, 1],
-            ),
-        )
+    """Runs of the three experiments on the small model; each a second time with no model at hand, so that all must be found again."""
+    changes = {
+        invented_operation: {
+            "sizes": {"frell": [4, 8], "easy": [4]},
+            "seeds": [0, 1],
+            "control_seeds": [0, 1],
+            "test_n": 6,
+        },
+        groundedness: {"test_n": 8, "stale_n": 4, "seeds": [0, 1]},
+        context_window: {
+            "distances": [1024, 12288],
+            "real": ["none", "yarn"],
+            "tuned": ["pi", "yarn"],
+            "real_tuned": ["yarn"],
+            "seeds": [0, 1],
+        },
+    }
+    found = types.SimpleNamespace()
+    for module, changed in changes.items():
+        with pytest.MonkeyPatch.context() as patch:
+            experiment = module.EXPERIMENT
+            ctx = small_context(
+                tmp_path_factory.mktemp("cache"), patch, experiment.scales["smoke"] | changed, positions=8192
+            )
+            record = run_small(experiment, ctx)
+            ctx.rows, ctx.lm = [], None
+            assert run_small(experiment, ctx).rows == record.rows
+            setattr(found, experiment.name, record)
+    return found
 
 
-def test_verdicts_can_be_recomputed(records):
-    labels = records.judge.one(method="items")["labels"]
-    for r in records.judge.results[1:]:
-        said = r["predictions"] + r["stale"]["predictions"]
-        assert len(said) == len(labels)
-        right = [a == b for a, b in zip(said, labels, strict=True)]
-        assert r["accuracy"]["value"] == pytest.approx(np.mean(right[:8])) and r["stale"]["accuracy"][
-            "value"
-        ] == pytest.approx(np.mean(right[8:]))
+def test_an_exact_answer_is_what_the_model_would_write(lm):
+    """The likeliest next token by plain transformers, once as the whole answer and once as the first of its two tokens."""
+    prompt = "frell(b c d) ="
+    with torch.no_grad():
+        best = int(lm.model(lm.tokenizer(prompt, return_tensors="pt").input_ids).logits[0, -1].argmax())
+    first, other = lm.tokenizer.decode([best]), " certainly"
+    assert len(lm.tokenizer(first + other)["input_ids"]) == 2
+    asked = {"same": [synthetic_task.Item(prompt, answer, 3) for answer in (first, first + other, other)]}
+    row = made_up(
+        invented_operation.EXPERIMENT,
+        [(Condition("untouched"), invented_operation.score(lm, asked, ends=False))],
+    ).results[0]
+    assert (row.outcomes("same.exact"), row.outcomes("same.letters")) == ([1, 0, 0], [1, 0.5, 0])
+
+
+def test_accuracy_is_that_of_the_predictions(records):
+    record = records.groundedness
+    asked = groundedness.tested(Params(record.params))
+    labels = np.array([i.label for i in asked])
+    assert [i.error == "stale" for i in asked] == [False] * 8 + [True] * 4
+    assert {r["method"] for r in record.results} == {"contains", "features", "untuned", "lora"}
+    for r in record.results:
+        right = np.array(r.raw["predictions"]) == labels
+        assert r["accuracy"]["value"] == pytest.approx(right[:8].mean())
+        assert r["stale"]["accuracy"]["value"] == pytest.approx(right[8:].mean())
+        assert [g.rsplit("/", 1)[0] for g in r.items] == r.groups
+    for r in record.where(method="lora"):
+        assert sum(r["centred.predictions"]) <= len(asked) / 2 and r["examples_seen"] == 8
 
 
 def test_only_the_largest_training_has_a_control(records):
-    assert {(r["task"], r["n_labels"]) for r in records.operation.where(method="random")} == {
-        ("frell", 8),
-        ("easy", 4),
-    }
-    for r in records.operation.where(method="random"):
-        assert r["trainable"] > max(p["trainable"] for p in records.operation.where(method="pretrained"))
+    record = records.invented_operation
+    assert {(r["task"], r["n_labels"]) for r in record.where(method="random")} == {("frell", 8), ("easy", 4)}
+    for r in record.where(method="random"):
+        assert r["trainable"] > max(p["trainable"] for p in record.where(method="pretrained"))
 
 
-def test_every_figure_and_table_is_made(records):
-    for make in (
-        abilities.operation_figure,
-        abilities.operation_curve,
-        abilities.controls,
-        abilities.control_words,
-    ):
-        assert str(make(records.operation))
-    for make in (abilities.judge_figure, abilities.judge_table):
-        assert str(make(records.judge))
-    for make in (abilities.window_figure, abilities.window_table, abilities.real_table):
-        assert str(make(records.window))
-    assert "judge" in str(abilities.summary(records.operation, records.judge, records.window))
-    assert abilities.TRAINED == 8192
-
-
-@pytest.mark.parametrize(
-    ("shares", "words"),
-    [((1.0, 1.0), "the control can learn"), ((1.0, 0.5), "1 of 2 did"), ((0.5, 0.5), "proves little")],
-)
-def test_a_control_that_learns_nothing_is_called_that(shares, words):
-    rows = [
-        {"method": m, "task": t, "n_labels": 8, "seed": 0, "same": exact(0.0)}
-        for m, t in (("random", "frell"), ("pretrained", "frell"), ("pretrained", "easy"))
+def test_keys_are_recalled_as_they_are_when_each_text_is_read_alone(records, lm):
+    row = records.context_window.one(way="none", tuned=False, method="jump")
+    known = long_context.keys(long_context.KEYS_A_TEXT, 1)
+    ids = lm.tokenizer(
+        "\n".join(long_context.statement(*k) for k in known) + "\n\n", add_special_tokens=False
+    )
+    long_context.read(lm, ids["input_ids"], prefix := Prefix(), 0)
+    again = long_context.ask(lm, prefix, 12288, known)
+    hits = dict(zip(row.items, zip(row.groups, row.outcomes("past.recall"), strict=True), strict=True))
+    assert [hits[f"text 1, key {k}, 12288"] for k in range(4)] == [("text 1", float(a)) for a in again]
+    assert hits["text 1, key 0, 1024"] == ("text 1", None)
+    whole = [
+        (r["way"], r["tuned"], r.get("seed")) for r in records.context_window.results if "stretches" in r
     ]
-    rows += [
-        {"method": "random", "task": "easy", "n_labels": 8, "seed": s, "same": exact(share)}
-        for s, share in enumerate(shares)
-    ]
-    assert (
-        words
-        in abilities.control_words(recorded(invented_operation.EXPERIMENT, {"seeds": [0, 1]}, rows)).text
+    assert whole == [("none", False, None), ("yarn", False, None), ("yarn", True, 0)], (
+        "one seed reads the whole text"
     )
 
 
-def test_every_verdict_is_made(records):
+def test_every_figure_table_and_verdict_is_made(records):
+    operation, judge, window = records.invented_operation, records.groundedness, records.context_window
+    for makers, record in (
+        (
+            (
+                abilities.operation_figure,
+                abilities.operation_curve,
+                abilities.controls,
+                abilities.control_words,
+            ),
+            operation,
+        ),
+        ((abilities.judge_figure, abilities.judge_table), judge),
+        ((abilities.window_figure, abilities.window_table, abilities.real_table), window),
+    ):
+        for make in makers:
+            assert str(make(record))
+    assert "judge" in str(abilities.summary(operation, judge, window))
     for make, record in (
-        (abilities_verdicts.c22, records.operation),
-        (abilities_verdicts.c24, records.judge),
-        (abilities_verdicts.c25, records.window),
+        (abilities_verdicts.c22, operation),
+        (abilities_verdicts.c24, judge),
+        (abilities_verdicts.c25, window),
     ):
         ours, agrees, why = make(record)
         assert ours and agrees in ("yes", "partly", "no") and why
 
 
-# -- verdicts: decided by the intervals --------------------------------------------------------------------------------
+# -- what the pages say: decided by the intervals ------------------------------------------------------------------------
+
+
+def made(module, score, **changes):
+    """A record of the experiment's own conditions, each with what ``score`` gives."""
+    params = Params(module.EXPERIMENT.scales["full"] | {"seeds": [0, 1, 2]} | changes)
+    return made_up(module.EXPERIMENT, [(c, score(params, c)) for c in module.conditions(params)], **params)
 
 
 def bools(share, n, seed):
-    return (np.random.default_rng([9, seed]).permutation(n) < share * n).astype(int)
+    return (np.random.default_rng([9, seed or 0]).permutation(n) < share * n).tolist()
 
 
-def exact(share, n=100, seed=0):
-    right = bools(share, n, seed)
-    return {
-        "exact": stats.proportion(int(right.sum()), n),
-        "right": "".join(map(str, right)),
-        "letters": stats.bootstrap(right),
-    }
+def operation_record(shares, **changes):
+    """shares: (task, method) -> exact answers on new lists and on longer ones, or a list of that, one a seed; 0 where it is not named."""
 
+    def score(p, c):
+        share = shares.get((c.task, c.method), (0.0, 0.0))
+        asked = synthetic_task.tests(c.task, 100, 40)
+        right = [
+            hit
+            for part, found in zip(
+                share[c.seed] if isinstance(share, list) else share, asked.values(), strict=False
+            )
+            for hit in bools(part, len(found), c.seed)
+        ]
+        metrics = synthetic_task.by_kind(asked, {"exact": right, "letters": right})
+        return Scores([i for found in asked.values() for i in found], **metrics)
 
-def operation_record(prompt, tuned, longer_lists, random):
-    rows = [
-        {"method": m, "task": "frell", "same": exact(s), "longer": exact(s)}
-        for m, s in (("untouched", 0.0), ("described", prompt))
-    ]
-    for seed in range(3):
-        rows.append(
-            {
-                "method": "pretrained",
-                "task": "frell",
-                "n_labels": 240,
-                "seed": seed,
-                "same": exact(tuned, seed=seed),
-                "longer": exact(longer_lists, seed=seed),
-            }
-        )
-        rows.append(
-            {
-                "method": "random",
-                "task": "frell",
-                "n_labels": 240,
-                "seed": seed,
-                "same": exact(random, seed=seed),
-                "longer": exact(random, seed=seed),
-            }
-        )
-    return recorded(invented_operation.EXPERIMENT, {"seeds": [0, 1, 2]}, rows)
+    return made(
+        invented_operation, score, **{"shots": [], "sizes": {"frell": [240], "easy": [120]}} | changes
+    )
 
 
 @pytest.mark.parametrize(
-    ("shares", "agrees", "word"),
+    ("easy", "words"),
+    [((1.0, 1.0), "the control can learn"), ((1.0, 0.5), "1 of 2 did"), ((0.5, 0.5), "proves little")],
+)
+def test_a_control_that_learns_nothing_is_called_that(easy, words):
+    record = operation_record({("easy", "random"): [(share,) for share in easy]}, control_seeds=[0, 1])
+    assert words in abilities.control_words(record).text
+
+
+@pytest.mark.parametrize(
+    ("prompt", "tuned", "longer", "random", "agrees", "word"),
     [
-        ((0.1, 0.9, 0.9, 0.0), "yes", "longer lists too"),
-        ((0.1, 0.9, 0.2, 0.0), "partly", "less than the rule"),
-        ((0.1, 0.9, 0.9, 0.9), "partly", "easy"),
-        ((0.9, 0.9, 0.9, 0.0), "no", "best prompt"),
+        (0.1, 0.9, 0.9, 0.0, "yes", "longer lists too"),
+        (0.1, 0.9, 0.2, 0.0, "partly", "less than the rule"),
+        (0.1, 0.9, 0.9, 0.9, "partly", "easy"),
+        (0.9, 0.9, 0.9, 0.0, "no", "best prompt"),
     ],
 )
-def test_c22(shares, agrees, word):
-    _, said, why = abilities_verdicts.c22(operation_record(*shares))
+def test_c22(prompt, tuned, longer, random, agrees, word):
+    shares = {"described": (prompt, prompt), "pretrained": (tuned, longer), "random": (random, random)}
+    _, said, why = abilities_verdicts.c22(operation_record({("frell", m): s for m, s in shares.items()}))
     assert said == agrees and word in why
-
-
-def judged(share, seed=0, n=120):
-    """Verdicts on n test items and 40 stale ones whose labels are 0."""
-    wrong = "".join(str(1 - b) for b in bools(share, n, seed))
-    half = "01" * 20
-    return {
-        "seed": seed,
-        "predictions": wrong,
-        "accuracy": stats.proportion(wrong.count("0"), n),
-        "stale": {"predictions": half, "accuracy": stats.proportion(20, 40)},
-    }
 
 
 @pytest.mark.parametrize(
     ("shares", "agrees"), [((0.5, 0.7, 0.95), "yes"), ((0.5, 0.8, 0.8), "partly"), ((0.5, 0.8, 0.5), "no")]
 )
 def test_c24(shares, agrees):
-    untuned, rule, tuned = shares
-    rows = [
-        {"method": "items", "labels": "0" * 160, "errors": "a" * 60 + "p" * 60 + "s" * 40},
-        {"method": "untuned", **judged(untuned)},
-    ]
-    for seed in range(3):
-        rows += [{"method": "features", **judged(rule, seed)}, {"method": "lora", **judged(tuned, seed)}]
-    _, said, why = abilities_verdicts.c24(recorded(groundedness.EXPERIMENT, {"seeds": [0, 1, 2]}, rows))
+    """On the 40 items with former values each judge is right on half."""
+    share = dict(zip(("untuned", "features", "lora"), shares, strict=True)) | {"contains": 0.5}
+
+    def score(p, c):
+        asked = groundedness.tested(p)
+        right = bools(share[c.method], 120, c.seed) + [False, True] * 20
+        return grounded_claims.scored(
+            asked, [i.label if r else 1 - i.label for i, r in zip(asked, right, strict=True)]
+        )
+
+    _, said, why = abilities_verdicts.c24(made(groundedness, score, test_n=120, stale_n=40))
     assert said == agrees and "former values" in why
 
 
-def window_record(plain, scaled, tuned):
-    def points(share, seed):
-        return [
-            {
-                "distance": d,
-                "right": "".join(map(str, bools(share, 40, seed + i))),
-                "recall": stats.proportion(20, 40),
-                "bits": stats.bootstrap([3.0, 4.0, 5.0]),
-            }
-            for i, d in enumerate((4096, 16384))
-        ]
-
-    rows = [
-        {"method": "jump", "way": w, "tuned": False, "points": points(s, 0)}
-        for w, s in (("none", plain), ("yarn", scaled))
-    ]
-    rows += [
-        {"method": "jump", "way": "yarn", "tuned": True, "seed": s, "points": points(tuned, s)}
-        for s in range(3)
-    ]
-    return recorded(context_window.EXPERIMENT, {"seeds": [0, 1, 2], "distances": [4096, 16384]}, rows)
-
-
 @pytest.mark.parametrize(
-    ("shares", "agrees"), [((0.25, 0.5, 0.95), "yes"), ((0.25, 0.8, 0.8), "partly"), ((0.5, 0.5, 0.5), "no")]
+    ("plain", "scaled", "tuned", "agrees"),
+    [(0.25, 0.5, 0.95, "yes"), (0.25, 0.8, 0.8, "partly"), (0.5, 0.5, 0.5, "no")],
 )
-def test_c25(shares, agrees):
-    assert abilities_verdicts.c25(window_record(*shares))[1] == agrees
+def test_c25(plain, scaled, tuned, agrees):
+    def score(p, c):
+        share = tuned if c.tuned else scaled if c.way == "yarn" else plain
+        right = {d: bools(share, 40, (c.seed or 0) + i) for i, d in enumerate(p.distances)}
+        bits = dict.fromkeys(right, stats.bootstrap([3.0, 4.0, 5.0]))
+        return long_context.scored(right, bits, abilities.TRAINED, {})
+
+    ways = {"ways": ["none", "yarn"], "real": [], "tuned": ["yarn"], "distances": [4096, 16384]}
+    record = made(context_window, score, **ways)
+    assert abilities_verdicts.c25(record)[1] == agrees
+    rows = abilities.jumps(record, "none", False)
+    assert abilities.past_trained(record, rows)["value"] == pytest.approx(plain)

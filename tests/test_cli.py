@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 
@@ -12,6 +11,7 @@ import pytest
 
 from tunewise import __version__, cli
 from tunewise.models.download import FetchError
+from tunewise.paths import SOURCE, install_command
 from whentofinetune import experiments
 from whentofinetune.book_records import NotMeasured
 
@@ -76,7 +76,7 @@ def test_run_says_what_is_wrong(words, status, said, capsys):
         (
             ModuleNotFoundError("No module named 'peft'", name="peft"),
             1,
-            "peft is not installed: pip install 'tunewise[models]'",
+            f"peft is not installed: {install_command('models', 'rag')}",
         ),
         (BrokenPipeError(), None, ""),
     ],
@@ -98,6 +98,55 @@ def test_a_fault_of_our_own_is_not_dressed_up(monkeypatch):
     monkeypatch.setattr(experiments, "run", fail)
     with pytest.raises(ModuleNotFoundError):
         cli.main(["run", "wordings"])
+
+
+@pytest.mark.parametrize("place", ["file", "file/cache", "/proc/no-such-folder"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "wordings", "--scale", "smoke"],
+        ["ask", "--docs", "docs", "What is it?"],
+        ["models", "--fetch", "smollm2-135m"],
+    ],
+)
+def test_a_cache_that_cannot_be_used_is_one_line_and_status_1(words, place, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.txt").write_text("It is this.")
+    monkeypatch.setenv("TUNEWISE_CACHE", str(tmp_path / place))
+    assert cli.main(words) == 1
+    (last,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("tunewise")]
+    assert last.startswith(f"tunewise {words[0]}: the cache folder {tmp_path / place}")
+    assert last.endswith("set TUNEWISE_CACHE to a folder on a disk with room that you can write to")
+
+
+def test_a_file_of_the_cache_that_cannot_be_written_is_one_line_too(monkeypatch, tmp_path, capsys):
+    """A read-only or full disk is noticed when the first file is written."""
+    from whentofinetune.commands import list_runs
+
+    monkeypatch.setenv("TUNEWISE_CACHE", str(tmp_path))
+
+    def full(_):
+        raise OSError(28, "No space left on device", str(tmp_path / "runs" / "x.json"))
+
+    monkeypatch.setattr(list_runs, "main", full)
+    assert cli.main(["list"]) == 1
+    said = capsys.readouterr().err
+    assert "(No space left on device)" in said and "TUNEWISE_CACHE" in said
+
+    def other(_):
+        raise OSError(13, "Permission denied", str(tmp_path.parent / "elsewhere"))
+
+    monkeypatch.setattr(list_runs, "main", other)
+    with pytest.raises(PermissionError):
+        cli.main(["list"])
+
+
+def test_install_lines_name_the_address_and_the_extras():
+    """No package index has the package: a line that names it alone would fail, or install a stranger's."""
+    assert install_command("models", "rag") == f'pip install "tunewise[models,rag] @ {SOURCE}"'
+    assert install_command() == f'pip install "tunewise @ {SOURCE}"'
 
 
 def test_a_pipe_that_closes_is_no_error():
@@ -122,31 +171,18 @@ def test_list_names_every_experiment_and_what_is_missing(capsys):
     )
 
 
-def test_json_is_json_and_nothing_else(tmp_path):
-    """A committed record is found under its key and printed whole: what a script reads."""
+def test_json_is_json_and_nothing_else(monkeypatch, capsys):
+    """A committed record is printed whole: what a script reads. Without --json, a line for each row and one for the whole."""
     from whentofinetune.book_records import load
 
     record = load("wordings", "full")
-    code = "import sys, dataclasses\nfrom tunewise import cli, experiments, runs\nexperiments.run = lambda *a, **k: runs.load('wordings', 'full')\nsys.exit(cli.main(sys.argv[1:]))"
-    env = os.environ | {"TUNEWISE_CACHE": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code, "run", "wordings", "--scale", "full", "--json"],
-        env=env,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert json.loads(done.stdout)["results"] == record.results
-    plain = subprocess.run(
-        [sys.executable, "-c", code, "run", "wordings", "--scale", "full"],
-        env=env,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    lines = plain.stdout.strip().splitlines()
-    assert len(lines) == len(record.results) + 1 and "accuracy 0." in lines[0] and "n=" in lines[0]
-    assert lines[-1].startswith(f"{len(record.results)} rows")
+    monkeypatch.setattr(experiments, "run", lambda *_, **__: record)
+    assert cli.main(["run", "wordings", "--scale", "full", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["rows"]) == len(record.rows)
+    assert cli.main(["run", "wordings", "--scale", "full"]) == 0
+    *lines, last = capsys.readouterr().out.strip().splitlines()
+    assert len(lines) == len(record.rows) and "accuracy 0." in lines[0] and "n=" in lines[0]
+    assert last.startswith(f"{len(record.rows)} rows")
 
 
 # -- make bench -----------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from whentofinetune.datasets import company, judged_texts, rated_tasks, vader
 from whentofinetune.datasets.complaints import complaints
 from whentofinetune.datasets.rated_tasks import load_task
 from whentofinetune.experiments import distillation, judge, task_diversity
-from whentofinetune.pages import Live, costs, verdict
+from whentofinetune.pages import Live, costs
 from whentofinetune.pages import costs_verdicts as said
 
 
@@ -261,12 +261,8 @@ def test_figures_and_tables_are_made_of_records_alone(records):
         **costs.distil_settings(distilled),
     )
     assert "times as fast" in costs.summary(distilled, judged)
-    for claim, found in {
-        "C19": said.c19(distilled),
-        "C21": said.c21(judged),
-        "C41": said.c41(diverse),
-    }.items():
-        assert verdict(claim, *found)._repr_html_()
+    for judged_by, record in ((said.c19, distilled), (said.c21, judged), (said.c41, diverse)):
+        assert judged_by(record)[1] in ("yes", "partly", "no")
 
 
 def scored(right: float, seed: int, n: int = 60, **facts) -> Scores:

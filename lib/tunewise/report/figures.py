@@ -11,6 +11,8 @@ import html
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
+from tunewise.report.numbers import pct, plain, points
+
 PLOTLY = "application/vnd.plotly.v1+json"
 
 # Okabe and Ito's colours for all kinds of colour vision, without black and yellow, which vanish on one of the two
@@ -112,8 +114,8 @@ def line_with_interval(
     percent: y is a share in [0, 1], shown in per cent. log_x: a logarithmic x axis, with x as tick labels.
     """
     data = []
-    for i, (name, points) in enumerate(series.items()):
-        points = sorted(points, key=lambda p: p[0])
+    for i, (name, found) in enumerate(series.items()):
+        found = sorted(found, key=lambda p: p[0])
         aside = (
             1.025 ** (i - (len(series) - 1) / 2) if log_x else 1
         )  # side by side, so that intervals do not cover each other
@@ -122,16 +124,16 @@ def line_with_interval(
                 "type": "scatter",
                 "mode": "lines+markers",
                 "name": name,
-                "x": [x * aside for x, _ in points],
-                **_values("y", [m for _, m in points], percent),
-                "text": [f"{x:,g}" for x, _ in points],
+                "x": [x * aside for x, _ in found],
+                **_values("y", [m for _, m in found], percent),
+                "text": [f"{x:,g}" for x, _ in found],
                 "line": {"color": PALETTE[i % 8], "dash": DASHES[i % 8], "width": 2},
                 "marker": {"symbol": MARKERS[i % 8], "size": 9, "color": PALETTE[i % 8]},
             }
         )
     layout = _axes(title, x_title, y_title, percent)
     if log_x:
-        ticks = _ticks({x for points in series.values() for x, _ in points if x > 0})
+        ticks = _ticks({x for found in series.values() for x, _ in found if x > 0})
         layout["xaxis"].update(type="log", tickvals=ticks, ticktext=[f"{x:,}" for x in ticks], tickangle=0)
         for trace in data:
             trace["hovertemplate"] = trace["hovertemplate"].replace("%{x}", "%{text}")
@@ -246,6 +248,89 @@ def stacked_bars(
     if horizontal:
         layout["yaxis"]["autorange"] = "reversed"
     return Figure(data, layout, alt)
+
+
+def differences(
+    rows: Mapping[str, Mapping],
+    x_title: str,
+    alt: str,
+    *,
+    margins: Mapping[str, float] | None = None,
+    series: str = "difference",
+) -> Figure:
+    """Paired differences against zero: a dot and its interval each, the margin as a band. rows: name -> metric, or series -> {name -> metric}.
+
+    margins: name -> the smallest difference that matters. Labels stand above their rows, so that a telephone can show them.
+    """
+    several = rows if all("value" not in m for m in rows.values()) else {series: rows}
+    names = list(dict.fromkeys(name for found in several.values() for name in found))
+    place = {name: len(names) - i for i, name in enumerate(names)}
+    shift = {name: 0.18 * ((len(several) - 1) / 2 - i) for i, name in enumerate(several)}
+    data: list[dict] = []
+    for i, (label, found) in enumerate(several.items()):
+        metrics = list(found.values())
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": label,
+                "y": [place[name] + shift[label] for name in found],
+                "x": [m["value"] for m in metrics],
+                "error_x": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [m["high"] - m["value"] for m in metrics],
+                    "arrayminus": [m["value"] - m["low"] for m in metrics],
+                },
+                "text": [f"{name}: {points(m)}" for name, m in found.items()],
+                "hovertemplate": "%{text}<extra></extra>",
+                "marker": {"color": PALETTE[i], "symbol": MARKERS[i], "size": 10},
+            }
+        )
+    bands = [
+        {
+            "type": "rect",
+            "x0": -m,
+            "x1": m,
+            "y0": place[n] - 0.4,
+            "y1": place[n] + 0.4,
+            "fillcolor": "#7F7F7F",
+            "opacity": 0.18,
+            "line": {"width": 0},
+        }
+        for n, m in (margins or {}).items()
+    ]
+    zero = {
+        "type": "line",
+        "x0": 0,
+        "x1": 0,
+        "yref": "paper",
+        "y0": 0,
+        "y1": 1,
+        "line": {"color": "#7F7F7F", "width": 1},
+    }
+    labels = [
+        {
+            "x": 0,
+            "xref": "paper",
+            "xanchor": "left",
+            "y": place[n] + 0.42,
+            "yanchor": "middle",
+            "text": n,
+            "showarrow": False,
+            "font": {"size": 12},
+        }
+        for n in names
+    ]
+    layout = {
+        "height": 110 + 74 * len(names),
+        "shapes": [*bands, zero],
+        "annotations": labels,
+        "xaxis": {"title": {"text": x_title}, "tickformat": "+.0%", "zeroline": False},
+        "yaxis": {"visible": False, "range": [0.4, len(names) + 0.7]},
+        "showlegend": len(several) > 1,
+    }
+    return Figure(data, styled(layout), alt)
 
 
 def heatmap(
@@ -432,8 +517,6 @@ def _num(numeric: bool) -> str:
 
 
 def _cell(value, way: Callable | None = None, n: bool = True) -> str:
-    from tunewise.report.numbers import pct
-
     if value is None:
         return "not yet measured"
     if isinstance(value, Mapping) and "value" in value:
@@ -447,8 +530,6 @@ def _cell(value, way: Callable | None = None, n: bool = True) -> str:
 
 def _values(axis: str, metrics: Sequence, percent: bool) -> dict:
     """The trace keys of a list of metrics: numbers, error bars, hover texts."""
-    from tunewise.report.numbers import pct, plain
-
     show = pct if percent else plain
     numbers = [value_of(m) for m in metrics]
     found = {

@@ -52,12 +52,9 @@ def get(name: str):
 
 def run(name: str, scale: str = "laptop", *, fresh: bool = False, say=print, **changes):
     """Run experiment ``name`` and return its record; see :func:`tunewise.experiment.perform`."""
-    from tunewise.experiment import Experiment, perform
-    from whentofinetune import old_bench
+    from tunewise.experiment import perform
 
     experiment = get(name)
-    if not isinstance(experiment, Experiment):
-        return old_bench.perform(experiment, scale, fresh=fresh, say=say, **changes)
     params = experiment.scales.get(scale, {})
     if scale == "full" and changes.get("model", params["model"]) != params["model"] and "seeds" in params:
         changes.setdefault("seeds", params["seeds"][:SEEDS_OF_LARGER_MODELS])

@@ -8,7 +8,8 @@ import numpy as np
 
 from tunewise import stats
 from tunewise.report.figures import Figure, Html, bars_with_interval, line_with_interval, table, with_menu
-from tunewise.report.numbers import pct, plain, prose
+from tunewise.report.notes import prose
+from tunewise.report.numbers import pct, plain
 from whentofinetune.pages.icl_figures import mean
 
 # -- an invented operation ---------------------------------------------------------------------------------------------

@@ -22,7 +22,8 @@ from tunewise.report.figures import (
     table,
     with_menu,
 )
-from tunewise.report.numbers import pct, points, prose
+from tunewise.report.notes import prose
+from tunewise.report.numbers import pct, points
 from whentofinetune import book_records
 from whentofinetune.pages.icl_figures import NAMES, agreement, calibrated, gains_by_task, gap, mean, sizes
 

@@ -10,7 +10,8 @@ import numpy as np
 from tunewise import stats
 from tunewise.record import Record, Row
 from tunewise.report.figures import Figure, Html, bars_with_interval, table
-from tunewise.report.numbers import pct, plain, points, prose
+from tunewise.report.notes import prose
+from tunewise.report.numbers import pct, plain, points
 from whentofinetune.datasets import company, patient_notes
 from whentofinetune.pages.forgetting_figures import share
 from whentofinetune.pages.icl_figures import gap, mean

@@ -8,8 +8,8 @@ import numpy as np
 
 from tunewise import stats
 from tunewise.report.figures import MARKERS, PALETTE, Figure, Html, styled, table
+from tunewise.report.notes import prose
 from tunewise.report.numbers import points as in_points
-from tunewise.report.numbers import prose
 from whentofinetune.datasets import vader
 
 NAMES = {"full": "full", "lora": "LoRA", "qlora": "QLoRA"}

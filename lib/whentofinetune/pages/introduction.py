@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from tunewise.report.figures import Figure, Html, bars_with_interval, table
-from tunewise.report.numbers import pct, prose
-from whentofinetune.calculators.decide_rules import FOUND
+from tunewise.report.notes import prose
+from tunewise.report.numbers import pct
 from whentofinetune.pages.accuracy import SHORT
 from whentofinetune.pages.icl_figures import NAMES, mean
-from whentofinetune.pages.verdict import AGREES, claims
 
 BYTES = 4  # a trained number is kept in float32
 
@@ -72,24 +69,4 @@ def compared(record) -> Html:
     low, high = (f(found, key=lambda m: m["value"]) for f in (min, max))
     return prose(
         f"The recorded run, with {len(found)} wordings: the worst is right on {pct(low)}, the best on {pct(high)}. Nothing was trained."
-    )
-
-
-def findings() -> Html:
-    """The verdicts that the decision helper rests on, so far."""
-    order = sorted(FOUND, key=lambda c: int(c[1:]))
-    rows = [{"id": c, "claim": claims()[c]["claim"], "verdict": AGREES[FOUND[c]][0]} for c in order]
-    return table(
-        rows,
-        "Verdicts so far, of the claims that the decision helper uses",
-        {"id": "", "claim": "the article claims", "verdict": "our measurement"},
-    )
-
-
-def score() -> Html:
-    """How many of those verdicts fall which way."""
-    count = Counter(FOUND.values())
-    said = ", ".join(f"{count[a]} × “{word}”" for a, (word, _) in AGREES.items() if count[a])
-    return prose(
-        f"The article makes {len(claims())} claims that can be tested. {len(FOUND)} of those that the decision helper uses have a verdict so far: {said}."
     )

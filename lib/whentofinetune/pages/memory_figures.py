@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from finetune_memory import Settings, estimate
 from tunewise.report.figures import PALETTE, Figure, Html, bars_with_interval, stacked_bars, table, with_menu
-from tunewise.report.numbers import not_yet_measured, prose
+from tunewise.report.notes import not_yet_measured, prose
 from whentofinetune import book_files
 
 GB = 1e9  # GPU makers' gigabytes; GiB, 2**30 bytes, is said where it is meant

@@ -23,7 +23,8 @@ from tunewise.report.figures import (
     with_menu,
     with_slider,
 )
-from tunewise.report.numbers import measured, pct, plain, points, prose
+from tunewise.report.notes import measured, prose
+from tunewise.report.numbers import pct, plain, points
 from tunewise.written_answers import OUTCOMES
 from whentofinetune.book_records import load
 from whentofinetune.pages.verdict import verdict

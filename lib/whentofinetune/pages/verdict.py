@@ -11,8 +11,9 @@ import re
 from collections.abc import Mapping
 from functools import cache
 
-from tunewise.report.figures import Html
-from tunewise.report.numbers import pct, plain, points, prose
+from tunewise.report.figures import Figure, Html, differences
+from tunewise.report.notes import prose
+from tunewise.report.numbers import pct, plain, points
 from whentofinetune import book_files, verdicts
 
 CERTAINTY = {
@@ -165,6 +166,28 @@ def _figures(measured: Mapping) -> str:
 
 def _link(text: str, url: str) -> str:
     return f'<a href="{html.escape(url)}">{html.escape(text)}</a>' if url else html.escape(text)
+
+
+def tests_figure(*claims: str) -> Figure:
+    """The tests of these claims as paired differences against zero: one colour a model size, the margin as a band.
+
+    Only tests whose differences are in points or shares are drawn; models without a record are left out.
+    """
+    series: dict[str, dict] = {}
+    margins: dict[str, float] = {}
+    for model, size in verdicts.LADDER.items():
+        for claim in claims:
+            for f in verdicts.verdict(claim, model).findings:
+                if f.unit in ("points", "relative"):
+                    name = f"{claim}: {f.says}"
+                    series.setdefault(size, {})[name] = f.comparison.metric()
+                    margins[name] = f.margin
+    said = "; ".join(
+        f"{size}, {name}: {points(m)}" for size, found in series.items() for name, m in found.items()
+    )
+    return differences(
+        series, "difference", f"Paired differences with their intervals: {said}.", margins=margins
+    )
 
 
 # -- the board ---------------------------------------------------------------------------------------------------------
