@@ -165,38 +165,15 @@ def _part_table(e: Estimate) -> dict[str, Any]:
     }
 
 
-_MODELS = [
-    "HuggingFaceTB/SmolLM2-135M",
-    "HuggingFaceTB/SmolLM2-360M",
-    "Qwen/Qwen2.5-0.5B",
-    "Qwen/Qwen3-0.6B",
-    "google/gemma-3-1b-pt",
-    "TinyLlama/TinyLlama-1.1B-Chat-v1.0",
-    "meta-llama/Llama-3.2-1B",
-    "Qwen/Qwen2.5-1.5B",
-    "HuggingFaceTB/SmolLM2-1.7B",
-    "google/gemma-2-2b",
-    "microsoft/phi-2",
-    "HuggingFaceTB/SmolLM3-3B",
-    "Qwen/Qwen2.5-3B",
-    "meta-llama/Llama-3.2-3B",
-    "microsoft/Phi-3-mini-4k-instruct",
-    "Qwen/Qwen3-4B",
-    "meta-llama/Llama-2-7b-hf",
-    "mistralai/Mistral-7B-v0.1",
-    "Qwen/Qwen2.5-7B",
-    "meta-llama/Llama-3.1-8B",
-    "Qwen/Qwen3-8B",
-    "google/gemma-2-9b",
-    "meta-llama/Llama-2-13b-hf",
-    "Qwen/Qwen2.5-14B",
-    "microsoft/phi-4",
-    "mistralai/Mistral-Small-24B-Base-2501",
-    "google/gemma-2-27b",
-    "Qwen/Qwen2.5-32B",
-    "meta-llama/Llama-2-70b-hf",
-    "meta-llama/Llama-3.1-70B",
-]
+_MODELS = """
+HuggingFaceTB/SmolLM2-135M HuggingFaceTB/SmolLM2-360M Qwen/Qwen2.5-0.5B Qwen/Qwen3-0.6B google/gemma-3-1b-pt
+TinyLlama/TinyLlama-1.1B-Chat-v1.0 meta-llama/Llama-3.2-1B Qwen/Qwen2.5-1.5B HuggingFaceTB/SmolLM2-1.7B
+google/gemma-2-2b microsoft/phi-2 HuggingFaceTB/SmolLM3-3B Qwen/Qwen2.5-3B meta-llama/Llama-3.2-3B
+microsoft/Phi-3-mini-4k-instruct Qwen/Qwen3-4B meta-llama/Llama-2-7b-hf mistralai/Mistral-7B-v0.1
+Qwen/Qwen2.5-7B meta-llama/Llama-3.1-8B Qwen/Qwen3-8B google/gemma-2-9b meta-llama/Llama-2-13b-hf
+Qwen/Qwen2.5-14B microsoft/phi-4 mistralai/Mistral-Small-24B-Base-2501 google/gemma-2-27b Qwen/Qwen2.5-32B
+meta-llama/Llama-2-70b-hf meta-llama/Llama-3.1-70B
+"""
 CONTROLS: list[dict[str, Any]] = []
 
 
@@ -210,7 +187,7 @@ def _control(name: str, label: str, value: Any, options: list[Any] | None = None
 
 
 _GROUP = "Model and method"
-_control("model", "Model", "meta-llama/Llama-2-7b-hf", [[m, m.rpartition("/")[2]] for m in _MODELS])
+_control("model", "Model", "meta-llama/Llama-2-7b-hf", [[m, m.rpartition("/")[2]] for m in _MODELS.split()])
 _METHODS = [["full", "full fine-tuning"], ["lora", "LoRA"], ["qlora", "QLoRA (NF4)"]]
 _control("method", "Method", "lora", _METHODS)
 _control("rank", "Rank of LoRA", 8, min=1, max=256, step=1)

@@ -153,27 +153,26 @@ class Change:
 def _candidates(s: Settings) -> list[tuple[str, str, dict[str, Any]]]:
     """(text, cost, changes) that could save memory, in the order of what they cost: nothing, speed, quality or convenience."""
     half_batch, half_seq = max(1, s.batch // 2), max(64, s.seq // 2)
-    full, adamw = s.method == "full", s.optimizer == "adamw"
+    full, adamw, qlora = s.method == "full", s.optimizer == "adamw", s.method == "qlora"
+    eager, foreach = (
+        s.attention == "eager" and not s.shape.softcap_scores,
+        adamw and s.optimizer_mode == "foreach",
+    )
+    wide, free = s.master_weights or (s.dtype == "fp32" and not qlora), "nothing: the same result, and faster"
     sixteen = {"master_weights": False, "dtype": "bf16" if s.arch >= 80 else "fp16"}
-    lora: dict[str, Any] = {"method": "lora", "targets": "all-linear", "rank": s.rank, "in_backward": False}
-    qlora = {
+    lora: dict[str, Any] = {"method": "lora", "targets": "all-linear", "in_backward": False}
+    four = {
         **lora,
         "method": "qlora",
         "targets": s.targets if s.method == "lora" else "all-linear",
         **sixteen,
     }
-    sdpa, free = "use SDPA instead of eager attention", "nothing: the same result, and faster"
-    drop, rows = "drop the model's output before the backward pass", "with gradient accumulation"
-    wide = s.master_weights or (s.dtype == "fp32" and s.method != "qlora")
-    within = "run the optimiser in the backward pass"
+    updates, clip = full and not s.in_backward and not s.accumulation, "no gradient accumulation, no clipping"
+    moved, drop = "speed while states move to and fro", "drop the model's output before the backward pass"
+    fsdp = {"gpus": 2, "sharding": "fsdp"}
     found: list[tuple[bool, str, str, dict[str, Any]]] = [
-        (s.attention == "eager" and not s.shape.softcap_scores, sdpa, free, {"attention": "sdpa"}),
-        (
-            adamw and s.optimizer_mode == "foreach",
-            "use the fused AdamW (fused=True)",
-            "nothing: it is faster",
-            {"optimizer_mode": "fused"},
-        ),
+        (eager, "use SDPA instead of eager attention", free, {"attention": "sdpa"}),
+        (foreach, "use the fused AdamW (fused=True)", "nothing: it is faster", {"optimizer_mode": "fused"}),
         (
             s.loss == "default",
             "fuse the loss with the head (Liger-Kernel)",
@@ -187,36 +186,21 @@ def _candidates(s: Settings) -> list[tuple[str, str, dict[str, Any]]]:
             "speed: about a third more computing",
             {"checkpointing": True},
         ),
-        (s.batch > 1, f"batch {half_batch} {rows}", "some speed", {"batch": half_batch}),
-        (s.batch > 2, f"batch 1 {rows}", "speed", {"batch": 1}),
+        (s.batch > 1, f"batch {half_batch} with gradient accumulation", "some speed", {"batch": half_batch}),
+        (s.batch > 2, "batch 1 with gradient accumulation", "speed", {"batch": 1}),
         (adamw and not s.master_weights, "8-bit AdamW", "hardly any quality", {"optimizer": "adamw8bit"}),
-        (
-            adamw and full,
-            "paged 8-bit AdamW",
-            "speed while states move to and fro",
-            {"optimizer": "paged_adamw8bit"},
-        ),
-        (
-            full and not s.in_backward and not s.accumulation,
-            within,
-            "no gradient accumulation, no clipping",
-            {"in_backward": True},
-        ),
+        (adamw and full, "paged 8-bit AdamW", moved, {"optimizer": "paged_adamw8bit"}),
+        (updates, "run the optimiser in the backward pass", clip, {"in_backward": True}),
         (wide, "16-bit weights (bf16)", "some quality in long runs", sixteen),
         (full, "LoRA instead of full fine-tuning", "quality, if there is much to learn", lora),
-        (
-            s.method != "qlora" and s.shape.layout != "gpt2",
-            "QLoRA: 4-bit weights",
-            "speed, and some quality",
-            qlora,
-        ),
+        (not qlora and s.shape.layout != "gpt2", "QLoRA: 4-bit weights", "speed, and some quality", four),
         (
             s.seq > 64,
             f"texts of at most {half_seq} tokens",
             "what is cut off is not learned",
             {"seq": half_seq},
         ),
-        (s.gpus == 1, "two GPUs with FSDP", "a second GPU", {"gpus": 2, "sharding": "fsdp"}),
+        (s.gpus == 1, "two GPUs with FSDP", "a second GPU", fsdp),
     ]
     return [(text, cost, change) for possible, text, cost, change in found if possible]
 

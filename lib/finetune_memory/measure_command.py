@@ -36,45 +36,39 @@ GRID_MODELS = (
 COMMON = {"double_quant": True, "targets": "all-linear", "outputs": "dropped"}
 
 
+_OPTIONS = {
+    "--model": "Hub ids or paths of a config.json, separated by commas",
+    "--method": "full, lora, qlora; several separated by commas, as in all options here",
+    "--batch": "rows a step",
+    "--seq": "tokens a row",
+    "--checkpointing": "on, off or on,off",
+    "--optimizer": "adamw (default), adamw8bit, paged_adamw8bit, adafactor, sgd, ...",
+}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.set_defaults(prog=parser.prog)
-    parser.add_argument("--grid", action="store_true", help="the chapter's grid; options below narrow it")
-    parser.add_argument("--model", help="Hub ids or paths of a config.json, separated by commas")
-    parser.add_argument(
-        "--method", help="full, lora, qlora; several separated by commas, as in all options below"
-    )
-    parser.add_argument("--batch", help="rows a step")
-    parser.add_argument("--seq", help="tokens a row")
-    parser.add_argument("--checkpointing", help="on, off or on,off")
-    parser.add_argument(
-        "--optimizer", help="adamw (default), adamw8bit, paged_adamw8bit, adafactor, sgd, ..."
-    )
-    parser.add_argument(
-        "--set",
-        metavar="NAME=JSON",
-        action="append",
-        default=[],
-        help='another setting, e.g. --set rank=64 --set targets="[\\"q_proj\\"]"',
-    )
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is one")
+    option = parser.add_argument
+    option("--grid", action="store_true", help="the chapter's grid; options below narrow it")
+    for name, text in _OPTIONS.items():
+        option(name, help=text)
+    text = 'another setting, e.g. --set rank=64 --set targets="[\\"q_proj\\"]"'
+    option("--set", metavar="NAME=JSON", action="append", default=[], help=text)
+    option("--device", choices=("cpu", "cuda"), help="default: cuda if there is one")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--out", type=Path, help="record to write or go on with (default: in your cache)")
     where.add_argument(
         "--to", type=Path, metavar="FOLDER", help="folder of the record, named after the device"
     )
-    parser.add_argument(
-        "--timeout",
-        type=float,
-        default=1800,
-        metavar="SECONDS",
-        help="the longest one setting may take (default: 1800)",
-    )
-    parser.add_argument("--fresh", action="store_true", help="measure again what is finished")
-    parser.add_argument("--list", action="store_true", help="only say what would be measured")
+    text = "the longest one setting may take (default: 1800)"
+    option("--timeout", type=float, default=1800, metavar="SECONDS", help=text)
+    option("--fresh", action="store_true", help="measure again what is finished")
+    option("--list", action="store_true", help="only say what would be measured")
 
 
 def main(args: argparse.Namespace) -> int:
+    """Measure what is asked for; 1 if a measurement failed, 2 for wrong settings, 130 if interrupted."""
     try:
         device = _device(args.device)
         wanted = plan(args, device)
@@ -84,15 +78,10 @@ def main(args: argparse.Namespace) -> int:
     except (ValueError, OSError) as error:
         print(f"{args.prog}: {error}", file=sys.stderr)
         return 2
-    done = (
-        {}
-        if args.fresh
-        else {_key(row["settings"]): row for row in record["rows"] if row["outcome"] != "failed"}
-    )
-    print(
-        f"{name}: {len(wanted)} settings, {sum(_key(s) in done for s in wanted)} of them in {path}",
-        file=sys.stderr,
-    )
+    finished = [] if args.fresh else [row for row in record["rows"] if row["outcome"] != "failed"]
+    done = {_key(row["settings"]): row for row in finished}
+    there = sum(_key(s) in done for s in wanted)
+    print(f"{name}: {len(wanted)} settings, {there} of them in {path}", file=sys.stderr)
     bad = 0
     for number, settings in enumerate(wanted, 1):
         row = done.get(_key(settings))

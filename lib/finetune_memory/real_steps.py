@@ -149,14 +149,8 @@ def measure(settings: Settings, device: str) -> dict[str, Any]:
 
 def _bring_libraries(settings: Settings) -> None:
     """Take a step with a tiny model, so that what libraries take for themselves is no part of what is measured."""
-    tiny = {
-        "model_type": "llama",
-        "hidden_size": 64,
-        "intermediate_size": 64,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 1,
-        "vocab_size": 64,
-    }
+    sizes = dict.fromkeys(("hidden_size", "intermediate_size", "vocab_size"), 64)
+    tiny = {"model_type": "llama", **sizes, "num_hidden_layers": 1, "num_attention_heads": 1}
     small = settings.replace(model=tiny, targets="all-linear", batch=1, seq=8)
     model = load(small, "cpu")
     _Loop(model, _optimizers(model, small), small, "cpu").step()

@@ -172,56 +172,39 @@ class Settings:
         shape = self.shape  # raises for an unknown model
         if self.method != "full":
             shape.targets(self.targets)  # raises for an unknown module
-        for wrong, why in self._contradictions():
+        for why, wrong in self._contradictions().items():
             if wrong:
                 raise ValueError(why)
 
-    def _contradictions(self) -> list[tuple[bool, str]]:
-        """(whether it is so, why it cannot be) of values that do not go together."""
+    def _contradictions(self) -> dict[str, bool]:
+        """{why it cannot be: whether it is so} of values that do not go together."""
         shape, qlora, flash = self.shape, self.method == "qlora", self.attention == "flash"
         longest = shape.positions or LONGEST
         trained_on = self.config.get("max_position_embeddings")
-        has = (
-            f"{shape.family} has learned positions for {longest:,} tokens"
-            if shape.positions
-            else f"a row has at most {longest:,} tokens here"
-            + (f" (this model was trained on {trained_on:,})" if isinstance(trained_on, int) else "")
-        )
-        return [
-            (
-                qlora and shape.layout == "gpt2",
-                "GPT-2 keeps its weights in Conv1D modules, which 4-bit quantisation does not take; use lora",
-            ),
-            (
-                qlora and self.master_weights,
-                "qlora has no fp32 master weights: its weights are 4-bit; leave master_weights out",
-            ),
-            (
-                self.method != "full" and {self.dtype, self.adapter_dtype} == {"bf16", "fp16"},
-                f"adapters are fp32 or of the weights' type: set adapter_dtype to fp32 or {self.dtype}",
-            ),
-            (
-                self.master_weights and self.dtype == "fp32",
-                "master_weights means fp32 weights computed with in 16 bits: set dtype to bf16 or fp16, or leave it out",
-            ),
-            (
-                flash and self.dtype == "fp32",
-                "flash attention needs 16-bit numbers: set dtype to bf16 or fp16, or attention to sdpa",
-            ),
-            (
-                flash and self.arch < 80,
-                "flash attention needs an Ampere GPU or newer (arch 80 or more); use sdpa on this one",
-            ),
-            (
-                self.accumulation and self.in_backward,
-                "an optimiser in the backward pass cannot accumulate gradients: leave out accumulation or in_backward",
-            ),
-            (
-                self.gpus > 1 and self.sharding == "none",
-                "several GPUs need a sharding: ddp (a copy of the model on each) or fsdp (a share on each)",
-            ),
-            (self.seq > longest, f"{has}; seq cannot be {self.seq:,}"),
-        ]
+        limit = f"a row has at most {longest:,} tokens here"
+        if shape.positions:
+            limit = f"{shape.family} has learned positions for {longest:,} tokens"
+        elif isinstance(trained_on, int):
+            limit += f" (this model was trained on {trained_on:,})"
+        mixed = self.method != "full" and {self.dtype, self.adapter_dtype} == {"bf16", "fp16"}
+        conv1d = "GPT-2 keeps its weights in Conv1D modules, which 4-bit quantisation does not take; use lora"
+        masters = "master_weights means fp32 weights computed with in 16 bits: set dtype to bf16 or fp16, or leave it out"
+        later = "an optimiser in the backward pass cannot accumulate gradients: leave out accumulation or in_backward"
+        wide = "flash attention needs 16-bit numbers: set dtype to bf16 or fp16, or attention to sdpa"
+        old = "flash attention needs an Ampere GPU or newer (arch 80 or more); use sdpa on this one"
+        several = "several GPUs need a sharding: ddp (a copy of the model on each) or fsdp (a share on each)"
+        return {
+            conv1d: qlora and shape.layout == "gpt2",
+            "qlora has no fp32 master weights: its weights are 4-bit; leave master_weights out": qlora
+            and self.master_weights,
+            f"adapters are fp32 or of the weights' type: set adapter_dtype to fp32 or {self.dtype}": mixed,
+            masters: self.master_weights and self.dtype == "fp32",
+            wide: flash and self.dtype == "fp32",
+            old: flash and self.arch < 80,
+            later: self.accumulation and self.in_backward,
+            several: self.gpus > 1 and self.sharding == "none",
+            f"{limit}; seq cannot be {self.seq:,}": self.seq > longest,
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:

@@ -246,8 +246,9 @@ class _Reader:
         layers: int,
         heads: int,
         intermediate: int,
-        kv_heads: int | None = None,
-        head_dim: int | None = None,
+        kv_heads: int = 0,
+        head_dim: int = 0,
+        tied: bool = False,
     ) -> dict[str, Any]:
         """The sizes under their usual names; the arguments are the defaults."""
         hidden, heads = self("hidden_size", default=hidden), self("num_attention_heads", default=heads)
@@ -264,20 +265,19 @@ class _Reader:
             "kv_heads": self("num_key_value_heads", default=kv_heads or heads),
             "head_dim": self("head_dim", default=head_dim or hidden // heads),
             "intermediate": self("intermediate_size", default=intermediate),
+            "tied": self("tie_word_embeddings", default=tied),
         }
+
+    def dropout(self, name: str, after_embedding: str = "", default: float = 0.0) -> dict[str, float]:
+        """What the model drops in training, by the names of its config."""
+        found = {"dropout": self(name, default=default)}
+        return found | ({"embed_dropout": self(after_embedding, default=default)} if after_embedding else {})
 
     def activation(self, default: str, *names: str) -> str:
         """silu, gelu (one kernel, exact or by tanh) or gelu_new (written out, operator by operator)."""
         name = self(*(names or ("hidden_act",)), default=default)
-        known = {
-            "silu": "silu",
-            "swish": "silu",
-            "gelu": "gelu",
-            "gelu_pytorch_tanh": "gelu",
-            "gelu_new": "gelu_new",
-            "gelu_fast": "gelu_new",
-            "relu": "relu",
-        }
+        known = {"silu": "silu", "swish": "silu", "gelu": "gelu", "gelu_pytorch_tanh": "gelu"}
+        known |= {"gelu_new": "gelu_new", "gelu_fast": "gelu_new", "relu": "relu"}
         if name not in known:
             raise UnknownModel(f"the activation {name!r} is not known here; known are {', '.join(known)}")
         return known[name]
@@ -291,39 +291,35 @@ class _Reader:
 
     def partial(self, default: float) -> float:
         rope = self("rope_parameters", "rope_scaling", default={})
-        return float(
-            rope.get("partial_rotary_factor") or self("partial_rotary_factor", "rotary_pct", default=default)
-        )
+        given = self("partial_rotary_factor", "rotary_pct", default=default)
+        return float(rope.get("partial_rotary_factor") or given)
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        return bool(self(name, default=default))
+
+
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "num_experts_per_tok")
+_MIXTURES = ("mixtral", "dbrx", "jamba", "deepseek_v3", "gpt_oss")
 
 
 def _experts(config: Mapping[str, Any], family: str) -> str:
-    for name in (
-        "num_local_experts",
-        "num_experts",
-        "n_routed_experts",
-        "moe_num_experts",
-        "num_experts_per_tok",
-    ):
+    for name in _EXPERTS:
         if isinstance(config.get(name), int) and config[name] > 1:
             return f"{name} is {config[name]}"
-    return (
-        "by its name"
-        if "moe" in family or family in ("mixtral", "dbrx", "jamba", "deepseek_v3", "gpt_oss")
-        else ""
-    )
+    return "by its name" if "moe" in family or family in _MIXTURES else ""
+
+
+_LAYER_NORM: dict[str, Any] = {"norm": "layer", "norm_bias": True}
+_UNGATED: dict[str, Any] = {**_LAYER_NORM, "gated": False}
+
+
+def _biases(attention: bool, mlp: bool) -> dict[str, Any]:
+    return {"qkv_bias": attention, "o_bias": attention, "mlp_bias": mlp}
 
 
 def _llama(c: _Reader, **more: Any) -> Shape:
-    bias = bool(c("attention_bias", default=False))
-    values = {
-        **c.sizes(32000, 4096, 32, 32, 11008),
-        "tied": c("tie_word_embeddings", default=False),
-        "activation": c.activation("silu"),
-        "qkv_bias": bias,
-        "o_bias": bias,
-        "mlp_bias": bool(c("mlp_bias", default=False)),
-    }
-    return Shape(**{**values, **more})
+    values = c.sizes(32000, 4096, 32, 32, 11008) | _biases(c.flag("attention_bias"), c.flag("mlp_bias"))
+    return Shape(**{**values, "activation": c.activation("silu"), **more})
 
 
 def _mistral(c: _Reader) -> Shape:
@@ -332,162 +328,88 @@ def _mistral(c: _Reader) -> Shape:
     return _llama(c, **sizes, windows=c.windows(sizes["layers"], size, lambda i: True))
 
 
-def _qwen2(c: _Reader) -> Shape:
-    return _llama(c, **_qwen_sizes(c), qkv_bias=True, o_bias=False)
+def _qwen2(c: _Reader, **more: Any) -> Shape:
+    sizes = c.sizes(151936, 4096, 32, 32, 22016)
+    size = c("sliding_window") if c.flag("use_sliding_window") else None
+    windows = c.windows(sizes["layers"], size, lambda i: i >= c("max_window_layers", default=28))
+    return _llama(c, **{**sizes, "windows": windows, **(more or {"qkv_bias": True, "o_bias": False})})
 
 
 def _qwen3(c: _Reader) -> Shape:
-    return _llama(c, **{**_qwen_sizes(c), "head_dim": c("head_dim", default=128)}, qk_norm="head")
-
-
-def _qwen_sizes(c: _Reader) -> dict[str, Any]:
-    sizes = c.sizes(151936, 4096, 32, 32, 22016)
-    size = c("sliding_window") if c("use_sliding_window", default=False) else None
-    return {
-        **sizes,
-        "windows": c.windows(sizes["layers"], size, lambda i: i >= c("max_window_layers", default=28)),
-    }
+    return _qwen2(c, head_dim=c("head_dim", default=128), qk_norm="head")
 
 
 def _gemma(c: _Reader, **more: Any) -> Shape:
-    values = {
-        **c.sizes(256000, 3072, 28, 16, 24576, head_dim=256),
-        "tied": c("tie_word_embeddings", default=True),
-        "norm": "gemma",
-        "activation": c.activation("gelu_pytorch_tanh", "hidden_activation", "hidden_act")
-        if more
-        else "gelu",
-        "scaled_embedding": True,
-    }
-    return _llama(c, **{**values, **more})
+    values = c.sizes(256000, 3072, 28, 16, 24576, head_dim=256, tied=True)
+    given = c.activation("gelu_pytorch_tanh", "hidden_activation", "hidden_act") if more else "gelu"
+    return _llama(c, **{**values, "norm": "gemma", "activation": given, "scaled_embedding": True, **more})
 
 
 def _gemma2(c: _Reader) -> Shape:
-    sizes = c.sizes(256000, 2304, 26, 8, 9216, kv_heads=4, head_dim=256)
-    return _gemma(
-        c,
-        **sizes,
-        norms="both",
-        windows=c.windows(sizes["layers"], c("sliding_window", default=4096), lambda i: (i + 1) % 2),
-        softcap_logits=c.config.get("final_logit_softcapping", 30.0) is not None,
-        softcap_scores=c.config.get("attn_logit_softcapping", 50.0) is not None,
-    )
+    sizes = c.sizes(256000, 2304, 26, 8, 9216, kv_heads=4, head_dim=256, tied=True)
+    windows = c.windows(sizes["layers"], c("sliding_window", default=4096), lambda i: (i + 1) % 2)
+    logits = c.config.get("final_logit_softcapping", 30.0) is not None
+    scores = c.config.get("attn_logit_softcapping", 50.0) is not None
+    return _gemma(c, **sizes, norms="both", windows=windows, softcap_logits=logits, softcap_scores=scores)
 
 
 def _gemma3(c: _Reader) -> Shape:
-    sizes = c.sizes(262208, 2304, 26, 8, 9216, kv_heads=4, head_dim=256)
+    sizes = c.sizes(262208, 2304, 26, 8, 9216, kv_heads=4, head_dim=256, tied=True)
     every = c("sliding_window_pattern", "_sliding_window_pattern", default=6)
-    return _gemma(
-        c,
-        **sizes,
-        norms="both",
-        qk_norm="head",
-        softcap_logits=c("final_logit_softcapping") is not None,
-        windows=c.windows(sizes["layers"], c("sliding_window", default=4096), lambda i: (i + 1) % every),
-    )
+    windows = c.windows(sizes["layers"], c("sliding_window", default=4096), lambda i: (i + 1) % every)
+    logits = c("final_logit_softcapping") is not None
+    return _gemma(c, **sizes, norms="both", qk_norm="head", softcap_logits=logits, windows=windows)
 
 
 def _phi(c: _Reader) -> Shape:
-    return Shape(
-        **c.sizes(51200, 2048, 24, 32, 8192),
-        tied=c("tie_word_embeddings", default=False),
-        norm="layer",
-        norm_bias=True,
-        norms="shared",
-        gated=False,
-        activation=c.activation("gelu_new"),
-        qkv_bias=True,
-        o_bias=True,
-        mlp_bias=True,
-        head_bias=True,
-        rotary=c.partial(0.5),
-        qk_norm="head" if c("qk_layernorm", default=False) else "",
-        dropout=c("resid_pdrop", default=0.0),
-        embed_dropout=c("embd_pdrop", default=0.0),
+    values = (
+        c.sizes(51200, 2048, 24, 32, 8192)
+        | _UNGATED
+        | _biases(True, True)
+        | c.dropout("resid_pdrop", "embd_pdrop")
     )
+    values |= {"norms": "shared", "head_bias": True, "qk_norm": "head" if c.flag("qk_layernorm") else ""}
+    return Shape(**values, activation=c.activation("gelu_new"), rotary=c.partial(0.5))
 
 
 def _phi3(c: _Reader) -> Shape:
-    sizes = c.sizes(32064, 3072, 32, 32, 8192)
+    values = c.sizes(32064, 3072, 32, 32, 8192) | c.dropout("resid_pdrop", "embd_pdrop")
+    windows = c.windows(values["layers"], c("sliding_window"), lambda i: True)
     return Shape(
-        **sizes,
-        tied=c("tie_word_embeddings", default=False),
-        layout="phi3",
-        activation=c.activation("silu"),
-        rotary=c.partial(1.0),
-        windows=c.windows(sizes["layers"], c("sliding_window"), lambda i: True),
-        dropout=c("resid_pdrop", default=0.0),
-        embed_dropout=c("embd_pdrop", default=0.0),
+        **values, layout="phi3", activation=c.activation("silu"), rotary=c.partial(1.0), windows=windows
     )
 
 
 def _smollm3(c: _Reader) -> Shape:
-    sizes = c.sizes(128256, 2048, 36, 16, 11008, kv_heads=4)
+    sizes = c.sizes(128256, 2048, 36, 16, 11008, kv_heads=4, tied=True)
     every, listed = c("no_rope_layer_interval", default=4), c("no_rope_layers")
-    rotated = (
-        tuple(bool(v) for v in listed)
-        if listed
-        else tuple(bool((i + 1) % every) for i in range(sizes["layers"]))
-    )
-    size = c("sliding_window") if c("use_sliding_window", default=False) else None
+    rotated = tuple(bool(v) for v in listed or ((i + 1) % every for i in range(sizes["layers"])))
+    size = c("sliding_window") if c.flag("use_sliding_window") else None
     return _llama(
-        c,
-        **sizes,
-        tied=c("tie_word_embeddings", default=True),
-        rotated=rotated,
-        windows=c.windows(sizes["layers"], size, lambda i: not rotated[i]),
+        c, **sizes, rotated=rotated, windows=c.windows(sizes["layers"], size, lambda i: not rotated[i])
     )
 
 
 def _gpt2(c: _Reader) -> Shape:
     hidden, heads = c("n_embd", "hidden_size", default=768), c("n_head", "num_attention_heads", default=12)
-    if c("add_cross_attention", default=False):
+    if c.flag("add_cross_attention"):
         raise UnknownModel(
             "this gpt2 has cross-attention to an encoder; only decoder-only models are computed here"
         )
-    return Shape(
-        "gpt2",
-        c("n_layer", "num_hidden_layers", default=12),
-        hidden,
-        c("n_inner", default=4 * hidden),
-        c("vocab_size", default=50257),
-        heads,
-        heads,
-        hidden // heads,
-        tied=c("tie_word_embeddings", default=True),
-        norm="layer",
-        norm_bias=True,
-        layout="gpt2",
-        gated=False,
-        activation=c.activation("gelu_new", "activation_function"),
-        qkv_bias=True,
-        o_bias=True,
-        mlp_bias=True,
-        rotary=0.0,
-        positions=c("n_positions", "max_position_embeddings", default=1024),
-        dropout=c("resid_pdrop", default=0.1),
-        embed_dropout=c("embd_pdrop", default=0.1),
-    )
+    layers, vocab = c("n_layer", "num_hidden_layers", default=12), c("vocab_size", default=50257)
+    values = _UNGATED | _biases(True, True) | c.dropout("resid_pdrop", "embd_pdrop", 0.1)
+    values |= {"layout": "gpt2", "tied": c("tie_word_embeddings", default=True), "rotary": 0.0}
+    values["positions"] = c("n_positions", "max_position_embeddings", default=1024)
+    values["activation"] = c.activation("gelu_new", "activation_function")
+    inner = c("n_inner", default=4 * hidden)
+    return Shape("gpt2", layers, hidden, inner, vocab, heads, heads, hidden // heads, **values)
 
 
 def _gpt_neox(c: _Reader) -> Shape:
-    bias, drop = bool(c("attention_bias", default=True)), c("hidden_dropout", default=0.0)
-    return Shape(
-        **c.sizes(50432, 6144, 44, 64, 24576),
-        tied=c("tie_word_embeddings", default=False),
-        norm="layer",
-        norm_bias=True,
-        norms="parallel" if c("use_parallel_residual", default=True) else "pre",
-        layout="neox",
-        gated=False,
-        activation=c.activation("gelu"),
-        qkv_bias=bias,
-        o_bias=bias,
-        mlp_bias=True,
-        rotary=c.partial(0.25),
-        dropout=drop,
-        embed_dropout=drop,
-    )
+    values = c.sizes(50432, 6144, 44, 64, 24576) | _UNGATED | _biases(c.flag("attention_bias", True), True)
+    values |= c.dropout("hidden_dropout", "hidden_dropout") | {"layout": "neox", "rotary": c.partial(0.25)}
+    norms = "parallel" if c.flag("use_parallel_residual", True) else "pre"
+    return Shape(**values, norms=norms, activation=c.activation("gelu"))
 
 
 def _olmo(c: _Reader) -> Shape:
@@ -503,38 +425,17 @@ def _granite(c: _Reader) -> Shape:
 
 
 def _stablelm(c: _Reader) -> Shape:
-    return _llama(
-        c,
-        **c.sizes(50304, 2560, 32, 32, 6912),
-        norm="layer",
-        norm_bias=True,
-        norms="shared" if c("use_parallel_residual", default=False) else "pre",
-        qkv_bias=bool(c("use_qkv_bias", default=False)),
-        o_bias=False,
-        mlp_bias=False,
-        rotary=c.partial(0.25),
-        qk_norm="head" if c("qk_layernorm", default=False) else "",
-        dropout=c("hidden_dropout", default=0.0),
-    )
+    values = c.sizes(50304, 2560, 32, 32, 6912) | _LAYER_NORM | c.dropout("hidden_dropout")
+    values |= _biases(False, False) | {"qkv_bias": c.flag("use_qkv_bias"), "rotary": c.partial(0.25)}
+    values |= {"norms": "shared" if c.flag("use_parallel_residual") else "pre"}
+    return _llama(c, **values, qk_norm="head" if c.flag("qk_layernorm") else "")
 
 
 def _starcoder2(c: _Reader) -> Shape:
-    bias, sizes = bool(c("use_bias", default=True)), c.sizes(49152, 3072, 30, 24, 12288, kv_heads=2)
-    return _llama(
-        c,
-        **sizes,
-        tied=c("tie_word_embeddings", default=True),
-        norm="layer",
-        norm_bias=True,
-        gated=False,
-        activation=c.activation("gelu_pytorch_tanh"),
-        qkv_bias=bias,
-        o_bias=bias,
-        mlp_bias=bias,
-        dropout=c("residual_dropout", default=0.0),
-        embed_dropout=c("embedding_dropout", default=0.0),
-        windows=c.windows(sizes["layers"], c("sliding_window"), lambda i: True),
-    )
+    sizes, bias = c.sizes(49152, 3072, 30, 24, 12288, kv_heads=2, tied=True), c.flag("use_bias", True)
+    values = sizes | _UNGATED | _biases(bias, bias) | c.dropout("residual_dropout", "embedding_dropout")
+    windows = c.windows(sizes["layers"], c("sliding_window"), lambda i: True)
+    return _llama(c, **values, activation=c.activation("gelu_pytorch_tanh"), windows=windows)
 
 
 _READERS = {

@@ -66,7 +66,8 @@ class Parameter(Value):
         super().__init__(None, n, e, trainable, PARAMETER if trainable else None)
 
 
-Gradients = Callable[[Block], tuple[Block | None, ...]]  # of an operator's inputs, from its output's
+Made = tuple[Block | None, ...]
+Gradients = Callable[[Block], Made]  # of an operator's inputs, from its output's
 
 
 class Tape:
@@ -134,34 +135,33 @@ class Tape:
         node = self.record(tuple(x.node for x in inputs), run, keeps)
         return Value(block or self.new(n, e), n, e, True, node)
 
-    def leaf(self, n: int, e: int, grad: bool = False) -> Value:
-        return Value(self.new(n, e), n, e, grad)
+    def makes(self, n: int, e: int, kind: int | None = None, kept: object = None) -> Gradients:
+        """A backward that makes one tensor; what it holds on to until then."""
 
-    def plain(self, x: Value, n: int | None = None) -> Value:
-        """Keeps nothing; backward makes one tensor: a product with a number, a negation, a copy."""
-        xn, xe = x.n, x.e
-        return self.output((x,), xn if n is None else n, xe, lambda g: (self.new(xn, xe),), False)
+        def run(g: Block, kept: object = kept) -> Made:
+            return (self.new(n, e, kind),)
 
-    def expand(self, x: Value, times: int) -> Value:
-        """Keys or values repeated for all heads; the gradient is summed back."""
-        return self.plain(x, x.n * times)
+        return run
+
+    def leaf(self, n: int, e: int) -> Value:
+        return Value(self.new(n, e), n, e)
+
+    def plain(self, x: Value, times: int = 1) -> Value:
+        """Keeps nothing; backward makes one tensor: a product with a number, a negation, a copy, a repetition."""
+        return self.output((x,), x.n * times, x.e, self.makes(x.n, x.e), False)
 
     def copy(self, x: Value) -> Value:
         """A clone; its gradient is passed on as it is."""
         return self.output((x,), x.n, x.e, lambda g: (g,), False)
 
     def cast(self, x: Value, e: int) -> Value:
-        if x.e == e:
-            return x
-        xn, xe, kind = x.n, x.e, x.gradient_kind
-        return self.output((x,), xn, e, lambda g: (self.new(xn, xe, kind),), False)
+        return x if x.e == e else self.output((x,), x.n, e, self.makes(x.n, x.e, x.gradient_kind), False)
 
     def view(self, x: Value, copied_back: bool = False) -> Value:
         """The same block under another shape. copied_back: its gradient comes laid out otherwise and is copied."""
         if not (x.grad and copied_back):
             return x
-        xn, xe = x.n, x.e
-        return self.output((x,), xn, xe, lambda g: (self.new(xn, xe),), False, x.block)
+        return self.output((x,), x.n, x.e, self.makes(x.n, x.e), False, x.block)
 
     def add(self, a: Value, b: Value) -> Value:
         """Keeps nothing; both get the same gradient, cast if theirs is another dtype. ``b`` may be broadcast."""
@@ -187,7 +187,7 @@ class Tape:
                 whole = self.new(xn, e, kind if xe == e else None)
             return whole if xe == e else self.new(xn, xe, kind)
 
-        def run(g: Block, kept: object = kept) -> tuple[Block | None, ...]:
+        def run(g: Block, kept: object = kept) -> Made:
             second = one(*fb)
             return one(*fa), second
 
@@ -195,13 +195,8 @@ class Tape:
 
     def unary(self, x: Value, keeps_result: bool = False) -> Value:
         """An activation that keeps its input (silu, gelu) or its result (tanh, relu)."""
-        xn, xe = x.n, x.e
-        out = self.new(xn, xe) if keeps_result else None
-
-        def run(g: Block, kept: object = out or x.block) -> tuple[Block | None, ...]:
-            return (self.new(xn, xe),)
-
-        return self.output((x,), xn, xe, run, True, out)
+        out = self.new(x.n, x.e) if keeps_result else None
+        return self.output((x,), x.n, x.e, self.makes(x.n, x.e, kept=out or x.block), True, out)
 
     def power(self, x: Value) -> Value:
         """x squared or cubed, in fp32 under autocast: keeps x; ``pow_backward`` makes a power, its multiple and the product."""
@@ -209,7 +204,7 @@ class Tape:
             x = self.cast(x, 4)
         xn, xe = x.n, x.e
 
-        def run(g: Block, kept: object = x.block) -> tuple[Block | None, ...]:
+        def run(g: Block, kept: object = x.block) -> Made:
             power = self.new(xn, xe)
             multiple = self.new(xn, xe)
             out = self.new(xn, xe)
@@ -221,21 +216,13 @@ class Tape:
     def inverse_root_mean_square(self, x: Value, rows: int) -> Value:
         """``torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps)``: keeps x and the result, one number a row."""
         square = self.power(x)
-        n, e = x.n, x.e
-
-        def run(g: Block) -> tuple[Block | None, ...]:
-            return (self.new(n, e),)  # the mean's gradient, spread over the row and divided
-
-        node = self.record((square.node,), run, False) if x.grad else None
+        # the mean's gradient is spread over the row and divided
+        node = self.record((square.node,), self.makes(x.n, x.e), False) if x.grad else None
         del square
-        out = self.new(rows, e)
+        out = self.new(rows, x.e)
         if not x.grad:
-            return Value(out, rows, e)
-
-        def root(g: Block, kept: object = out) -> tuple[Block | None, ...]:
-            return (self.new(rows, e),)
-
-        return Value(out, rows, e, True, self.record((node,), root, True))
+            return Value(out, rows, x.e)
+        return Value(out, rows, x.e, True, self.record((node,), self.makes(rows, x.e, kept=out), True))
 
     def layer_norm(self, x: Value, rows: int, weight: Parameter | None, bias: Parameter | None) -> Value:
         """``native_layer_norm``: keeps its input, and mean and inverse deviation in fp32."""
@@ -247,9 +234,7 @@ class Tape:
             return Value(self.new(xn, xe), xn, xe)
         mean, deviation = self.new(rows, 4), self.new(rows, 4)
 
-        def run(
-            g: Block, kept: object = (x.block, mean, deviation), grad: bool = x.grad
-        ) -> tuple[Block | None, ...]:
+        def run(g: Block, kept: object = (x.block, mean, deviation), grad: bool = x.grad) -> Made:
             gx = self.new(xn, xe) if grad else None
             return (gx, *[self.new(p.n, p.e, GRADIENT) for p in trainable])
 
@@ -265,7 +250,7 @@ class Tape:
         xn, xe, xg, wn, we, wg, kind = x.n, x.e, x.grad, weight.n, weight.e, weight.grad, weight.gradient_kind
         bias_grad = len(inputs) == 3
 
-        def run(g: Block, kept: object = kept) -> tuple[Block | None, ...]:
+        def run(g: Block, kept: object = kept) -> Made:
             gb = self.new(outputs, we, GRADIENT) if bias_grad else None
             gw = self.new(wn, we, kind, view=True) if wg else None
             gx = self.new(xn, xe, view=True) if xg else None
@@ -299,7 +284,7 @@ class Tape:
         if keeps and x.grad and not self.dry and y.block is not None:
             self.graph.append(y.block)
 
-        def run(g: Block) -> tuple[Block | None, ...]:
+        def run(g: Block) -> Made:
             weight = self._dequantised(inputs * outputs, compute, scales)
             out = self.new(xn, compute, view=True)
             del weight
@@ -322,9 +307,7 @@ class Tape:
         """A batched product of two activations: keeps both."""
         (an, ag), (bn, bg), e = (a.n, a.grad), (b.n, b.grad), a.e
 
-        def run(
-            g: Block, kept: object = (a.block if bg else None, b.block if ag else None)
-        ) -> tuple[Block | None, ...]:
+        def run(g: Block, kept: object = (a.block if bg else None, b.block if ag else None)) -> Made:
             gb = self.new(bn, e, view=True) if bg else None
             ga = self.new(an, e, view=True) if ag else None
             return ga, gb
@@ -337,7 +320,7 @@ class Tape:
         n, xe, e = x.n, x.e, e or x.e
         out = self.new(n, e)
 
-        def run(g: Block, kept: object = out) -> tuple[Block | None, ...]:
+        def run(g: Block, kept: object = out) -> Made:
             result = self.new(n, xe)
             product = self.new(n, e)
             del product
@@ -347,13 +330,8 @@ class Tape:
 
     def dropout(self, x: Value) -> Value:
         """``native_dropout``: keeps a mask of one byte an element."""
-        n, e = x.n, x.e
-        out, mask = self.new(n, e), self.new(n, 1)
-
-        def run(g: Block, kept: object = mask) -> tuple[Block | None, ...]:
-            return (self.new(n, e),)
-
-        return self.output((x,), n, e, run, True, out)
+        out, mask = self.new(x.n, x.e), self.new(x.n, 1)
+        return self.output((x,), x.n, x.e, self.makes(x.n, x.e, kept=mask), True, out)
 
     def parts(self, x: Value, sizes: tuple[int, ...], padded: bool = False) -> list[Value]:
         """Views of a fused projection's output. Gradients come back by one concatenation (``split``), or padded to full
@@ -363,13 +341,13 @@ class Tape:
             return [Value(x.block, size, e) for size in sizes]
         arrived: list[Block] = []
 
-        def gather(g: Block) -> tuple[Block | None, ...]:
+        def gather(g: Block) -> Made:
             if padded:
                 return (self.new(n, e),)
             arrived.append(g)
             return (Block(self, 0, TEMPORARY, False),)
 
-        def join(g: Block) -> tuple[Block | None, ...]:
+        def join(g: Block) -> Made:
             whole = self.new(n, e)
             arrived.clear()
             return (whole,)
@@ -383,7 +361,7 @@ class Tape:
         n, e, xe = x.n, max(x.e, angles.e), x.e
         rotated = int(n * share)
 
-        def run(g: Block, kept: object = angles.block) -> tuple[Block | None, ...]:
+        def run(g: Block, kept: object = angles.block) -> Made:
             part = self.new(rotated, e)
             half = self.new(rotated // 2, xe)
             total = self.new(n if share == 1 else rotated, xe)

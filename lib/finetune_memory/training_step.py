@@ -19,6 +19,7 @@ from finetune_memory.tape import (
     LOSS,
     TEMPORARY,
     Block,
+    Made,
     Parameter,
     Stop,
     Tape,
@@ -188,8 +189,9 @@ class _Program:
     def activation(self, x: Value) -> Value:
         t, kind = self.tape, self.shape.activation
         if kind == "gelu_new":  # 0.5 * x * (1 + tanh(c * (x + 0.044715 * x**3)))
+            half = t.plain(x)
             return t.multiply(
-                t.plain(x), t.copy(t.unary(t.plain(t.add(x, t.plain(t.power(x)))), keeps_result=True))
+                half, t.copy(t.unary(t.plain(t.add(x, t.plain(t.power(x)))), keeps_result=True))
             )
         return t.unary(x, keeps_result=kind == "relu")
 
@@ -215,10 +217,7 @@ class _Program:
         q, k, v = self._projections(x)
         held = None
         if rotated:
-            if shape.family in (
-                "phi",
-                "stablelm",
-            ):  # their code holds on to the parts before and after rotation
+            if shape.family in ("phi", "stablelm"):  # their code holds on to what there is before and after
                 turned = [t.new(int(x.n * shape.rotary), max(x.e, self.e)) for x in (q, k)]
                 held = (q, k, turned)  # noqa: F841
             q2 = t.rotate(q, self.angles, shape.rotary)
@@ -271,8 +270,8 @@ class _Program:
         dtype = q.e
         if t.autocast:
             q, k, v = (t.cast(x, t.autocast) for x in (q, k, v))
-        k2 = t.expand(k, groups) if groups > 1 else k if self.joined else t.copy(k)
-        v2 = t.expand(v, groups) if groups > 1 else t.copy(v)
+        k2 = t.plain(k, groups) if groups > 1 else k if self.joined else t.copy(k)
+        v2 = t.plain(v, groups) if groups > 1 else t.copy(v)
         weights = t.plain(t.matmul(q if self.joined else t.copy(q), k2, scores))
         if shape.softcap_scores:
             weights = t.plain(weights)
@@ -315,8 +314,8 @@ class _Program:
         elif use == "flash" and q.e == 4:
             q, k, v = (t.cast(x, 2) for x in (q, k, v))
         if use != "flash" and groups > 1:
-            k = t.expand(k, groups)
-            v = t.expand(v, groups)
+            k = t.plain(k, groups)
+            v = t.plain(v, groups)
         if use == "math":
             return self._math(q, k, v, mask)
         e, grad, qn, kn, b, n = q.e, q.grad or k.grad or v.grad, q.n, k.n, s.batch, s.seq
@@ -325,9 +324,7 @@ class _Program:
             return Value(out, qn, e)
         sums = t.new(b * heads * (n if use == "flash" else -(-n // 32) * 32), 4)
 
-        def run(
-            g: Block, kept: object = (q.block, k.block, v.block, out, sums, mask and mask.block)
-        ) -> tuple[Block, ...]:
+        def run(g: Block, kept: object = (q.block, k.block, v.block, out, sums, mask and mask.block)) -> Made:
             grads = t.new(qn, e), t.new(kn, e), t.new(kn, e)
             scratch = flash() if use == "flash" else efficient()
             del scratch
@@ -606,7 +603,7 @@ class _Program:
         e = logits.e
         probabilities = t.new(n, e)
 
-        def run(g: Block, kept: object = probabilities) -> tuple[Block]:
+        def run(g: Block, kept: object = probabilities) -> Made:
             picked = t.new(n, e)
             out = t.new(n, e)
             del picked
@@ -655,7 +652,7 @@ class _Program:
             return [], []
         h_grad = h.grad
 
-        def run(g: Block, kept: Any = (grad_hidden, grad_weight, grad_bias)) -> tuple[Block | None, ...]:
+        def run(g: Block, kept: Any = (grad_hidden, grad_weight, grad_bias)) -> Made:
             trained = zip(kept[1:], (weight, bias), strict=True)
             whole = [
                 None if block is None or p is None else t.new(p.n, p.e, GRADIENT) for block, p in trained
