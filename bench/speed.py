@@ -17,12 +17,14 @@ import warnings
 
 import numpy as np
 
+from tunewise.experiment import device_name
 from tunewise.models.device import choose
 from tunewise.models.load import load
 from tunewise.prompt_templates import WORDINGS
-from whentofinetune import book_files, book_records
+from tunewise.record import versions
+from whentofinetune import book_files
+from whentofinetune.classification import sample, subset
 from whentofinetune.datasets.rated_tasks import load_task
-from whentofinetune.old_bench import device_name, sample, subset
 
 WORDING = WORDINGS["instruction"]
 # TRL as it comes, and without what it turns on for GPUs: bfloat16, which many CPUs only emulate, and gradient checkpointing.
@@ -212,7 +214,7 @@ def main() -> None:
         "part": part,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "device": device_name(choose()),
-        "versions": book_records.versions(),
+        "versions": versions(),
         "results": rows,
     }
     path = book_files.data_dir() / "bench" / f"speed-{part}.json"
