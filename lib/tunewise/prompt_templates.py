@@ -1,4 +1,4 @@
-"""Prompt wordings for classification: how a text, and examples before it, are put to a language model.
+"""Prompt templates for classification: how a text, and examples before it, are put to a language model.
 
 A prompt falls into a ``prefix`` (the same for all items: instruction and examples) and a ``query`` (the item). The cut
 lies before a space, so that both can be tokenised apart.
@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tunewise.data import Task
+
 
 @dataclass(frozen=True)
-class Wording:
-    """One way of asking.
+class PromptTemplate:
+    """One prompt template.
 
     opening: the instruction; ``{noun}`` is what the texts are (``tweet``), ``{aspect}`` what is asked of them
     (``sentiment``), ``{Aspect}`` the same with a capital, ``{labels}`` the list of labels; they may stand in ``after`` too.
@@ -35,21 +37,21 @@ class Wording:
             )
         return [" " + w for w in words]
 
-    def query(self, task, text: str) -> str:
+    def query(self, task: Task, text: str) -> str:
         """The part of the prompt that belongs to one item. Line breaks in the text become spaces."""
         return " " + " ".join(text.split()) + self.after.format(**self._words(task))
 
-    def instruction(self, task) -> str:
+    def instruction(self, task: Task) -> str:
         """What is said once, before all examples."""
         return self.opening.format(**self._words(task))
 
-    def prefix(self, task, shots: Sequence[tuple[str, int]] = ()) -> str:
+    def prefix(self, task: Task, shots: Sequence[tuple[str, int]] = ()) -> str:
         """Instruction and examples (pairs of text and label index), up to where the item's text begins."""
         answers = self.answers(task.labels)
         done = "".join(f"{self.before}{self.query(task, text)}{answers[y]}\n\n" for text, y in shots)
         return self.instruction(task) + done + self.before
 
-    def _words(self, task) -> dict[str, str]:
+    def _words(self, task: Task) -> dict[str, str]:
         noun, aspect = ASKED.get(task.name, ("text", "label"))
         labels = ", ".join(task.labels[:-1]) + " or " + task.labels[-1]
         return {"noun": noun, "aspect": aspect, "Aspect": aspect.capitalize(), "labels": labels}
@@ -69,20 +71,20 @@ ASKED = {
 _CHAT = "<|im_start|>user\nIs the {aspect} of this {noun} {labels}? Answer with one word.\n\n"
 
 
-class _Named(dict[str, Wording]):
-    def __missing__(self, name: str) -> Wording:
+class _Named(dict[str, PromptTemplate]):
+    def __missing__(self, name: str) -> PromptTemplate:
         raise ValueError(f"no prompt template is called {name!r}; there are {', '.join(self)}")
 
 
-WORDINGS = _Named(
+TEMPLATES = _Named(
     (w.name, w)
     for w in (
-        Wording(
+        PromptTemplate(
             "instruction", "Classify the {aspect} of each {noun} as {labels}.\n\n", "Text:", "\n{Aspect}:"
         ),
-        Wording("question", "", "Text:", "\nQuestion: is the {aspect} {labels}?\nAnswer:"),
-        Wording("bare", "", "", "\n{Aspect}:"),
-        Wording("mood", "", "", "\nOverall the author's mood is", ("good", "neutral", "bad")),
-        Wording("chat", _CHAT, "Text:", "<|im_end|>\n<|im_start|>assistant\nThe {aspect} is"),
+        PromptTemplate("question", "", "Text:", "\nQuestion: is the {aspect} {labels}?\nAnswer:"),
+        PromptTemplate("bare", "", "", "\n{Aspect}:"),
+        PromptTemplate("mood", "", "", "\nOverall the author's mood is", ("good", "neutral", "bad")),
+        PromptTemplate("chat", _CHAT, "Text:", "<|im_end|>\n<|im_start|>assistant\nThe {aspect} is"),
     )
 )
