@@ -373,7 +373,7 @@ def _parameters(weights: Path) -> int:
 @cache
 def _on_the_hub(name: str) -> Spec:
     """A model on the Hub at today's commit, or at the one in the Hub's cache where the Hub does not answer."""
-    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub import HfApi, constants
 
     try:
         info = HfApi().model_info(name, timeout=20)
@@ -381,11 +381,12 @@ def _on_the_hub(name: str) -> Spec:
         licence = getattr(info.card_data, "license", None) or "see its page on the Hub"
         return Spec(name, name, name, str(info.sha), size, str(licence), gated=bool(info.gated))
     except Exception as error:  # each version of the library has its own errors
-        cached = try_to_load_from_cache(name, "config.json")
-        if not isinstance(cached, str):
+        kept = Path(constants.HF_HUB_CACHE, f"models--{name.replace('/', '--')}", "snapshots")
+        configs = sorted(kept.glob("*/config.json"), key=lambda path: path.parent.stat().st_mtime)
+        if not configs:
             raise FetchError(
                 f"{name} is no name of the registry, and the Hub does not say what it is: {first_line(error)}"
             ) from error
-    snapshot = Path(cached).parent
+    snapshot = configs[-1].parent
     size = sum(map(_parameters, snapshot.glob("*.safetensors")))
     return Spec(name, name, name, snapshot.name, size, "see its page on the Hub")
