@@ -46,8 +46,9 @@ def test_the_distance_is_that_of_the_weights(method):
 
 def test_each_stop_is_probed_and_kept(tmp_path, monkeypatch):
     ways = [{"method": "full", "learning_rate": 1e-2}, {"method": "lora", "rank": 2, "learning_rate": 1e-2}]
+    lm, whole = small(), small()  # read the tokenizer before the cache is another
     ctx = small_context(tmp_path, monkeypatch, EXPERIMENT.scales["smoke"] | {"ways": ways})
-    ctx.whole = small()
+    ctx.whole = whole
     record = run_small(EXPERIMENT, ctx)
     assert [(r["method"], r.get("step")) for r in record.results] == [
         ("untouched", None),
@@ -57,14 +58,14 @@ def test_each_stop_is_probed_and_kept(tmp_path, monkeypatch):
     for first, second in (stops[:2], stops[2:]):
         assert 0 < first["moved"] < second["moved"]
     text = {r.id: r.text for r in vader.split("news")["test"]}
-    start, lm = forgetting_figures.values(base, "bits"), small()
+    start = forgetting_figures.values(base, "bits")
     for name, bits in zip(
         [i for i, b in zip(base.items, base.outcomes("bits"), strict=True) if b], start, strict=True
     ):
-        ids = lm.tokenizer("<|endoftext|>" + text[name], return_tensors="pt").input_ids
+        ids = torch.tensor([lm.tokenizer("\n").input_ids + lm.tokenizer(text[name]).input_ids])
         with torch.no_grad():
             loss = float(lm.model(ids, labels=ids).loss) * (ids.shape[1] - 1)
-        assert bits == pytest.approx(loss / np.log(2), rel=1e-3)
+        assert bits == pytest.approx(loss / np.log(2), abs=0.006), "kept with two decimals"
     for r in record.results:
         assert r.items == base.items and r["recall"]["n"] == 4 * probes.SHOWN
         assert len(set(r.groups)) == 4 + 4 + 4 + 4, "the words of a prompt are one group"
@@ -155,8 +156,7 @@ def test_whether_full_fine_tuning_forgets(gentle, harsh, says, words):
 
 
 @pytest.mark.parametrize(
-    ("full", "lora", "says"),
-    [(HURT, UNHURT, "yes"), (UNHURT, HURT, "no"), (UNHURT, UNHURT, "partly")],
+    ("full", "lora", "says"), [(HURT, UNHURT, "yes"), (UNHURT, HURT, "no"), (UNHURT, UNHURT, "partly")]
 )
 def test_whether_lora_forgets_less(full, lora, says):
     ours, verdict, why = forgetting_figures.c7(record({GENTLE: full, HARSH: HURT, LORA: lora}))
