@@ -22,8 +22,8 @@ def conditions(p: Params) -> Iterator[Condition]:
         for arm, seeds in arms.items():
             method, _, constraint = arm.partition(" + ")
             for seed in seeds:
-                same = {"constrained": bool(constraint), "seed": seed, **size[method]}
-                yield Condition(method, form=form, **same)
+                drawn_by = {} if method == "schema" else {"seed": seed}  # nothing is drawn for the schema
+                yield Condition(method, form=form, constrained=bool(constraint), **drawn_by, **size[method])
 
 
 def evaluate(ctx: Context, c: Condition) -> Scores:
@@ -53,7 +53,7 @@ def _sources(p: Params) -> list:
 
 
 def _arms(seeds: Sequence[int]) -> dict[str, list[int]]:
-    """Arm -> its seeds: nothing is drawn for the schema, which is asked once."""
+    """Arm -> its seeds; the schema is asked once."""
     methods = {"schema": [0], "examples": list(seeds), "lora": list(seeds)}
     return {f"{method}{end}": s for method, s in methods.items() for end in ("", " + constraint")}
 
