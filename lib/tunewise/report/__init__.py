@@ -14,7 +14,7 @@ from tunewise.report.figures import (
     with_slider,
 )
 from tunewise.report.notes import measured, not_yet_measured, prose, provenance
-from tunewise.report.numbers import pct, plain, points
+from tunewise.report.numbers import in_words, pct, plain, points
 
 __all__ = [
     "Figure",
@@ -23,6 +23,7 @@ __all__ = [
     "differences",
     "gap",
     "heatmap",
+    "in_words",
     "line_with_interval",
     "mean",
     "measured",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 
 def pct(metric: Mapping | float | None, n: bool = True) -> str:
@@ -34,6 +34,16 @@ def plain(metric: Mapping | float | None, unit: str = "", digits: int = 3, n: bo
         return f"{_sig(metric, digits)}{unit}"
     value, low, high = (_sig(metric[k], digits) for k in ("value", "low", "high"))
     return f"{value}{unit} [{low}, {high}]{_items(metric, n)}"
+
+
+def in_words(found: Mapping, show: Callable = pct) -> str:
+    """The numbers of a figure for those who cannot see it: name -> metric, or name -> {name -> metric}; ``show`` prints one."""
+    return "; ".join(
+        f"{name}: {in_words(value, show)}"
+        if isinstance(value, Mapping) and "value" not in value
+        else f"{name} {show(value, n=False)}"
+        for name, value in found.items()
+    )
 
 
 def _items(metric: Mapping, said: bool) -> str:
