@@ -92,11 +92,7 @@ def test_both_kinds_of_error_are_as_many():
 def test_rows_of_a_table_are_sentences():
     assert grounded_claims._sentences("A title. It is so; yes. | a | b | |---|---| | x | y | | z | w |")[
         :3
-    ] == [
-        "A title.",
-        "It is so;",
-        "yes.",
-    ]
+    ] == ["A title.", "It is so;", "yes."]
     assert "x | y" in grounded_claims._sentences("t. | a | b | |---|---| | x | y | | z | w |")
 
 
@@ -133,7 +129,7 @@ def test_a_stretched_model_is_as_before_afterwards():
         raise RuntimeError("out")
     assert torch.equal(lm.model(ids).logits, before)
     for way, factor in (("alibi", 2), ("pi", 0.5)):
-        with pytest.raises(ValueError, match="way must be one of"):
+        with pytest.raises(ValueError, match="scaling must be one of"):
             rope_scaling.frequencies(lm.model.config, way, factor)
 
 

@@ -349,7 +349,7 @@ def restore(tuned: Tuned) -> Any:
     return tuned.model.unload() if hasattr(tuned.model, "unload") else tuned.model
 
 
-def save_adapter(tuned: Tuned, folder: Path) -> None:
+def save_adapter(tuned: Tuned, folder: str | Path) -> None:
     """Write a LoRA adapter in PEFT's own format, with ``training.json`` beside it: whole or not at all.
 
     ``PeftModel.from_pretrained(base_model, folder)`` loads it without this library; the base model is named by its id on the Hub.
@@ -363,6 +363,7 @@ def save_adapter(tuned: Tuned, folder: Path) -> None:
         raise ValueError(
             "full fine-tuning leaves no adapter: save the model itself, tuned.model.save_pretrained(folder)"
         )
+    folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".half-", dir=folder.parent) as temp:
         half = Path(temp) / "adapter"
@@ -395,11 +396,11 @@ def is_kept(folder: Path) -> bool:
     return False
 
 
-def load_adapter(lm: LanguageModel, folder: Path) -> Tuned:
+def load_adapter(lm: LanguageModel, folder: str | Path) -> Tuned:
     """``lm`` with the adapter that :func:`save_adapter` wrote put on again; nothing is trained."""
     from peft import PeftModel
 
-    told = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    told = json.loads(Path(folder, "training.json").read_text(encoding="utf-8"))
     with _no_peft_warning():
         model = PeftModel.from_pretrained(
             lm.model.requires_grad_(False), str(folder), torch_device=str(lm.model.device)

@@ -17,26 +17,26 @@ import torch
 from tunewise.finetune import Recipe, Tuned, make_trainable
 from tunewise.models.packing import Row, encode, forward_packed, parts
 
-WAYS = ("none", "pi", "ntk", "yarn")
+SCALINGS = ("none", "pi", "ntk", "yarn")
 
 
-def frequencies(config, way: str, factor: float) -> dict:
+def frequencies(config, scaling: str, factor: float) -> dict:
     """RoPE parameters as transformers takes them, for a context ``factor`` times as long as the trained one.
 
     ``pi``: position interpolation, all positions divided by ``factor`` (Chen et al. 2023, arXiv 2306.15595). ``ntk``: the base raised to
     base · factor^(d / (d - 2)), d the size of a head, so that the slowest frequency is interpolated fully and the fastest hardly (bloc97 2023). ``yarn``: by parts, with a
-    temperature (Peng et al. 2023, arXiv 2309.00071). Raises ValueError for another way or a factor under 1.
+    temperature (Peng et al. 2023, arXiv 2309.00071). Raises ValueError for another scaling or a factor under 1.
     """
-    if way not in WAYS or factor < 1:
+    if scaling not in SCALINGS or factor < 1:
         raise ValueError(
-            f"way must be one of {', '.join(WAYS)} and factor 1 or more, not {way!r} and {factor}"
+            f"scaling must be one of {', '.join(SCALINGS)} and factor 1 or more, not {scaling!r} and {factor}"
         )
     theta = config.rope_parameters["rope_theta"]
-    if way == "none":
+    if scaling == "none":
         return {"rope_type": "default", "rope_theta": theta}
-    if way == "pi":
+    if scaling == "pi":
         return {"rope_type": "linear", "rope_theta": theta, "factor": factor}
-    if way == "ntk":
+    if scaling == "ntk":
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         return {"rope_type": "default", "rope_theta": theta * factor ** (size / (size - 2))}
     return {
@@ -48,12 +48,12 @@ def frequencies(config, way: str, factor: float) -> dict:
 
 
 @contextlib.contextmanager
-def stretched(lm, way: str, factor: float):
+def stretched(lm, scaling: str, factor: float):
     """The model with other rotary frequencies, for the length of a ``with`` block."""
     decoder = parts(lm.model)[0]
     before = decoder.rotary_emb
     config = copy.deepcopy(decoder.config)
-    config.rope_parameters = frequencies(config, way, factor)
+    config.rope_parameters = frequencies(config, scaling, factor)
     decoder.rotary_emb = type(before)(config).to(lm.model.device)
     try:
         yield lm
