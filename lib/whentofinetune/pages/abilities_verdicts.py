@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tunewise.report.numbers import points
 from whentofinetune.pages import abilities as a
-from whentofinetune.pages.icl_figures import mean
 
 Verdict = tuple[dict, str, str]
 
@@ -18,7 +17,10 @@ def c22(record) -> Verdict:
         name: rows for name, rows in ways.items() if name.startswith("the ") or "in the prompt" in name
     }
     best = max(prompts, key=lambda name: a.exact(prompts[name])["value"])
-    over, control = a.exact_gap(tuned, prompts[best]), a.exact_gap(tuned, random) if random else None
+    over, control = (
+        a.gap(tuned, prompts[best], "same.exact"),
+        a.gap(tuned, random, "same.exact") if random else None,
+    )
     ours = {f"{name}: exact, new lists": a.exact(rows) for name, rows in ways.items()}
     ours |= {
         f"LoRA on {n} examples: exact, longer lists": a.exact(tuned, "longer"),
@@ -57,8 +59,8 @@ def c22(record) -> Verdict:
 def c24(record) -> Verdict:
     """Can a model be tuned as a judge of groundedness?"""
     found = a.judges(record)
-    gain, rival = a.judge_gap(found["lora"], found["untuned"]), a.judge_gap(found["lora"], found["features"])
-    ours = {a.JUDGES[m]: mean(rows) for m, rows in found.items()}
+    gain, rival = a.gap(found["lora"], found["untuned"]), a.gap(found["lora"], found["features"])
+    ours = {a.JUDGES[m]: a.mean(rows) for m, rows in found.items()}
     ours |= {
         f"LoRA judge, {name}": m for e, name in a.ERRORS.items() if (m := a.judge_by_error(found["lora"], e))
     }

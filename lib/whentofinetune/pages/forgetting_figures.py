@@ -19,13 +19,8 @@ Way = tuple[str, int | None, float]
 
 def ways(record) -> list[Way]:
     """The ways of tuning in the record: (method, rank or None, learning rate)."""
-    return list(
-        dict.fromkeys(
-            (r["method"], r.get("rank"), r["learning_rate"])
-            for r in record.results
-            if r["method"] != "untouched"
-        )
-    )
+    tuned = [r for r in record.results if r["method"] != "untouched"]
+    return list(dict.fromkeys((r["method"], r.get("rank"), r["learning_rate"]) for r in tuned))
 
 
 def name(way: Way) -> str:
@@ -59,15 +54,24 @@ def more_bits(before: Mapping, found: Sequence[Mapping], than: Sequence[Mapping]
     The texts' bytes are the same before and after, so that the share of bits is the share of bits per byte.
     """
     old = values(before, "bits")
-    each = []
-    for i, p in enumerate(found):
-        other = old if than is None else values(than[i], "bits")
-        each.append(
-            stats.bootstrap(
-                (values(p, "bits"), other, old), lambda new, ref, base: (new.sum() - ref.sum()) / base.sum()
-            )
-        )
+    others = [old] * len(found) if than is None else [values(p, "bits") for p in than]
+
+    def growth(new, other, base):
+        return (new.sum() - other.sum()) / base.sum()
+
+    pairs = zip(found, others, strict=True)
+    each = [stats.bootstrap((values(p, "bits"), other, old), growth) for p, other in pairs]
     return stats.mean_over_seeds(each, bounds=None)
+
+
+def bits_at(record, way: Way, step: int) -> dict:
+    """:func:`more_bits` of a way at a step, against the model before training."""
+    return more_bits(untouched(record, way[0]), stops(record, way, step))
+
+
+def distance(found: Sequence[Mapping]) -> float:
+    """How far the weights have moved, as a share of their norm; mean over seeds."""
+    return float(np.mean([p["moved"] for p in found]))
 
 
 def lost_items(before: Mapping, found: Sequence[Mapping]) -> dict:
@@ -101,7 +105,7 @@ def _row(record, way: Way, step: int) -> dict:
         "way": name(way),
         "step": step,
         "task": task_accuracy(found),
-        "moved": f"{100 * np.mean([p['moved'] for p in found]):.2f} %",
+        "moved": f"{100 * distance(found):.2f} %",
         "bits": more_bits(before, found),
         "general": lost_items(before, found),
         "recall": lost_recall(before, found),
@@ -163,10 +167,10 @@ def rank_text(record) -> Html:
     lora = [way for way in ways(record) if way[0] == "lora"]
     rates = [rate for *_, rate in lora]
     common, last = max(rates, key=rates.count), max(record.params["stops"])
-    found = [(way, stops(record, way, last)) for way in sorted(lora, key=lambda w: w[1]) if way[2] == common]
     each = "; ".join(
-        f"rank {way[1]} has moved the weights by {np.mean([p['moved'] for p in at]):.2%}, and neutral text needs {share(more_bits(untouched(record, 'lora'), at), n=False)} more bits"
-        for way, at in found
+        f"rank {way[1]} has moved the weights by {distance(stops(record, way, last)):.2%}, and neutral text needs {share(bits_at(record, way, last), n=False)} more bits"
+        for way in sorted(lora, key=lambda w: w[1])
+        if way[2] == common
     )
     return prose(f"After {last} steps at rate {common:g}, {each}.")
 
@@ -184,19 +188,12 @@ def before_text(record) -> Html:
 
 def moved_text(record) -> Html:
     """How closely the loss follows the distance, over all stops of all ways: the rank correlation of their means."""
-    pairs = [
-        (stops(record, way, s), untouched(record, way[0]))
-        for way in ways(record)
-        for s in record.params["stops"]
-    ]
-    far, lost = (
-        [float(np.mean([p["moved"] for p in found])) for found, _ in pairs],
-        [more_bits(before, found)["value"] for found, before in pairs],
-    )
-    kinds = [way[0] for way in ways(record) for _ in record.params["stops"]]
+    at = [(way, step) for way in ways(record) for step in record.params["stops"]]
+    far = [distance(stops(record, *a)) for a in at]
+    lost = [bits_at(record, *a)["value"] for a in at]
 
     def agreement(*wanted: str) -> str:
-        chosen = [i for i, kind in enumerate(kinds) if kind in wanted]
+        chosen = [i for i, (way, _) in enumerate(at) if way[0] in wanted]
         return f"{stats.spearman([far[i] for i in chosen], [lost[i] for i in chosen])['value']:.2f}"
 
     return prose(
@@ -207,46 +204,36 @@ def moved_text(record) -> Html:
 
 def path_figure(record, x: str = "task") -> Figure:
     """Each way's path through training: bits lost on neutral text against task accuracy, or against how far the weights moved."""
-    data = []
+    on_task, steps, data = x == "task", record.params["stops"], []
+    dashes = {"full": "solid", "qlora": "dash", "lora": "dot"}
     for i, way in enumerate(ways(record)):
-        before = untouched(record, way[0])
-        at = [stops(record, way, s) for s in record.params["stops"]]
-        across = [
-            task_accuracy(p)["value"] if x == "task" else float(np.mean([q["moved"] for q in p])) for p in at
-        ]
-        up = [more_bits(before, p) for p in at]
+        at = [stops(record, way, s) for s in steps]
+        up, color = [bits_at(record, way, s) for s in steps], PALETTE[i % 8]
+        error = {
+            "array": [m["high"] - m["value"] for m in up],
+            "arrayminus": [m["value"] - m["low"] for m in up],
+        }
         data.append(
             {
                 "type": "scatter",
                 "mode": "lines+markers",
                 "name": name(way),
-                "x": across,
+                "x": [task_accuracy(p)["value"] if on_task else distance(p) for p in at],
                 "y": [m["value"] for m in up],
-                "error_y": {
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [m["high"] - m["value"] for m in up],
-                    "arrayminus": [m["value"] - m["low"] for m in up],
-                    "thickness": 1,
-                    "width": 3,
-                },
-                "text": [f"{s} steps" for s in record.params["stops"]],
+                "error_y": {"type": "data", "symmetric": False, **error, "thickness": 1, "width": 3},
+                "text": [f"{s} steps" for s in steps],
                 "hovertemplate": "%{text}: %{x:.1%}, bits %{y:+.1%}<extra>%{fullData.name}</extra>",
-                "line": {
-                    "color": PALETTE[i % 8],
-                    "width": 2,
-                    "dash": "solid" if way[0] == "full" else "dash" if way[0] == "qlora" else "dot",
-                },
-                "marker": {"symbol": MARKERS[i % 8], "size": 9, "color": PALETTE[i % 8]},
+                "line": {"color": color, "width": 2, "dash": dashes[way[0]]},
+                "marker": {"symbol": MARKERS[i % 8], "size": 9, "color": color},
             }
         )
     title = (
         "accuracy on the task (validation)"
-        if x == "task"
+        if on_task
         else "how far the weights have moved (share of their norm)"
     )
     layout = {
-        "xaxis": {"title": {"text": title}, "tickformat": ".0%" if x == "task" else ".1%"},
+        "xaxis": {"title": {"text": title}, "tickformat": ".0%" if on_task else ".1%"},
         "yaxis": {"title": {"text": "more bits for neutral text"}, "tickformat": "+.0%"},
         "height": 460,
     }
@@ -279,20 +266,16 @@ def c6(record) -> tuple[dict, str, str]:
         hurt[name(way)] = [what for what, clearly in fell.items() if clearly]
     lossy = {way: lost for way, lost in hurt.items() if lost}
     said = "; ".join(f"{way} lost {_listed(lost)}" for way, lost in lossy.items())
-    if lossy and len(lossy) == len(full):
-        return (
-            ours,
-            "yes",
-            f"After {last} steps on a narrow task every full fine-tuning had clearly lost something: {said}.",
+    if not lossy:
+        return ours, "no", f"After {last} steps no measure clearly fell."
+    if len(lossy) == len(full):
+        why = (
+            f"After {last} steps on a narrow task every full fine-tuning had clearly lost something: {said}."
         )
-    if lossy:
-        spared = _listed([way for way in hurt if way not in lossy])
-        return (
-            ours,
-            "partly",
-            f"After {last} steps on a narrow task: {said}; {spared} lost nothing that we could tell from zero. Forgetting is real, and the learning rate decides on it.",
-        )
-    return ours, "no", f"After {last} steps no measure clearly fell."
+        return ours, "yes", why
+    spared = _listed([way for way in hurt if way not in lossy])
+    why = f"After {last} steps on a narrow task: {said}; {spared} lost nothing that we could tell from zero. Forgetting is real, and the learning rate decides on it."
+    return ours, "partly", why
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -302,30 +285,22 @@ def _listed(words: Sequence[str]) -> str:
 def c7(record) -> tuple[dict, str, str]:
     """Does LoRA forget less at equal accuracy, or only move less?"""
     level, at = equal_target(record)
-    full = min(
-        (w for w in at if w[0] == "full"),
-        key=lambda w: more_bits(untouched(record, "full"), stops(record, w, at[w]))["value"],
-    )
+    bits = {way: bits_at(record, way, step) for way, step in at.items()}
+    full = min((w for w in at if w[0] == "full"), key=lambda w: bits[w]["value"])
+    worst = max((w for w in at if w[0] == "lora"), key=lambda w: bits[w]["value"])
     lora = ("lora", 8, 1e-3) if ("lora", 8, 1e-3) in at else next(w for w in at if w[0] == "lora")
     f, lo = stops(record, full, at[full]), stops(record, lora, at[lora])
     difference = more_bits(untouched(record, "full"), f, than=lo)
-    moved_full, moved_lora = (float(np.mean([p["moved"] for p in s])) for s in (f, lo))
     ours = {
         "accuracy at which they are compared": f"{level:.0%} on validation",
-        f"{name(full)}: bits for neutral text": share(more_bits(untouched(record, "full"), f)),
-        f"{name(lora)}: bits for neutral text": share(more_bits(untouched(record, "lora"), lo)),
+        f"{name(full)}: bits for neutral text": share(bits[full]),
+        f"{name(lora)}: bits for neutral text": share(bits[lora]),
         "full minus LoRA": share(difference),
-        "weights moved": f"full {moved_full:.2%}, LoRA {moved_lora:.2%} of their norm",
+        "weights moved": f"full {distance(f):.2%}, LoRA {distance(lo):.2%} of their norm",
     }
-    note = (
-        f" At that accuracy full fine-tuning has moved the weights {moved_full / moved_lora:.1f} times as far as LoRA."
-        if moved_lora
-        else ""
-    )
-    worst = max(
-        (w for w in at if w[0] == "lora"),
-        key=lambda w: more_bits(untouched(record, "lora"), stops(record, w, at[w]))["value"],
-    )
+    note = ""
+    if moved := distance(lo):
+        note = f" At that accuracy full fine-tuning has moved the weights {distance(f) / moved:.1f} times as far as LoRA."
     lost = _row(record, worst, at[worst])
     if worst != lora:
         ours |= {
@@ -334,23 +309,12 @@ def c7(record) -> tuple[dict, str, str]:
         }
     if lost["bits"]["low"] > 0 or lost["general"]["high"] < 0:
         note += f" And few trained parameters are no protection of their own: {lost['way']} clearly forgot."
+    start = "At equal accuracy on the task"
     if difference["low"] > 0:
-        return (
-            ours,
-            "yes",
-            "At equal accuracy on the task, LoRA has lost less than the gentler of our two full fine-tunings."
-            + note,
-        )
-    if difference["high"] < 0:
-        return (
-            ours,
-            "no",
-            "At equal accuracy on the task, LoRA has lost more than the gentler of our two full fine-tunings: what matters is the learning rate, not the method alone."
-            + note,
-        )
-    return (
-        ours,
-        "partly",
-        "At equal accuracy on the task the difference between LoRA and the gentler of our two full fine-tunings can't be told from zero."
-        + note,
-    )
+        why = f"{start}, LoRA has lost less than the gentler of our two full fine-tunings."
+    elif difference["high"] < 0:
+        why = f"{start}, LoRA has lost more than the gentler of our two full fine-tunings: what matters is the learning rate, not the method alone."
+    else:
+        why = f"{start} the difference between LoRA and the gentler of our two full fine-tunings can't be told from zero."
+    verdict = "yes" if difference["low"] > 0 else "no" if difference["high"] < 0 else "partly"
+    return ours, verdict, why + note
