@@ -1,4 +1,4 @@
-"""The book's own run records, under ``data/runs/``."""
+"""The book's own run records, under ``data/runs/``: one folder a model."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ from tunewise import record
 from tunewise.record import NotMeasured, Record
 from whentofinetune import book_files
 
+BUNDLED = "smollm2-135m"
+
 
 def committed(experiment: str, scale: str = "full", model: str | None = None) -> Path:
-    """Where the book's record of an experiment lies (there or not): of its own model at that scale, unless another is named."""
-    from whentofinetune import experiments
+    """Where the book's record of an experiment lies (there or not).
 
-    name = model or experiments.get(experiment).scales[scale]["model"]
-    return record.committed(book_files.data_dir() / "runs", experiment, scale, name)
+    Without a model that of the bundled one, or at other scales than ``full`` of whichever model it was made with.
+    """
+    runs = book_files.data_dir() / "runs"
+    if model is None and scale != "full":
+        found = sorted(runs.glob(f"*/{experiment}.{scale}.json"))
+        if found:
+            return found[0]
+    return record.committed(runs, experiment, scale, model or BUNDLED)
 
 
 def load(experiment: str, scale: str = "full", model: str | None = None) -> Record:

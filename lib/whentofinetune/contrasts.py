@@ -5,15 +5,15 @@ Each takes a function that loads a record by name, and the confidence level; it 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tunewise import stats
 from tunewise.comparison import Comparison, compare, compare_arrays
 from tunewise.record import Record
-from whentofinetune.pages.forgetting_figures import equal_target
 
 Load = Callable[[str], Record]
 
@@ -121,11 +121,14 @@ def own_adapter_against_mixed(load: Load, level: float) -> Comparison:
 def loss_at_equal_accuracy(load: Load, level: float) -> Comparison:
     """Bits of neutral text: the gentlest full fine-tuning minus LoRA (rank 8, rate 1e-3), each at its first stop with the accuracy that all reach."""
     record = load("forgetting")
-    _, at = equal_target(record)
-    full = min((way for way in at if way[0] == "full"), key=lambda way: way[2])
-    lora = ("lora", 8, 1e-3)
-    arms = [
-        {"method": m, "learning_rate": rate, "step": at[m, rank, rate]} | ({"rank": rank} if rank else {})
-        for m, rank, rate in (full, lora)
-    ]
-    return compare(record, *arms, "bits", level=level)
+    arms = [{"method": "full", "learning_rate": 1e-4}, {"method": "lora", "rank": 8, "learning_rate": 1e-3}]
+    level_of_all = min(
+        max(_on_task(record, w, s) for s in record.params["stops"]) for w in record.params["ways"]
+    )
+    stops = [next(s for s in record.params["stops"] if _on_task(record, a, s) >= level_of_all) for a in arms]
+    return compare(record, *({**a, "step": s} for a, s in zip(arms, stops, strict=True)), "bits", level=level)
+
+
+def _on_task(record: Record, way: Mapping[str, Any], step: int) -> float:
+    """Mean accuracy on the task's validation items at a stop, over seeds."""
+    return float(np.mean([r["task"]["value"] for r in record.where(**way, step=step)]))
