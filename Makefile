@@ -1,5 +1,6 @@
-# Two commands: `make book` builds the site, `make test` checks everything. Both set up what they need; both can be
-# interrupted and run again. Nothing but make and Python 3.11 or newer is asked of the machine.
+# `make book` builds the site, `make check` looks for the most likely faults in under two minutes, `make test` checks
+# everything. All set up what they need, and can be interrupted and run again. Nothing but make and Python 3.11 or newer is
+# asked of the machine.
 
 SHELL := /bin/sh
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
@@ -14,15 +15,16 @@ export TUNEWISE_SCALE := $(SCALE)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test bench assignments notebooks serve clean
+.PHONY: help setup book check test bench assignments notebooks serve clean
 
 help:
 	@echo "make book              build the site into _build/html (SCALE=laptop: run every experiment here)"
-	@echo "make test              set up, build, and run all tests"
+	@echo "make check             lint, types, import rules and the fast tests: under two minutes"
+	@echo "make test              set up, build, and run all checks and tests"
 	@echo "make serve             show the built site at http://localhost:8000"
 	@echo "make bench             speed and accuracy against other tools, side by side"
 	@echo "make assignments       write the students' versions of the labs"
-	@echo "make notebooks         write Colab badges and install cells into the notebooks"
+	@echo "make notebooks         write the repository's address into badges, install cells and error messages"
 	@echo "make clean             remove what was built (the models and runs in your cache stay)"
 
 # The stamp is written last. A set-up that was cut off leaves .unfinished, and is made anew from pip's cache.
@@ -43,6 +45,9 @@ setup: $(READY)
 book: $(READY)
 	@$(PY) book/build.py
 
+check: $(READY)
+	@$(PY) book/test.py --fast
+
 test: $(READY)
 	@$(PY) book/test.py
 
@@ -60,4 +65,4 @@ notebooks: $(READY)
 	@$(PY) -m whentofinetune.pages.colab --write
 
 clean:
-	rm -rf _build assets/vendor .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf _build assets/vendor .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

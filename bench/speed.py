@@ -1,7 +1,8 @@
-"""Speed, side by side in one process: label scoring against lm-eval, LoRA training against TRL's SFTTrainer.
+"""Speed, side by side in one process and in the number format that this machine computes natively, as ratios.
 
-    python bench/speed.py scoring    the same 201 items, model, dtype and threads, with 0 and 24 examples in the prompt
-    python bench/speed.py training   the same 300 tweets, batch size, epochs and adapter
+    python bench/speed.py scoring      label scoring against lm-eval: 201 items, 0 and 24 examples in the prompt
+    python bench/speed.py training     LoRA against TRL's SFTTrainer: the same 300 tweets, batch size, passes and adapter
+    python bench/speed.py generation   answers to 40 questions, three passages each, against transformers' own generate
 
 Prints a table with the ratios and writes it to ``data/bench/speed-<part>.json``. Not part of the tests: how fast a machine
 is today is no property of the code.
@@ -11,27 +12,39 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import importlib.util
 import json
+import tempfile
 import time
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import torch
 
 from tunewise.experiment import device_name
+from tunewise.models import registry
 from tunewise.models.device import choose
 from tunewise.models.load import load
-from tunewise.prompt_templates import WORDINGS
+from tunewise.prompt_templates import TEMPLATES
 from tunewise.record import versions
 from whentofinetune import book_files
 from whentofinetune.classification import sample, subset
+from whentofinetune.datasets import company
 from whentofinetune.datasets.rated_tasks import load_task
 
-WORDING = WORDINGS["instruction"]
-# TRL as it comes, and without what it turns on for GPUs: bfloat16, which many CPUs only emulate, and gradient checkpointing.
-TRL_WAYS = {
-    "trl, defaults": {},
-    "trl, fp32 without checkpointing": {"bf16": False, "gradient_checkpointing": False},
-}
+MODEL = "smollm2-135m"
+TEMPLATE = TEMPLATES["instruction"]
+# What a large model would be run in here: bfloat16 where the machine computes it, else float32.
+NATIVE = choose(parameters=1e10)
+
+
+def timed(call: Callable[[], Any]) -> tuple[Any, float]:
+    """What ``call`` returns, and its seconds."""
+    start = time.perf_counter()
+    result = call()
+    return result, time.perf_counter() - start
 
 
 def scoring(items: int = 201, shots: tuple[int, ...] = (0, 24)) -> list[dict]:
@@ -41,10 +54,10 @@ def scoring(items: int = 201, shots: tuple[int, ...] = (0, 24)) -> list[dict]:
 
     from tunewise.scoring import label_logprobs
 
-    lm, task = load(precision=choose()), load_task("tweets")
+    lm, task = load(MODEL, precision=NATIVE), load_task("tweets")
     test = subset(task.test, items)
-    labels, answers = np.array([e.label for e in test]), WORDING.answers(task.labels)
-    queries = [WORDING.query(task, e.text) for e in test]
+    labels, answers = np.array([e.label for e in test]), TEMPLATE.answers(task.labels)
+    queries = [TEMPLATE.query(task, e.text) for e in test]
     peer = HFLM(
         pretrained=lm.model,
         tokenizer=lm.tokenizer,
@@ -54,21 +67,16 @@ def scoring(items: int = 201, shots: tuple[int, ...] = (0, 24)) -> list[dict]:
     )
     rows = []
     for k in shots:
-        prefix = WORDING.prefix(task, sample(task, k, 0) if k else [])
+        prefix = TEMPLATE.prefix(task, sample(task, k, 0) if k else [])
         label_logprobs(lm, prefix, queries[:4], answers)  # warm up
-        start = time.perf_counter()
-        ours = label_logprobs(lm, prefix, queries, answers)
-        ours_s = time.perf_counter() - start
+        ours, ours_s = timed(lambda prefix=prefix: label_logprobs(lm, prefix, queries, answers))
         requests = [
             Instance(request_type="loglikelihood", doc={}, arguments=(prefix + q, a), idx=j)
             for q in queries
             for j, a in enumerate(answers)
         ]
-        start = time.perf_counter()
-        theirs = np.array([score for score, _ in peer.loglikelihood(requests, disable_tqdm=True)]).reshape(
-            ours.shape
-        )
-        theirs_s = time.perf_counter() - start
+        found, theirs_s = timed(lambda requests=requests: peer.loglikelihood(requests, disable_tqdm=True))
+        theirs = np.array([score for score, _ in found]).reshape(ours.shape)
         a, b = ours.argmax(axis=1), theirs.argmax(axis=1)
         margin = np.sort(ours, axis=1)[:, -1] - np.sort(ours, axis=1)[:, -2]
         rows.append(
@@ -90,9 +98,11 @@ def scoring(items: int = 201, shots: tuple[int, ...] = (0, 24)) -> list[dict]:
 
 
 def training(n: int = 300, batch_size: int = 16, epochs: int = 1) -> list[dict]:
-    """Examples a second and test accuracy of both ways of LoRA fine-tuning."""
-    import tempfile
+    """Examples a second and test accuracy of LoRA fine-tuning.
 
+    The fair setting of TRL has the machine's own number format and no gradient checkpointing; its defaults are made for
+    GPUs; float32 is what remains where bfloat16 is emulated.
+    """
     from datasets import Dataset
     from peft import LoraConfig
     from trl import SFTConfig, SFTTrainer
@@ -101,45 +111,38 @@ def training(n: int = 300, batch_size: int = 16, epochs: int = 1) -> list[dict]:
     from tunewise.scoring import label_logprobs
 
     task = load_task("tweets")
-    test, answers = task.test, WORDING.answers(task.labels)
-    labels = np.array([e.label for e in test])
-    train = sample(task, n, 0)
-    tuning = Recipe(learning_rate=1e-3, epochs=epochs, min_steps=1, batch_size=batch_size)
+    test, answers, prefix = task.test, TEMPLATE.answers(task.labels), TEMPLATE.prefix(task)
+    queries, labels = [TEMPLATE.query(task, e.text) for e in test], [e.label for e in test]
+    pairs = [(TEMPLATE.query(task, text), answers[label]) for text, label in sample(task, n, 0)]
+    recipe = Recipe(learning_rate=1e-3, epochs=epochs, min_steps=1, batch_size=batch_size)
 
-    def accuracy(model) -> float:
-        queries = [WORDING.query(task, e.text) for e in test]
-        return float(
-            (label_logprobs(model, WORDING.prefix(task), queries, answers).argmax(axis=1) == labels).mean()
-        )
+    def row(tool: str, lm: Any, seconds: float, **more: Any) -> dict:
+        chosen = label_logprobs(lm, prefix, queries, answers).argmax(axis=1)
+        found = {"tool": tool, "seconds": seconds, "examples_per_s": n * epochs / seconds}
+        found |= {"accuracy": float(np.mean(chosen == labels)), **more}
+        print(found, flush=True)
+        return found
 
-    rows = []
-    lm = load(precision=choose())
-    pairs = [(WORDING.query(task, t), answers[y]) for t, y in train]
-    tuned = finetune(lm, pairs, tuning, prefix=WORDING.prefix(task))
-    rows.append(
-        {
-            "way": "tunewise",
-            "seconds": tuned.seconds,
-            "examples_per_s": tuned.examples / tuned.seconds,
-            "accuracy": accuracy(tuned),
-        }
-    )
-    print(rows[-1], flush=True)
-
-    for way, options in TRL_WAYS.items():
-        lm = load(precision=choose())
-        data = Dataset.from_list(
-            [
-                {"prompt": WORDING.prefix(task) + WORDING.query(task, t), "completion": answers[y]}
-                for t, y in train
-            ]
-        )
+    tuned = finetune(load(MODEL, precision=NATIVE), pairs, recipe, prefix=prefix)
+    ours = row("tunewise", tuned, tuned.seconds, dtype=str(NATIVE.dtype), **share_of_rate(tuned, pairs))
+    rows = [ours]
+    native, single = NATIVE.dtype, torch.float32
+    fair = {
+        "bf16": native == torch.bfloat16,
+        "fp16": native == torch.float16,
+        "gradient_checkpointing": False,
+    }
+    settings = {"trl, fair": (native, fair), "trl, defaults": (native, {})}
+    if native != single:
+        settings["trl, float32"] = (single, {"bf16": False, "gradient_checkpointing": False})
+    for tool, (dtype, options) in settings.items():
+        lm = load(MODEL, precision=choose(dtype=dtype))
         with tempfile.TemporaryDirectory() as folder:
             config = SFTConfig(
                 output_dir=folder,
                 per_device_train_batch_size=batch_size,
                 num_train_epochs=epochs,
-                learning_rate=tuning.learning_rate,
+                learning_rate=recipe.learning_rate,
                 report_to=[],
                 save_strategy="no",
                 use_cpu=str(lm.model.device) == "cpu",
@@ -147,73 +150,170 @@ def training(n: int = 300, batch_size: int = 16, epochs: int = 1) -> list[dict]:
                 disable_tqdm=True,
                 **options,
             )
-            adapter = LoraConfig(
-                r=tuning.rank, lora_alpha=tuning.alpha, target_modules=list(ALL_LINEAR), task_type="CAUSAL_LM"
-            )
             trainer = SFTTrainer(
                 model=lm.model,
                 args=config,
-                train_dataset=data,
+                train_dataset=Dataset.from_list([{"prompt": prefix + p, "completion": c} for p, c in pairs]),
                 processing_class=lm.tokenizer,
-                peft_config=adapter,
+                peft_config=LoraConfig(
+                    r=recipe.rank,
+                    lora_alpha=recipe.alpha,
+                    target_modules=list(ALL_LINEAR),
+                    task_type="CAUSAL_LM",
+                ),
             )
-            start = time.perf_counter()
-            trainer.train()
-            seconds = time.perf_counter() - start
-        lm.model = trainer.model
-        lm.model.eval()
-        rows.append(
-            {
-                "way": way,
-                "seconds": seconds,
-                "examples_per_s": n * epochs / seconds,
-                "accuracy": accuracy(lm),
-                "gradient_checkpointing": bool(config.gradient_checkpointing),
-                "bf16": bool(config.bf16),
-                "times_slower": rows[0]["examples_per_s"] / (n * epochs / seconds),
-            }
-        )
-        print(rows[-1], flush=True)
-    rows.append({"way": "share of peak", **peak_share(tuned, pairs, lm.tokenizer)})
-    print(rows[-1], flush=True)
+            _, seconds = timed(trainer.train)
+        lm.model = trainer.model.eval()
+        checkpointing = bool(config.gradient_checkpointing)
+        ratio = ours["examples_per_s"] * seconds / (n * epochs)
+        rows.append(row(tool, lm, seconds, dtype=str(dtype), checkpointing=checkpointing, ratio=ratio))
     return rows
 
 
-def peak_share(tuned, pairs, tokenizer) -> dict:
-    """Share of this machine's matrix-product rate that training reaches: useful work by time, over the measured rate.
+def generation(questions: int = 40, k: int = 3, batch_size: int = 8, new_tokens: int = 24) -> list[dict]:
+    """Seconds of answering from passages, and what part of the time the machine's matrix rate and memory bandwidth account for."""
+    from tunewise import rag
+    from tunewise.models.packing import encode
+    from tunewise.retrieval import Retriever
+
+    asked = [q.ask[0] for q in company.questions(split="test")][:questions]
+    passages = [p.text for p in company.passages()]
+    found = Retriever(passages, None, "bm25").search(asked, k)
+    given = [[passages[hit.index] for hit in hits] for hits in found]
+    prompts = [rag.WITH_PASSAGES + rag.prompt(q, p) for q, p in zip(asked, given, strict=True)]
+    lm = load(MODEL, precision=NATIVE)
+
+    def ours() -> list[str]:
+        return [
+            a.said for a in rag.answer(lm, asked, given, max_new_tokens=new_tokens, batch_size=batch_size)
+        ]
+
+    def plain() -> list[str]:
+        said = []
+        for first in range(0, len(prompts), batch_size):
+            rows = lm.tokenizer(
+                prompts[first : first + batch_size],
+                padding=True,
+                padding_side="left",
+                add_special_tokens=False,
+                return_tensors="pt",
+            ).to(lm.model.device)
+            with torch.inference_mode():
+                out = lm.model.generate(
+                    input_ids=rows["input_ids"],
+                    attention_mask=rows["attention_mask"],
+                    max_new_tokens=new_tokens,
+                    do_sample=False,
+                    pad_token_id=lm.tokenizer.pad_token_id,
+                )
+            texts = lm.tokenizer.batch_decode(out[:, rows["input_ids"].shape[1] :], skip_special_tokens=True)
+            said += [text.strip().split("\n")[0] for text in texts]
+        return said
+
+    rag.answer(lm, asked[:2], given[:2], max_new_tokens=2)  # warm up
+    said, ours_s = timed(ours)
+    theirs, plain_s = timed(plain)
+
+    # At least: each prompt token once through the weights, then the weights read once for each token of a batch.
+    rate, bandwidth = matrix_rate(), memory_bandwidth()
+    shared = len(encode(lm.tokenizer, rag.WITH_PASSAGES))
+    tokens = sum(len(encode(lm.tokenizer, p)) - shared for p in prompts) + shared
+    parameters = sum(p.numel() for p in lm.model.parameters())
+    a_step = max(parameters * NATIVE.dtype.itemsize / bandwidth, 2 * parameters * batch_size / rate)
+    steps = -(-len(prompts) // batch_size) * new_tokens
+    bound_s = 2 * inner_weights(lm.model) * tokens / rate + steps * a_step
+    rows = [
+        {
+            "tool": "tunewise",
+            "seconds": ours_s,
+            "dtype": str(NATIVE.dtype),
+            "prompt_tokens": tokens,
+            "matmul_gflops": rate / 1e9,
+            "memory_gb_per_s": bandwidth / 1e9,
+            "share_of_bound": bound_s / ours_s,
+        },
+        {
+            "tool": f"transformers, batches of {batch_size}",
+            "seconds": plain_s,
+            "dtype": str(NATIVE.dtype),
+            "ratio": plain_s / ours_s,
+            "different_answers": sum(a.strip() != b.strip() for a, b in zip(said, theirs, strict=True)),
+        },
+    ]
+    if importlib.util.find_spec("llama_cpp") and (wheel := registry.get(MODEL).wheel):
+        from llama_cpp import Llama
+
+        path = wheel.folder() / registry.get(MODEL).gguf
+        peer = Llama(str(path), n_ctx=2048, n_threads=torch.get_num_threads(), verbose=False)
+        _, seconds = timed(lambda: [peer(p, max_tokens=new_tokens, temperature=0.0) for p in prompts])
+        rows.append({"tool": "llama.cpp, one by one", "seconds": seconds, "ratio": seconds / ours_s})
+    else:
+        print("llama.cpp is not compared: the package llama-cpp-python is not here")
+    for row in rows:
+        print(row, flush=True)
+    return rows
+
+
+def inner_weights(model: Any) -> int:
+    """Weights of the linear layers within the decoder, those of adapters and of the output layer left out."""
+    return sum(m.weight.numel() for name, m in model.named_modules() if name.endswith("_proj"))
+
+
+def matrix_rate() -> float:
+    """Floating-point operations a second of a matrix product in the native number format, of the size that 135M parameters have."""
+    a = torch.randn(1024, 576, dtype=NATIVE.dtype, device=NATIVE.device)
+    b = torch.randn(1536, 576, dtype=NATIVE.dtype, device=NATIVE.device)
+
+    def products(times: int) -> float:
+        for _ in range(times):
+            result = torch.nn.functional.linear(a, b)
+        return float(result[0, 0])  # waits for a GPU
+
+    products(20)
+    return 200 * 2 * 1024 * 576 * 1536 / timed(lambda: products(200))[1]
+
+
+def memory_bandwidth(megabytes: int = 256) -> float:
+    """Bytes a second, read and written, of copying more than a cache holds."""
+    source = torch.ones(megabytes * 2**18, device=NATIVE.device)
+    target = torch.empty_like(source)
+
+    def copies(times: int) -> float:
+        for _ in range(times):
+            target.copy_(source)
+        return float(target[0])
+
+    copies(1)
+    return 10 * 2 * megabytes * 2**20 / timed(lambda: copies(10))[1]
+
+
+def share_of_rate(tuned: Any, pairs: list[tuple[str, str]]) -> dict[str, float]:
+    """Share of the measured matrix-product rate that training reaches: useful work by time, over the rate.
 
     Useful work: 2 floating-point operations a weight and token forwards, 2 more for the gradient of the inputs (the weights
     are frozen); embeddings, attention, adapters and the shared beginning are left out, so the true share is a little higher.
     """
-    import torch
-
-    dtype = next(tuned.model.parameters()).dtype
-    a, b = torch.randn(1024, 576, dtype=dtype), torch.randn(1536, 576, dtype=dtype)
-    for _ in range(20):
-        torch.nn.functional.linear(a, b)
-    start = time.perf_counter()
-    for _ in range(200):
-        torch.nn.functional.linear(a, b)
-    rate = 200 * 2 * 1024 * 576 * 1536 / (time.perf_counter() - start)
-    tokens = np.mean([len(tokenizer(p + c)["input_ids"]) for p, c in pairs]) * tuned.examples
-    weights = sum(m.weight.numel() for name, m in tuned.model.named_modules() if name.endswith("_proj"))
-    return {
-        "matmul_gflops": rate / 1e9,
-        "training_gflops": 4 * weights * tokens / tuned.seconds / 1e9,
-        "share": 4 * weights * tokens / tuned.seconds / rate,
-    }
+    rate = matrix_rate()
+    tokens = np.mean([len(tuned.tokenizer(p + c)["input_ids"]) for p, c in pairs]) * tuned.examples
+    reached = 4 * inner_weights(tuned.model) * float(tokens) / tuned.seconds
+    return {"matmul_gflops": rate / 1e9, "training_gflops": reached / 1e9, "share_of_rate": reached / rate}
 
 
 def main() -> None:
     warnings.filterwarnings("ignore")
+    parts: dict[str, Callable[[], list[dict]]] = {
+        "scoring": scoring,
+        "training": training,
+        "generation": generation,
+    }
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=("scoring", "training"))
+    parser.add_argument("part", choices=parts)
     part = parser.parse_args().part
-    rows = scoring() if part == "scoring" else training()
+    rows = parts[part]()
     record = {
         "part": part,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "device": device_name(choose()),
+        "device": device_name(NATIVE),
         "versions": versions(),
         "results": rows,
     }

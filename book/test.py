@@ -1,9 +1,11 @@
-"""Check everything: ``make test`` calls this inside the virtual environment.
+"""Check: ``make check`` and ``make test`` call this inside the virtual environment.
 
-Builds the book, reads the code (ruff, and the import rules of ``tunewise``), then runs pytest on the tests and on every
-notebook. All steps run even if an earlier one fails. Stopped half-way, it is simply run again: what the book's models have
-computed is kept in the cache, so that nothing is trained twice, neither by the build, nor by a notebook, nor by the next try.
+Reads the code (ruff, its format, mypy, the import rules), then runs pytest: on the fast tests, or, after building the
+book, on all tests and every notebook. All steps run even if an earlier one fails. Stopped half-way, it is simply run again:
+what the book's models have computed is kept in the cache, so that nothing is trained twice, neither by the build, nor by a
+notebook, nor by the next try.
 
+    make check                           in under two minutes: the code, and tests that load no model and look at no site
     make test                            everything
     .venv/bin/python -m pytest tests     the tests alone; those of the site look at the last `make book`
 """
@@ -29,39 +31,43 @@ IMPORT_RULES = "from importlinter.cli import lint_imports_command as main; main(
 # The kernel is this Python; a cell that hangs is stopped after a quarter of an hour.
 NBVAL = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=900"]
 
-STEPS = {
-    "the book": [sys.executable, "book/build.py"],
-    "ruff": [sys.executable, "-m", "ruff", "check", *CODE],
-    "import rules": [sys.executable, "-c", IMPORT_RULES],
-    "tests and notebooks": [sys.executable, "-m", "pytest", "tests", *NOTEBOOKS, *NBVAL, "--durations=10"],
+PYTEST = ["-m", "pytest", "tests", "--durations=10"]
+READING = {
+    "lint": ["-m", "ruff", "check", *CODE],
+    "format": ["-m", "ruff", "format", "--check", "--quiet", *CODE],
+    "types": ["-m", "mypy"],
+    "import rules": ["-c", IMPORT_RULES],
 }
+FAST = READING | {"fast tests": [*PYTEST, "-m", "not (slow or model or site or browser)"]}
+ALL = {"the book": ["book/build.py"]} | READING | {"tests and notebooks": [*PYTEST, *NOTEBOOKS, *NBVAL]}
 CLOSING = re.compile(r"^=+ .*\d+ .* in [\d.]+s.*=+$")
 
 
-def main() -> int:
+def main(fast: bool) -> int:
     began = time.monotonic()
-    browser = chromium.find() or chromium.install()
+    steps = FAST if fast else ALL
+    browser = None if fast else chromium.find() or chromium.install()
     # The scale is the build's, so that cells find what the build has computed. No test may need the Hub by accident.
     environment = {"TUNEWISE_SCALE": "", "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1", **os.environ}
     if browser:
         environment["TUNEWISE_BROWSER"] = browser
-    else:
+    elif not fast:
         print(
             "No Chrome or Chromium, and none could be installed: tests that need one are "
             + ("failed." if os.environ.get("CI") else "skipped.")
         )
     failed, closing = [], ""
-    for name, command in STEPS.items():
+    for name, command in steps.items():
         print(f"\n---- {name} ----", flush=True)
-        status, said = run(command, environment)
+        status, said = run([sys.executable, *command], environment)
         closing = said or closing
         if status:
             failed.append(name)
     minutes = (time.monotonic() - began) / 60
     print(f"\n---- summary, after {minutes:.1f} minutes ----")
-    for name in STEPS:
+    for name in steps:
         print(f"{name:20} {'FAILED' if name in failed else 'passed'}")
-    if not browser:
+    if not browser and not fast:
         print("no browser            tests of the site in a browser were not run")
     print(closing)  # pytest's own last line, with the counts
     return 1 if failed else 0
@@ -95,7 +101,7 @@ def run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        sys.exit(main())
+        sys.exit(main(fast="--fast" in sys.argv[1:]))
     except KeyboardInterrupt:
         print("\nstopped; the same command begins again, and finds what was computed")
         sys.exit(130)

@@ -49,6 +49,23 @@ def load(path: Path):
     return module
 
 
+def pytest_collection_modifyitems(items):
+    """Mark tests by what they ask for: the built site, a browser, or (by what their module imports) a real model or tokenizer."""
+    for item in items:
+        asked = set(getattr(item, "fixturenames", ()))
+        if asked & {"site", "served"}:
+            item.add_marker("site")
+        if "browser" in asked:
+            item.add_marker("browser")
+        if any(_needs_a_model(value) for value in vars(getattr(item, "module", None) or object).values()):
+            item.add_marker("model")
+
+
+def _needs_a_model(value: object) -> bool:
+    """Is it, or does it come from, a module that loads real models?"""
+    return bool({getattr(value, "__name__", ""), getattr(value, "__module__", "")} & MODEL_MODULES)
+
+
 @pytest.fixture(scope="session")
 def site() -> Path:
     """The folder of the built site, from the sources as they are now."""

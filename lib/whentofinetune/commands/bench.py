@@ -22,6 +22,10 @@ ROOT = Path(__file__).resolve().parents[3]
 PARTS = {
     "scoring": (("bench/speed.py", "scoring"), "label scoring: ours against lm-eval"),
     "training": (("bench/speed.py", "training"), "LoRA training: ours against TRL's SFTTrainer"),
+    "generation": (
+        ("bench/speed.py", "generation"),
+        "answers from passages: ours against transformers' generate",
+    ),
     "memory": (("bench/memory.py",), "peak memory: simulated against published and measured"),
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tunewise.record import SCALES, Record
+from tunewise.record import Record
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,15 +17,10 @@ def main(args: argparse.Namespace) -> int:
     from whentofinetune import book_files, experiments
 
     for name in experiments.NAMES:
-        models = dict.fromkeys(SCALES, "")
-        try:
-            experiment = experiments.get(name)
-        except ImportError:  # without torch nothing can be run, but the records that there are can be named
-            print(name)
-        else:
-            claims = f" ({', '.join(experiment.claims)})" if args.claims else ""
-            print(f"{name}: {experiment.question}{claims}")
-            models = {scale: params["model"] for scale, params in experiment.scales.items()}
+        experiment = experiments.get(name)
+        claims = f" ({', '.join(experiment.claims)})" if args.claims else ""
+        print(f"{name}: {experiment.question}{claims}")
+        models = {scale: params["model"] for scale, params in experiment.scales.items()}
         for scale, model in models.items():
             paths = sorted((book_files.data_dir() / "runs").glob(f"*/{name}.{scale}.json"))
             records = [Record.read(path) for path in paths]
