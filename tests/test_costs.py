@@ -22,7 +22,6 @@ from whentofinetune.datasets.complaints import complaints
 from whentofinetune.datasets.rated_tasks import load_task
 from whentofinetune.experiments import distillation, judge, task_diversity
 from whentofinetune.pages import Live, costs
-from whentofinetune.pages import costs_verdicts as said
 
 
 @pytest.fixture(scope="module")
@@ -228,112 +227,58 @@ def test_a_pair_judged_both_ways_as_in_plain_passes(tmp_path, monkeypatch):
 # -- what the pages make of it ---------------------------------------------------------------------------------------------
 
 
+def right(rows) -> float:
+    return np.mean([r.outcomes("accuracy") for r in rows])
+
+
 def test_figures_and_tables_are_made_of_records_alone(records):
     diverse, distilled, judged = (records[n] for n in ("task_diversity", "distillation", "judge"))
     parts = [
-        costs.diversity_matrix(diverse),
-        costs.distil_figure(distilled),
-        costs.distil_figure(distilled, "tfidf"),
-        costs.diversity_table(diverse),
-        costs.switching_table(diverse),
-        costs.distil_table(distilled),
-        costs.distil_gaps(distilled),
-        costs.distil_times(distilled),
-        costs.judge_table(judged),
-        costs.judge_cost_table(judged),
+        *(make(diverse) for make in (costs.diversity_matrix, costs.diversity_table, costs.switching_table)),
+        *(make(distilled) for make in (costs.distil_table, costs.distil_gaps, costs.distil_times)),
+        *(make(judged) for make in (costs.judge_table, costs.judge_cost_table)),
         costs.shorter_prompt(*map(book_records.load, ("prompt_cost", "few_shot", "learning_curve"))),
+        costs.summary(distilled, judged),
     ]
-    for part in parts:
-        assert (
-            re.search(
-                r"\bnan\b",
-                json.dumps(
-                    part._repr_mimebundle_() if hasattr(part, "_repr_mimebundle_") else part._repr_html_()
-                ),
-                re.IGNORECASE,
-            )
-            is None
+    assert not any(re.search(r"\bnan\b", str(part), re.IGNORECASE) for part in parts)
+    student = "whentofinetune.calculators.cost_student:student_json"
+    Live("a", cost_student.CONTROLS, student, **costs.distil_settings(distilled))
+
+
+def test_each_adapter_is_shown_on_each_task(records):
+    record = records["task_diversity"]
+    names = ["none", "tweets", "domain", "complaints", "mixed", "mixed, same total"]
+    assert list(costs.adapters(record)) == names
+    for adapter, cells in costs.diversity(record).items():
+        for task, found in cells.items():
+            assert found["value"] == pytest.approx(right(record.where(trained=adapter, tested=task)))
+
+
+def test_what_a_teacher_brings_is_the_difference_to_the_same_student(records):
+    record = records["distillation"]
+    figure = costs.distil_gaps(record)
+    assert [trace["name"] for trace in figure.data] == [*costs.SLICES.values()]
+    for trace, part in zip(figure.data, costs.SLICES, strict=True):
+        by_hand = [
+            right(record.where(method=m, source="teacher", slice=part))
+            - right(record.where(method=m, source=source, slice=part))
+            for m, source in product(costs.STUDENTS, ("human", "few human"))
+        ]
+        assert trace["x"] == pytest.approx(by_hand)
+
+
+def test_of_several_runs_the_middle_one_is_timed():
+    def timed(seconds: float) -> Scores:
+        known = {"value": seconds, "n": 8, "low": seconds, "high": seconds}
+        return Scores(
+            facts={"prompt_tokens": 5, "shared_tokens": 1, "train_seconds": seconds, "seconds": known}
         )
-    Live(
-        "a",
-        cost_student.CONTROLS,
-        "whentofinetune.calculators.cost_student:student_json",
-        **costs.distil_settings(distilled),
-    )
-    assert "times as fast" in costs.summary(distilled, judged)
-    for judged_by, record in ((said.c19, distilled), (said.c21, judged), (said.c41, diverse)):
-        assert judged_by(record)[1] in ("yes", "partly", "no")
 
-
-def scored(right: float, seed: int, n: int = 60, **facts) -> Scores:
-    """Outcomes of ``n`` items of which about the share ``right`` is right."""
-    found = np.random.default_rng(seed).random(n) < right
-    return Scores([f"item {i}" for i in range(n)], accuracy=found, predictions=found.astype(int), facts=facts)
-
-
-@pytest.mark.parametrize(
-    ("own", "foreign", "mixed", "small", "agrees"),
-    [
-        (0.9, 0.4, 0.95, 0.95, "partly"),
-        (0.9, 0.4, 0.5, 0.5, "yes"),
-        (0.9, 0.4, 0.95, 0.5, "yes"),
-        (0.6, 0.6, 0.6, 0.6, "no"),
-    ],
-)
-def test_the_verdict_on_variety_follows_the_intervals(own, foreign, mixed, small, agrees):
-    names = ["tweets", "domain", "complaints"]
-    rows = [(Condition("prompt", trained="none", tested=t), scored(0.3, 7 + j)) for j, t in enumerate(names)]
-    for j, t in enumerate(names):
-        level = {a: own if a == t else foreign for a in names} | {"mixed": mixed, "mixed, same total": small}
-        for i, (a, p) in enumerate(level.items()):
-            rows += [
-                (Condition("lora", trained=a, seed=seed, tested=t), scored(p, 100 * i + 10 * seed + j))
-                for seed in range(5)
-            ]
-    facts = {"switch_ms": [1.0, 2.0], "load_model_ms": 100, "same_after_switching": {"tweets": True}}
-    rows.append((Condition("switch", seed=0), Scores(facts=facts)))
-    ours, found, why = said.c41(made_up(task_diversity.EXPERIMENT, rows))
-    assert found == agrees and "far less time" in why
-    by_hand = np.mean(
-        [s.outcomes["accuracy"].count("1") / 60 for c, s in rows if c.trained and c.trained == c.tested]
-    )
-    assert np.mean([ours[f"own adapter, {t}"]["value"] for t in names]) == pytest.approx(by_hand)
-
-
-@pytest.mark.parametrize(
-    ("student", "few", "slow", "agrees"),
-    [(0.8, 0.5, False, "yes"), (0.8, 0.8, False, "partly"), (0.4, 0.4, False, "no"), (0.8, 0.5, True, "no")],
-)
-def test_the_verdict_on_distilling_follows_the_intervals(student, few, slow, agrees):
-    rows = []
-    for i, part in enumerate(("easy", "hard", "shifted")):
-        level = {("teacher", None): 0.8, ("embeddings", "teacher"): student, ("embeddings", "few human"): few}
-        for j, ((m, s), p) in enumerate(level.items()):
-            told = {"slice": part} | ({"source": s} if s else {})
-            rows += [
-                (Condition(m, **told, seed=seed), scored(p, 1000 * i + 100 * seed + j, n=1500))
-                for seed in range(5)
-            ]
-    for of, v in {"teacher": 0.05, "embeddings": 0.2 if slow else 0.01}.items():
-        seconds = {"value": v, "n": 20, "low": 0.9 * v, "high": 1.1 * v}
-        rows.append((Condition("clock", of=of), Scores(facts={"seconds": seconds, "batched": v})))
-    assert said.c19(made_up(distillation.EXPERIMENT, rows))[1] == agrees
-
-
-@pytest.mark.parametrize(
-    ("tuned", "told", "rival", "agrees"),
-    [(0.9, 0.5, 0.5, "yes"), (0.9, 0.5, 0.95, "partly"), (0.5, 0.9, 0.5, "no"), (0.6, 0.6, 0.6, "partly")],
-)
-def test_the_verdict_on_judges_follows_the_intervals(tuned, told, rival, agrees):
-    rows = []
-    level = (("rubric", told, 200), ("tuned", tuned, 100), ("tfidf", rival, 1), ("embeddings", 0.4, 1))
-    for (i, way), (j, (method, p, tokens)) in product(enumerate(("point", "pair")), enumerate(level)):
-        for seed in range(1 if method == "rubric" else 5):
-            seconds = {"value": tokens / 1000, "n": 8, "low": tokens / 1100, "high": tokens / 900}
-            scores = scored(p, 1000 * i + 100 * seed + j, n=200, prompt_tokens=tokens, seconds=seconds)
-            scores.outcomes["consistent"] = "01" * 100
-            rows.append((Condition(method, way=way, seed=seed), scores))
-    assert said.c21(made_up(judge.EXPERIMENT, rows))[1] == agrees
+    rows = [(Condition("rules", way="point"), timed(0.5))]
+    for method, way in product(("asked", "rubric", "tuned"), ("point", "pair")):
+        rows += [(Condition(method, way=way, seed=i), timed(s)) for i, s in enumerate((70.0, 10.0, 20.0))]
+    lines = costs.judge_cost_table(made_up(judge.EXPERIMENT, rows)).text.splitlines()
+    assert sum("20 [20, 20]" in line for line in lines) == 6 and not any("70 [" in line for line in lines)
 
 
 # -- the calculator of four ways -------------------------------------------------------------------------------------------

@@ -12,13 +12,14 @@ from small_model import made_up, run_small, small, small_context
 from tunewise.experiment import Condition, Scores
 from tunewise.generation import generate
 from tunewise.multiple_choice import choose, written
+from tunewise.report import mean
 from tunewise.scoring import encode, label_logprobs, option_logprobs
 from whentofinetune import book_files
 from whentofinetune.datasets import company, glossary, hindi_pairs, patient_notes
 from whentofinetune.datasets.vader import near_duplicates
 from whentofinetune.experiments import jargon, new_language
 from whentofinetune.experiments import notes as note_experiment
-from whentofinetune.pages import domains, domains_verdicts
+from whentofinetune.pages import domains
 
 # -- scoring each question's own options -------------------------------------------------------------------------------
 
@@ -277,16 +278,21 @@ def test_training_leaves_the_model_as_it_was(tmp_path, monkeypatch):
     assert before.keys() == after.keys() and all(torch.equal(p, after[n]) for n, p in before.items())
 
 
-def test_attacks_are_made_on_those_in_the_training_notes_and_summed_up(records):
+def test_attacks_are_made_on_those_in_the_training_notes_and_pooled(records):
+    groups = ("never", "once", "repeated")
     for seed in (0, 1):
         of = patient_notes.people(4, 1, seed)
-        for who in ("never", "once", "repeated"):
+        for who in groups:
             row = records.notes.one(method="attack", of="lora", patients=who, seed=seed)
             assert row.items == [n.id for n in of[who][:1]]
-    for (of, who), found in domains.leaks(records.notes).items():
-        rows = records.notes.where(method="attack", of=of, patients=who)
-        assert found["extracted"]["n"] == len(rows) == (1 if of == "base" else 2)
-        assert found["exposure"] == pytest.approx(np.median([r["exposure"]["value"] for r in rows]))
+    bits = [
+        np.median(
+            [r["exposure"]["value"] for r in records.notes.where(method="attack", of="lora", patients=who)]
+        )
+        for who in groups
+    ]
+    lines = domains.leaks_table(records.notes).text.splitlines()[-3:]
+    assert [float(line.split()[-1].replace(",", "")) for line in lines] == pytest.approx(bits, rel=0.01)
 
 
 def test_fields_of_a_summary_are_scored_one_by_one(records):
@@ -307,120 +313,36 @@ def test_bits_are_paired_by_text(records):
     )
     wanted = np.mean([bits.sum() / before.sum() - 1 for bits in after])
     assert domains.bits_change(records.language, "hindi")["value"] == pytest.approx(wanted)
-    (row,) = records.language.where(method="base", task="english")
-    per_byte = np.sum(row.outcomes("bits")) / np.sum(row.outcomes("bytes"))
-    assert domains.per([row], "bits", "bytes")["value"] == pytest.approx(per_byte)
 
 
-def test_every_figure_and_table_is_made(records):
-    for make in (domains.jargon_figure, domains.jargon_kinds):
-        assert str(make(records.jargon))
-    for make in (
-        domains.notes_figure,
-        domains.notes_hands,
-        domains.notes_fields,
-        domains.a_summary,
-        domains.leaks_table,
-    ):
-        assert str(make(records.notes))
-    for make in (domains.tokens_table, domains.language_figure, domains.before_after):
-        assert str(make(records.language))
-    assert "Hindi" in str(domains.summary(records.jargon, records.notes, records.language))
+def test_kinds_of_questions_and_hands_are_averaged_apart(records):
+    kind = {q.id: q.kind for q in company.jargon("test")}
+    ids = domains.jargon_items(records.jargon)
+    assert sorted(sum(map(list, ids.values()), [])) == sorted(records.jargon.one(method="base").items)
+    for rows in domains.jargon_rows(records.jargon).values():
+        for name, some in ids.items():
+            hits = [
+                o
+                for r in rows
+                for i, o in zip(r.items, r.outcomes("accuracy"), strict=True)
+                if kind[i] == name
+            ]
+            found = mean(rows, items=some)
+            assert (found is None and not hits) or found["value"] == pytest.approx(np.mean(hits))
 
 
-# -- verdicts: decided by the intervals --------------------------------------------------------------------------------
-
-
-def scored(right: float, seed: int | None = None, n: int = 200) -> Scores:
-    """Outcomes that are right for a share of the items; all questions are of one kind."""
-    order = np.random.default_rng(seed or 0).permutation(n)
-    return Scores([f"item {i}" for i in range(n)], accuracy=order < right * n, facts={"prompt_tokens": 10.0})
-
-
-def jargon_record(base, glossary, definitions, entries):
-    rows = [(Condition("base"), scored(base)), (Condition("glossary"), scored(glossary))]
-    for seed in range(3):
-        for kind, share in (("definitions", definitions), ("entries", entries)):
-            told = {"training": kind, "entries": kind == "entries", "seed": seed}
-            rows.append((Condition("lora", **told), scored(share, seed)))
-    return made_up(jargon.EXPERIMENT, rows)
-
-
-@pytest.mark.parametrize(
-    ("shares", "agrees"),
-    [
-        ((0.3, 0.5, 0.8, 0.9), "yes"),
-        ((0.3, 0.7, 0.6, 0.9), "partly"),
-        ((0.3, 0.6, 0.3, 0.9), "partly"),
-        ((0.3, 0.6, 0.3, 0.6), "no"),
-        ((0.5, 0.5, 0.5, 0.5), "no"),
-    ],
-)
-def test_c16(shares, agrees):
-    assert domains_verdicts.c16(jargon_record(*shares))[1] == agrees
-
-
-def note_record(few, lora, repeated_out=0):
-    def shares(share, seed):
-        return [float(np.mean(np.random.default_rng([seed, i]).random(7) < share)) for i in range(40)]
-
-    rows, ids = [], [f"note {i}" for i in range(40)]
-    for method, (form, content) in (("prompt", (0.0, 0.3)), ("few-shot", few), ("lora", lora)):
-        for seed in range(1 if method == "prompt" else 3):
-            scores = Scores(ids, recalled=shares(form, seed), mentioned=shares(content, seed))
-            rows.append((Condition(method, k=2, n_labels=66, seed=seed), scores))
-    for of in ("base", "lora"):
-        for who in ("never", "once", "repeated"):
-            out = [(of, who) == ("lora", "repeated") and i < repeated_out for i in range(10)]
-            scores = Scores(ids[:10], extracted=out, exposure=[1.0] * 10)
-            rows.append((Condition("attack", of=of, patients=who, seed=0), scores))
-    return made_up(note_experiment.EXPERIMENT, rows)
-
-
-def test_c17():
-    assert domains_verdicts.c17(note_record((0.5, 0.5), (0.9, 0.9)))[1] == "partly"
-    assert domains_verdicts.c17(note_record((0.5, 0.9), (0.9, 0.9)))[1] == "partly"
-    assert domains_verdicts.c17(note_record((0.9, 0.9), (0.9, 0.9)))[1] == "no"
-    assert "gives away" in domains_verdicts.c17(note_record((0.5, 0.5), (0.9, 0.9), repeated_out=4))[2]
-    assert "No number" in domains_verdicts.c17(note_record((0.5, 0.5), (0.9, 0.9)))[2]
-
-
-def language_record(gain, hindi, english):
-    many = np.random.default_rng(3).uniform(50, 150, 60)
-
-    def probed(method, right, hindi, news, seed=None):
-        bits = {"hindi": many * hindi, "english": many * news}
-        scores = {task: scored(right, seed) for task in ("meaning", "writing")} | {
-            task: Scores([f"text {i}" for i in range(60)], bits=each, bytes=[50] * 60)
-            for task, each in bits.items()
-        }
-        scores["general"] = Scores([f"general {i}" for i in range(60)], accuracy=[i < 40 for i in range(60)])
-        return [(Condition(method, task=task, seed=seed), found) for task, found in scores.items()]
-
+def test_tokens_are_compared_over_the_same_messages():
     rows = [
         (Condition("tokens", language=x), Scores(["a", "b", "c"], tokens=c))
         for x, c in (("en", [2, 3, 4]), ("hi", [10, 14, 21]))
     ]
-    rows += [(Condition(m, task=t), scored(0.5)) for m in ("length", "words") for t in ("meaning", "writing")]
-    rows += probed("base", 0.3, 1, 1)
-    for seed in range(3):
-        rows += [
-            (Condition("few-shot", seed=seed, task=t), scored(0.3, seed)) for t in ("meaning", "writing")
-        ]
-        rows += probed("lora", 0.3 + gain, hindi, english, seed)
-    return made_up(new_language.EXPERIMENT, rows)
+    assert domains.token_ratio(made_up(new_language.EXPERIMENT, rows))["value"] == pytest.approx(45 / 9)
 
 
-@pytest.mark.parametrize(
-    ("change", "agrees"),
-    [
-        ((0.4, 0.7, 1.0), "yes"),
-        ((0.4, 0.7, 1.1), "partly"),
-        ((0.0, 0.7, 1.0), "partly"),
-        ((0.0, 1.0, 1.0), "no"),
-    ],
-)
-def test_c18(change, agrees):
-    record = language_record(*change)
-    assert domains_verdicts.c18(record)[1] == agrees
-    assert domains.token_ratio(record)["value"] == pytest.approx(45 / 9)
+def test_every_figure_and_table_is_made(records):
+    d = domains
+    parts = [make(records.jargon) for make in (d.jargon_figure, d.jargon_kinds)]
+    parts += [make(records.notes) for make in (d.notes_table, d.notes_fields, d.a_summary, d.leaks_table)]
+    parts += [make(records.language) for make in (d.tokens_table, d.language_table, d.language_gaps)]
+    parts += [d.before_after(records.language), d.summary(records.jargon, records.notes, records.language)]
+    assert not any(re.search(r"\bnan\b", str(part)) for part in parts)
