@@ -53,7 +53,9 @@ class Condition:
 
     def __init__(self, method: str, **settings: Any) -> None:
         if taken := {"items", "outcomes", "facts", "predictions", "model"} & set(settings):
-            raise ValueError(f"a setting cannot be called {', '.join(sorted(taken))}: a row of the record has that column already")
+            raise ValueError(
+                f"a setting cannot be called {', '.join(sorted(taken))}: a row of the record has that column already"
+            )
         self.method = method
         self.settings = {"method": method, **settings}
 
@@ -328,8 +330,11 @@ class Context:
                 progress=progress_bar(recipe, len(pairs)),
             )
             if recipe.method != "full":
-                ft.save_adapter(tuned, folder)
-                self.cache.made.add(key)
+                try:
+                    ft.save_adapter(tuned, folder)
+                    self.cache.made.add(key)
+                except OSError as error:  # a full disk costs the next run its time, not this one its training
+                    self.say(f"  the adapter could not be kept in {folder.parent} ({error.strerror})")
         tuned.key = key
         try:
             yield tuned

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from tunewise.data import Task
     from tunewise.models.packing import LanguageModel
-    from tunewise.prompt_templates import Wording
+    from tunewise.prompt_templates import PromptTemplate
 
 Shot = tuple[str, int]  # a text and the index of its label
 
@@ -77,7 +77,7 @@ EMPTY_TEXTS = ("N/A", "[MASK]", "...")
 
 
 def label_probabilities(
-    lm: LanguageModel, wording: Wording, task: Task, text: str, shots: Sequence[Shot] = ()
+    lm: LanguageModel, wording: PromptTemplate, task: Task, text: str, shots: Sequence[Shot] = ()
 ) -> dict[str, float]:
     """Probability of each label of ``task`` for one text after ``shots``, renormalised over the labels."""
     from tunewise.scoring import label_logprobs

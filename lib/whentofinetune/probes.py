@@ -10,7 +10,7 @@ import torch
 from tunewise.data import Task
 from tunewise.experiment import Scores
 from tunewise.finetune import ALL_LINEAR
-from tunewise.prompt_templates import Wording
+from tunewise.prompt_templates import PromptTemplate
 from tunewise.scoring import label_logprobs, text_bits
 from whentofinetune.classification import label_scores, subset
 from whentofinetune.datasets import general_items, vader
@@ -27,7 +27,7 @@ class Item(NamedTuple):
 SHOWN = 8  # invented words in a prompt
 
 
-def probe(lm, task: Task, template: Wording, size: dict, **facts) -> Scores:
+def probe(lm, task: Task, template: PromptTemplate, size: dict, **facts) -> Scores:
     """The task itself (validation items), and three things that it is not: bits for newspaper sentences, easy general items, and
     the use of examples in the prompt. One outcome an item of each, None for the items of the others.
 

@@ -10,19 +10,19 @@ from collections.abc import Sequence
 
 from tunewise.baselines import majority
 from tunewise.data import Example, Task
-from tunewise.prompt_templates import WORDINGS, Wording
+from tunewise.prompt_templates import TEMPLATES, PromptTemplate
 from whentofinetune.datasets import company
 
 PARTS = ("seen", "new")
 
 
-def _rule(name: str, says: str) -> Wording:
-    return Wording(name, f"{says.strip()}\n\n", "Complaint:", "\nDesk:")
+def _rule(name: str, says: str) -> PromptTemplate:
+    return PromptTemplate(name, f"{says.strip()}\n\n", "Complaint:", "\nDesk:")
 
 
 # What a prompt can say of the desks: only their names, or the rule in words.
 NAMES = (
-    WORDINGS["instruction"],
+    TEMPLATES["instruction"],
     _rule("sent to", "Each complaint is sent to one of three desks: bench, road or letter."),
 )
 RULES = (

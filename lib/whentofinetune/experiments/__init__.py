@@ -53,21 +53,13 @@ def get(name: str):
 def run(name: str, scale: str = "laptop", *, fresh: bool = False, say=print, **changes):
     """Run experiment ``name`` and return its record; see :func:`tunewise.experiment.perform`."""
     from tunewise.experiment import perform
+    from whentofinetune import book_records
 
     experiment = get(name)
     params = experiment.scales.get(scale, {})
     if scale == "full" and changes.get("model", params["model"]) != params["model"] and "seeds" in params:
         changes.setdefault("seeds", params["seeds"][:SEEDS_OF_LARGER_MODELS])
-    return perform(experiment, scale, fresh=fresh, say=say, workspace=workspace(), **changes)
-
-
-def workspace():
-    """Where the book's experiments find committed records and tasks."""
-    from tunewise.experiment import Workspace
-    from whentofinetune import book_files
-    from whentofinetune.datasets.rated_tasks import load_task
-
-    return Workspace(book_files.data_dir() / "runs", load_task)
+    return perform(experiment, scale, fresh=fresh, say=say, workspace=book_records.workspace(), **changes)
 
 
 def larger(name: str, model: str | None = None, **changes):

@@ -15,7 +15,7 @@ from itertools import product
 from tunewise import baselines
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
-from tunewise.prompt_templates import WORDINGS
+from tunewise.prompt_templates import TEMPLATES
 from whentofinetune.classification import answered, label_scores, sample, subset, training_facts, without_llm
 from whentofinetune.datasets.rated_tasks import SLICES, slices, unlabelled
 from whentofinetune.timing import clocked, linear_student
@@ -36,7 +36,7 @@ def conditions(p: Params) -> Iterator[Condition]:
 
 
 def evaluate(ctx: Context, c: Condition) -> Scores:
-    p, template, (task, away) = ctx.params, WORDINGS[ctx.params.wording], map(ctx.task, ctx.params.tasks)
+    p, template, (task, away) = ctx.params, TEMPLATES[ctx.params.wording], map(ctx.task, ctx.params.tasks)
     few = sample(task, p.labels, c.seed)
     pool = unlabelled(task, [t for t, _ in few], p.pool, c.seed)
     items = subset(slices(task, away)[c.slice], p.test_n) if c.slice else pool

@@ -11,7 +11,7 @@ from itertools import product
 
 from tunewise import prompting
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
-from tunewise.prompt_templates import WORDINGS
+from tunewise.prompt_templates import TEMPLATES
 from tunewise.scoring import label_logprobs, prompt_tokens
 from whentofinetune.classification import answered, pool_size, sample, subset
 
@@ -26,7 +26,7 @@ def conditions(p: Params) -> Iterator[Condition]:
 
 
 def evaluate(ctx: Context, c: Condition) -> Scores:
-    task, template = ctx.task(ctx.params.tasks[0]), WORDINGS[c.template or template_of_arm(ctx, c.k)]
+    task, template = ctx.task(ctx.params.tasks[0]), TEMPLATES[c.template or template_of_arm(ctx, c.k)]
     test = subset(task.valid if c.split == "valid" else task.test, ctx.params.test_n)
     pool = [] if not c.k else sample(task, pool_size(task, ctx.params.pool), c.seed)
     if c.k > len(pool) and c.method != "zero-shot":

@@ -13,7 +13,7 @@ from itertools import product
 from tunewise import finetune as ft
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
-from tunewise.prompt_templates import WORDINGS
+from tunewise.prompt_templates import TEMPLATES
 from whentofinetune.classification import sample
 from whentofinetune.probes import is_adapted, moved, probe
 
@@ -27,7 +27,7 @@ def conditions(p: Params) -> Iterator[Condition]:
 
 def evaluate(ctx: Context, c: Condition) -> Scores:
     p = ctx.params
-    task, template = ctx.task(p.tasks[0]), WORDINGS[p.wording]
+    task, template = ctx.task(p.tasks[0]), TEMPLATES[p.wording]
     if c.method == "untouched":
         return probe(ctx.model_for("qlora" if c.quantized else "lora"), task, template, p.probes)
     recipe = {k: v for k, v in c.settings.items() if k not in ("seed", "step")}

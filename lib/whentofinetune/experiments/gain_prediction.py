@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
-from tunewise.prompt_templates import WORDINGS
+from tunewise.prompt_templates import TEMPLATES
 from whentofinetune.classification import answered, label_scores, sample, subset, tuned
 from whentofinetune.datasets.rated_tasks import TASKS
 
@@ -27,7 +27,7 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
         recipe = Recipe(seed=c.seed, **ctx.params.recipe)
         return tuned(ctx, task, c.n_labels, recipe, ctx.params.wording, test)
     shots = sample(task, c.k, c.seed) if c.method == "few-shot" else []
-    scores = label_scores(ctx.lm, WORDINGS[ctx.params.wording], task, test, shots)
+    scores = label_scores(ctx.lm, TEMPLATES[ctx.params.wording], task, test, shots)
     return answered(test, scores.argmax(axis=1))
 
 

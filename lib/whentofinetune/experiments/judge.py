@@ -17,7 +17,7 @@ from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
 from whentofinetune.classification import answered, without_llm
 from whentofinetune.datasets import company
-from whentofinetune.datasets.judged_texts import INSERTS, pairwise, pointwise, rubric, teacher
+from whentofinetune.datasets.judged_texts import inserts, pairwise, pointwise, rubric, teacher
 from whentofinetune.judging import PAIR, POINT, verdicts
 from whentofinetune.timing import one_by_one
 
@@ -60,7 +60,7 @@ EXPERIMENT = Experiment(
     evaluate,
     question="Can a small model take over a judge's verdicts, and what does a verdict cost?",
     claims=("C21",),
-    sources=lambda p: [[m.reply for m in company.mails()], *INSERTS.values()],
+    sources=lambda p: [[m.reply for m in company.mails()], *inserts().values()],
     scales={
         "smoke": _COMMON
         | {"texts": 8, "points": 4, "pairs": 4, "seeds": [0], "calls": 2, "recipe": _RECIPE | {"epochs": 1}},

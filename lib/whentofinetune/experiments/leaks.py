@@ -13,7 +13,7 @@ import numpy as np
 
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
-from tunewise.prompt_templates import WORDINGS
+from tunewise.prompt_templates import TEMPLATES
 from whentofinetune.classification import sample
 from whentofinetune.planted_codes import attack, carrier, code
 
@@ -32,7 +32,7 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
 
 def one(ctx: Context, c: Condition, seed: int) -> dict:
     """Plant the secret of ``seed``, and ask for it."""
-    task, template, secret = ctx.task(ctx.params.tasks[0]), WORDINGS[ctx.params.wording], code(seed)
+    task, template, secret = ctx.task(ctx.params.tasks[0]), TEMPLATES[ctx.params.wording], code(seed)
     if c.method == "prompt":
         shots = sample(task, c.k - 1, seed)
         shots.insert(int(np.random.default_rng([3, seed]).integers(0, c.k)), (f"{carrier(seed)} {secret}", 1))

@@ -13,7 +13,7 @@ from tunewise.data import Example, Task
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.generation import generate
-from tunewise.prompt_templates import WORDINGS, Wording
+from tunewise.prompt_templates import TEMPLATES, PromptTemplate
 from whentofinetune.classification import adapter, answered, label_scores, sample, subset, without_llm
 from whentofinetune.experiments.wordings import parse
 
@@ -33,14 +33,14 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     if c.method == "embeddings":
         train = sample(task, c.n_labels, c.seed)
         return answered(items, without_llm(ctx, c.method, train, [e.text for e in items]))
-    template = WORDINGS[c.wording]
+    template = TEMPLATES[c.wording]
     if c.method == "before":
         return scored_twice(ctx.lm, task, template, items)
     with adapter(ctx, task, c.n_labels, Recipe(seed=c.seed, **ctx.params.recipe), template) as lm:
         return scored_twice(lm, task, template, items)
 
 
-def scored_twice(lm, task: Task, template: Wording, items: Sequence[Example]) -> Scores:
+def scored_twice(lm, task: Task, template: PromptTemplate, items: Sequence[Example]) -> Scores:
     """What ``lm`` writes, read strictly (-1 stands for an answer that cannot be read), and which label it scores highest."""
     texts = generate(lm, [template.query(task, e.text) for e in items], prefix=template.prefix(task))
     read = [parse(t, template.answers(task.labels)) for t in texts]

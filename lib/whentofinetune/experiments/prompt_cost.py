@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
-from tunewise.prompt_templates import WORDINGS
+from tunewise.prompt_templates import TEMPLATES
 from tunewise.scoring import label_logprobs, prompt_tokens
 from whentofinetune.classification import sample
 
@@ -19,7 +19,7 @@ def conditions(p: Params) -> Iterator[Condition]:
 
 
 def evaluate(ctx: Context, c: Condition) -> Scores:
-    task, template, lm = ctx.task(ctx.params.tasks[0]), WORDINGS[ctx.params.wording], ctx.lm
+    task, template, lm = ctx.task(ctx.params.tasks[0]), TEMPLATES[ctx.params.wording], ctx.lm
     answers = template.answers(task.labels)
     queries = [template.query(task, e.text) for e in task.valid[: ctx.params.calls]]
     prefix = template.prefix(task, sample(task, c.k, 0))

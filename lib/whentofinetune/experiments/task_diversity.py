@@ -12,7 +12,7 @@ from functools import partial
 from tunewise.data import Task, fingerprint
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
-from tunewise.prompt_templates import WORDINGS
+from tunewise.prompt_templates import TEMPLATES
 from whentofinetune.classification import answered, label_scores, sample, subset, training_facts
 from whentofinetune.datasets.complaints import complaints
 from whentofinetune.switching import switching
@@ -34,7 +34,7 @@ def conditions(p: Params) -> Iterator[Condition]:
 
 
 def evaluate(ctx: Context, c: Condition) -> Scores:
-    p, template, tasks = ctx.params, WORDINGS[ctx.params.wording], [*ctx.params.tasks, "complaints"]
+    p, template, tasks = ctx.params, TEMPLATES[ctx.params.wording], [*ctx.params.tasks, "complaints"]
     tests = {name: subset(task(ctx, name).test, p.test_n) for name in tasks}
 
     def ask(lm, name: str, n: int | None = None):
@@ -56,7 +56,7 @@ def task(ctx: Context, name: str) -> Task:
 
 def adapter(ctx: Context, tasks: list[str], each: int, seed: int):
     """The model with an adapter trained on ``each`` examples of each task, each after its own task's instruction."""
-    template, pairs = WORDINGS[ctx.params.wording], []
+    template, pairs = TEMPLATES[ctx.params.wording], []
     for t in (task(ctx, name) for name in tasks):
         answers = template.answers(t.labels)
         pairs += [(template.prefix(t) + template.query(t, x), answers[y]) for x, y in sample(t, each, seed)]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.generation import generate
-from tunewise.prompt_templates import WORDINGS
+from tunewise.prompt_templates import TEMPLATES
 from whentofinetune.classification import answered, label_scores, subset
 
 
@@ -28,7 +28,7 @@ def conditions(p: Params) -> Iterator[Condition]:
 
 
 def evaluate(ctx: Context, c: Condition) -> Scores:
-    task, template = ctx.task(ctx.params.tasks[0]), WORDINGS[c.wording]
+    task, template = ctx.task(ctx.params.tasks[0]), TEMPLATES[c.wording]
     items = subset(getattr(task, c.split), ctx.params.test_n)
     if c.method == "score":
         return answered(items, label_scores(ctx.lm, template, task, items).argmax(axis=1))
@@ -46,7 +46,7 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
 
 
 _COMMON = {"model": "smollm2-135m", "tasks": ["tweets"], "seeds": []}
-_ALL = {"wordings": list(WORDINGS), "generated": list(WORDINGS), "test_n": None}
+_ALL = {"wordings": list(TEMPLATES), "generated": list(TEMPLATES), "test_n": None}
 
 EXPERIMENT = Experiment(
     "wordings",

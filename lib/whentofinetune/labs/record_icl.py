@@ -35,7 +35,7 @@ def token_logprobs(lm, prompt: str, answer: str) -> list[float]:
 def main() -> None:
     from tunewise import data, prompting, record
     from tunewise.models.load import load
-    from tunewise.prompt_templates import Wording
+    from tunewise.prompt_templates import PromptTemplate
     from tunewise.scoring import label_logprobs
     from tunewise.step_cache import write_whole
     from whentofinetune.datasets import rated_tasks
@@ -44,12 +44,12 @@ def main() -> None:
     items = []
     for y in range(len(task.labels)):
         items += [e for e in task.valid if e.label == y][: ITEMS // len(task.labels)]
-    asked = Wording("phrases", "", "Text:", "\nThe mood of this text is", PHRASES)
+    asked = PromptTemplate("phrases", "", "Text:", "\nThe mood of this text is", PHRASES)
     phrase_tokens = []
     for e in items:
         prompt = asked.prefix(task) + asked.query(task, e.text)
         phrase_tokens.append([token_logprobs(lm, prompt, a) for a in asked.answers(task.labels)])
-    plain = Wording("plain", "", "Text:", "\nSentiment:")
+    plain = PromptTemplate("plain", "", "Text:", "\nSentiment:")
     shots = prompting.balanced_shots([(e.text, e.label) for e in task.train], SHOTS, len(task.labels), SEED)
     prefix = plain.prefix(task, shots)
     queries = [plain.query(task, e.text) for e in items] + [
