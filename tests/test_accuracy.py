@@ -11,7 +11,7 @@ from small_model import made_up, run_small, small, small_context
 
 from tunewise.data import Example, Task
 from tunewise.experiment import Condition, Params, Scores
-from tunewise.prompt_templates import WORDINGS
+from tunewise.prompt_templates import TEMPLATES
 from tunewise.prompting import EMPTY_TEXTS
 from tunewise.scoring import label_logprobs
 from whentofinetune import book_records
@@ -19,8 +19,7 @@ from whentofinetune.classification import answered, sample
 from whentofinetune.datasets import company
 from whentofinetune.datasets.desks import NAMES, RULES, by_trouble, desks, wording
 from whentofinetune.experiments import label_curve, parse_fixes
-from whentofinetune.pages import accuracy, accuracy_verdicts, introduction
-from whentofinetune.pages.verdict import AGREES, claims
+from whentofinetune.pages import accuracy, introduction
 
 SIZES = (10, 30, 100, 300)
 
@@ -61,31 +60,7 @@ def test_knowing_the_trouble_alone_is_right_for_about_three_in_four():
 # -- forecasts -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("law", "scores", "expected"),
-    [
-        ("flat", (0.5, 0.6), 0.6),
-        ("line", (0.5, 0.6), 0.7),  # a step of ten again brings as much again
-        ("line", (0.5, 0.9), 1.0),
-        ("line", (0.6, 0.2), 0.0),
-        ("power", (0.6, 0.8), 0.9),  # errors 0.4, 0.2, 0.1
-        ("power", (0.6, 1.0), 1.0),
-        ("power", (0.2, 0.0), 0.0),
-        ("power", (1.0, 0.9), 0.0),
-    ],
-)
-def test_forecasts_as_worked_out_by_hand(law, scores, expected):
-    assert accuracy.extrapolate(law, (10, 100), scores, 1000) == pytest.approx(expected)
-
-
-def test_forecasts_agree_with_a_fit_by_numpy():
-    sizes, scores = (10, 30), (0.47, 0.58)
-    line = np.poly1d(np.polyfit(np.log(sizes), scores, 1))(np.log(300))
-    power = 1 - np.exp(np.poly1d(np.polyfit(np.log(sizes), np.log1p(-np.array(scores)), 1))(np.log(300)))
-    assert accuracy.extrapolate("line", sizes, scores, 300) == pytest.approx(line)
-    assert accuracy.extrapolate("power", sizes, scores, 300) == pytest.approx(power)
-    with pytest.raises(ValueError, match="'flat', 'line' or 'power'"):
-        accuracy.extrapolate("cubic", sizes, scores, 300)
+LABELS = (10, 30, 300)
 
 
 def predicted(task: Task, right: int, **facts) -> Scores:
@@ -94,17 +69,49 @@ def predicted(task: Task, right: int, **facts) -> Scores:
     return answered(task.test, said, wording(task.test), **facts)
 
 
-def test_a_forecasts_error_is_measured_seed_by_seed():
+def forecast(low: int, high: int, real: int, seeds: int = 1) -> dict:
+    """Forecasts of a learner that had so many of 30 right at 10, 30 and 300 labels."""
+    task, right = desks(30), dict(zip(LABELS, (low, high, real), strict=True))
+    rows = [
+        (Condition("tfidf", n_labels=n, seed=s), predicted(task, k))
+        for s in range(seeds)
+        for n, k in right.items()
+    ]
+    rows.append((Condition("lora", n_labels=10, seed=0), predicted(task, 9)))  # not run at all sizes
+    record = made_up(label_curve.EXPERIMENT, rows)
+    assert accuracy.forecasts(record, LABELS, "lora") == {}
+    return accuracy.forecasts(record, LABELS, "tfidf")
+
+
+def test_forecasts_agree_with_a_fit_by_numpy():
+    found, scores = forecast(12, 15, 24), np.array((12, 15)) / 30
+    line = np.polyval(np.polyfit(np.log((10, 30)), scores, 1), np.log(300)) - 0.8
+    power = 1 - np.exp(np.polyval(np.polyfit(np.log((10, 30)), np.log1p(-scores), 1), np.log(300))) - 0.8
+    assert [error["value"] for error, _ in found.values()] == pytest.approx([0.5 - 0.8, line, power])
+
+
+@pytest.mark.parametrize(
+    ("right", "expected"),
+    [
+        ((15, 27, 30), [-0.1, 0.0, 1 - 0.1 * 0.2 ** (np.log(10) / np.log(3)) - 1]),  # a line above 1 is cut
+        ((18, 30, 30), [0.0, 0.0, 0.0]),
+        ((30, 27, 30), [-0.1, 0.9 - 0.1 * np.log(10) / np.log(3) - 1, -1.0]),  # errors from none to some
+        ((6, 0, 30), [-1.0, -1.0, -1.0]),
+    ],
+)
+def test_forecasts_stay_between_none_and_all(right, expected):
+    assert [error["value"] for error, _ in forecast(*right).values()] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_forecasts_interval_is_that_of_its_linear_part():
+    """For 'it stays as it is' the interval is that of a paired difference; the worst of the seeds is named."""
     task = desks(30)
     right = {(0, 10): 12, (0, 30): 15, (0, 300): 24, (1, 10): 9, (1, 30): 18, (1, 300): 21}
     rows = [(Condition("tfidf", n_labels=n, seed=s), predicted(task, k)) for (s, n), k in right.items()]
-    rows.append((Condition("lora", n_labels=10, seed=0), predicted(task, 9)))  # not run at all sizes
-    found = list(accuracy.forecasts(made_up(label_curve.EXPERIMENT, rows), [10, 30, 300], [0, 1]))
-    assert [f["law"] for f in found] == ["flat", "line", "power"]
-    assert {f["learner"] for f in found} == {"tfidf"}
-    flat = found[0]
-    assert flat["by_seed"] == [-0.3, -0.1] and flat["error"]["value"] == pytest.approx(-0.2)
-    assert flat["error"]["low"] < -0.3 and flat["error"]["n"] == 30
+    record = made_up(label_curve.EXPERIMENT, rows)
+    error, worst = accuracy.forecasts(record, LABELS, "tfidf")["it stays as it is"]
+    assert error["value"] == pytest.approx(-0.2) and worst == pytest.approx(-0.3)
+    assert error["low"] < -0.3 and error["n"] == 30
 
 
 # -- the run -------------------------------------------------------------------------------------------------------------
@@ -167,8 +174,8 @@ def test_each_test_row_has_its_parts_and_every_method_is_there(ctx):
         *("names", "rule", "examples", "rule and examples"),
         *("tfidf", "embeddings", "lora"),
     }
-    assert {f["learner"] for f in accuracy.forecasts(found, [6, 12, 24], [0])} == {"tfidf", "embeddings"}
-    assert "seeds" in accuracy.live_table(found).text
+    assert {m for m in accuracy.SHORT if accuracy.forecasts(found, [6, 12, 24], m)} == {"tfidf", "embeddings"}
+    assert "LoRA minus this" in accuracy.methods_table(found).text
 
 
 # -- form ----------------------------------------------------------------------------------------------------------------
@@ -216,13 +223,13 @@ def test_an_answer_that_cannot_be_read_is_wrong_and_counted():
         return torch.cat([input_ids, torch.tensor(ids)], dim=1)
 
     lm.model.generate = generate
-    row = parse_fixes.scored_twice(lm, PAIR, WORDINGS["bare"], PAIR.test)
+    row = parse_fixes.scored_twice(lm, PAIR, TEMPLATES["bare"], PAIR.test)
     (found,) = made_up(parse_fixes.EXPERIMENT, [(Condition("before"), row)]).results
     assert found["strict"]["predictions"] == [0, -1, 1, -1]
     assert [found[m]["value"] for m in ("readable", "of_readable")] == [0.5, 0.5]
     assert found["strict"]["accuracy"]["value"] == 0.25 and found["of_readable"]["n"] == 2
     for e, p in zip(PAIR.test, found["scored"]["predictions"], strict=True):
-        prompt = lm.tokenizer(WORDINGS["bare"].query(PAIR, e.text))["input_ids"]
+        prompt = lm.tokenizer(TEMPLATES["bare"].query(PAIR, e.text))["input_ids"]
         scores = []
         for word in (" positive", " negative"):
             ids = lm.tokenizer(word)["input_ids"]
@@ -236,10 +243,7 @@ def test_parse_fixes_runs(tmp_path, monkeypatch):
     experiment = parse_fixes.EXPERIMENT
     found = run_small(experiment, small_context(tmp_path, monkeypatch, experiment.scales["smoke"]))
     assert [r["method"] for r in found.results] == ["embeddings", "before", "lora"]
-    assert (
-        "label-scored" in accuracy.form_table(found).text
-        and "label-scored" in accuracy.form_figure(found).alt
-    )
+    assert "label-scored" in accuracy.form_table(found).text
 
 
 # -- the pages -----------------------------------------------------------------------------------------------------------
@@ -273,57 +277,27 @@ def record(accuracies: dict[str, float], seeds=(0, 1), n: int = 60, more: float 
     return made_up(label_curve.EXPERIMENT, rows, **params)
 
 
-@pytest.fixture(scope="module")
-def partly():
-    return record({"lora": 0.9, "embeddings": 0.9})
-
-
-@pytest.mark.parametrize(
-    ("accuracies", "agrees"),
-    [
-        ({"lora": 0.45, "rule": 0.5}, "no"),
-        ({"lora": 0.95, "tfidf": 0.6, "embeddings": 0.6}, "yes"),
-        ({"lora": 0.7, "embeddings": 0.95}, "partly"),
-    ],
-)
-def test_the_verdict_on_a_rule_that_is_hard_to_prompt(accuracies, agrees):
-    ours, said, why = accuracy_verdicts.c12(record(accuracies))
-    assert said == agrees and why
-    assert ("does worse than" in why) == (agrees == "partly")
-
-
-def test_equal_learners_leave_the_verdict_at_partly(partly):
-    assert accuracy_verdicts.c12(partly)[1] == "partly"
-
-
-def test_the_number_of_labels_decides_where_more_do_better(partly):
-    ours, said, _ = accuracy_verdicts.c37(partly)
-    assert said == "yes" and "300 labels minus 30" in ours
-    assert accuracy_verdicts.c37(record({}, more=0))[1] == "no"
-
-
-def test_figures_and_tables_of_the_rule_say_what_the_record_says(partly):
-    found = partly
-    table = accuracy.ways_table(found).text
-    assert "LoRA, 300 labels" in table and "90 %" in table
-    figure = accuracy.ways_figure(found)
-    assert "90%" in figure.alt
-    assert accuracy.best_prompt(found)[0].startswith(("examples", "the rule and examples"))
+def test_figures_and_tables_of_the_rule_say_what_the_record_says():
+    found = record({"lora": 0.9, "embeddings": 0.8, "rule and examples": 0.5})
+    table = accuracy.methods_table(found).text.splitlines()
+    line = next(row for row in table if row.startswith("MiniLM, 300 labels"))
+    assert "80 %" in line and line.split("  ")[-1].startswith("+10 points")
+    assert accuracy.best(accuracy.prompts(found)) == "the rule and examples"
+    assert "(the rule and examples) that is +40 points" in accuracy.summary(found).text
+    assert "LoRA, 300 labels − the rule and examples +" in accuracy.methods_figure(found).alt
     prompts = accuracy.prompts_table(found).text
     assert all(w.name in prompts for w in (*NAMES, *RULES)) and prompts.count("yes") == 2
-    assert "straight line" in accuracy.forecast_table(found).text
+    assert "straight line" in accuracy.forecast_table(complaints=found).text
     assert "Noises with a beat" in accuracy.description(found).text
-    for made in (
-        accuracy.desk_curve(found),
-        accuracy.live_table(found),
-        accuracy.summary(found),
-    ):
-        assert str(made)
+    assert "LoRA 90 %" in accuracy.desk_curve(found).alt
+    measured = accuracy.labels_measured(found)
+    assert measured["LoRA, 10 labels"]["value"] == pytest.approx(0.6)
+    assert measured["300 labels minus 30"].startswith("+20 points")
 
 
 def test_one_tuned_model_has_as_many_gains_as_starts():
     wordings, curve = book_records.load("wordings"), book_records.load("learning_curve")
-    text = accuracy.gain_by_start(wordings, curve).text
+    text = accuracy.starts_table(wordings, curve).text
     n = max(r["n_labels"] for r in curve.where(method="lora"))
     tuned = np.mean([r["accuracy"]["value"] for r in curve.where(method="lora", n_labels=n)])
     for r in wordings.where(method="score", split="test"):
@@ -332,15 +306,17 @@ def test_one_tuned_model_has_as_many_gains_as_starts():
     assert f"“{best}”" in accuracy.hundred(curve, book_records.load("few_shot"), wordings).text
 
 
-def test_the_start_of_each_task_is_drawn_against_its_gain():
-    gains = book_records.load("gain_prediction")
-    figure = accuracy.start_figure(gains)
-    assert len(figure.data[0]["x"]) == len(gains.params["tasks"])
-    from scipy.stats import spearmanr
-
-    start = figure.data[0]["x"]
-    end = np.array(start) + np.array(figure.data[0]["y"])
-    assert f"{spearmanr(start, end).statistic:+.2f}" in accuracy.start_words(gains).text
+def test_gains_are_drawn_from_the_lowest_start_up():
+    record = book_records.load("gain_prediction")
+    drawn = accuracy.gain_by_start(record).data[0]
+    starts = []
+    for name, gain in zip(drawn["text"], drawn["x"], strict=True):
+        task = name.split(",")[0]
+        start = record.one(method="zero-shot", task=task)["accuracy"]["value"]
+        tuned = np.mean([r["accuracy"]["value"] for r in record.where(method="lora", task=task)])
+        assert gain == pytest.approx(tuned - start)
+        starts.append(start)
+    assert starts == sorted(starts) and len(starts) == len(record.params["tasks"])
 
 
 # -- the introduction ----------------------------------------------------------------------------------------------------
@@ -351,16 +327,6 @@ def test_what_peft_keeps_is_counted_in_bytes():
     text = introduction.what_is_trained(methods).text
     lora, full = (methods.where(method=m)[0]["trainable"] for m in ("lora", "full"))
     assert f"{lora / full:.1%}" in text and f"{lora * 4 / 1e6:,.0f} MB" in text and "100.0%" in text
-
-
-def test_findings_are_the_helpers_verdicts():
-    from whentofinetune.calculators.decide_rules import FOUND
-
-    text = introduction.findings().text
-    for claim, agrees in FOUND.items():
-        line = next(row for row in text.splitlines() if row.split()[0] == claim)
-        assert claims()[claim]["claim"] in line and line.endswith(AGREES[agrees][0])
-    assert f"{len(FOUND)} of those" in introduction.score().text
 
 
 def test_the_introduction_shows_the_wordings_of_a_live_run_and_of_the_record():

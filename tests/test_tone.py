@@ -1,4 +1,4 @@
-"""Tone, style, format: replies and records are marked rightly, a grammar holds a model, pages and verdicts read a record as they should."""
+"""Tone, style, format: replies and records are scored rightly, a grammar constrains a model, pages read a record as they should."""
 
 import json
 
@@ -12,11 +12,10 @@ from small_model import made_up, run_small, small, small_context
 from tunewise import constrained
 from tunewise.experiment import Condition, Params
 from tunewise.generation import generate
-from tunewise.report import prose
 from whentofinetune import mail_replies, ticket_records
 from whentofinetune.datasets import company
 from whentofinetune.experiments import formats, voice
-from whentofinetune.pages import tone, tone_verdicts, verdict
+from whentofinetune.pages import tone
 
 RULES = [rule.name for rule in company.voice()]
 
@@ -244,7 +243,7 @@ def test_formats_runs_with_and_without_the_constraint(tmp_path, monkeypatch):
     )
 
 
-# -- pages and verdicts -------------------------------------------------------------------------------------------------
+# -- pages -------------------------------------------------------------------------------------------------
 
 
 BARE = "Hi! I'm glad you asked, and here is the product that we have for you."
@@ -270,34 +269,23 @@ def voice_record(good: str, *, content: bool = True):
     return made_up(voice.EXPERIMENT, rows, **params)
 
 
-@pytest.mark.parametrize(
-    ("good", "content", "c9", "c35"),
-    [
-        ("lora", True, "yes", "yes"),
-        ("lora", False, "yes", "partly"),
-        ("both", True, "no", "no"),
-        ("nobody", True, "partly", "partly"),
-    ],
-)
-def test_verdicts_on_the_voice_follow_the_record(good, content, c9, c35):
-    made = voice_record(good, content=content)
-    assert tone_verdicts.c9(made)[1] == c9 and tone_verdicts.c35(made)[1] == c35
-    for claim, found in (("C9", tone_verdicts.c9(made)), ("C35", tone_verdicts.c35(made))):
-        assert claim in repr(verdict(claim, *found))
-    assert ("no knowledge" in tone_verdicts.c9(made)[2]) is (good == "lora" and not content), (
-        "false codes are told where there are any"
-    )
-
-
 def test_the_best_prompt_and_the_differences_are_those_of_the_record():
     made = voice_record("both")
-    assert tone.best_prompt(made) == ("both", True, None) and tone.most_pairs(made) == ("lora", True, 200)
+    arms = tone.replies(made)
+    assert list(arms) == [*tone.PROMPTS.values(), "LoRA, 20 pairs", "LoRA, 200 pairs"]
+    assert list(tone.replies(made, False)) == [n for n in arms if n != "rules and 3 examples"]
     bare = np.mean([list(company.check_voice(BARE, "Ida Dear").values())])
-    gap = tone.style_gap(made, ("both", True, None), ("rules", True, None), "voice")
-    assert gap["value"] == pytest.approx(1 - bare, abs=0.06) and gap["low"] > 0 and gap["seeds"] == 2
-    assert tone.style_gap(made, ("rules", True, None), ("both", True, None), "voice")[
-        "value"
-    ] == pytest.approx(-gap["value"])
+    kept = tone.share(arms["LoRA, 200 pairs"], "voice")["value"]
+    assert tone.best(arms, "voice") == "rules and 3 examples" and kept == pytest.approx(bare, abs=0.06)
+    said = tone.voice_summary(made)
+    assert "LoRA, 200 pairs" in said and f"−{100 * (1 - kept):.0f} points" in said and "2 trainings" in said
+
+
+def test_a_share_stays_between_none_and_all():
+    rows = tone.replies(voice_record("lora", content=False))["LoRA, 200 pairs"]
+    assert all(
+        0 <= tone.share(rows, m)["low"] <= tone.share(rows, m)["high"] <= 1 for m in ("voice", "content")
+    )
 
 
 def formats_record(valid: dict[tuple[str, bool], bool], right: dict[tuple[str, bool], bool]):
@@ -314,41 +302,27 @@ def formats_record(valid: dict[tuple[str, bool], bool], right: dict[tuple[str, b
     return made_up(formats.EXPERIMENT, rows)
 
 
-@pytest.mark.parametrize(
-    ("free", "tuned", "verdict_", "from_tuning"),
-    [
-        (False, True, "partly", True),
-        (True, True, "partly", True),
-        (False, False, "partly", True),
-        (True, False, "no", True),
-    ],
-)
-def test_the_verdict_on_formats_follows_the_record(free, tuned, verdict_, from_tuning):
-    every = [(m, held) for m in ("schema", "examples", "lora") for held in (False, True)]
-    valid = {w: w[1] or (tuned if w[0] == "lora" else free) for w in every}
-    made = formats_record(valid, {w: w[0] == "lora" for w in every})
-    ours, agrees, why = tone_verdicts.c10(made)
-    assert agrees == verdict_ and ("Content comes from tuning" in why) is from_tuning
-    assert "C10" in repr(verdict("C10", ours, agrees, why))
-    for shown in (tone.formats_figure(made), tone.formats_table(made), prose(tone.formats_summary(made))):
-        assert repr(shown)
+def test_forms_are_read_from_the_record():
+    """Every constraint and LoRA write valid records; LoRA alone gets all fields right."""
+    every = [(m, constrained) for m in ("schema", "examples", "lora") for constrained in (False, True)]
+    made = formats_record({w: w[1] or w[0] == "lora" for w in every}, {w: w[0] == "lora" for w in every})
+    assert list(tone.extractions(made))[-2:] == ["LoRA", "LoRA + constraint"]
+    said = tone.formats_summary(made)
+    assert said.count("100 %") == 5 and "with a constraint alone (schema in the prompt + constraint)" in said
+    lines = tone.formats_table(made).text.splitlines()
+    (none,) = (line for line in lines if line.startswith("2 examples  "))
+    assert none.count("0 % [") == 5 and none.split()[-2:] == ["-", "2"], "nothing parses"
+    assert "LoRA + constraint 100 %" in tone.formats_figure(made).alt
 
 
 def test_figures_show_what_the_record_holds():
     made = voice_record("lora")
-    for shown in (
-        tone.voice_figure(made),
-        tone.style_content_figure(made),
-        tone.rules_figure(made),
-        tone.style_table(made),
-        tone.reply_examples(made),
-        tone.live_voice(made),
-        prose(tone.voice_summary(made)),
-    ):
-        assert repr(shown)
     points = {d["name"]: (d["x"][0], d["y"][0]) for d in tone.style_content_figure(made).data}
     assert points["LoRA, 200 pairs, facts given"] == (1.0, 1.0) and len(points) == 9
-    assert "9 of 9 rules" in repr(tone.reply_examples(made))
+    assert "9 of 9 rules" in tone.reply_examples(made).text
+    table = tone.style_table(made, facts=False).text.splitlines()
+    assert len(table) == 6 and "LoRA, 20 pairs" in table[-2]
+    assert "greeting 100 %" in tone.rules_figure(made).alt
 
 
 def test_the_form_checks_a_reply():
