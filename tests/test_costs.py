@@ -147,9 +147,9 @@ def test_a_student_of_the_teacher_repeats_what_the_teacher_says_of_everything(tm
 # -- a judge learns from a teacher ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rule", judged_texts.INSERTS)
+@pytest.mark.parametrize("rule", judged_texts.inserts())
 def test_what_is_put_in_breaks_its_own_rule_and_no_other(rule):
-    for sentence in judged_texts.INSERTS[rule]:
+    for sentence in judged_texts.inserts()[rule]:
         checked = company.check_voice(sentence, "")
         assert [r for r in judged_texts.RULES if not checked[r]] == ([rule] if rule else []), sentence
 
@@ -157,7 +157,7 @@ def test_what_is_put_in_breaks_its_own_rule_and_no_other(rule):
 def test_the_replies_themselves_break_no_rule_and_no_wording_is_in_both_splits():
     for split in ("train", "test"):
         assert all(judged_texts.teacher(judged_texts.body(mail)) == 0 for mail in company.mails(split))
-    inserts = [s for sentences in judged_texts.INSERTS.values() for s in sentences]
+    inserts = [s for sentences in judged_texts.inserts().values() for s in sentences]
     assert len(set(inserts)) == len(inserts)
     train = " ".join(t.text for t in judged_texts.pointwise("train", 200, 0))
     test = " ".join(t.text for t in judged_texts.pointwise("test", 200, 0))

@@ -9,65 +9,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+import yaml
 
 from whentofinetune.datasets import company
 
 RULES = ("calm", "house", "full_words", "plain")
-# What is put in, by the rule it breaks (None: no rule). The first half is for training, the second for test: no wording is in both.
-INSERTS = {
-    None: (
-        "This is as of today.",
-        "The house is open until six.",
-        "It is on the label.",
-        "That has not changed since spring.",
-        "The list is renewed each week.",
-        "We keep it in stock.",
-        "It is the same for both sizes.",
-        "Our sheet says no more.",
-    ),
-    "calm": (
-        "That is good news!",
-        "What a fine choice!",
-        "It is in stock!",
-        "Ready by Friday!",
-        "This one is a favourite!",
-        "It will last for years!",
-        "How well it looks!",
-        "There is one left!",
-    ),
-    "house": (
-        "I have checked it twice.",
-        "The note on my desk says so.",
-        "To me it is clear.",
-        "I will see to it.",
-        "My drawer holds the sheet.",
-        "I asked the workshop.",
-        "That is what they told me.",
-        "I know it by heart.",
-    ),
-    "full_words": (
-        "It's on the label.",
-        "We don't change it.",
-        "That's all there is to it.",
-        "You won't need a tool.",
-        "They're kept in stock.",
-        "We've measured it.",
-        "It isn't heavy.",
-        "You'll see it on the sheet.",
-    ),
-    "plain": (
-        "Thank you for asking.",
-        "Sorry for the wait.",
-        "Please take a note of it.",
-        "Unfortunately it is so.",
-        "We apologise for the delay.",
-        "Many thanks for the question.",
-        "Dear reader, it is so.",
-        "We regret the wait.",
-    ),
-}
+
+
+@cache
+def inserts() -> dict[str | None, list[str]]:
+    """Sentences by the rule that each breaks (None: no rule), from ``inserts.yaml``; the first half is for training, the second for test."""
+    found = yaml.safe_load((company.folder() / "inserts.yaml").read_text(encoding="utf-8"))
+    return {None: found.pop("none"), **found}
 
 
 @dataclass(frozen=True)
@@ -134,11 +90,11 @@ def teacher(text: str) -> int:
 def _made(id: str, mail: company.Mail, broken: int, rng: np.random.Generator) -> Text:
     """A text of ``mail``'s reply that breaks ``broken`` rules, 0 to 2."""
     rules = [RULES[i] for i in rng.permutation(len(RULES))[:broken]] + [None] * (2 - broken)
-    half = len(INSERTS[None]) // 2
+    half = len(inserts()[None]) // 2
     part = slice(half, None) if mail.split == "test" else slice(half)
     sentences: list[str] = []
     for i in rng.permutation(2):
-        left = [s for s in INSERTS[rules[i]][part] if s not in sentences]
+        left = [s for s in inserts()[rules[i]][part] if s not in sentences]
         sentences.append(left[int(rng.integers(len(left)))])
     text = " ".join([sentences[0], body(mail), sentences[1]])
     return Text(id, mail.id, text, teacher(text))
