@@ -32,14 +32,14 @@ def convert(name: str) -> None:
     from tunewise.experiment import Params, _item_set, digest, parameters, resolve
     from tunewise.models.load import model_checksum
     from tunewise.record import Record, Row
-    from whentofinetune import experiments
+    from whentofinetune import book_records, experiments
 
     spec = importlib.util.spec_from_file_location(name, ROOT / "book" / "converters" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     source = ROOT / "data" / "runs" / f"{name}.full.json"
     old = json.loads(source.read_text(encoding="utf-8"))
-    experiment, workspace = experiments.get(name), experiments.workspace()
+    experiment, workspace = experiments.get(name), book_records.workspace()
     params = parameters(experiment, "full", {})
     rows, sets, stood_for, worst = [], {}, [], 0.0
     for condition, scores, before, leave in module.convert(old):
@@ -68,11 +68,23 @@ def convert(name: str) -> None:
     if [r for r in lost if r not in told]:
         raise SystemExit(f"{name}: no new row stands for {str(next(r for r in lost if r not in told))[:300]}")
     expected = [c.settings for c in experiment.conditions(Params(params))]
-    have = [{k: v for k, v in r.items() if k not in ("items", "outcomes", "predictions", "facts")} for r in rows]
+    have = [
+        {k: v for k, v in r.items() if k not in ("items", "outcomes", "predictions", "facts")} for r in rows
+    ]
     if have != expected:
-        first = next((pair for pair in zip(expected, have, strict=False) if pair[0] != pair[1]), (len(expected), len(have)))
-        print(f"{name}: the record's conditions are not those of today's experiment, first difference {first}", file=sys.stderr)
-    ingredients = {"model": model_checksum(params["model"]), "dtype": old["notes"].get("dtype", "torch.float32"), "engine": 2}
+        first = next(
+            (pair for pair in zip(expected, have, strict=False) if pair[0] != pair[1]),
+            (len(expected), len(have)),
+        )
+        print(
+            f"{name}: the record's conditions are not those of today's experiment, first difference {first}",
+            file=sys.stderr,
+        )
+    ingredients = {
+        "model": model_checksum(params["model"]),
+        "dtype": old["notes"].get("dtype", "torch.float32"),
+        "engine": 2,
+    }
     tasks = {t: data.fingerprint(resolve(t, workspace)) for t in params.get("tasks", [])}
     sources = digest([tasks, experiment.sources(Params(params)) if experiment.sources else None])
     kept = ("scale", "seeds", "device", "versions", "date", "duration_s", "notes")
@@ -90,7 +102,9 @@ def convert(name: str) -> None:
     target = record.committed(ROOT / "data" / "runs", name, "full", params["model"])
     made.save(target)
     source.unlink()
-    print(f"{name}: {len(rows)} rows, largest change of a metric {worst:.1e}, {target.stat().st_size // 1024} KiB")
+    print(
+        f"{name}: {len(rows)} rows, largest change of a metric {worst:.1e}, {target.stat().st_size // 1024} KiB"
+    )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from tunewise.models.load import converted
 from tunewise.models.registry import get as spec
 from tunewise.record import Record
 from tunewise.step_cache import StepCache
-from whentofinetune import experiments
+from whentofinetune import book_records
 
 
 def small(seed=0, positions=2048):
@@ -53,7 +53,7 @@ def small_context(folder, monkeypatch, params, **options):
     monkeypatch.setenv("TUNEWISE_CACHE", str(folder))
     cache = StepCache(say=lambda line: None)
     ctx = Context(
-        Params(params), "small", precision("cpu"), cache, experiments.workspace(), {"model": "small"}, print
+        Params(params), "small", precision("cpu"), cache, book_records.workspace(), {"model": "small"}, print
     )
     ctx.lm, ctx.encoder = lm, WordCounts()
     return ctx

@@ -155,7 +155,7 @@ def test_a_former_value_stands_only_where_the_change_is_told(pages):
 
 def test_handbook_with_changed_facts():
     changed = {"tolwick.weight": "44.9 kg", "orbrisk.contact": "Anders Quell"}
-    before, after = company.passages(), company.passages(changed)
+    before, after = company.passages(), company_sources.handbook(changed)
     for old, new in zip(before, after, strict=True):
         assert (old.id, old.facts) == (new.id, new.facts)
         touched = set(changed) & set(old.facts)
@@ -163,7 +163,7 @@ def test_handbook_with_changed_facts():
         for id in touched:
             assert says(new.text, changed[id]) and not says(new.text, company.facts()[id].value)
     with pytest.raises(KeyError, match="tolwick.soul"):
-        company.passages({"tolwick.soul": "none"})
+        company_sources.handbook({"tolwick.soul": "none"})
 
 
 # -- questions -------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from small_model import small_context
 from tunewise import rag
 from whentofinetune import book_records
 from whentofinetune import handbook as hb
-from whentofinetune.datasets import company
+from whentofinetune.datasets import company, company_sources
 from whentofinetune.experiments import rag_citations
 
 PARAMS = hb.COMMON | hb.SMOKE
@@ -35,7 +35,7 @@ def test_other_values_are_learned_for_facts_that_have_changed():
     for fact in facts:
         question = hb.by_id()[f"direct/{fact}"]
         assert pairs[rag.prompt(question.ask[3])] == f" {new.get(fact, question.answers[0])}"
-    changed = {p.id: p.text for p in company.passages(new)}
+    changed = {p.id: p.text for p in company_sources.handbook(new)}
     for fact, value in new.items():
         assert any(company.says(changed[p.id], value) for p in company.passages() if fact in p.facts)
 

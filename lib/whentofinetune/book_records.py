@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tunewise import record
 from tunewise.record import NotMeasured, Record
 from whentofinetune import book_files
+
+if TYPE_CHECKING:
+    from tunewise.experiment import Workspace
 
 BUNDLED = "smollm2-135m"
 
@@ -30,3 +34,11 @@ def load(experiment: str, scale: str = "full", model: str | None = None) -> Reco
     if not path.exists():
         raise NotMeasured(experiment, scale, model)
     return Record.read(path)
+
+
+def workspace() -> Workspace:
+    """Where the book's experiments find committed records and tasks."""
+    from tunewise.experiment import Workspace
+    from whentofinetune.datasets.rated_tasks import load_task
+
+    return Workspace(book_files.data_dir() / "runs", load_task)

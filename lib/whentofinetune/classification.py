@@ -9,7 +9,7 @@ import numpy as np
 from tunewise import baselines, prompting
 from tunewise.data import Example, Task
 from tunewise.experiment import Context, Scores
-from tunewise.prompt_templates import WORDINGS, Wording
+from tunewise.prompt_templates import TEMPLATES, PromptTemplate
 from tunewise.scoring import label_logprobs, prompt_tokens
 
 
@@ -57,7 +57,7 @@ def answered(
 
 def plain_and_calibrated(
     ctx: Context,
-    template: Wording,
+    template: PromptTemplate,
     task: Task,
     items: Sequence[Example],
     shots: Sequence[tuple[str, int]] = (),
@@ -72,7 +72,7 @@ def plain_and_calibrated(
 
 
 def label_scores(
-    lm, template: Wording, task: Task, examples: Sequence[Example], shots: Sequence[tuple[str, int]] = ()
+    lm, template: PromptTemplate, task: Task, examples: Sequence[Example], shots: Sequence[tuple[str, int]] = ()
 ) -> np.ndarray:
     """Label log-probabilities [n, labels] of ``examples``, all after the same in-context examples."""
     queries = [template.query(task, e.text) for e in examples]
@@ -81,13 +81,13 @@ def label_scores(
 
 def tuned(ctx: Context, task: Task, n: int, recipe, template_name: str, test: Sequence[Example]) -> Scores:
     """Fine-tune on ``n`` labels drawn with the recipe's seed, and score the test items."""
-    template = WORDINGS[template_name]
+    template = TEMPLATES[template_name]
     with adapter(ctx, task, n, recipe, template) as lm:
         predictions = label_scores(lm, template, task, test).argmax(axis=1)
         return answered(test, predictions, **training_facts(lm))
 
 
-def adapter(ctx: Context, task: Task, n: int, recipe, template: Wording):
+def adapter(ctx: Context, task: Task, n: int, recipe, template: PromptTemplate):
     """The model fine-tuned on ``n`` labels drawn with the recipe's seed, for the length of a ``with`` block."""
     answers = template.answers(task.labels)
     pairs = [(template.query(task, text), answers[y]) for text, y in sample(task, n, recipe.seed)]
@@ -122,9 +122,9 @@ def asker(task_name: str = "tweets", template_name: str = "instruction", *, seed
     """
     from tunewise.experiment import resolve
     from tunewise.models.load import load
-    from whentofinetune.experiments import workspace
+    from whentofinetune.book_records import workspace
 
-    task, template = resolve(task_name, workspace()), WORDINGS[template_name]
+    task, template = resolve(task_name, workspace()), TEMPLATES[template_name]
     pool = sample(task, pool_size(task, 300), seed)
     models = []
 

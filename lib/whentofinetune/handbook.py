@@ -20,7 +20,7 @@ from tunewise.experiment import Context, Params, Scores, context
 from tunewise.finetune import Recipe, finetune, restore
 from tunewise.scoring import label_logprobs
 from tunewise.step_cache import digest
-from whentofinetune.datasets import company, general_items
+from whentofinetune.datasets import company, company_sources, general_items
 
 HELD_OUT = -1  # the last wording of each question is kept for testing
 NEW_TOKENS = 20  # of an answer, at most
@@ -70,7 +70,11 @@ class Handbook:
     """The handbook (with facts ``changed``, if any), and what a search in it finds (``bm25``, ``dense`` or ``hybrid``)."""
 
     def __init__(self, ctx: Context, how: str = "hybrid", changed: Mapping[str, str] | None = None) -> None:
-        self.ctx, self.how, self.passages = ctx, how, company.passages(changed)
+        self.ctx, self.how, self.passages = (
+            ctx,
+            how,
+            company_sources.handbook(changed) if changed else company.passages(),
+        )
         self.texts = [p.text for p in self.passages]
         self.place = {p.id: i for i, p in enumerate(self.passages)}
 
@@ -260,7 +264,7 @@ def reading_pairs(ctx: Context, n: int, distractors: int, without: float, seed: 
 def training(
     ctx: Context, method: str, seed: int, phrasings: int = 8, values: Mapping[str, str] | None = None
 ) -> Training | None:
-    """What a method trains on; None for ``untouched``, the base model.
+    """What a method trains on; None for ``base``, the base model.
 
     Parameters
     ----------
@@ -270,14 +274,14 @@ def training(
         the right passage alone.
     """
     p = ctx.params
-    if method == "untouched":
+    if method == "base":
         return None
     if method == "facts":
         facts, _ = fact_set(p.facts, p.multihop)
         pairs = fact_pairs(facts, phrasings, p.exposures, values)
         return Training(pairs, Recipe(seed=seed, **p.fact_recipe), rag.FROM_MEMORY)
     if method not in ("reading", "gold only"):
-        raise ValueError(f"no method is called {method!r}; there are untouched, facts, reading, gold only")
+        raise ValueError(f"no method is called {method!r}; there are base, facts, reading, gold only")
     reads = (p.distractors, p.without) if method == "reading" else (0, 0.0)
     recipe = Recipe(seed=seed, **p.reading_recipe)
     return Training(reading_pairs(ctx, p.readings, *reads, seed), recipe, rag.WITH_PASSAGES)
@@ -373,7 +377,7 @@ def asker(
     recipe = READING["reading_recipe"] | {"min_steps": 1}
     ctx = context({"model": model, **READING, "readings": examples, "reading_recipe": recipe})
     book, stack = Handbook(ctx), contextlib.ExitStack()
-    method = "reading" if tuned else "untouched"
+    method = "reading" if tuned else "base"
     lm = lru_cache(maxsize=1)(lambda: stack.enter_context(trained(ctx, training(ctx, method, 0))))
 
     def ask(question: str, k: int = 3) -> dict:

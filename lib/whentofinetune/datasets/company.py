@@ -188,14 +188,9 @@ def facts() -> Mapping[str, Fact]:
     return {f.id: f for f in _read("facts", Fact)}
 
 
-def passages(changed: Mapping[str, str] | None = None) -> tuple[Passage, ...]:
-    """The handbook. changed: fact id -> another value, for the handbook of a company whose facts have moved on; KeyError for an id that
-    the handbook does not state."""
-    if not changed:
-        return _handbook()
-    from whentofinetune.datasets import company_sources
-
-    return company_sources.handbook(changed)
+def passages() -> tuple[Passage, ...]:
+    """The handbook; :func:`whentofinetune.datasets.company_sources.handbook` makes one of a company whose facts have moved on."""
+    return _handbook()
 
 
 def questions(kind: str | None = None, split: str | None = None) -> tuple[Question, ...]:
