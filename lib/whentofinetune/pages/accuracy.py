@@ -129,7 +129,11 @@ def methods_table(record: Record) -> Html:
         for name, found in methods(record).items()
         if found
     ]
-    return table(rows, "The right desk, by a rule that nobody wrote down", show={"LoRA minus this": points})
+    return table(
+        rows,
+        f"The right desk, by a rule that nobody wrote down (scale {record.scale})",
+        show={"LoRA minus this": points},
+    )
 
 
 def prompts_table(record: Record) -> Html:

@@ -117,7 +117,7 @@ def style_table(record: Record, facts: bool = True) -> Html:
         for name, found in replies(record, facts).items()
     ]
     said = "with the needed facts in the prompt" if facts else "without facts, which can only be made up"
-    return table(rows, f"Replies {said}")
+    return table(rows, f"Replies {said} (scale {record.scale})")
 
 
 def rules_figure(record: Record) -> Figure:
