@@ -7,7 +7,7 @@ it must be to matter. Where ``b`` is a list, every rival in it must be beaten: t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -116,10 +116,8 @@ def _finding(test: Mapping[str, Any], model: str, level: float) -> Finding:
 
 def _arm(test: Mapping[str, Any], arm: Mapping[str, Any], model: str) -> tuple[Record, dict[str, Any]]:
     """The record and the settings of one side; ``chosen`` names a setting whose value won on validation items."""
-    settings = {k: v for k, v in arm.items() if k not in ("experiment", "chosen", "seeded")}
+    settings = {k: v for k, v in arm.items() if k not in ("experiment", "chosen")}
     record = book_records.load(arm.get("experiment", test.get("experiment")), model=model)
-    if arm.get("seeded"):
-        record = replace(record, rows=[r for r in record.rows if r.get("seed") is not None])
     if chosen := arm.get("chosen"):
         trials = record.where(**{**settings, "split": "valid"})
         settings[chosen] = max(trials, key=lambda r: r.metric(test["metric"])["value"])[chosen]

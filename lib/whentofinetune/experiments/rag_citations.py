@@ -19,7 +19,7 @@ from whentofinetune import handbook as hb
 
 def conditions(p: Params) -> Iterator[Condition]:
     for shown in ("found", "planted"):
-        yield Condition("untouched", condition=shown)
+        yield Condition("base", condition=shown)
     for seed, shown in product(p.seeds, ("found", "planted")):
         yield Condition("reading", condition=shown, seed=seed)
 

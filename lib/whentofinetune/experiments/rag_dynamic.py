@@ -15,9 +15,11 @@ WEIGHTS = ("stale weights", "weights trained again")
 def conditions(p: Params) -> Iterator[Condition]:
     for share in p.shares:
         for method in INDEX:
-            yield Condition(method, share=share)
+            yield Condition(method, share=share, reader="base")
         for seed in p.seeds:
-            for method in (*INDEX, *WEIGHTS):
+            for method in INDEX:
+                yield Condition(method, share=share, reader="reading", seed=seed)
+            for method in WEIGHTS:
                 yield Condition(method, share=share, seed=seed)
 
 
@@ -29,7 +31,7 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     if c.method in INDEX:
         told, book = index_facts(ctx, new) if now else {}, hb.Handbook(ctx, changed=new if now else None)
         passages = [book.show(f) for f in book.find(asks, p.k)]
-        how = hb.training(ctx, "untouched" if c.seed is None else "reading", c.seed)
+        how = hb.training(ctx, c.reader, c.seed)
     else:
         how = hb.training(ctx, "facts", c.seed, max(p.phrasings), new if now else None)
         with ctx.adapter(*how) as lm:

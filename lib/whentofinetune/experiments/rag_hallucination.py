@@ -21,11 +21,11 @@ ASKED, PROBES = ("answerable", "unanswerable"), ("learned", "others", "general")
 
 def conditions(p: Params) -> Iterator[Condition]:
     for asked, retriever in product(ASKED, ("none", "good", "bad")):
-        yield Condition("untouched", part="retriever", asked=asked, retriever=retriever)
+        yield Condition("base", part="retriever", asked=asked, retriever=retriever)
     for seed, asked, retriever in product(p.seeds, ASKED, ("good", "bad")):
         yield Condition("reading", part="retriever", asked=asked, retriever=retriever, seed=seed)
     for probe in PROBES:
-        yield Condition("untouched", part="epochs", share=0.0, asked=probe)
+        yield Condition("base", part="epochs", share=0.0, asked=probe)
     for seed, share, probe in product(p.epoch_seeds, p.stops, PROBES):
         yield Condition("facts", part="epochs", share=share, asked=probe, seed=seed)
 

@@ -17,14 +17,14 @@ from whentofinetune import handbook as hb
 
 def conditions(p: Params) -> Iterator[Condition]:
     yield Condition("retrieval")
-    arms = [("untouched", {}), *((method, {"seed": seed}) for method in p.ways for seed in p.seeds)]
+    arms = [("base", {}), *((method, {"seed": seed}) for method in p.ways for seed in p.seeds)]
     for method, seed in arms:
         yield Condition(method, **seed, passages="none", k=0)
         yield Condition(method, **seed, passages="found", k=p.k)
         for d in (0, p.distractors) if method != "facts" else ():
             yield Condition(method, **seed, passages="gold", k=1 + d)
     for method, seed in arms:
-        if method in ("untouched", "reading") and seed.get("seed") in (None, *p.sweep_seeds):
+        if method in ("base", "reading") and seed.get("seed") in (None, *p.sweep_seeds):
             for k in p.sweep:
                 yield Condition(method, **seed, passages="sweep found", k=k)
             for d in p.sweep_distractors:

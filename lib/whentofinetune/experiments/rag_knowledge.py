@@ -14,7 +14,7 @@ from whentofinetune import handbook as hb
 from whentofinetune.datasets.company import Question
 
 KINDS = ("same wording", "reworded", "reversed", "two facts")
-METHODS = {"rag, tuned to read": "reading", "tuned": "facts"}  # others ask the base model
+METHODS = {"rag fine-tuning": "reading", "tuned": "facts"}  # others ask the base model
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -29,7 +29,7 @@ def conditions(p: Params) -> Iterator[Condition]:
             for kind in KINDS:
                 yield Condition("tuned", phrasings=phrasings, seed=seed, asked=kind)
         for kind in KINDS[1:] if p.readings else ():
-            yield Condition("rag, tuned to read", seed=seed, asked=kind)
+            yield Condition("rag fine-tuning", seed=seed, asked=kind)
 
 
 def evaluate(ctx: Context, c: Condition) -> Scores:
@@ -39,7 +39,7 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
         return whole_corpus(ctx, book, questions)
     looked_up = c.method.startswith("rag")
     passages = [book.show(f) for f in book.find(asks, p.k)] if looked_up else [[] for _ in asks]
-    how = hb.training(ctx, METHODS.get(c.method, "untouched"), c.seed, c.phrasings)
+    how = hb.training(ctx, METHODS.get(c.method, "base"), c.seed, c.phrasings)
     return hb.scored(questions, hb.answer(ctx, how, asks, passages))
 
 
