@@ -4,55 +4,56 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from whentofinetune.calculators.cost import CONTROLS, Setting, cost, cost_json, totals, verdict
+from whentofinetune.calculators.cost import CONTROLS, Setting, cost, cost_json, meeting, verdict
 
 # -- by hand -----------------------------------------------------------------------------------------------------------
 
 
+def both(s: Setting):
+    """The long prompt, the tuned model, and where they meet."""
+    long, tuned = cost(s).values()
+    return long, tuned, meeting(long, tuned, s.calls_per_month)
+
+
 def test_a_call_by_hand():
-    """1,500 tokens at $1 and 20 at $3 a million are $0.00156; 150 at $2 and 20 at $6 are $0.00042."""
-    c = cost(Setting())
-    assert c.prompt_call == pytest.approx(0.00150 + 0.00006, rel=1e-12)
-    assert c.tuned_call == pytest.approx(0.00030 + 0.00012, rel=1e-12)
-    assert c.training == 10
-    # one training of $10 at $0.00114 a call: 8771.9 calls
-    assert c.break_even_calls == 8772
-    # four trainings a year are $3.333 a month: 2923.98 calls a month pay for them
-    assert c.break_even_per_month == pytest.approx(10 * 4 / 12 / 0.00114, rel=1e-12)
-    # 100,000 calls save $114 a month, less $3.333: $10 are back after 0.0904 months
-    assert c.break_even_months == pytest.approx(10 / (114 - 40 / 12), rel=1e-12)
+    """1,500 tokens at 1 euro and 20 at 3 a million are 0.00156 euro; 150 at 2 and 20 at 6 are 0.00042."""
+    long, tuned, m = both(Setting())
+    assert long.call == pytest.approx(0.00150 + 0.00006, rel=1e-12)
+    assert tuned.call == pytest.approx(0.00030 + 0.00012, rel=1e-12)
+    assert tuned.setup == 10 and long.setup == long.upkeep == 0
+    # one training of 10 euro at 0.00114 a call: 8771.9 calls
+    assert m.calls == 8772
+    # four trainings a year are 3.333 euro a month: 2923.98 calls a month pay for them
+    assert m.calls_per_month == pytest.approx(10 * 4 / 12 / 0.00114, rel=1e-12)
+    # 100,000 calls save 114 euro a month, less 3.333: 10 euro are back after 0.0904 months
+    assert m.months == pytest.approx(10 / (114 - 40 / 12), rel=1e-12)
+    assert long.total(12, 100_000) == pytest.approx(12 * 156, rel=1e-12) and long.total(0, 100_000) == 0
+    assert tuned.total(12, 100_000) == pytest.approx(10 + 12 * (40 / 12 + 42), rel=1e-12)
 
 
 def test_caching_by_hand():
-    """The 1,350 tokens of examples at a tenth of the price: $0.000135 instead of $0.00135. The question is billed in full."""
-    c = cost(Setting(caching=True, cache_discount=0.9))
-    assert c.prompt_parts["examples"] == pytest.approx(0.000135, rel=1e-12)
-    assert c.prompt_parts["question"] == pytest.approx(0.00015, rel=1e-12)
-    assert c.prompt_call == pytest.approx(0.000345, rel=1e-12)
-    assert c.prompt_call < c.tuned_call and c.break_even_calls is None and c.break_even_months is None
-    assert cost(Setting(caching=False, cache_discount=0.9)) == cost(Setting())
+    """The 1,350 tokens of examples at a tenth of the price: 0.000135 euro instead of 0.00135. The question is billed in full."""
+    long, tuned, m = both(Setting(caching=True, cache_discount=0.9))
+    assert long.parts["examples"] == pytest.approx(0.000135, rel=1e-12)
+    assert long.parts["question"] == pytest.approx(0.00015, rel=1e-12)
+    assert long.call == pytest.approx(0.000345, rel=1e-12)
+    assert long.call < tuned.call and m.calls is None and m.calls_per_month is None and m.months is None
+    assert both(Setting(caching=False, cache_discount=0.9)) == both(Setting())
 
 
 def test_hosting_can_make_it_never_pay_at_this_number_of_calls():
     s = Setting(hosting_per_month=500)
-    c = cost(s)
-    assert c.break_even_calls == 8772 and c.break_even_months is None
-    assert c.break_even_per_month == pytest.approx((500 + 40 / 12) / 0.00114, rel=1e-12)
+    m = both(s)[2]
+    assert m.calls == 8772 and m.months is None
+    assert m.calls_per_month == pytest.approx((500 + 40 / 12) / 0.00114, rel=1e-12)
     assert "it still loses" in verdict(s) and "more than 441,520 calls a month" in verdict(s)
-
-
-def test_totals_by_hand():
-    long, tuned = totals(Setting(), 12)
-    assert len(long) == len(tuned) == 13
-    assert (long[0], tuned[0]) == (0, 10)
-    assert long[12] == pytest.approx(12 * 156, rel=1e-12)
-    assert tuned[12] == pytest.approx(10 + 12 * (40 / 12 + 42), rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ settings = st.builds(
 
 
 def exact(s: Setting) -> tuple[Fraction, Fraction, Fraction]:
-    """The cost of a call each way and of a training, in fractions, written down anew."""
+    """The cost of a call by either method and of a training, in fractions, written down anew."""
     f = {k: Fraction(v) for k, v in vars(s).items() if k != "caching"}
     billed = f["prompt_tokens"] - f["short_tokens"]
     billed *= 1 - f["cache_discount"] if s.caching else 1
@@ -132,45 +133,41 @@ def exact(s: Setting) -> tuple[Fraction, Fraction, Fraction]:
 
 @given(settings)
 def test_costs_are_those_of_exact_arithmetic(s):
-    c, (long, tuned, training) = cost(s), exact(s)
-    for ours, theirs in ((c.prompt_call, long), (c.tuned_call, tuned), (c.training, training)):
+    long, tuned, _ = both(s)
+    for ours, theirs in zip((long.call, tuned.call, tuned.setup), exact(s), strict=True):
         assert math.isclose(ours, theirs, rel_tol=1e-9, abs_tol=1e-15)
 
 
 @given(settings)
 def test_break_even_is_where_the_totals_meet(s):
-    c = cost(s)
-    assume(c.break_even_months is not None and 1e-6 < c.break_even_months < 1e4)
-    running = (
-        s.retrainings_per_year * c.training / 12 + s.hosting_per_month + s.calls_per_month * c.tuned_call
-    )
-    m = c.break_even_months
-    gain = s.calls_per_month * c.prompt_call - running
-    assume(
-        gain > 1e-6 * running
-    )  # where the two lines are all but parallel, rounding decides where they meet
-    assert math.isclose(m * s.calls_per_month * c.prompt_call, c.training + m * running, rel_tol=1e-6)
+    long, tuned, m = both(s)
+    running = tuned.month(s.calls_per_month)
+    # where the two lines are all but parallel, rounding decides where they meet
+    if (
+        m.months is not None
+        and 1e-6 < m.months < 1e4
+        and long.month(s.calls_per_month) - running > 1e-6 * running
+    ):
+        assert math.isclose(*(way.total(m.months, s.calls_per_month) for way in (long, tuned)), rel_tol=1e-6)
 
 
 @given(settings)
 def test_after_the_break_even_calls_and_not_one_before_training_has_paid(s):
-    c, (long, tuned, training) = cost(s), exact(s)
-    assume(long > tuned and float(long - tuned) > 1e-9 * float(long) and c.break_even_calls is not None)
-    n = c.break_even_calls
-    assume(n < 10**9)
+    n, (long, tuned, training) = both(s)[2].calls, exact(s)
+    assume(long > tuned and float(long - tuned) > 1e-9 * float(long) and n is not None and n < 10**9)
     rounding = Fraction(max(n, 1), 10**6)
     assert (n + rounding) * (long - tuned) >= training and (n - 1 - rounding) * (long - tuned) <= training
 
 
 @given(settings)
 def test_never_means_never(s):
-    c, (long, tuned, _) = cost(s), exact(s)
-    if c.break_even_calls is None:
-        assert float(long - tuned) <= 1e-12 * float(tuned + long) + 1e-15
-        assert c.break_even_months is None
-    long_by_month, tuned_by_month = totals(s, 240)
-    if c.break_even_months is None:
-        assert all(t >= p * (1 - 1e-9) for p, t in zip(long_by_month, tuned_by_month, strict=True))
+    long, tuned, m = both(s)
+    a, b, _ = exact(s)
+    if m.calls is None:
+        assert float(a - b) <= 1e-12 * float(a + b) + 1e-15 and m.months is None
+    if m.months is None:
+        calls = s.calls_per_month
+        assert all(tuned.total(n, calls) >= long.total(n, calls) * (1 - 1e-9) for n in range(241))
 
 
 @given(
@@ -178,30 +175,26 @@ def test_never_means_never(s):
     st.sampled_from(["base_in", "base_out", "tuned_in", "tuned_out", "training_price", "hosting_per_month"]),
     st.floats(0.01, 10),
 )
-def test_dearer_is_never_cheaper(s, name, more):
-    before, after = cost(s), cost(Setting(**{**vars(s), name: getattr(s, name) + more}))
+def test_more_expensive_is_never_cheaper_and_caching_never_costs(s, name, more):
+    (long, tuned, _), (more_long, more_tuned, _) = (
+        both(s),
+        both(replace(s, **{name: getattr(s, name) + more})),
+    )
     slack = 1 + 1e-12
-    assert after.prompt_call * slack >= before.prompt_call and after.tuned_call * slack >= before.tuned_call
-    assert after.training >= before.training
-
-
-@given(settings)
-def test_caching_never_makes_the_long_prompt_dearer(s):
-    cached, plain = (cost(Setting(**{**vars(s), "caching": on})) for on in (True, False))
-    assert cached.prompt_call <= plain.prompt_call and cached.tuned_call == plain.tuned_call
+    assert more_long.call * slack >= long.call and more_tuned.call * slack >= tuned.call
+    assert more_tuned.setup >= tuned.setup and more_tuned.upkeep >= tuned.upkeep
+    (cached, same, _), (plain, _, _) = (both(replace(s, caching=on)) for on in (True, False))
+    assert cached.call <= plain.call and same == tuned
 
 
 @given(settings, st.floats(0.01, 100))
 def test_another_currency_changes_no_break_even(s, rate):
     money = ("base_in", "base_out", "tuned_in", "tuned_out", "training_price", "hosting_per_month")
-    a, b = cost(s), cost(Setting(**{**vars(s), **{k: getattr(s, k) * rate for k in money}}))
-    assume(
-        abs(a.prompt_call - a.tuned_call) > 1e-9 * (a.prompt_call + a.tuned_call)
-        and a.prompt_call + a.tuned_call > 1e-12
-    )
-    assert (a.break_even_calls is None) == (b.break_even_calls is None)
-    if a.break_even_per_month is not None:
-        assert math.isclose(a.break_even_per_month, b.break_even_per_month, rel_tol=1e-6, abs_tol=1e-9)
+    (long, tuned, a), (_, _, b) = both(s), both(replace(s, **{k: getattr(s, k) * rate for k in money}))
+    assume(abs(long.call - tuned.call) > 1e-9 * (long.call + tuned.call) and long.call + tuned.call > 1e-12)
+    assert (a.calls is None) == (b.calls is None)
+    if a.calls_per_month is not None:
+        assert math.isclose(a.calls_per_month, b.calls_per_month, rel_tol=1e-6, abs_tol=1e-9)
 
 
 # -- the front ---------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from small_model import made_up, run_small, small_context
 from tunewise.experiment import Condition, Scores
 from tunewise.prompting import EMPTY_TEXTS
 from whentofinetune import book_records
-from whentofinetune.calculators import cost, cost_student, cost_ways
+from whentofinetune.calculators import cost_student, cost_ways
 from whentofinetune.datasets import company, judged_texts, rated_tasks, vader
 from whentofinetune.datasets.complaints import complaints
 from whentofinetune.datasets.rated_tasks import load_task
@@ -341,21 +341,6 @@ setting = st.builds(
     changed_per_month=st.floats(0, 1),
     store_per_month=money,
 )
-
-
-@given(setting)
-def test_prompt_and_tuned_are_those_of_the_calculator_of_two(s):
-    found, two = cost_ways.ways(s), cost.cost(s.prompting())
-    assert found["long prompt"].call == pytest.approx(two.prompt_call) and found[
-        "tuned model"
-    ].call == pytest.approx(two.tuned_call)
-    assert found["tuned model"].setup == two.training
-    m = cost_ways.meeting(found["long prompt"], found["tuned model"], s.calls_per_month)
-    assert (m.months is None) == (two.break_even_months is None) or abs(
-        s.calls_per_month * (two.prompt_call - two.tuned_call)
-    ) < 1e-6
-    if m.months is not None and two.break_even_months is not None:
-        assert m.months == pytest.approx(two.break_even_months, rel=1e-6)
 
 
 @given(setting)

@@ -191,7 +191,7 @@ def test_a_calculator_answers_for_what_its_controls_start_with(core):
         ("a", [{"name": "x"}], CORE, {}, "lacks label, kind, value"),
         ("a", [ONE, ONE], CORE, {}, "the same name"),
         ("a", [{**ONE, "kind": "select", "options": [1, 2]}], CORE, {}, "not among its options"),
-        ("a", [ONE], "os:system", {}, "only that room runs in a browser"),
+        ("a", [ONE], "os:system", {}, "only that room and finetune_memory run in a browser"),
         ("a", [ONE], CORE, {"calls": 3}, "no control is named"),
     ],
 )

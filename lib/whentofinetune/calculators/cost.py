@@ -9,19 +9,70 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self
+
+from whentofinetune.calculators import from_yaml
 
 MILLION = 1_000_000
+LONG, TUNED = "long prompt", "tuned model"
+DASHES, SHAPES = ("solid", "dash", "dot", "dashdot"), ("", "/", ".", "x", "-")
 
 
 @dataclass(frozen=True)
-class Prices:
-    """What all calculators of calls ask. Prices are in one currency, tokens' per million. The defaults are round examples, nobody's prices.
+class Settings:
+    """What a reader sets: numbers from 0 up, or true and false where the default is one of these.
 
-    output_tokens: tokens answered, the same in every way. caching: whether the examples, the same in every call, are billed at
+    Raises ValueError, in words, for a field that is no number, negative, or a share above 1.
+    """
+
+    SHARES: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(f.default, bool):
+                if not isinstance(value, bool):
+                    raise ValueError(f"{f.name} is true or false, not {value!r}")
+            elif isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+                raise ValueError(f"{f.name} must be a number, not {value!r}")
+            elif value < 0:
+                raise ValueError(f"{f.name} cannot be negative; it is {value:g}")
+            elif f.name in self.SHARES and value > 1:
+                raise ValueError(f"{f.name} is a share between 0 and 1; it is {value:g}")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Settings from a dictionary; what is left out keeps its default. Raises ValueError for an unknown name."""
+        names = {f.name for f in fields(cls)}
+        if unknown := sorted(set(values) - names):
+            raise ValueError(f"unknown setting {', '.join(unknown)}; there are {', '.join(sorted(names))}")
+        return cls(**values)
+
+    @classmethod
+    def controls(cls, form: str) -> list[dict]:
+        """The form's controls (``data/decide/forms.yml``), as :class:`whentofinetune.pages.live.Live` wants them."""
+        start = {f.name: f.default for f in fields(cls)}
+        return [
+            {"name": name, "group": group, "value": start[name]}
+            | ({} if c.get("kind") == "checkbox" else {"kind": "number", "min": 0})
+            | c
+            for group, controls in from_yaml("forms")[form].items()
+            for name, c in controls.items()
+        ]
+
+
+@dataclass(frozen=True)
+class Prices(Settings):
+    """What all calculators of calls ask. Prices are in euro, tokens' per million. The defaults are round examples, nobody's prices.
+
+    output_tokens: tokens answered, the same with every method. caching: whether the examples, the same in every call, are billed at
     ``cache_discount`` off (a share, 0 to 1). training_tokens: tokens billed for one training, epochs included.
     retrainings_per_year: further trainings after the first. hosting_per_month: what the tuned model costs when idle.
     """
+
+    SHARES = ("cache_discount", "changed_per_month")
 
     output_tokens: float = 20
     calls_per_month: float = 100_000
@@ -47,125 +98,113 @@ class Setting(Prices):
     prompt_tokens: float = 1500
     short_tokens: float = 150
 
-    def __post_init__(self):
-        checked(self, shares=("cache_discount",))
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.short_tokens > self.prompt_tokens:
             raise ValueError(
                 f"the prompt without examples ({self.short_tokens:,.0f} tokens) cannot be longer than the one with them "
                 f"({self.prompt_tokens:,.0f}); make the first shorter or the second longer"
             )
 
-    @classmethod
-    def from_dict(cls, values: dict) -> Setting:
-        """A setting from a dictionary; what is left out keeps its default. Raises ValueError for an unknown name."""
-        return from_dict(cls, values)
+
+@dataclass(frozen=True)
+class Way:
+    """A method and its cost in euro. parts: one call, by part. setup: once, before the first call. upkeep: a month, calls aside."""
+
+    parts: dict[str, float]
+    setup: float = 0.0
+    upkeep: float = 0.0
+
+    @property
+    def call(self) -> float:
+        """What one call costs."""
+        return math.fsum(self.parts.values())  # not sum(): newer Pythons round it differently
+
+    def month(self, calls: float) -> float:
+        """Running cost of a month with ``calls`` calls."""
+        return self.upkeep + calls * self.call
+
+    def total(self, months: float, calls: float) -> float:
+        """Cost in all after ``months`` months of ``calls`` calls each."""
+        return self.setup + months * self.month(calls)
 
 
 @dataclass(frozen=True)
-class Cost:
-    """The answer. Money in the currency of the prices.
+class Meeting:
+    """When the newer of two methods has become the cheaper one.
 
-    prompt_parts, tuned_parts: what one call costs, by part. break_even_calls: calls after which one training has paid for
-    itself, hosting and retraining aside (None: never). break_even_per_month: calls a month above which the tuned model's
-    running cost is the lower one (None: never). break_even_months: months until the tuned model has cost less in all, the
-    first training included (None: never, at this number of calls).
+    calls: after so many calls what it takes to set up is paid back, upkeep aside (None: never). calls_per_month: from so many calls a
+    month its running cost is the lower (None: at no number). months: after so many months it has cost less in all, at the calls given
+    (0: from the start; None: not once it is set up).
     """
 
-    prompt_parts: dict[str, float]
-    tuned_parts: dict[str, float]
-    training: float
-    break_even_calls: int | None
-    break_even_per_month: float | None
-    break_even_months: float | None
-
-    @property
-    def prompt_call(self) -> float:
-        return math.fsum(self.prompt_parts.values())  # not sum(): newer Pythons round it differently
-
-    @property
-    def tuned_call(self) -> float:
-        return math.fsum(self.tuned_parts.values())
+    calls: int | None
+    calls_per_month: float | None
+    months: float | None
 
 
-def cost(s: Setting) -> Cost:
-    """Cost per call and break-even.
+def meeting(old: Way, new: Way, calls: float) -> Meeting:
+    """Where ``new`` overtakes ``old`` at ``calls`` calls a month.
 
-    With p and t the cost of a call with the long prompt and with the tuned model, T the cost of one training, r trainings
-    a year after the first, h hosting a month and c calls a month, the totals after m months are::
-
-        long prompt   m c p
-        tuned model   T + m (c t + r T / 12 + h)
-
-    They meet after T / (p - t) calls if r = h = 0, and after m = T / (c (p - t) - r T / 12 - h) months in general. The
-    running costs alone are equal at c = (r T / 12 + h) / (p - t) calls a month.
+    Both cost ``setup + m (upkeep + calls x call)`` after m months.
     """
-    examples = s.prompt_tokens - s.short_tokens
+    saved, upkeep, setup = old.call - new.call, new.upkeep - old.upkeep, new.setup - old.setup
+    gain = calls * saved - upkeep
+    return Meeting(
+        calls=max(0, math.ceil(setup / saved - 1e-9)) if saved > 0 else None,
+        calls_per_month=max(0.0, upkeep / saved) if saved > 0 else None,
+        months=max(0.0, setup / gain) if gain > 0 else None,
+    )
+
+
+def cost(s: Setting) -> dict[str, Way]:
+    """The long prompt, and the tuned model: T for one training at first, and r T / 12 + hosting a month with r retrainings a year."""
     kept = 1 - s.cache_discount if s.caching else 1.0
-    prompt_parts = {
-        "question": s.short_tokens * s.base_in / MILLION,
-        "examples": examples * s.base_in * kept / MILLION,
-        "answer": s.output_tokens * s.base_out / MILLION,
-    }
-    tuned_parts = {
-        "question": s.short_tokens * s.tuned_in / MILLION,
-        "examples": 0.0,
-        "answer": s.output_tokens * s.tuned_out / MILLION,
-    }
-    saving = math.fsum(prompt_parts.values()) - math.fsum(tuned_parts.values())
+    examples = (s.prompt_tokens - s.short_tokens) * s.base_in * kept / MILLION
+    base, tuned = (
+        {"question": s.short_tokens * i / MILLION, "examples": e, "answer": s.output_tokens * o / MILLION}
+        for i, e, o in ((s.base_in, examples, s.base_out), (s.tuned_in, 0.0, s.tuned_out))
+    )
     training = s.training_tokens * s.training_price / MILLION
-    running = s.retrainings_per_year * training / 12 + s.hosting_per_month
-    monthly_gain = s.calls_per_month * saving - running
-    return Cost(
-        prompt_parts,
-        tuned_parts,
-        training,
-        break_even_calls=math.ceil(training / saving - 1e-9) if saving > 0 else None,
-        break_even_per_month=running / saving if saving > 0 else None,
-        break_even_months=training / monthly_gain if monthly_gain > 0 else None,
-    )
-
-
-def totals(s: Setting, months: int = 24) -> tuple[list[float], list[float]]:
-    """What the long prompt and the tuned model have cost in all after 0, 1, ..., ``months`` months."""
-    c = cost(s)
-    running = (
-        s.retrainings_per_year * c.training / 12 + s.hosting_per_month + s.calls_per_month * c.tuned_call
-    )
-    each = range(months + 1)
-    return [m * s.calls_per_month * c.prompt_call for m in each], [c.training + m * running for m in each]
+    upkeep = s.retrainings_per_year * training / 12 + s.hosting_per_month
+    return {LONG: Way(base), TUNED: Way(tuned, training, upkeep)}
 
 
 def verdict(s: Setting) -> str:
     """The answer in two or three plain sentences."""
-    c = cost(s)
-    first = f"A call costs ${c.prompt_call:.3g} with the long prompt and ${c.tuned_call:.3g} with the tuned model."
-    if c.break_even_calls is None:
-        ratio = (
-            f" Its prompt is {s.prompt_tokens / s.short_tokens:.1f} times shorter" if s.short_tokens else ""
-        )
-        because = (
-            f", but its input tokens cost {s.tuned_in / s.base_in:.1f} times as much"
-            if ratio and s.base_in
-            else ""
-        )
-        cached = " and the examples are cheap once cached" if s.caching and ratio else ""
-        return f"{first} The tuned model never pays for itself: it costs no less per call.{ratio}{because}{cached}{'.' if ratio else ''}"
-    second = f" One training (${c.training:,.2f}) has paid for itself after {c.break_even_calls:,} calls."
-    if c.break_even_months is None:
+    long, tuned = cost(s).values()
+    m = meeting(long, tuned, s.calls_per_month)
+    first = f"A call costs {long.call:.3g} euro with the long prompt and {tuned.call:.3g} euro with the tuned model."
+    if m.calls is None:
+        said = f"{first} The tuned model never pays for itself: it costs no less per call."
+        if s.short_tokens:
+            said += f" Its prompt is {s.prompt_tokens / s.short_tokens:.1f} times shorter"
+            said += (
+                f", but its input tokens cost {s.tuned_in / s.base_in:.1f} times as much" if s.base_in else ""
+            )
+            said += " and the examples are cheap once cached." if s.caching else "."
+        return said
+    second = f" One training ({tuned.setup:,.2f} euro) has paid for itself after {m.calls:,} calls."
+    if m.months is None:
         return (
             f"{first}{second} At {s.calls_per_month:,.0f} calls a month it still loses: retraining and hosting cost more than the "
-            f"calls save. It would take more than {math.floor(c.break_even_per_month):,} calls a month."
+            f"calls save. It would take more than {math.floor(m.calls_per_month or 0):,} calls a month."
         )
-    return f"{first}{second} With retraining and hosting counted, the tuned model has cost less in all after {in_time(c.break_even_months)}."
+    return f"{first}{second} With retraining and hosting counted, the tuned model has cost less in all after {in_time(m.months)}."
 
 
 def cost_json(settings: str) -> str:
     """The calculator's front: a JSON object of settings in, ``{"figures", "tables", "text"}`` out."""
     s = Setting.from_dict(json.loads(settings))
-    c, text = cost(s), verdict(s)
-    long, tuned = totals(s)
-    months = list(range(len(long)))
-    lines = [("long prompt", long, "solid", "circle"), ("tuned model", tuned, "dash", "square")]
+    return answer(cost(s), s.calls_per_month, verdict(s))
+
+
+# -- what the calculators show alike -----------------------------------------------------------------------------------
+
+
+def answer(found: Mapping[str, Way], calls: float, text: str) -> str:
+    """Methods against the long prompt, as JSON: their cost over 24 months, that of 1,000 calls by part, both in a table, and ``text``."""
+    months = list(range(25))
     curve = {
         "data": [
             {
@@ -173,76 +212,64 @@ def cost_json(settings: str) -> str:
                 "mode": "lines",
                 "name": name,
                 "x": months,
-                "y": [round(v, 6) for v in y],
+                "y": [round(way.total(m, calls), 6) for m in months],
                 "line": {"width": 3, "dash": dash},
-                "hovertemplate": "month %{x}: $%{y:,.2f}",
+                "hovertemplate": "month %{x}: %{y:,.2f} euro",
             }
-            for name, y, dash, _ in lines
+            for (name, way), dash in zip(found.items(), DASHES, strict=False)
         ],
         "layout": {
             "title": {"text": "Cost in all, month by month"},
             "xaxis": {"title": {"text": "months"}},
-            "yaxis": {"title": {"text": "cost in all, $"}, "rangemode": "tozero"},
+            "yaxis": {"title": {"text": "cost in all, euro"}, "rangemode": "tozero"},
         },
-        "alt": f"Two lines over 24 months: what the long prompt and the tuned model have cost in all. {text}",
+        "alt": f"Lines over 24 months: cost in all of {', '.join(found)}. {text.splitlines()[0]}",
     }
-    parts = {
-        "data": [
-            {
-                "type": "bar",
-                "name": part,
-                "x": ["long prompt", "tuned model"],
-                "y": [1000 * c.prompt_parts[part], 1000 * c.tuned_parts[part]],
-                "marker": {"pattern": {"shape": shape, "fgcolor": "#ffffff", "fillmode": "overlay"}},
-                "hovertemplate": "%{x}, " + part + ": $%{y:.4~g}",
-            }
-            for part, shape in zip(c.prompt_parts, ("", "/", "."), strict=True)
-        ],
-        "layout": {
-            "title": {"text": "Cost of 1,000 calls, by part"},
-            "barmode": "stack",
-            "yaxis": {"title": {"text": "$ for 1,000 calls"}},
-            "legend": {"traceorder": "normal"},
-        },
-        "alt": f"Two stacked bars: 1,000 calls cost ${1000 * c.prompt_call:.3g} with the long prompt and ${1000 * c.tuned_call:.3g} with the tuned model.",
-    }
+    parts = {part: [1000 * way.parts[part] for way in found.values()] for part in found[LONG].parts}
+    meetings = {name: meeting(found[LONG], way, calls) for name, way in found.items() if name != LONG}
     rows = [
-        ["Cost of 1,000 calls", f"${1000 * c.prompt_call:,.3f}", f"${1000 * c.tuned_call:,.3f}"],
-        [
-            "Calls in a month",
-            f"${s.calls_per_month * c.prompt_call:,.2f}",
-            f"${s.calls_per_month * c.tuned_call:,.2f}",
-        ],
-        ["First training", "none", f"${c.training:,.2f}"],
-        ["Retraining in a month", "none", f"${s.retrainings_per_year * c.training / 12:,.2f}"],
-        ["Hosting in a month", "none", f"${s.hosting_per_month:,.2f}"],
-        ["After 12 months, in all", f"${long[12]:,.2f}", f"${tuned[12]:,.2f}"],
+        ["1,000 calls", *(f"{1000 * w.call:,.3f}" for w in found.values())],
+        ["To set up", *(f"{w.setup:,.2f}" for w in found.values())],
+        ["Upkeep a month", *(f"{w.upkeep:,.2f}" for w in found.values())],
+        ["A month in all", *(f"{w.month(calls):,.2f}" for w in found.values())],
+        ["12 months in all", *(f"{w.total(12, calls):,.2f}" for w in found.values())],
+        ["Beats the long prompt after", "-", *(_after(m.months) for m in meetings.values())],
+        ["Calls a month from which it does", "-", *(_from(m.calls_per_month) for m in meetings.values())],
     ]
-    tables = [{"caption": "What it costs", "header": ["", "Long prompt", "Tuned model"], "rows": rows}]
-    return json.dumps({"figures": [curve, parts], "tables": tables, "text": text})
+    tables = [{"caption": "What each costs, in euro", "header": ["", *map(upper, found)], "rows": rows}]
+    bars = stacked(list(found), parts, "Cost of 1,000 calls, by part", "euro for 1,000 calls")
+    return json.dumps({"figures": [curve, bars], "tables": tables, "text": text})
 
 
-def checked(setting, shares: tuple[str, ...] = ()) -> None:
-    """Raises ValueError, in words, for a field that is no number, negative, or a share above 1."""
-    for f in fields(setting):
-        value = getattr(setting, f.name)
-        if f.name == "caching":
-            if not isinstance(value, bool):
-                raise ValueError(f"caching is true or false, not {value!r}")
-        elif isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise ValueError(f"{f.name} must be a number, not {value!r}")
-        elif value < 0:
-            raise ValueError(f"{f.name} cannot be negative; it is {value:g}")
-        elif f.name in shares and value > 1:
-            raise ValueError(f"{f.name} is a share between 0 and 1; it is {value:g}")
+def stacked(names: list[str], parts: Mapping[str, list[float]], title: str, unit: str) -> dict:
+    """Stacked bars, one a name. parts: part -> a number for each name."""
+    sums = (f"{name} {math.fsum(values):.3g}" for name, *values in zip(names, *parts.values(), strict=True))
+    data = [
+        {
+            "type": "bar",
+            "name": part,
+            "x": names,
+            "y": values,
+            "marker": {"pattern": {"shape": shape, "fgcolor": "#ffffff", "fillmode": "overlay"}},
+            "hovertemplate": "%{x}, " + part + ": %{y:,.4~g} euro",
+        }
+        for (part, values), shape in zip(parts.items(), SHAPES, strict=False)
+    ]
+    layout = {
+        "title": {"text": title},
+        "barmode": "stack",
+        "yaxis": {"title": {"text": unit}},
+        "legend": {"traceorder": "normal"},
+    }
+    return {"data": data, "layout": layout, "alt": f"Stacked bars, {unit}: {', '.join(sums)}."}
 
 
-def from_dict(cls, values: dict):
-    """A setting of class ``cls`` from a dictionary; what is left out keeps its default. Raises ValueError for an unknown name."""
-    names = {f.name for f in fields(cls)}
-    if unknown := sorted(set(values) - names):
-        raise ValueError(f"unknown setting {', '.join(unknown)}; there are {', '.join(sorted(names))}")
-    return cls(**values)
+def _after(months: float | None) -> str:
+    return "never" if months is None else "at once" if months == 0 else in_time(months)
+
+
+def _from(calls: float | None) -> str:
+    return "no number" if calls is None else f"{math.ceil(calls):,}"
 
 
 def upper(name: str) -> str:
@@ -257,187 +284,4 @@ def in_time(months: float) -> str:
     return f"{months:.1f} months" if months < 24 else f"{months / 12:.1f} years"
 
 
-def number(
-    name: str,
-    group: str,
-    label: str,
-    default,
-    most,
-    step,
-    unit: str = "",
-    help: str = "",
-    kind: str = "number",
-) -> dict:
-    """The description of a control for a number from 0 up, as :class:`whentofinetune.pages.live.Live` wants it."""
-    found = {
-        "name": name,
-        "group": group,
-        "label": label,
-        "kind": kind,
-        "min": 0 * step,
-        "max": most,
-        "step": step,
-        "value": default,
-        "unit": unit,
-        "help": help,
-    }
-    return {k: v for k, v in found.items() if v != ""}
-
-
-EXAMPLE = "A round example, nobody's price: put in your provider's."
-CONTROLS = [
-    {
-        "name": "prompt_tokens",
-        "group": "A call",
-        "label": "Prompt with examples",
-        "kind": "range",
-        "min": 100,
-        "max": 20000,
-        "step": 50,
-        "value": 1500,
-        "unit": "tokens",
-    },
-    {
-        "name": "short_tokens",
-        "group": "A call",
-        "label": "Prompt without examples",
-        "kind": "range",
-        "min": 10,
-        "max": 2000,
-        "step": 10,
-        "value": 150,
-        "unit": "tokens",
-    },
-    {
-        "name": "output_tokens",
-        "group": "A call",
-        "label": "Answer",
-        "kind": "range",
-        "min": 1,
-        "max": 2000,
-        "step": 1,
-        "value": 20,
-        "unit": "tokens",
-    },
-    {
-        "name": "calls_per_month",
-        "group": "A call",
-        "label": "Calls a month",
-        "kind": "number",
-        "min": 0,
-        "max": 1_000_000_000,
-        "step": 1000,
-        "value": 100_000,
-    },
-    {
-        "name": "base_in",
-        "group": "Long prompt",
-        "label": "Price of input",
-        "kind": "number",
-        "min": 0,
-        "max": 1000,
-        "step": 0.05,
-        "value": 1.0,
-        "unit": "$ per million tokens",
-        "help": EXAMPLE,
-    },
-    {
-        "name": "base_out",
-        "group": "Long prompt",
-        "label": "Price of output",
-        "kind": "number",
-        "min": 0,
-        "max": 1000,
-        "step": 0.05,
-        "value": 3.0,
-        "unit": "$ per million tokens",
-        "help": EXAMPLE,
-    },
-    {
-        "name": "caching",
-        "group": "Long prompt",
-        "label": "The examples are cached",
-        "kind": "checkbox",
-        "value": False,
-        "help": "Many providers bill a repeated beginning of the prompt at a discount.",
-    },
-    {
-        "name": "cache_discount",
-        "group": "Long prompt",
-        "label": "Discount on cached tokens",
-        "kind": "range",
-        "min": 0.0,
-        "max": 1.0,
-        "step": 0.05,
-        "value": 0.9,
-        "unit": "of the price",
-    },
-    {
-        "name": "tuned_in",
-        "group": "Tuned model",
-        "label": "Price of input",
-        "kind": "number",
-        "min": 0,
-        "max": 1000,
-        "step": 0.05,
-        "value": 2.0,
-        "unit": "$ per million tokens",
-        "help": EXAMPLE,
-    },
-    {
-        "name": "tuned_out",
-        "group": "Tuned model",
-        "label": "Price of output",
-        "kind": "number",
-        "min": 0,
-        "max": 1000,
-        "step": 0.05,
-        "value": 6.0,
-        "unit": "$ per million tokens",
-        "help": EXAMPLE,
-    },
-    {
-        "name": "training_tokens",
-        "group": "Tuned model",
-        "label": "Tokens in one training",
-        "kind": "number",
-        "min": 0,
-        "max": 100_000_000_000,
-        "step": 10_000,
-        "value": 1_000_000,
-        "help": "Examples times tokens each times epochs.",
-    },
-    {
-        "name": "training_price",
-        "group": "Tuned model",
-        "label": "Price of training",
-        "kind": "number",
-        "min": 0,
-        "max": 10_000,
-        "step": 0.5,
-        "value": 10.0,
-        "unit": "$ per million tokens",
-        "help": EXAMPLE,
-    },
-    {
-        "name": "retrainings_per_year",
-        "group": "Tuned model",
-        "label": "Retrainings a year",
-        "kind": "range",
-        "min": 0,
-        "max": 52,
-        "step": 1,
-        "value": 4,
-    },
-    {
-        "name": "hosting_per_month",
-        "group": "Tuned model",
-        "label": "Hosting a month",
-        "kind": "number",
-        "min": 0,
-        "max": 1_000_000,
-        "step": 10.0,
-        "value": 0.0,
-        "unit": "$",
-    },
-]
+CONTROLS = Setting.controls("cost")

@@ -7,10 +7,11 @@ the first result saved beneath it; there the same Python function is run in the 
 
 from __future__ import annotations
 
+import html
 import importlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tunewise.report.figures import STYLE, Figure, Html, table_from_lists
 
@@ -59,52 +60,43 @@ class Live:
 
     def spec(self) -> dict:
         """All that the static page needs: controls, core, the first result, the style of figures."""
-        return {
-            "name": self.name,
-            "title": self.title,
-            "core": self.core,
-            "controls": self.controls,
-            "result": self.compute(),
-            "style": STYLE,
-        }
+        said = {k: getattr(self, k) for k in ("name", "title", "core", "controls")}
+        return {**said, "result": self.compute(), "style": STYLE}
 
     def widget(self):
         """The ipywidgets form, with its result under it."""
         import ipywidgets as w
 
-        inputs, groups, out = {}, {}, w.Output()
+        inputs = {c["name"]: _input(w, c) for c in self.controls}
+        groups: dict[str, list] = {}
         for c in self.controls:
-            inputs[c["name"]] = _input(w, c)
             groups.setdefault(c.get("group", ""), []).append(inputs[c["name"]])
+        out = w.Output()
 
         def show(*_):
             try:
-                answer = json.loads(self.function(json.dumps({k: i.value for k, i in inputs.items()})))
+                fill(out, shown(self.compute(**{k: i.value for k, i in inputs.items()})))
             except ValueError as error:
-                return fill(out, [Html(f"<p>{_escape(str(error))}</p>", str(error))])
-            fill(out, shown(answer))
+                fill(out, [Html(f"<p>{html.escape(str(error))}</p>", str(error))])
 
         for item in inputs.values():
             item.observe(show, "value")
         show()
         boxes = [w.VBox([w.HTML(f"<b>{g}</b>"), *items] if g else items) for g, items in groups.items()]
-        return w.VBox(
-            [w.HTML(f"<b>{self.title}</b>"), w.HBox(boxes, layout=w.Layout(flex_flow="row wrap")), out]
-        )
+        rows = w.HBox(boxes, layout=w.Layout(flex_flow="row wrap"))
+        return w.VBox([w.HTML(f"<b>{self.title}</b>"), rows, out])
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         spec = self.spec()
-        bundle = {LIVE: spec, "text/plain": f"{self.title}: {spec['result'].get('text', '')}"}
+        said = {LIVE: spec, "text/plain": f"{self.title}: {spec['result'].get('text', '')}"}
         try:
             from IPython import get_ipython
-
-            if getattr(get_ipython(), "kernel", None) is not None:
-                view = self.widget()._repr_mimebundle_()
-                view = view[0] if isinstance(view, tuple) else view
-                bundle |= {k: v for k, v in view.items() if k != "text/plain"}
         except ImportError:
-            pass
-        return bundle
+            return said
+        if getattr(get_ipython(), "kernel", None) is None:
+            return said
+        view = self.widget()._repr_mimebundle_()
+        return {**(view[0] if isinstance(view, tuple) else view), **said}
 
 
 def fill(out, parts: Sequence) -> None:
@@ -121,54 +113,42 @@ def fill(out, parts: Sequence) -> None:
         with out:
             for part in parts:
                 display(part)
-        return
-    out.outputs = tuple(
-        {"output_type": "display_data", "data": _bundle(part), "metadata": {}} for part in parts
-    )
+    else:
+        out.outputs = tuple(
+            {"output_type": "display_data", "data": _bundle(part), "metadata": {}} for part in parts
+        )
 
 
 def _bundle(part) -> dict:
-    return (
-        part._repr_mimebundle_()
-        if hasattr(part, "_repr_mimebundle_")
-        else {"text/html": part._repr_html_(), "text/plain": repr(part)}
-    )
+    if hasattr(part, "_repr_mimebundle_"):
+        return part._repr_mimebundle_()
+    return {"text/html": part._repr_html_(), "text/plain": repr(part)}
 
 
 def shown(answer: Mapping) -> list:
     """What a core answered, as things a notebook displays: text, figures, tables, in this order."""
-    parts: list = []
-    if answer.get("text"):
-        parts.append(
-            Html(
-                "".join(f"<p>{_escape(p)}</p>" for p in answer["text"].split("\n") if p.strip()),
-                answer["text"],
-            )
-        )
+    text = answer.get("text", "")
+    parts: list = [Html(paragraphs(text), text)] if text else []
     parts += [Figure.from_dict(f) for f in answer.get("figures", [])]
-    parts += [table_from_lists(t["header"], t["rows"], t["caption"]) for t in answer.get("tables", [])]
-    return parts
+    return parts + [table_from_lists(t["header"], t["rows"], t["caption"]) for t in answer.get("tables", [])]
 
 
-def _escape(text: str) -> str:
-    import html
-
-    return html.escape(text)
+def paragraphs(text: str) -> str:
+    """Each line as a paragraph of HTML."""
+    return "".join(f"<p>{html.escape(line)}</p>" for line in text.split("\n") if line.strip())
 
 
 def _checked(control: Mapping) -> dict:
     c = dict(control)
-    missing = [k for k in ("name", "label", "kind", "value") if k not in c]
-    if missing:
+    if missing := [k for k in ("name", "label", "kind", "value") if k not in c]:
         raise ValueError(f"the control {c.get('name', c)!r} lacks {', '.join(missing)}")
     if c["kind"] not in KINDS:
         raise ValueError(f"the control {c['name']!r} is of kind {c['kind']!r}; there are {', '.join(KINDS)}")
     if c["kind"] == "range" and (missing := [k for k in ("min", "max", "step") if k not in c]):
         raise ValueError(f"the range {c['name']!r} lacks {', '.join(missing)}")
     if c["kind"] == "select":
-        c["options"] = [
-            list(o) if isinstance(o, (list, tuple)) else [o, str(o)] for o in c.get("options", [])
-        ]
+        options = c.get("options", [])
+        c["options"] = [list(o) if isinstance(o, (list, tuple)) else [o, str(o)] for o in options]
         if c["value"] not in [o[0] for o in c["options"]]:
             raise ValueError(
                 f"the select {c['name']!r} starts with {c['value']!r}, which is not among its options"
@@ -176,7 +156,7 @@ def _checked(control: Mapping) -> dict:
     return c
 
 
-def _core(core: str):
+def _core(core: str) -> Callable[[str], str]:
     module, _, function = core.partition(":")
     if not module.startswith(("whentofinetune.calculators.", "finetune_memory.")) or not function:
         raise ValueError(
@@ -198,11 +178,10 @@ def _input(w, c: Mapping):
     if c["kind"] == "select":
         return w.Dropdown(**common, options=[(label, value) for value, label in c["options"]])
     bounds = {k: c[k] for k in ("min", "max", "step") if k in c}
-    whole = all(float(v).is_integer() and isinstance(v, int) for v in [c["value"], *bounds.values()])
+    whole = all(isinstance(v, int) for v in [c["value"], *bounds.values()])
+    kind = "Int" if whole else "Float"
     if c["kind"] == "range":
-        return (w.IntSlider if whole else w.FloatSlider)(
-            **common, **bounds, continuous_update=False, **({} if whole else {"readout_format": ".4g"})
-        )
-    if "min" in bounds and "max" in bounds:
-        return (w.BoundedIntText if whole else w.BoundedFloatText)(**common, **bounds)
-    return (w.IntText if whole else w.FloatText)(**common)
+        digits = {} if whole else {"readout_format": ".4g"}
+        return getattr(w, f"{kind}Slider")(**common, **bounds, continuous_update=False, **digits)
+    bounded = "Bounded" if {"min", "max"} <= set(bounds) else ""
+    return getattr(w, f"{bounded}{kind}Text")(**common, **bounds)

@@ -19,7 +19,9 @@ from docutils import nodes
 
 from finetune_memory import PURE
 from tunewise.report.figures import PLOTLY, Figure, table_from_lists
-from whentofinetune.pages.live import LIVE
+from whentofinetune.calculators import from_yaml
+from whentofinetune.calculators.found import found
+from whentofinetune.pages.live import LIVE, paragraphs
 
 CALCULATORS = "calculators.zip"
 
@@ -36,17 +38,11 @@ class Renderer:
 
     @staticmethod
     def handle_mime(renderer, data, inline_render: bool):
-        if inline_render:
+        made = {PLOTLY: figure_html, LIVE: live_html}.get(data.mime_type)
+        if inline_render or made is None:
             return None
-        if data.mime_type == PLOTLY:
-            return [nodes.raw("", figure_html(_content(data)), format="html")]
-        if data.mime_type == LIVE:
-            return [nodes.raw("", live_html(_content(data)), format="html")]
-        return None
-
-
-def _content(data) -> dict:
-    return json.loads(data.content) if isinstance(data.content, str) else data.content
+        content = json.loads(data.content) if isinstance(data.content, str) else data.content
+        return [nodes.raw("", made(content), format="html")]
 
 
 def _script(kind: str, content) -> str:
@@ -78,7 +74,6 @@ def live_html(spec: Mapping) -> str:
         f"<fieldset disabled><legend{'' if g else ' class=tw-hidden'}>{html.escape(g or spec['title'])}</legend>{''.join(rows)}</fieldset>"
         for g, rows in groups.items()
     )
-    text = "".join(f"<p>{html.escape(p)}</p>" for p in result.get("text", "").split("\n") if p.strip())
     figures = "".join(figure_html(f) for f in result.get("figures", []))
     tables = "".join(
         table_from_lists(t["header"], t["rows"], t["caption"]).html for t in result.get("tables", [])
@@ -94,7 +89,7 @@ def live_html(spec: Mapping) -> str:
         '<button type="button" data-do="link">Copy link to this setting</button>'
         f"{'<button type=button data-do=record>Save as a one-page record</button>' if result.get('record') else ''}</p></form>"
         '<p class="tw-status" role="status" aria-live="polite">Result for the settings above, saved when the book was built.</p>'
-        f'<div class="tw-text">{text}</div><div class="tw-figures">{figures}</div><div class="tw-tables">{tables}</div>'
+        f'<div class="tw-text">{paragraphs(result.get("text", ""))}</div><div class="tw-figures">{figures}</div><div class="tw-tables">{tables}</div>'
         f"{_script('tw-spec', saved)}</section>"
     )
 
@@ -125,35 +120,32 @@ def _control(block: str, c: Mapping) -> str:
 
 
 def pack_calculators(target: Path) -> Path:
-    """The modules that a live block may run, as a zip: the same bytes for the same sources."""
-    lib = Path(__file__).resolve().parents[2]
-    own = [
-        lib / "whentofinetune" / "__init__.py",
-        *sorted((lib / "whentofinetune" / "calculators").glob("*.py")),
-    ]
-    memory = [lib / "finetune_memory" / f"{name}.py" for name in ("__init__", *PURE)]
+    """What a live block may run, as a zip: the modules, and as JSON what they read from YAML or records. Same sources, same bytes."""
+    lib, room = Path(__file__).resolve().parents[2], Path("whentofinetune", "calculators")
+    paths = [lib / "whentofinetune" / "__init__.py", *sorted((lib / room).glob("*.py"))]
+    paths += [lib / "finetune_memory" / f"{name}.py" for name in ("__init__", *PURE)]
+    files = {path.relative_to(lib).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+    read = {"rules": from_yaml("rules"), "forms": from_yaml("forms"), "found": found()}
+    files |= {(room / f"{name}.json").as_posix(): json.dumps(content) for name, content in read.items()}
     target.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in (*own, *memory):
-            entry = zipfile.ZipInfo(path.relative_to(lib).as_posix(), date_time=(2020, 1, 1, 0, 0, 0))
+        for name, text in files.items():
+            entry = zipfile.ZipInfo(name, date_time=(2020, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, path.read_bytes())
+            archive.writestr(entry, text)
     return target
 
 
 def on_page(app, pagename, templatename, context, doctree) -> None:
     """Drop what the theme loads twice or from elsewhere (thebe, widget state); add our scripts where they are needed."""
-    seen, keep = set(), []
+    keep = {}
     for script in context.get("script_files", []):
-        body = script.attributes.get("body") or ""
-        key = (str(script.filename or ""), body)
-        unwanted = "thebe" in (key[0] + body[:60]).lower() or "widget-state" in script.attributes.get(
+        key = (str(script.filename or ""), script.attributes.get("body") or "")
+        if "thebe" not in (key[0] + key[1][:60]).lower() and "widget-state" not in script.attributes.get(
             "type", ""
-        )
-        if key not in seen and not unwanted:
-            seen.add(key)
-            keep.append(script)
-    context["script_files"][:] = keep
+        ):
+            keep.setdefault(key, script)
+    context["script_files"][:] = keep.values()
     make_accessible(context)
     raw = " ".join(n.astext() for n in doctree.findall(nodes.raw)) if doctree is not None else ""
     if 'class="tw-plotly"' in raw or 'class="tw-live"' in raw:  # live.mjs draws with what figures.js gives it

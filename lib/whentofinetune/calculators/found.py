@@ -1,0 +1,85 @@
+"""What our own tests say of a claim, and in words what a rule of the decision helper therefore rests on.
+
+Standard library only: in a browser the verdicts lie in ``found.json``, written when the site is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+
+from whentofinetune.calculators import packed
+from whentofinetune.calculators.decide_rules import Rule
+
+# Whether a verdict speaks for its claim; every other word leaves the claim open. A gain that is too small to matter is none.
+SPEAKS = {
+    **dict.fromkeys(("agrees", "measured", "calculated"), 1),
+    **dict.fromkeys(("does not agree", "too small to matter", "no difference that matters"), -1),
+}
+
+
+@cache
+def found() -> dict[str, tuple[str, str]]:
+    """Claim -> its verdict and the size of the largest model measured (empty where no model was compared)."""
+
+    def from_records() -> dict[str, tuple[str, str]]:
+        from whentofinetune import verdicts
+
+        heads = map(verdicts.headline, verdicts.claims())
+        return {v.claim: (v.word, verdicts.LADDER[v.model] if v.findings else "") for v in heads}
+
+    return {claim: (word, size) for claim, (word, size) in packed("found", from_records).items()}
+
+
+def side(claim: str, rule: Rule, said: Mapping[str, tuple[str, str]] | None = None) -> int:
+    """1 where the verdict on ``claim`` supports the rule, -1 where it speaks against the rule, 0 where it leaves the matter open."""
+    speaks = SPEAKS.get((said or found())[claim][0], 0)
+    return -speaks if claim in rule.against else speaks
+
+
+def evidence(rules: Iterable[Rule], said: Mapping[str, tuple[str, str]] | None = None) -> str:
+    """What these rules rest on, in words: tests of ours that speak against them, leave them open or support them, and the literature.
+
+    Parameters
+    ----------
+    rules
+        The rules.
+    said
+        Claim -> verdict and model size; today's (:func:`found`) if left out.
+
+    Returns
+    -------
+    str
+        A sentence for each of the three where there is one, with the literature of the rules that stand no better; another for rules
+        that no test of ours concerns.
+    """
+    said = said or found()
+    sentences = {
+        -1: "This follows the literature ({1}) against our own result: {0}.",
+        0: "Not settled by us: {0}.",
+        1: "Our own results support this: {0}.",
+    }
+    tests: dict[int | None, list[str]] = {at: [] for at in (*sentences, None)}
+    sources: dict[int | None, list[str]] = {at: [] for at in tests}
+    for rule in rules:
+        for claim in rule.tests:
+            word, size = said[claim]
+            reverse = " in reverse" if claim in rule.against else ""
+            tests[side(claim, rule, said)].append(f"{claim}{reverse} ({word}{', ' + size if size else ''})")
+        sources[min((side(claim, rule, said) for claim in rule.tests), default=None)] += rule.literature
+
+    def listed(names: list[str]) -> str:
+        return ", ".join(dict.fromkeys(names))
+
+    text = []
+    for at, sentence in sentences.items():
+        if tests[at]:
+            text.append(sentence.format(listed(tests[at]), listed(sources[at])))
+            if at == 0 and sources[at]:
+                text.append(f"There this follows the literature: {listed(sources[at])}.")
+            if at == 1 and sources[at]:
+                text.append(f"So does the literature: {listed(sources[at])}.")
+    if sources[None]:
+        what = "the rest" if text else "this"
+        text.append(f"No test of ours concerns {what}; it follows the literature: {listed(sources[None])}.")
+    return " ".join(text) or "This follows from the answers."
