@@ -71,7 +71,7 @@ EXPERIMENT = Experiment(
     claims=("C9", "C35"),
     sources=_sources,
     scales={
-        "smoke": _COMMON | _SMOKE | {"test_n": 2, "max_new_tokens": 8},
+        "smoke": _COMMON | _SMOKE | {"test_n": 3, "max_new_tokens": 8},
         "laptop": _COMMON | {"prompts": ["both"], "test_n": 12, "labels_with": [[20, 1]]},
         "full": _COMMON | _FULL | {"test_n": 36},
         "gpu": _COMMON | _FULL | _GPU | {"test_n": 120, "labels_without": _EACH, "labels_with": _EACH},
