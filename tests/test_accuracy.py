@@ -18,7 +18,7 @@ from whentofinetune import book_records
 from whentofinetune.classification import answered, sample
 from whentofinetune.datasets import company
 from whentofinetune.datasets.desks import NAMES, RULES, by_trouble, desks, wording
-from whentofinetune.experiments import label_curve, parse_fixes
+from whentofinetune.experiments import unwritten_rule, parse_fixes
 from whentofinetune.pages import accuracy, introduction
 
 SIZES = (10, 30, 100, 300)
@@ -78,7 +78,7 @@ def forecast(low: int, high: int, real: int, seeds: int = 1) -> dict:
         for n, k in right.items()
     ]
     rows.append((Condition("lora", n_labels=10, seed=0), predicted(task, 9)))  # not run at all sizes
-    record = made_up(label_curve.EXPERIMENT, rows)
+    record = made_up(unwritten_rule.EXPERIMENT, rows)
     assert accuracy.forecasts(record, LABELS, "lora") == {}
     return accuracy.forecasts(record, LABELS, "tfidf")
 
@@ -108,7 +108,7 @@ def test_a_forecasts_interval_is_that_of_its_linear_part():
     task = desks(30)
     right = {(0, 10): 12, (0, 30): 15, (0, 300): 24, (1, 10): 9, (1, 30): 18, (1, 300): 21}
     rows = [(Condition("tfidf", n_labels=n, seed=s), predicted(task, k)) for (s, n), k in right.items()]
-    record = made_up(label_curve.EXPERIMENT, rows)
+    record = made_up(unwritten_rule.EXPERIMENT, rows)
     error, worst = accuracy.forecasts(record, LABELS, "tfidf")["it stays as it is"]
     assert error["value"] == pytest.approx(-0.2) and worst == pytest.approx(-0.3)
     assert error["low"] < -0.3 and error["n"] == 30
@@ -119,21 +119,21 @@ def test_a_forecasts_interval_is_that_of_its_linear_part():
 
 @pytest.fixture
 def ctx(tmp_path, monkeypatch):
-    params = label_curve.EXPERIMENT.scales["smoke"] | {"rules": len(RULES)}
+    params = unwritten_rule.EXPERIMENT.scales["smoke"] | {"rules": len(RULES)}
     return small_context(tmp_path, monkeypatch, params)
 
 
 def test_the_prompt_is_chosen_on_validation_and_kept_on_test(ctx):
     """Made-up trials, of which the calibrated prompt *steps* is best; what it does on test is computed here by Bayes' rule."""
     task = desks()
-    for c in label_curve.conditions(ctx.params):
+    for c in unwritten_rule.conditions(ctx.params):
         if c.split != "valid":
             continue
         good = [e.label for e in task.valid]
         wrong = [(y + 1) % 3 for y in good]
         scores = answered(task.valid, wrong)
         scores.add("calibrated", answered(task.valid, good if c.prompt == "steps" else wrong))
-        ctx.rows += made_up(label_curve.EXPERIMENT, [(c, scores)]).rows
+        ctx.rows += made_up(unwritten_rule.EXPERIMENT, [(c, scores)]).rows
     ctx.item_sets |= {"set 1": {"ids": [e.id for e in task.valid]}}
     test = desks(ctx.params.test_n).test
     steps, shots = next(w for w in RULES if w.name == "steps"), sample(task, 3, 0)
@@ -141,7 +141,7 @@ def test_the_prompt_is_chosen_on_validation_and_kept_on_test(ctx):
         (Condition("rule", split="test"), []),
         (Condition("rule and examples", split="test", k=3, seed=0), shots),
     ):
-        row = label_curve.evaluate(ctx, condition)
+        row = unwritten_rule.evaluate(ctx, condition)
         assert row.facts["prompt"] == "steps" and row.facts["calibrated"] is True
         prefix = steps.prefix(task, examples)
         queries = [steps.query(task, t) for t in (*(e.text for e in test), *EMPTY_TEXTS)]
@@ -154,12 +154,12 @@ def test_the_prompt_is_chosen_on_validation_and_kept_on_test(ctx):
         assert row.facts["prompt_tokens"] == pytest.approx(np.mean(tokens), abs=0.1)
     assert {text for text, _ in shots} <= {e.text for e in task.train}
     assert all(f"Complaint: {' '.join(text.split())}" in prefix for text, _ in shots)
-    name = label_curve.evaluate(ctx, Condition("names", split="test")).facts
+    name = unwritten_rule.evaluate(ctx, Condition("names", split="test")).facts
     assert (name["prompt"], name["calibrated"]) == (NAMES[0].name, False), "the first of equals"
 
 
 def test_each_test_row_has_its_parts_and_every_method_is_there(ctx):
-    found = run_small(label_curve.EXPERIMENT, ctx)
+    found = run_small(unwritten_rule.EXPERIMENT, ctx)
     truth = {i.id: (company.DESKS.index(i.label), i.wording) for i in company.labelled()}
     for r in found.results:
         if r.get("split") == "valid":
@@ -250,7 +250,7 @@ def test_parse_fixes_runs(tmp_path, monkeypatch):
 
 
 def record(accuracies: dict[str, float], seeds=(0, 1), n: int = 60, more: float = 0.1):
-    """A record of label_curve in which each method has the accuracy that is asked for at the most labels, and ``more`` less at each smaller size."""
+    """A record of unwritten_rule in which each method has the accuracy that is asked for at the most labels, and ``more`` less at each smaller size."""
     task, draw = desks(n), np.random.default_rng(0)
 
     def scored(share: float, **facts) -> Scores:
@@ -260,9 +260,9 @@ def record(accuracies: dict[str, float], seeds=(0, 1), n: int = 60, more: float 
 
     params = {"seeds": list(seeds), "test_n": n}
     rows = []
-    for c in label_curve.conditions(Params({**label_curve.EXPERIMENT.scales["full"], **params})):
+    for c in unwritten_rule.conditions(Params({**unwritten_rule.EXPERIMENT.scales["full"], **params})):
         if c.split == "valid":
-            prompt = label_curve.PROMPTS[c.prompt]
+            prompt = unwritten_rule.PROMPTS[c.prompt]
             tried = answered(task.valid, [0] * 60, says=prompt.opening, prompt_tokens=50.0)
             scores = tried.add("calibrated", answered(task.valid, [1] * 60))
         elif c.split == "test":
@@ -274,7 +274,7 @@ def record(accuracies: dict[str, float], seeds=(0, 1), n: int = 60, more: float 
         else:
             scores = scored(accuracies.get(c.method, 1 / 3))
         rows.append((c, scores))
-    return made_up(label_curve.EXPERIMENT, rows, **params)
+    return made_up(unwritten_rule.EXPERIMENT, rows, **params)
 
 
 def test_figures_and_tables_of_the_rule_say_what_the_record_says():
@@ -287,7 +287,7 @@ def test_figures_and_tables_of_the_rule_say_what_the_record_says():
     assert "LoRA, 300 labels − the rule and examples +" in accuracy.methods_figure(found).alt
     prompts = accuracy.prompts_table(found).text
     assert all(w.name in prompts for w in (*NAMES, *RULES)) and prompts.count("yes") == 2
-    assert "straight line" in accuracy.forecast_table(complaints=found).text
+    assert "straight line" in accuracy.forecast_table(found).text
     assert "Noises with a beat" in accuracy.description(found).text
     assert "LoRA 90 %" in accuracy.desk_curve(found).alt
     measured = accuracy.labels_measured(found)

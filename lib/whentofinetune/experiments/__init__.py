@@ -9,7 +9,7 @@ NAMES = (
     "wordings",
     "few_shot",
     "learning_curve",
-    "label_curve",
+    "unwritten_rule",
     "parse_fixes",
     "tuning_methods",
     "forgetting",

@@ -222,9 +222,9 @@ def forecasts(record: Record, plan: Sequence[int], learner: str) -> dict[str, tu
     return found
 
 
-def forecast_table(**curves: Record) -> Html:
-    """How far a forecast from few labels was off, by learner, task and law."""
-    plan = next(iter(curves.values())).params["forecast"]
+def forecast_table(desks: Record, **others: Record) -> Html:
+    """How far a forecast from few labels was off, by learner, task and law; ``others`` are learning curves of other tasks."""
+    plan = desks.params["forecast"]
     rows = [
         {
             "texts": task,
@@ -233,7 +233,7 @@ def forecast_table(**curves: Record) -> Html:
             "forecast minus measured": error,
             "worst seed": f"{100 * worst:+.0f} points".replace("-", "−"),
         }
-        for task, curve in curves.items()
+        for task, curve in {"complaints": desks, **others}.items()
         for learner, words in SHORT.items()
         for law, (error, worst) in forecasts(curve, plan, learner).items()
     ]

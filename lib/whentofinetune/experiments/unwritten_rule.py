@@ -75,7 +75,7 @@ _FULL = {"recipe": _RECIPE, "tuned": [10, 30, 100, 300], "test_n": 150}
 _GPU = {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}, "test_n": None}
 
 EXPERIMENT = Experiment(
-    "label_curve",
+    "unwritten_rule",
     conditions,
     evaluate,
     question="A rule that nobody wrote down: describe it, show it, or learn it?",
