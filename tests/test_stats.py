@@ -209,12 +209,10 @@ def test_crossed_works_out_repetitions_at_once_and_refuses_what_does_not_fit():
         stats.crossed([x], ["a"] * 8)
 
 
-def test_spearman_value_and_small_sample_p():
+def test_spearman_value():
     x, y = [1, 2, 3, 4, 5], [2, 1, 4, 3, 5]
     metric = stats.spearman(x, y)
     assert metric["value"] == pytest.approx(1 - 6 * 4 / (5 * 24))  # sum of squared rank differences is 4
-    # rho of 0.8 or more is reached by 8 of 120 orders (published table for n = 5: one-sided 0.067)
-    assert metric["p"] == pytest.approx(2 * 8 / 120)
     assert -1 < metric["low"] < 0.8 < metric["high"] < 1
 
 
