@@ -69,12 +69,8 @@ class Recommendation:
         """All of it as JSON can hold it."""
 
         def sourced(rule: Rule) -> dict:
-            return {
-                "rule": rule.name,
-                "claims": rule.tests,
-                "literature": rule.literature,
-                "evidence": evidence([rule]),
-            }
+            rests = {"claims": rule.tests, "literature": rule.literature, "evidence": evidence([rule])}
+            return {"rule": rule.name, **rests}
 
         return {
             "outcome": self.outcome,
@@ -83,7 +79,7 @@ class Recommendation:
             "answers": self.answers,
             "questions": [{"ask": r.why, **sourced(r)} for r in self.questions],
             "reasons": [
-                {"step": step(r), "why": r.why, "decides": r.stage != "note", **sourced(r)}
+                {"step": step(r), "why": r.why, "decides": r.stage in STAGES, **sourced(r)}
                 for r in self.reasons
             ],
             "changes": [asdict(c) for c in self.changes],
@@ -151,9 +147,8 @@ def _changes(known: Mapping[str, str], outcome: str) -> tuple[Change, ...]:
 
 def step(rule: Rule) -> str:
     """The step to which a rule's reason belongs."""
-    if rule.stage in ("recommendation", "facts"):
-        return STEPS[rule.stage]
-    return STEPS["measure" if rule.then == UNKNOWN else rule.then]
+    name = rule.stage if rule.stage in ("recommendation", "facts") else rule.then
+    return STEPS["measure" if name == UNKNOWN else name]
 
 
 def label(question: str, answer: str) -> str:

@@ -141,9 +141,8 @@ def on_page(app, pagename, templatename, context, doctree) -> None:
     keep = {}
     for script in context.get("script_files", []):
         key = (str(script.filename or ""), script.attributes.get("body") or "")
-        if "thebe" not in (key[0] + key[1][:60]).lower() and "widget-state" not in script.attributes.get(
-            "type", ""
-        ):
+        kind = script.attributes.get("type", "")
+        if "thebe" not in (key[0] + key[1][:60]).lower() and "widget-state" not in kind:
             keep.setdefault(key, script)
     context["script_files"][:] = keep.values()
     make_accessible(context)
