@@ -10,9 +10,7 @@ from tunewise.record import Row
 Metric = dict[str, float]
 
 
-def mean(
-    rows: Sequence[Row], metric: str = "accuracy", items: Container[str] | None = None
-) -> Metric | None:
+def mean(rows: Sequence[Row], metric: str = "accuracy", items: Container[str] | None = None) -> Metric | None:
     """The mean of a condition's rows (one a seed), with its 95 % interval over new seeds and items.
 
     items: ids of the only items that count (all for None). None where there is no row or no item.

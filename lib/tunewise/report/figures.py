@@ -10,9 +10,12 @@ import copy
 import html
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from tunewise.report.numbers import pct, plain, points
 
+Cell = Mapping[str, Any] | float | None  # a metric, a number, or what is not measured
+Show = Callable[..., str]
 PLOTLY = "application/vnd.plotly.v1+json"
 
 # Okabe and Ito's colours for all kinds of colour vision, without black and yellow, which vanish on one of the two
@@ -24,30 +27,30 @@ PATTERNS = ("", "/", ".", "\\", "x", "-", "+", "|")
 
 # What every figure shares, also those that a calculator makes in the browser. The page sets colours of text and
 # ground by the reader's theme.
-STYLE = {
-    "colorway": list(PALETTE),
-    "margin": {"l": 62, "r": 16, "t": 40, "b": 56},
-    "height": 400,
-    "hovermode": "closest",
-    "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0},
-    "font": {"size": 14},
-    "xaxis": {"automargin": True},
-    "yaxis": {"automargin": True},
-}
+STYLE = dict(
+    colorway=list(PALETTE),
+    margin=dict(l=62, r=16, t=40, b=56),
+    height=400,
+    hovermode="closest",
+    legend=dict(orientation="h", yanchor="bottom", y=1.02, xanchor="left", x=0),
+    font=dict(size=14),
+    xaxis=dict(automargin=True),
+    yaxis=dict(automargin=True),
+)
 
 
-def styled(layout: Mapping) -> dict:
+def styled(layout: Mapping[str, Any]) -> dict[str, Any]:
     """``layout`` over :data:`STYLE`, dictionary by dictionary."""
 
-    def over(low, high):
+    def over(low: Any, high: Any) -> Any:
         if isinstance(low, Mapping) and isinstance(high, Mapping):
             return {**low, **{k: over(low[k], v) if k in low else v for k, v in high.items()}}
         return high
 
-    whole = over(copy.deepcopy(STYLE), copy.deepcopy(dict(layout)))
+    whole: dict[str, Any] = over(copy.deepcopy(STYLE), copy.deepcopy(dict(layout)))
     if (whole.get("title") or {}).get("text") and "t" not in (layout.get("margin") or {}):
         whole["margin"]["t"] = (
-            84  # the title above the legend; the book's page sets the title as text of its own
+            84  # the title stands above the legend; the book's page makes it a text of its own
         )
     return whole
 
@@ -58,48 +61,46 @@ class Figure:
     ``alt`` is what a screen reader says and what a terminal prints. Raises ValueError without one.
     """
 
-    def __init__(self, data: Sequence[Mapping], layout: Mapping, alt: str):
+    def __init__(self, data: Sequence[Mapping[str, Any]], layout: Mapping[str, Any], alt: str) -> None:
         if not alt.strip():
             raise ValueError(
-                "a figure needs alt: one sentence that says what it shows, for those who cannot see it"
+                "a figure needs alt: a sentence that says what it shows to those who cannot see it"
             )
         self.data = [dict(trace) for trace in data]
         self.layout = styled(layout)
         self.alt = " ".join(alt.split())
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """``{"data", "layout"}`` as Plotly reads it; the alternative text is in ``layout["meta"]["alt"]``."""
         return {"data": self.data, "layout": {**self.layout, "meta": {"alt": self.alt}}}
 
     @classmethod
-    def from_dict(cls, figure: Mapping) -> Figure:
+    def from_dict(cls, figure: Mapping[str, Any]) -> Figure:
         """A figure from ``{"data", "layout", "alt"}`` (or with the text in ``layout["meta"]["alt"]``)."""
         layout = dict(figure.get("layout") or {})
         meta = layout.pop("meta", None) or {}
         return cls(figure["data"], layout, figure.get("alt") or meta.get("alt", ""))
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        bundle = {PLOTLY: self.to_dict(), "text/plain": self.alt}
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        bundle: dict[str, Any] = {PLOTLY: self.to_dict(), "text/plain": self.alt}
         if "google.colab" in sys.modules:  # Colab draws no Plotly MIME type; it has plotly.py, and a network
             from plotly.io import to_html
 
-            bundle["text/html"] = to_html(
-                self.to_dict(), include_plotlyjs="cdn", full_html=False, validate=False
-            )
-            del bundle[PLOTLY]
+            drawn = bundle.pop(PLOTLY)
+            bundle["text/html"] = to_html(drawn, include_plotlyjs="cdn", full_html=False, validate=False)
         return bundle
 
     def __repr__(self) -> str:
         return f"Figure: {self.alt}"
 
 
-def value_of(metric) -> float | None:
+def value_of(metric: Cell) -> float | None:
     """The number of a metric or of a number; None for what is not measured."""
     return metric["value"] if isinstance(metric, Mapping) else metric
 
 
 def line_with_interval(
-    series: Mapping[str, Sequence[tuple]],
+    series: Mapping[str, Sequence[tuple[float, Cell]]],
     x_title: str,
     y_title: str,
     alt: str,
@@ -116,21 +117,13 @@ def line_with_interval(
     data = []
     for i, (name, found) in enumerate(series.items()):
         found = sorted(found, key=lambda p: p[0])
-        aside = (
-            1.025 ** (i - (len(series) - 1) / 2) if log_x else 1
-        )  # side by side, so that intervals do not cover each other
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "lines+markers",
-                "name": name,
-                "x": [x * aside for x, _ in found],
-                **_values("y", [m for _, m in found], percent),
-                "text": [f"{x:,g}" for x, _ in found],
-                "line": {"color": PALETTE[i % 8], "dash": DASHES[i % 8], "width": 2},
-                "marker": {"symbol": MARKERS[i % 8], "size": 9, "color": PALETTE[i % 8]},
-            }
-        )
+        # on a logarithmic axis side by side, so that intervals do not cover each other
+        aside = 1.025 ** (i - (len(series) - 1) / 2) if log_x else 1
+        trace = dict(type="scatter", mode="lines+markers", name=name, x=[x * aside for x, _ in found])
+        trace |= _values("y", [m for _, m in found], percent) | dict(text=[f"{x:,g}" for x, _ in found])
+        trace["line"] = dict(color=PALETTE[i % 8], dash=DASHES[i % 8], width=2)
+        trace["marker"] = dict(symbol=MARKERS[i % 8], size=9, color=PALETTE[i % 8])
+        data.append(trace)
     layout = _axes(title, x_title, y_title, percent)
     if log_x:
         ticks = _ticks({x for found in series.values() for x, _ in found if x > 0})
@@ -144,9 +137,9 @@ def line_with_interval(
     return Figure(data, layout, alt)
 
 
-def _ticks(values: set) -> list:
+def _ticks(values: set[float]) -> list[float]:
     """The values of a logarithmic axis that can be labelled without one label covering the next."""
-    kept: list = []
+    kept: list[float] = []
     apart = (max(values) / min(values)) ** 0.06
     for x in sorted(values):
         if not kept or x >= kept[-1] * apart:
@@ -155,7 +148,7 @@ def _ticks(values: set) -> list:
 
 
 def bars_with_interval(
-    bars: Mapping[str, object],
+    bars: Mapping[str, Any],
     y_title: str,
     alt: str,
     *,
@@ -173,44 +166,32 @@ def bars_with_interval(
     series = bars if grouped else {y_title: bars}
     category, number = ("y", "x") if horizontal else ("x", "y")
     data = [
-        {
-            "type": "bar",
-            "name": name,
-            "orientation": "h" if horizontal else "v",
-            category: list(cells),
-            **_values(number, list(cells.values()), percent),
-            "marker": {
-                "color": PALETTE[i % 8],
-                "pattern": {"shape": PATTERNS[i % 8], "fgcolor": "#ffffff", "fillmode": "overlay"},
-            },
-        }
+        _bar(i, name, horizontal, list(cells)) | _values(number, list(cells.values()), percent)
         for i, (name, cells) in enumerate(series.items())
     ]
-    layout = {
-        **_axes(title, x_title, y_title, percent, horizontal),
-        "barmode": "group",
-        "showlegend": grouped,
-    }
+    layout = _axes(title, x_title, y_title, percent, horizontal) | dict(barmode="group", showlegend=grouped)
     if horizontal:
         layout["yaxis"]["autorange"] = "reversed"
     if line:
         level, name = line
         ends = {f"{number}0": level, f"{number}1": level, f"{category}0": 0, f"{category}1": 1}
-        layout["shapes"] = [
-            {
-                "type": "line",
-                f"{category}ref": "paper",
-                **ends,
-                "line": {"dash": "dot", "width": 2, "color": "#7F7F7F"},
-            }
-        ]
+        dots = dict(dash="dot", width=2, color="#7F7F7F")
+        layout["shapes"] = [dict(type="line", line=dots, **ends, **{f"{category}ref": "paper"})]
         place = (
-            {"x": level, "y": 1, "yref": "paper", "yanchor": "bottom"}
+            dict(x=level, y=1, yref="paper")
             if horizontal
-            else {"x": 1, "y": level, "xref": "paper", "xanchor": "right", "yanchor": "bottom"}
+            else dict(x=1, y=level, xref="paper", xanchor="right")
         )
-        layout["annotations"] = [{"text": name, "showarrow": False, **place}]
+        layout["annotations"] = [dict(text=name, showarrow=False, yanchor="bottom", **place)]
     return Figure(data, layout, alt)
+
+
+def _bar(i: int, name: str, horizontal: bool, categories: list[str]) -> dict[str, Any]:
+    """What the ``i``-th series of bars or part of a stack looks like."""
+    pattern = dict(shape=PATTERNS[i % 8], fgcolor="#ffffff", fillmode="overlay")
+    way, category = ("h", "y") if horizontal else ("v", "x")
+    trace = dict(type="bar", name=name, orientation=way, marker=dict(color=PALETTE[i % 8], pattern=pattern))
+    return trace | {category: categories}
 
 
 def stacked_bars(
@@ -225,33 +206,20 @@ def stacked_bars(
     """What a whole is made of. bars: category -> {part -> number}; parts keep their colour and pattern across bars."""
     parts = list(dict.fromkeys(part for cells in bars.values() for part in cells))
     category, number = ("y", "x") if horizontal else ("x", "y")
-    data = [
-        {
-            "type": "bar",
-            "name": part,
-            "orientation": "h" if horizontal else "v",
-            category: list(bars),
-            number: [bars[b].get(part, 0) for b in bars],
-            "hovertemplate": f"%{{{category}}}: {part} %{{{number}:.4~g}} {unit}<extra></extra>",
-            "marker": {
-                "color": PALETTE[i % 8],
-                "pattern": {"shape": PATTERNS[i % 8], "fgcolor": "#ffffff", "fillmode": "overlay"},
-            },
-        }
-        for i, part in enumerate(parts)
-    ]
-    layout = {
-        **_axes(title, "", y_title, False, horizontal),
-        "barmode": "stack",
-        "legend": {"traceorder": "normal"},
-    }
+    data = []
+    for i, part in enumerate(parts):
+        hover = f"%{{{category}}}: {part} %{{{number}:.4~g}} {unit}<extra></extra>"
+        heights = {number: [cells.get(part, 0) for cells in bars.values()]}
+        data.append(_bar(i, part, horizontal, list(bars)) | heights | dict(hovertemplate=hover))
+    layout = _axes(title, "", y_title, False, horizontal)
+    layout |= dict(barmode="stack", legend=dict(traceorder="normal"))
     if horizontal:
         layout["yaxis"]["autorange"] = "reversed"
     return Figure(data, layout, alt)
 
 
 def differences(
-    rows: Mapping[str, Mapping],
+    rows: Mapping[str, Mapping[str, Any]],
     x_title: str,
     alt: str,
     *,
@@ -266,75 +234,35 @@ def differences(
     names = list(dict.fromkeys(name for found in several.values() for name in found))
     place = {name: len(names) - i for i, name in enumerate(names)}
     shift = {name: 0.18 * ((len(several) - 1) / 2 - i) for i, name in enumerate(several)}
-    data: list[dict] = []
+    data = []
     for i, (label, found) in enumerate(several.items()):
-        metrics = list(found.values())
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": label,
-                "y": [place[name] + shift[label] for name in found],
-                "x": [m["value"] for m in metrics],
-                "error_x": {
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [m["high"] - m["value"] for m in metrics],
-                    "arrayminus": [m["value"] - m["low"] for m in metrics],
-                },
-                "text": [f"{name}: {points(m)}" for name, m in found.items()],
-                "hovertemplate": "%{text}<extra></extra>",
-                "marker": {"color": PALETTE[i], "symbol": MARKERS[i], "size": 10},
-            }
+        trace = dict(type="scatter", mode="markers", name=label)
+        trace |= dict(
+            y=[place[name] + shift[label] for name in found], x=[m["value"] for m in found.values()]
         )
+        trace |= dict(error_x=_error(list(found.values())))
+        trace |= dict(text=[f"{name}: {points(m)}" for name, m in found.items()])
+        trace |= dict(hovertemplate="%{text}<extra></extra>")
+        data.append(trace | dict(marker=dict(color=PALETTE[i], symbol=MARKERS[i], size=10)))
+    band = dict(type="rect", fillcolor="#7F7F7F", opacity=0.18, line=dict(width=0))
     bands = [
-        {
-            "type": "rect",
-            "x0": -m,
-            "x1": m,
-            "y0": place[n] - 0.4,
-            "y1": place[n] + 0.4,
-            "fillcolor": "#7F7F7F",
-            "opacity": 0.18,
-            "line": {"width": 0},
-        }
-        for n, m in (margins or {}).items()
+        dict(x0=-m, x1=m, y0=place[n] - 0.4, y1=place[n] + 0.4, **band) for n, m in (margins or {}).items()
     ]
-    zero = {
-        "type": "line",
-        "x0": 0,
-        "x1": 0,
-        "yref": "paper",
-        "y0": 0,
-        "y1": 1,
-        "line": {"color": "#7F7F7F", "width": 1},
-    }
-    labels = [
-        {
-            "x": 0,
-            "xref": "paper",
-            "xanchor": "left",
-            "y": place[n] + 0.42,
-            "yanchor": "middle",
-            "text": n,
-            "showarrow": False,
-            "font": {"size": 12},
-        }
-        for n in names
-    ]
-    layout = {
-        "height": 110 + 74 * len(names),
-        "shapes": [*bands, zero],
-        "annotations": labels,
-        "xaxis": {"title": {"text": x_title}, "tickformat": "+.0%", "zeroline": False},
-        "yaxis": {"visible": False, "range": [0.4, len(names) + 0.7]},
-        "showlegend": len(several) > 1,
-    }
-    return Figure(data, styled(layout), alt)
+    zero = dict(type="line", x0=0, x1=0, yref="paper", y0=0, y1=1, line=dict(color="#7F7F7F", width=1))
+    label = dict(x=0, xref="paper", xanchor="left", yanchor="middle", showarrow=False, font=dict(size=12))
+    layout = dict(
+        height=110 + 74 * len(names),
+        shapes=[*bands, zero],
+        annotations=[dict(y=place[n] + 0.42, text=n, **label) for n in names],
+        xaxis=dict(title=dict(text=x_title), tickformat="+.0%", zeroline=False),
+        yaxis=dict(visible=False, range=[0.4, len(names) + 0.7]),
+        showlegend=len(several) > 1,
+    )
+    return Figure(data, layout, alt)
 
 
 def heatmap(
-    values: Sequence[Sequence],
+    values: Sequence[Sequence[Cell]],
     x: Sequence[str],
     y: Sequence[str],
     alt: str,
@@ -352,44 +280,28 @@ def heatmap(
     known = [v for row in numbers for v in row if v is not None] or [0.0]
     low, high = (0.0, 1.0) if percent else (min(known), max(known) or 1.0)
 
-    def cell(v) -> str:
+    def cell(v: float | None) -> str:
         return "not yet measured" if v is None else (f"{v:.0%}" if percent else f"{v:.3g}")
 
     data = []
     for row, name in zip(reversed(numbers), reversed(list(y)), strict=True):  # the first row on top
-        data.append(
-            {
-                "type": "bar",
-                "name": str(name),
-                "x": [str(c) for c in x],
-                "y": [1] * len(x),
-                "showlegend": False,
-                "text": ["" if v is None else cell(v) for v in row],
-                "textposition": "inside",
-                "insidetextanchor": "middle",
-                "textangle": 0,
-                "customdata": [cell(v) for v in row],
-                "hovertemplate": f"{y_title} {name}, {x_title} %{{x}}: %{{customdata}}<extra></extra>",
-                "marker": {"color": row, "coloraxis": "coloraxis", "line": {"width": 0}},
-            }
-        )
-    ticks = [i + 0.5 for i in range(len(y))]
-    layout = _axes(title, x_title, y_title, False) | {"barmode": "stack", "bargap": 0, "showlegend": False}
+        trace = dict(type="bar", name=str(name), x=[str(c) for c in x], y=[1] * len(x), showlegend=False)
+        trace |= dict(text=["" if v is None else cell(v) for v in row], customdata=[cell(v) for v in row])
+        trace |= dict(textposition="inside", insidetextanchor="middle", textangle=0)
+        trace |= dict(hovertemplate=f"{y_title} {name}, {x_title} %{{x}}: %{{customdata}}<extra></extra>")
+        data.append(trace | dict(marker=dict(color=row, coloraxis="coloraxis", line=dict(width=0))))
+    layout = _axes(title, x_title, y_title, False) | dict(barmode="stack", bargap=0, showlegend=False)
     layout["xaxis"]["type"] = "category"
-    layout["yaxis"] = {
-        "title": {"text": y_title},
-        "tickvals": ticks,
-        "ticktext": [str(n) for n in reversed(list(y))],
-        "range": [0, len(y)],
-        "showgrid": False,
-        "zeroline": False,
-    }
-    layout["coloraxis"] = {
-        "colorscale": "Cividis",
-        "cmin": low,
-        "cmax": high,
-        "colorbar": {"tickformat": ".0%" if percent else ""},
-    }
+    layout["yaxis"] = dict(
+        title=dict(text=y_title),
+        tickvals=[i + 0.5 for i in range(len(y))],
+        ticktext=[str(n) for n in reversed(list(y))],
+        range=[0, len(y)],
+        showgrid=False,
+        zeroline=False,
+    )
+    bar = dict(tickformat=".0%" if percent else "")
+    layout["coloraxis"] = dict(colorscale="Cividis", cmin=low, cmax=high, colorbar=bar)
     return Figure(data, layout, alt)
 
 
@@ -408,43 +320,26 @@ def _switch(figures: Mapping[str, Figure], label: str, alt: str, kind: str) -> F
         raise ValueError("there is no figure to choose from")
     names, shown = list(figures), list(figures.values())
     data, steps = [], []
-    for i, figure in enumerate(shown):
-        data += [{**trace, "visible": i == 0} for trace in figure.data]
+    changed = [k for k in ("title", "shapes", "annotations") if any(k in f.layout for f in shown)]
     for i, (name, figure) in enumerate(figures.items()):
+        data += [{**trace, "visible": i == 0} for trace in figure.data]
         visible = [j == i for j, f in enumerate(shown) for _ in f.data]
-        change = {
-            k: figure.layout.get(k)
-            for k in ("title", "shapes", "annotations")
-            if any(k in f.layout for f in shown)
-        }
-        change["meta"] = {"alt": figure.alt}
-        steps.append({"label": str(name), "method": "update", "args": [{"visible": visible}, change]})
+        change = {k: figure.layout.get(k) for k in changed} | dict(meta=dict(alt=figure.alt))
+        steps.append(dict(label=str(name), method="update", args=[dict(visible=visible), change]))
     layout = copy.deepcopy(shown[0].layout)
     if kind == "sliders":
-        layout["sliders"] = [
-            {"active": 0, "currentvalue": {"prefix": f"{label}: "}, "pad": {"t": 50}, "steps": steps}
-        ]
+        layout[kind] = [dict(active=0, currentvalue=dict(prefix=f"{label}: "), pad=dict(t=50), steps=steps)]
     else:
-        layout["updatemenus"] = [
-            {
-                "active": 0,
-                "buttons": steps,
-                "name": label,
-                "x": 0,
-                "xanchor": "left",
-                "y": 1.3,
-                "yanchor": "top",
-            }
-        ]
-    return Figure(
-        data, layout, alt or f"{shown[0].alt} Choose {label} to see others: {', '.join(map(str, names))}."
-    )
+        place = dict(x=0, xanchor="left", y=1.3, yanchor="top")
+        layout[kind] = [dict(active=0, buttons=steps, name=label, **place)]
+    alt = alt or f"{shown[0].alt} Choose {label} to see others: {', '.join(map(str, names))}."
+    return Figure(data, layout, alt)
 
 
 class Html:
     """A piece of HTML that a notebook and the book show, with ``text`` for where there is no HTML."""
 
-    def __init__(self, source: str, text: str):
+    def __init__(self, source: str, text: str) -> None:
         self.html, self.text = source, text
 
     def _repr_html_(self) -> str:
@@ -455,11 +350,11 @@ class Html:
 
 
 def table(
-    rows: Sequence[Mapping],
+    rows: Sequence[Mapping[str, Any]],
     caption: str,
     columns: Mapping[str, str] | None = None,
     *,
-    show: Mapping[str, Callable] | None = None,
+    show: Mapping[str, Show] | None = None,
 ) -> Html:
     """A table from rows that are dictionaries. columns: key -> heading, in order; else the keys of the first row.
 
@@ -475,7 +370,7 @@ def table(
 
 
 def table_from_lists(
-    header: Sequence[str], rows: Sequence[Sequence], caption: str, show: Sequence[Callable | None] = ()
+    header: Sequence[str], rows: Sequence[Sequence[Any]], caption: str, show: Sequence[Show | None] = ()
 ) -> Html:
     """As :func:`table`, from a list of headings and rows of cells."""
     header, texts = list(header), [["" for _ in row] for row in rows]
@@ -486,29 +381,24 @@ def table_from_lists(
             header[i] += f" (n\u00a0=\u00a0{counts.pop():,})"
         for text, row in zip(texts, rows, strict=True):
             text[i] = _cell(row[i], way, n=not shared)
-    numeric = [
-        all(isinstance(row[i], (int, float, Mapping)) or row[i] is None for row in rows) and i > 0
-        for i in range(len(header))
+    kinds = (int, float, Mapping, type(None))
+    numeric = [i > 0 and all(isinstance(row[i], kinds) for row in rows) for i in range(len(header))]
+    heads = [
+        f'<th scope="col"{_num(n)}>{html.escape(h)}</th>' if h else "<td></td>"
+        for h, n in zip(header, numeric, strict=True)
     ]
     out = [
         f'<div class="tw-table" role="group" tabindex="0" aria-label="{html.escape(caption)}" style="overflow-x:auto">',
-        f"<table><caption>{html.escape(caption)}</caption><thead><tr>",
-        *(
-            f'<th scope="col"{_num(numeric[i])}>{html.escape(h)}</th>' if h else "<td></td>"
-            for i, h in enumerate(header)
-        ),
-        "</tr></thead><tbody>",
+        f"<table><caption>{html.escape(caption)}</caption><thead><tr>{''.join(heads)}</tr></thead><tbody>",
     ]
     for row in texts:
         cells = [f'<th scope="row">{html.escape(row[0])}</th>']
         cells += [f"<td{_num(numeric[i])}>{html.escape(c)}</td>" for i, c in enumerate(row) if i]
         out.append(f"<tr>{''.join(cells)}</tr>")
     out.append("</tbody></table></div>")
-    widths = [max(len(str(c)) for c in column) for column in zip(header, *texts, strict=True)]
-    lines = [
-        "  ".join(str(c).ljust(w) for c, w in zip(r, widths, strict=True)).rstrip()
-        for r in [list(header), *texts]
-    ]
+    grid = [header, *texts]
+    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in grid]
     return Html("".join(out), "\n".join([caption, *lines]))
 
 
@@ -516,7 +406,7 @@ def _num(numeric: bool) -> str:
     return ' class="tw-num" style="text-align:right"' if numeric else ""
 
 
-def _cell(value, way: Callable | None = None, n: bool = True) -> str:
+def _cell(value: Any, way: Show | None = None, n: bool = True) -> str:
     if value is None:
         return "not yet measured"
     if isinstance(value, Mapping) and "value" in value:
@@ -528,35 +418,30 @@ def _cell(value, way: Callable | None = None, n: bool = True) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _values(axis: str, metrics: Sequence, percent: bool) -> dict:
+def _values(axis: str, metrics: Sequence[Cell], percent: bool) -> dict[str, Any]:
     """The trace keys of a list of metrics: numbers, error bars, hover texts."""
-    show = pct if percent else plain
-    numbers = [value_of(m) for m in metrics]
+    show, other = pct if percent else plain, "x" if axis == "y" else "y"
     found = {
-        axis: numbers,
+        axis: [value_of(m) for m in metrics],
         "customdata": ["not yet measured" if m is None else show(m) for m in metrics],
-        "hovertemplate": f"%{{{'x' if axis == 'y' else 'y'}}}: %{{customdata}}<extra>%{{fullData.name}}</extra>",
+        "hovertemplate": f"%{{{other}}}: %{{customdata}}<extra>%{{fullData.name}}</extra>",
     }
     if any(isinstance(m, Mapping) for m in metrics):
-        up = [m["high"] - m["value"] if isinstance(m, Mapping) else 0 for m in metrics]
-        down = [m["value"] - m["low"] if isinstance(m, Mapping) else 0 for m in metrics]
-        found[f"error_{axis}"] = {
-            "type": "data",
-            "symmetric": False,
-            "array": up,
-            "arrayminus": down,
-            "thickness": 1.5,
-            "width": 5,
-        }
+        found[f"error_{axis}"] = _error(metrics) | dict(thickness=1.5, width=5)
     return found
 
 
-def _axes(title: str, x_title: str, y_title: str, percent: bool, horizontal: bool = False) -> dict:
-    number = {"title": {"text": y_title}, "rangemode": "tozero"}
+def _error(metrics: Sequence[Cell]) -> dict[str, Any]:
+    """The intervals of a list of metrics as Plotly's error bars; none for a plain number."""
+    up = [m["high"] - m["value"] if isinstance(m, Mapping) else 0 for m in metrics]
+    down = [m["value"] - m["low"] if isinstance(m, Mapping) else 0 for m in metrics]
+    return dict(type="data", symmetric=False, array=up, arrayminus=down)
+
+
+def _axes(title: str, x_title: str, y_title: str, percent: bool, horizontal: bool = False) -> dict[str, Any]:
+    number: dict[str, Any] = dict(title=dict(text=y_title), rangemode="tozero")
     if percent:
-        number |= {"tickformat": ".0%"}
-    category = {"title": {"text": x_title}}
-    layout = {"xaxis": number, "yaxis": category} if horizontal else {"xaxis": category, "yaxis": number}
-    if title:
-        layout["title"] = {"text": title}
-    return layout
+        number |= dict(tickformat=".0%")
+    category: dict[str, Any] = dict(title=dict(text=x_title))
+    layout = dict(xaxis=number, yaxis=category) if horizontal else dict(xaxis=category, yaxis=number)
+    return layout | (dict(title=dict(text=title)) if title else {})

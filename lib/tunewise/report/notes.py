@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
+from typing import TypeVar
 
-from tunewise.record import NotMeasured
+from tunewise.record import NotMeasured, Record
 from tunewise.report.figures import Html
 
+T = TypeVar("T")
 
-def prose(text: str):
+
+def prose(text: str) -> Html:
     """A paragraph whose numbers were read from records: what a page says in words without a number being typed."""
     return Html(f"<p>{html.escape(text)}</p>", text)
 
 
-def provenance(record):
+def provenance(record: Record) -> Html:
     """One line on where a record's numbers come from: device, date, scale, seeds, versions, how long it took."""
     wanted = ("tunewise", "torch", "transformers", "peft", "bitsandbytes")
     versions = ", ".join(f"{k} {record.versions[k]}" for k in wanted if k in record.versions)
@@ -25,7 +29,7 @@ def provenance(record):
     return Html(f'<p class="tw-provenance"><small>{html.escape(text)}</small></p>', text)
 
 
-def not_yet_measured(command: str, what: str = "This run"):
+def not_yet_measured(command: str, what: str = "This run") -> Html:
     """What stands where a record is missing: that it is missing, and the command that makes it."""
     text = f"{what} is not yet measured. To measure it: {command}"
     return Html(
@@ -41,12 +45,10 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def measured(make):
+def measured(make: Callable[[], T]) -> T | Html:
     """What ``make()`` returns, or the *not yet measured* note with its command where a record is missing."""
     try:
         return make()
     except NotMeasured as missing:
-        return not_yet_measured(
-            missing.command,
-            f"{missing.experiment.replace('_', ' ')} on a GPU" if missing.scale == "gpu" else "This run",
-        )
+        what = f"{missing.experiment.replace('_', ' ')} on a GPU" if missing.scale == "gpu" else "This run"
+        return not_yet_measured(missing.command, what)
