@@ -62,7 +62,7 @@ assignments: $(READY)
 	@$(PY) -m tunewise labs make
 
 notebooks: $(READY)
-	@$(PY) -m whentofinetune.pages.colab --write
+	@$(PY) -m whentofinetune.colab --write
 
 clean:
 	rm -rf _build assets/vendor .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 import tunewise
-from whentofinetune.pages import colab
+from whentofinetune import colab
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = colab.notebooks(ROOT)
@@ -47,7 +47,12 @@ def test_the_library_pins_nothing_that_a_reader_runs():
 
 def test_all_that_the_library_imports_is_in_its_lists():
     """What is missing on Colab is added from these lists: a package that stands in none of them would never come."""
-    project = {"sklearn": "scikit-learn", "yaml": "pyyaml", "huggingface_hub": "huggingface-hub"}
+    project = {
+        "sklearn": "scikit-learn",
+        "yaml": "pyyaml",
+        "huggingface_hub": "huggingface-hub",
+        "sentence_transformers": "sentence-transformers",
+    }
     given = {re.split(r"[>=]", line)[0] for extra in colab.EXTRAS for line in extras()[extra]}
     comes_along = {
         "numpy",
@@ -57,6 +62,7 @@ def test_all_that_the_library_imports_is_in_its_lists():
         "threadpoolctl",
         "packaging",
         "nbformat",
+        "filelock",
     }  # with the others
     ours = {"tunewise", "finetune_memory", "whentofinetune", "google"}
     for path in (ROOT / "lib").rglob("*.py"):
@@ -142,7 +148,6 @@ def test_the_wheel_installs_alone_and_its_light_commands_need_nothing(bare, tmp_
         ["tunewise", "--help"],
         ["tunewise", "memory", "--help"],
         ["finetune-memory", "--help"],
-        ["tunewise", "decide", "--help"],
     ):
         done = run(*words)
         assert done.returncode == 0, done.stderr
@@ -160,7 +165,7 @@ def test_the_wheel_installs_alone_and_its_light_commands_need_nothing(bare, tmp_
 
 
 def test_badges_install_cells_and_error_messages_follow_the_one_address():
-    for path in [*NOTEBOOKS, ROOT / "lib" / "tunewise" / "paths.py"]:
+    for path in [*NOTEBOOKS, *(ROOT / name for name in colab.NAMING)]:
         same = colab.written(path, ROOT).rstrip("\n") == path.read_text(encoding="utf-8").rstrip("\n")
         assert same, f"{path.name}: `make notebooks` brings it up to date"
 

@@ -19,5 +19,5 @@ def data_dir() -> Path:
         if folder.is_dir():
             return folder
     raise FileNotFoundError(
-        f"the book's data folder is missing (looked for {inside} and {checkout}); install tunewise again"
+        f"the book's data folder is missing (looked for {inside} and {checkout}); install the package again"
     )

@@ -1,8 +1,8 @@
 """Chapters on Colab: the badge, the install cell, and what that cell says about the machine.
 
-The repository's address and release stand in ``_config.yml``. ``python -m whentofinetune.pages.colab --write`` (``make notebooks``)
-writes badge and install cell from them into every chapter, the install cell into every lab, and the address into
-:mod:`tunewise.paths`; ``--check`` says which files differ.
+The repository's address and release stand in ``_config.yml``. ``python -m whentofinetune.colab --write`` (``make notebooks``)
+writes badge and install cell from them into every chapter, the install cell into every lab, and the address into texts
+that say how to install the package; ``--check`` says which files differ.
 
 Colab's own numpy, torch and transformers are left alone: packages that were compiled against each other break when one of
 them is exchanged under a running kernel. The library comes with ``--no-deps``, and :func:`ready` adds only small packages
@@ -31,6 +31,7 @@ LEFT_ALONE = (
     "pandas",
 )  # never installed on Colab by us
 SHOWN = ("torch", "transformers", "peft", "bitsandbytes", "numpy")
+NAMING = ("lib/tunewise/paths.py", "README.md", "INSTRUCTORS.md")  # they say how the package is installed
 EXTRAS = ("models", "qlora", "rag", "notebook")
 
 
@@ -118,7 +119,7 @@ def _version(name: str) -> str | None:
 
 def root() -> Path:
     """The checkout of the book. Raises FileNotFoundError outside one."""
-    folder = Path(__file__).resolve().parents[3]
+    folder = Path(__file__).resolve().parents[2]
     if not (folder / "_config.yml").exists():
         raise FileNotFoundError("badges are written in a checkout of the book; there is none here")
     return folder
@@ -150,7 +151,7 @@ import importlib.util
 if importlib.util.find_spec("tunewise") is None:
     %pip install --quiet --no-deps "git+{url}@{release}"
 
-from whentofinetune.pages import colab
+from whentofinetune import colab
 
 colab.ready()"""
 
@@ -191,13 +192,12 @@ def notebooks(folder: Path) -> list[Path]:
 
 
 def written(path: Path, folder: Path) -> str:
-    """What a notebook, or the library's own note of the address, should hold."""
+    """What a notebook, or a text that says how to install the package, should hold."""
     import nbformat
 
     url, release = repository(folder)
-    if path.suffix == ".py":
-        text = path.read_text(encoding="utf-8")
-        return re.sub(r'^SOURCE = .*$', f'SOURCE = "git+{url}@{release}"', text, flags=re.MULTILINE)
+    if path.suffix != ".ipynb":
+        return re.sub(r'git\+https://[^"\s]+', f"git+{url}@{release}", path.read_text(encoding="utf-8"))
     inside = path.relative_to(folder).as_posix()
     # A lab's link leads to the student version, which is made when the site is built.
     link = address(url, release, inside) if inside.startswith("chapters/") else None
@@ -208,7 +208,7 @@ def written(path: Path, folder: Path) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m whentofinetune.pages.colab", description=__doc__.splitlines()[0]
+        prog="python -m whentofinetune.colab", description=__doc__.splitlines()[0]
     )
     how = parser.add_mutually_exclusive_group(required=True)
     how.add_argument("--write", action="store_true", help="write badges and install cells into the notebooks")
@@ -218,7 +218,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     folder = root()
     different = 0
-    for path in [*notebooks(folder), folder / "lib" / "tunewise" / "paths.py"]:
+    for path in [*notebooks(folder), *(folder / name for name in NAMING)]:
         text = written(path, folder)
         if text.rstrip("\n") == path.read_text(encoding="utf-8").rstrip("\n"):
             continue
