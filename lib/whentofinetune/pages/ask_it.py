@@ -1,4 +1,4 @@
-"""A form for one's own question to the handbook: the passages that came back, and the answer with its citation marked.
+"""A form for one's own question to the handbook: the passages found, and the answer with its citation marked.
 
 It needs the model, so it lives in a running notebook; the static page shows its first answer.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Mapping
 
-from tunewise.report.figures import Html
+from tunewise.report import Html
 from whentofinetune.pages.hybrid import passage_html
 from whentofinetune.pages.live import fill
 
@@ -25,21 +25,18 @@ class AskIt:
 
     def page(self, question: str, k: int) -> Html:
         """The answer, and each passage to open: those that it cites open already, its words marked where they stand."""
-        found = self.answer(question, k)
-        said, cited = found["answer"] or "(nothing)", set(found["cited"])
+        if not question.strip():
+            return Html("<p>Write a question first.</p>", "Write a question first.")
+        found = self.answer(question.strip(), k)
+        said, passages = found["answer"] or "(nothing)", list(enumerate(found["passages"]))
         named = "".join(f" [{c + 1}]" for c in found["cited"]) or " (cites no passage)"
-        shown = [
-            passage_html(i + 1, False, p["title"], p["text"], [found["answer"]], i in cited)
-            for i, p in enumerate(found["passages"])
-        ]
-        shown = [
-            s.replace("<details>", "<details open>", 1) if i in cited else s for i, s in enumerate(shown)
-        ]
-        head = f"<p>“{html.escape(question)}”, from {len(shown)} passages: <strong>{html.escape(said)}</strong>{named}</p>"
-        titles = "".join(f"\n  [{i}] {p['title']}" for i, p in enumerate(found["passages"], 1))
-        return Html(
-            f'<div class="tw-browser">{head}{"".join(shown)}</div>', f"{question}\n{said}{named}{titles}"
+        shown = "".join(
+            passage_html(i + 1, False, p["title"], p["text"], [found["answer"]], i in found["cited"])
+            for i, p in passages
         )
+        head = f"<p>“{html.escape(question)}”, from {len(passages)} passages: <strong>{html.escape(said)}</strong>{named}</p>"
+        titles = "".join(f"\n  [{i + 1}] {p['title']}" for i, p in passages)
+        return Html(f'<div class="tw-browser">{head}{shown}</div>', f"{question}\n{said}{named}{titles}")
 
     def widget(self, first: Html | None = None):
         """The ipywidgets form. first: the answer to what it starts with, if it is known already."""
@@ -48,19 +45,7 @@ class AskIt:
         question = w.Textarea(value=self.question, description="question", layout=w.Layout(width="95%"))
         k = w.IntSlider(value=self.k, min=0, max=self.most, description="passages")
         go, out = w.Button(description="ask the handbook"), w.Output()
-
-        def ask(_=None):
-            written = question.value.strip()
-            fill(
-                out,
-                [
-                    self.page(written, k.value)
-                    if written
-                    else Html("<p>Write a question first.</p>", "Write a question first.")
-                ],
-            )
-
-        go.on_click(ask)
+        go.on_click(lambda _: fill(out, [self.page(question.value, k.value)]))
         fill(out, [first or self.page(self.question, self.k)])
         return w.VBox([question, k, go, out])
 
