@@ -1,17 +1,25 @@
-"""The article's claims and the sources: complete, consistent, and read by the verdict box as they were meant."""
+"""The article's claims and the sources: complete, consistent, and decided by their tests and the records alone."""
 
+import ast
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
+import nbformat
 import pytest
 import yaml
 from pybtex.database import parse_file
 
-from whentofinetune.pages.verdict import CERTAINTY, cite, claims, sources, verdict
+from tunewise.comparison import Predicted
+from whentofinetune import book_records, contrasts, verdicts
+from whentofinetune.pages.verdict import CERTAINTY, board, cite, sources, summary, verdict
+from whentofinetune.pages.verdict import tests_figure as figure_of_tests
 
 ROOT = Path(__file__).parents[1]
 ENTRIES = yaml.safe_load((ROOT / "data" / "claims.yml").read_text(encoding="utf-8"))
 EVIDENCE = [(entry["id"], e) for entry in ENTRIES for e in entry["evidence"]]
+TESTS = [(entry["id"], test) for entry in ENTRIES for test in entry.get("tests", ())]
 SECTIONS = ["0", "1.1", "1.2", "1.3", "1.4", "1.5", "2.1", "2.2", "3"]  # the article's, in its order
 
 
@@ -26,11 +34,21 @@ def test_all_claims_are_there_in_the_articles_order():
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e["id"])
 def test_a_claim_has_its_fields_and_no_others(entry):
+    optional = [k for k in ("chapter",) if k in entry]
     tests = ["tests"] if entry["kind"] == "effect" else []
-    assert list(entry) == ["id", "section", "claim", "article_figure", "kind", *tests, "evidence"]
+    assert list(entry) == ["id", "section", *optional, "claim", "article_figure", "kind", *tests, "evidence"]
+    assert entry["kind"] in verdicts.KINDS
     assert isinstance(entry["section"], str)  # unquoted, YAML reads 1.1 as a number
     assert entry["article_figure"] is None or isinstance(entry["article_figure"], str)
     assert entry["claim"].endswith((".", "?")) and not re.search(r"[.?!] ", entry["claim"]), "one sentence"
+
+
+@pytest.mark.parametrize(("claim", "test"), TESTS, ids=lambda x: x if isinstance(x, str) else "")
+def test_a_test_says_what_is_compared_and_what_difference_matters(claim, test):
+    assert test["says"] and test["reason"].endswith(".") and test["margin"] > 0
+    assert test["predicted"] in get_args(Predicted)
+    assert ("contrast" in test) != ("a" in test and "b" in test)
+    assert "contrast" not in test or callable(getattr(contrasts, test["contrast"]))
 
 
 @pytest.mark.parametrize(("claim", "piece"), EVIDENCE, ids=lambda x: x if isinstance(x, str) else x["source"])
@@ -153,15 +171,111 @@ def test_no_source_is_listed_for_nothing():
         assert in_words or number in text, f"{key} is named nowhere"
 
 
-# -- the box ----------------------------------------------------------------------------------------------------------
+# -- verdicts ---------------------------------------------------------------------------------------------------------
+
+
+def boxes() -> list[tuple[str, str, dict]]:
+    """Chapter, claim and keywords of each call of ``verdict`` in a notebook; figures of ``measured`` are left out."""
+    found = []
+    for path in sorted((ROOT / "chapters").glob("*.ipynb")):
+        for cell in nbformat.read(path, 4).cells:
+            if cell.cell_type != "code":
+                continue
+            tree = ast.parse(re.sub(r"^(\s*)[%!].*", r"\1pass", cell.source, flags=re.MULTILINE))
+            for call in ast.walk(tree):
+                if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "verdict":
+                    words = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg != "measured"}
+                    found.append((path.stem, ast.literal_eval(call.args[0]), words))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("chapter", "claim", "words"), boxes(), ids=lambda x: x if isinstance(x, str) else ""
+)
+def test_the_sentence_of_a_box_goes_with_the_verdict_that_the_records_give(chapter, claim, words):
+    found = verdicts.headline(claim)
+    assert words["expects"] == found.word, f"{chapter}: write the sentence on {claim} anew"
+    assert words["why"].format(*(f.reason for f in found.findings)).endswith(".")
+    assert verdict(claim, **words).text.count("verdict: ") == 1
+
+
+def test_each_chapter_that_a_claim_names_has_its_box():
+    shown = {(chapter, claim) for chapter, claim, _ in boxes()}
+    assert {(e["chapter"], e["id"]) for e in ENTRIES if "chapter" in e} <= shown
+
+
+@pytest.mark.parametrize("entry", [e for e in ENTRIES if e["kind"] == "effect"], ids=lambda e: e["id"])
+def test_each_test_finds_its_rows_in_the_records(entry):
+    found = verdicts.verdict(entry["id"])
+    assert len(found.findings) == len(entry["tests"]), "no rows: not yet measured"
+    assert all(f.comparison.n >= 5 for f in found.findings)
+
+
+@pytest.mark.parametrize(
+    ("lora", "word"),
+    [("1", "agrees"), ("0", "does not agree"), ("same", "no difference that matters")],
+)
+def test_a_verdict_follows_from_the_outcomes(monkeypatch, lora, word):
+    load = book_records.load
+    prompts = load("wordings").where(method="score", split="valid")
+    best = max(prompts, key=lambda r: r["accuracy"]["value"])["wording"]
+    prompt = load("wordings").one(method="score", split="test", wording=best)
+
+    def changed(name, scale="full", model=None):
+        record = load(name, scale, model)
+        if name != "learning_curve":
+            return record
+        same = {i: str(int(o)) for i, o in zip(prompt.items, prompt.outcomes("accuracy"), strict=True)}
+        rows = []
+        for row in record.results:
+            found = "".join(same[i] if lora == "same" else lora for i in row.items)
+            rows.append(row.raw | {"outcomes": {"accuracy": found}} if row["method"] == "lora" else row.raw)
+        return replace(record, rows=rows)
+
+    monkeypatch.setattr(book_records, "load", changed)
+    assert verdicts.verdict("C13").word == word
+
+
+def test_the_rival_that_comes_closest_decides():
+    (first, _), rivals = verdicts.verdict("C1").findings, verdicts.claims()["C1"]["tests"][0]["b"]
+    curve, shots = book_records.load("learning_curve"), book_records.load("few_shot")
+    a = curve.frame().query("method == 'embeddings' and n_labels == 300").accuracy.mean()
+    means = []
+    for rival in rivals:
+        rows = shots.where(**{k: v for k, v in rival.items() if k != "experiment"})
+        means.append(sum(sum(r.outcomes("accuracy")) / len(r.items) for r in rows) / len(rows))
+    assert first.rival == "nearest, k 4" and first.comparison.estimate == pytest.approx(a - max(means))
 
 
 def test_every_claim_makes_a_box():
-    """The box shows each piece of evidence with a link and says how sure it is, for all 44."""
-    for claim_id, entry in claims().items():
-        shown = verdict(claim_id, None, "open", "Not measured in this test.")
-        source = shown._repr_html_() if hasattr(shown, "_repr_html_") else shown.source
-        assert source.count("<li>") == len(entry["evidence"])
+    """The box shows each piece of evidence with a link and says how sure it is, and each test; for all 44."""
+    for entry in ENTRIES:
+        found = verdicts.headline(entry["id"])
+        source = verdict(entry["id"], found.word, "Said by this test.")._repr_html_()
+        assert source.count("<li>") == len(entry["evidence"]) + len(found.findings)
         for e in entry["evidence"]:
             assert sources()[e["source"]]["url"].replace("&", "&amp;") in source
             assert CERTAINTY[e["sure"]] in source
+
+
+def test_a_sentence_for_another_verdict_is_not_shown():
+    shown = verdict("C26", "agrees", "Examples help by {0}.").text
+    assert "Examples help" not in shown and verdicts.verdict("C26").findings[0].reason in shown
+    with pytest.raises(ValueError, match="C1 to C44"):
+        verdict("C99", "agrees", "")
+    with pytest.raises(ValueError, match="leave measured out"):
+        verdict("C26", "cannot tell", "", measured={"x": 1})
+
+
+def test_the_board_lists_every_claim_once_and_the_summary_counts_them():
+    lines = board().text.splitlines()
+    assert [line.split(".")[0] for line in lines] == [e["id"] for e in ENTRIES]
+    said = dict((word, int(n)) for n, word in re.findall(r"(\d+) “([^”]+)”", summary().text))
+    assert said == {w: sum(line.endswith(f"| {w}") for line in lines) for w in said}
+    assert sum(said.values()) == len(ENTRIES)
+
+
+def test_the_figure_of_tests_draws_differences_only():
+    figure = figure_of_tests("C26", "C27")  # C27 rests on a correlation, which has no place on this axis
+    assert [len(trace["x"]) for trace in figure.data] == [len(verdicts.verdict("C26").findings)]
+    assert figure.data[0]["x"] == [f.comparison.estimate for f in verdicts.verdict("C26").findings]

@@ -11,8 +11,9 @@ from small_model import run_small, small, small_context
 from tunewise import prompting
 from tunewise.data import Example, Task
 from tunewise.experiment import Params
-from tunewise.prompt_templates import WORDINGS
-from whentofinetune import book_records, planted_codes
+from tunewise.prompt_templates import TEMPLATES
+from tunewise.report import mean
+from whentofinetune import book_records, contrasts, planted_codes
 from whentofinetune.classification import pool_size, sample, subset
 from whentofinetune.datasets.invented_words import KINDS, invented_words, recalled
 from whentofinetune.datasets.rated_tasks import load_task
@@ -82,7 +83,7 @@ def test_a_free_answer_is_read_only_if_it_holds_one_answer(text, index):
 
 def test_templates_are_scored_as_transformers_scores_them(tmp_path, monkeypatch):
     ctx, record = small_run(wordings, tmp_path, monkeypatch, test_n=4, wordings=["instruction", "mood"])
-    task, template = load_task("tweets"), WORDINGS["mood"]
+    task, template = load_task("tweets"), TEMPLATES["mood"]
     row = record.one(method="score", wording="mood", split="test")
     items = {e.id: e for e in task.test}
     for item, prediction in zip(row.items, row["predictions"], strict=True):
@@ -114,7 +115,7 @@ def test_positions_of_one_arrangement_are_a_group(lm, tmp_path, monkeypatch):
     for a in range(4):
         assert right[a].tolist() == recalled(lm, 3, np.random.default_rng([a, 3])).tolist()
     assert [m["value"] for m in icl.by_position(row)] == pytest.approx(right.mean(axis=0))
-    assert icl.any_position(row)["value"] == pytest.approx(right.mean()) and icl.any_position(row)["n"] == 12
+    assert mean([row])["value"] == pytest.approx(right.mean()) and mean([row])["n"] == 12
 
 
 def test_exposure_is_the_rank_of_the_secret_among_the_candidates(lm):
@@ -167,14 +168,14 @@ def test_the_curve_has_every_rival_on_the_same_items(tmp_path, monkeypatch):
 def test_gains_are_of_the_same_items_of_each_task(tmp_path, monkeypatch):
     ctx, record = small_run(gain_prediction, tmp_path, monkeypatch, test_n=3)
     few = record.one(method="few-shot")
-    task, template = load_task("tweets-polarity"), WORDINGS["instruction"]
+    task, template = load_task("tweets-polarity"), TEMPLATES["instruction"]
     shots = prompting.balanced_shots([(e.text, e.label) for e in task.train], 2, 2, 0)
     texts = {e.id: e.text for e in task.test}
     for item, prediction in zip(few.items, few["predictions"], strict=True):
         prompt = template.prefix(task, shots) + template.query(task, texts[item])
         assert prediction == np.argmax(said(ctx.lm, prompt, [" positive", " negative"]))
     (gains,) = icl.gains_by_task(record)
-    assert gains["few-shot gain"] == pytest.approx(few["accuracy"]["value"] - gains["zero"])
+    assert gains["examples"]["value"] == pytest.approx(few["accuracy"]["value"] - gains["zero-shot"]["value"])
 
 
 def test_each_call_is_timed_on_its_own(tmp_path, monkeypatch):
@@ -194,31 +195,56 @@ def test_each_call_is_timed_on_its_own(tmp_path, monkeypatch):
 # -- figures -----------------------------------------------------------------------------------------------------------------
 
 
-def test_gaps_are_paired_by_item():
-    curve = book_records.load("learning_curve")
-    a, b = (curve.where(method=m, n_labels=100) for m in ("lora", "tfidf"))
-    frame = (
-        curve.frame()
-        .query("n_labels == 100")
-        .pivot_table(index="item", columns=["method", "seed"], values="accuracy")
+def test_gains_are_paired_and_correlated_over_tasks():
+    record = book_records.load("gain_prediction")
+    by = record.frame().groupby(["method", "task"], sort=False)["accuracy"].mean().unstack(0)
+    few, tuned = (by[m] - by["zero-shot"] for m in ("few-shot", "lora"))
+    for row in icl.gains_by_task(record):
+        assert row["examples"]["value"] == pytest.approx(few[row["task"]])
+        assert row["lora"]["value"] == pytest.approx(tuned[row["task"]])
+    found = contrasts.gain_against_gain(book_records.load, 0.95)
+    assert found.estimate == pytest.approx(scipy_stats.spearmanr(few.round(9), tuned.round(9)).statistic)
+    assert found.low < found.estimate < found.high and found.n == len(by)
+
+
+def test_a_low_start_and_a_large_gain_come_from_other_halves_of_the_items():
+    record, starts, gains = book_records.load("gain_prediction"), [], []
+    for task in record.params["tasks"]:
+        zero, lora = (
+            np.mean([r.outcomes("accuracy") for r in record.where(method=m, task=task)], axis=0)
+            for m in ("zero-shot", "lora")
+        )
+        starts.append(1 - np.mean([z for i, z in enumerate(zero) if i % 2 == 0]))
+        gains.append(np.mean([t - z for i, (z, t) in enumerate(zip(zero, lora, strict=True)) if i % 2]))
+    found = contrasts.gain_against_start(book_records.load, 0.95).estimate
+    assert found == pytest.approx(scipy_stats.spearmanr(starts, gains).statistic)
+
+
+def test_the_line_through_the_latencies_is_the_least_squares_line():
+    record = book_records.load("prompt_cost")
+    x, y = zip(*((r["prompt_tokens"], r["seconds"]["value"]) for r in record.results), strict=True)
+    line = scipy_stats.linregress(x, y)
+    assert list(icl.latency_fit(record).values()) == pytest.approx(
+        [line.slope, line.intercept, line.rvalue**2]
     )
-    by_item = frame["lora"].mean(axis=1) - frame["tfidf"].mean(axis=1)
-    found = icl.gap(a, b)
-    assert found["value"] == pytest.approx(by_item.mean()) and found["n"] == len(by_item) == 300
-    half = (
-        scipy_stats.t.ppf(0.975, 299) * by_item.std() / 300**0.5
-    )  # the items' part alone; seeds make it wider
-    assert found["high"] - found["low"] > 2 * half
 
 
-def test_agreement_is_the_rank_correlation_over_tasks():
-    gains = book_records.load("gain_prediction")
-    by = gains.frame().groupby(["method", "task"], sort=False)["accuracy"].mean().unstack(0)
-    tuned = by["lora"] - by["zero-shot"]
-    wanted = {"few-shot gain": by["few-shot"] - by["zero-shot"], "zero": -by["zero-shot"]}
-    for name, other in wanted.items():
-        found = scipy_stats.spearmanr(other.round(9), tuned.round(9)).statistic
-        assert icl.agreement(gains, name)["value"] == pytest.approx(found, abs=0.03)
+def test_the_slider_shows_how_often_each_label_was_answered():
+    record = book_records.load("few_shot")
+    figure = icl.swallowed_slider(record, ["positive", "neutral", "negative"])
+    zero = record.one(method="zero-shot")
+    assert figure.data[0]["y"] == pytest.approx([zero["predictions"].count(y) / 300 for y in range(3)])
+    positions = [s["label"] for s in figure.layout["sliders"][0]["steps"]]
+    assert positions == ["0", *map(str, icl.sizes(record, "random", "k"))]
+
+
+def test_lora_is_compared_at_equal_labels():
+    curve, shots = book_records.load("learning_curve"), book_records.load("few_shot")
+    by = curve.frame().groupby(["method", "n_labels"])["accuracy"].mean()
+    zero = shots.frame().query("method == 'zero-shot'")["accuracy"].mean()
+    wanted = [by["lora"] - zero, by["lora"] - by["embeddings"], by["lora"] - by["tfidf"]]
+    for trace, difference in zip(icl.equal_labels(curve, shots).data, wanted, strict=True):
+        assert trace["x"] == pytest.approx(list(difference))
 
 
 def test_what_leaked_is_in_the_table():

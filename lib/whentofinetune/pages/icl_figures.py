@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from tunewise import stats
-from tunewise.record import Row
-from tunewise.report.figures import (
+from tunewise.record import Record, Row
+from tunewise.report import (
     Figure,
     Html,
     bars_with_interval,
+    differences,
+    gap,
+    in_words,
     line_with_interval,
-    styled,
+    mean,
+    pct,
+    plain,
+    points,
+    prose,
     table,
     with_menu,
     with_slider,
 )
-from tunewise.report.numbers import pct, plain, points
 
 NAMES = {
     "lora": "LoRA",
@@ -32,39 +38,28 @@ NAMES = {
     "random": "few-shot, random",
     "balanced": "few-shot, balanced",
     "nearest": "few-shot, nearest",
-    "vote": "vote of the nearest, no LLM",
+    "vote": "vote of the nearest, no language model",
 }
+CALIBRATED = "calibrated.accuracy"
 
 
-# -- over seeds ----------------------------------------------------------------------------------------------------------
-
-
-def mean(
-    rows: Sequence[Mapping], metric: Callable[[Mapping], Mapping] = lambda r: r["accuracy"]
-) -> dict | None:
-    """The mean of a metric over rows that differ by seed only, with its interval; None for no rows."""
-    return stats.mean_over_seeds([metric(r) for r in rows]) if rows else None
-
-
-def gap(a: Sequence[Row], b: Sequence[Row]) -> dict:
-    """Accuracy of ``a`` minus that of ``b`` (rows that differ by seed), paired by test item."""
-    of_a, of_b = ([r.outcomes("accuracy") for r in rows] for rows in (a, b))
-    return stats.difference_over_seeds(of_a, of_b, [1] * len(of_a[0]))
-
-
-def sizes(record, method: str, setting: str = "n_labels") -> list[int]:
+def sizes(record: Record, method: str, setting: str = "n_labels") -> list[int]:
     """The numbers of labels (or of examples, for ``setting="k"``) at which a method was run, in order."""
     return sorted({r[setting] for r in record.where(method=method)})
 
 
-def calibrated(row: Mapping) -> dict:
-    return row["calibrated"]["accuracy"]
+def summary(wordings: Record, shots: Record, curve: Record) -> Html:
+    """The chapter's main result in one sentence."""
+    zero = [r["accuracy"]["value"] for r in wordings.where(method="score", split="test")]
+    few = {k: mean(shots.where(method="random", k=k), CALIBRATED) for k in sizes(shots, "random", "k")}
+    best = max(few, key=lambda k: few[k]["value"])
+    return prose(
+        f"Without examples, the prompt template alone moves accuracy between {min(zero):.0%} and {max(zero):.0%}. The best few-shot prompt, with k = {best} and "
+        f"calibrated, reaches {pct(few[best])}; LoRA on 100 labels reaches {pct(mean(curve.where(method='lora', n_labels=100)))}."
+    )
 
 
-# -- the floor ----------------------------------------------------------------------------------------------------------
-
-
-def without_a_model(curve) -> Html:
+def without_a_model(curve: Record) -> Html:
     """What needs no language model: a constant answer, a word list, logistic regression on word counts."""
     found = [(m, "none", curve.where(method=m)) for m in ("majority", "lexicon")]
     found += [("tfidf", str(n), curve.where(method="tfidf", n_labels=n)) for n in sizes(curve, "tfidf")]
@@ -72,106 +67,63 @@ def without_a_model(curve) -> Html:
     return table(rows, "What can be had without a language model")
 
 
-# -- the wording -------------------------------------------------------------------------------------------------------
+# -- the prompt ----------------------------------------------------------------------------------------------------------
 
 
-def wordings_figure(record, chance: float) -> Figure:
-    """Zero-shot accuracy by wording: scored over the labels, and generated freely."""
-    scored = {r["wording"]: r["accuracy"] for r in record.where(method="score", split="test")}
-    free = {r["wording"]: r["accuracy"] for r in record.where(method="generate")}
-    low, high = (f(m["value"] for m in scored.values()) for f in (min, max))
-    return bars_with_interval(
-        {"scored over the three labels": scored, "generated, then read": free},
-        "accuracy",
-        x_title="wording of the prompt",
-        alt=f"Accuracy of five wordings of the same question; scored, they run from {low:.0%} to {high:.0%}.",
-        line=(chance, "chance"),
-    )
-
-
-def wordings_table(record) -> Html:
-    """Each wording: validation and test accuracy, and how many free answers could be read."""
-    valid, test, free = (
-        {r["wording"]: r for r in record.where(method=method, split=split)}
-        for method, split in (("score", "valid"), ("score", "test"), ("generate", "test"))
-    )
-    rows = [
-        {
-            "wording": w,
-            "valid": valid[w]["accuracy"],
-            "test": r["accuracy"],
-            "parsed": free[w]["parsed"] if w in free else None,
-            "free": free[w]["accuracy"] if w in free else None,
+def templates_table(record: Record) -> Html:
+    """Each prompt template: validation and test accuracy, and how many generated answers could be read."""
+    rows = []
+    for test in record.where(method="score", split="test"):
+        valid = record.one(method="score", split="valid", wording=test["wording"])
+        (free,) = record.where(method="generate", wording=test["wording"]) or [{}]
+        scored = {
+            "prompt template": test["wording"],
+            "validation": valid["accuracy"],
+            "test": test["accuracy"],
         }
-        for w, r in test.items()
-    ]
-    heads = {
-        "wording": "wording",
-        "valid": "scored, validation",
-        "test": "scored, test",
-        "parsed": "readable free answers",
-        "free": "free, test",
+        rows.append(scored | {"readable": free.get("parsed"), "generated, test": free.get("accuracy")})
+    heads = {k: k for k in ("prompt template", "validation", "test")}
+    heads |= {"readable": "generated answers that could be read", "generated, test": "generated, test"}
+    return table(rows, "The same model and tweets, five prompt templates", heads)
+
+
+def shots_figure(record: Record) -> Figure:
+    """Accuracy against the number of examples in the prompt, by how they were chosen, as scored and calibrated."""
+    arms = [(m, "accuracy", NAMES[m]) for m in ("random", "balanced", "nearest", "vote")]
+    arms.append(("random", CALIBRATED, "few-shot, random, calibrated"))
+    series = {
+        name: [(k, mean(record.where(method=m, k=k), metric)) for k in sizes(record, m, "k")]
+        for m, metric, name in arms
     }
-    return table(rows, "The same model and tweets, asked in five ways", heads)
+    series = {name: found for name, found in series.items() if found}
+    zero = mean(record.where(method="zero-shot"))
+    series["zero-shot"] = [(k, zero) for k in sizes(record, "random", "k")]
+    alt = f"Accuracy against the number of in-context examples: {in_words({n: dict(s) for n, s in series.items()})}"
+    return line_with_interval(series, "examples in the prompt", "accuracy", alt, log_x=True)
 
 
-# -- examples in the prompt ----------------------------------------------------------------------------------------------
-
-
-def shots_figure(record, tuned=None) -> Figure:
-    """Accuracy against the number of examples in the prompt, by how they were chosen, plain and calibrated."""
-    zero = record.one(method="zero-shot")
-    series: dict[str, list] = {}
-    for method in ("random", "balanced", "nearest", "vote"):
-        if ks := sizes(record, method, "k"):
-            series[NAMES[method]] = [(k, mean(record.where(method=method, k=k))) for k in ks]
-    random = [
-        (k, mean(record.where(method="random", k=k), calibrated)) for k, _ in series.get(NAMES["random"], [])
-    ]
-    series["few-shot, random, calibrated"] = random
-    series["zero-shot"] = [(k, zero["accuracy"]) for k, _ in random]
-    return line_with_interval(
-        series,
-        "examples in the prompt",
-        "accuracy",
-        log_x=True,
-        alt="Accuracy against the number of in-context examples, for random, balanced and nearest examples, with calibration, "
-        "and for a vote of the nearest labelled tweets without a language model.",
-    )
-
-
-def swallowed_slider(record, labels: Sequence[str]) -> Figure:
+def swallowed_slider(record: Record, labels: Sequence[str]) -> Figure:
     """A slider over k: which share of the answers each label gets, before and after calibration; one seed."""
     figures = {}
-    seed = min(record.seeds)
-    rows = {0: record.one(method="zero-shot")}
-    rows |= {r["k"]: r for r in record.where(method="random", seed=seed)}
-    for k, r in sorted(rows.items()):
+    for r in [record.one(method="zero-shot"), *record.where(method="random", seed=min(record.seeds))]:
         shares = {}
-        for name, one in (("as it comes", r), ("calibrated", r["calibrated"])):
-            counts = np.bincount(one["predictions"], minlength=len(labels))
-            shares[name] = {label: float(c / counts.sum()) for label, c in zip(labels, counts, strict=True)}
-        text = (
-            f"{k} examples, {r['prompt_tokens']:.0f} prompt tokens, {r['seconds']:.0f} s for {r['accuracy']['n']} tweets: "
-            f"{r['accuracy']['value']:.0%} right, calibrated {r['calibrated']['accuracy']['value']:.0%}"
+        for name, predictions in (
+            ("as scored", r["predictions"]),
+            ("calibrated", r["calibrated"]["predictions"]),
+        ):
+            counts = np.bincount(predictions, minlength=len(labels)) / len(predictions)
+            shares[name] = dict(zip(labels, counts.tolist(), strict=True))
+        title = (
+            f"{r['k']} examples, {r['prompt_tokens']:.0f} prompt tokens: {pct(r['accuracy']['value'])} right, "
+            f"calibrated {pct(r[CALIBRATED]['value'])}"
         )
-        figure = bars_with_interval(
-            shares,
-            "share of the answers",
-            alt=f"{text}. {_words(shares)}",
-            title=text,
-            line=(1 / len(labels), "true share"),
+        chance = (1 / len(labels), "true share")
+        alt = f"{title}. {in_words(shares)}"
+        figures[str(r["k"])] = bars_with_interval(
+            shares, "share of the answers", alt, title=title, line=chance
         )
-        figure.layout["yaxis"]["range"] = [0, 1]
-        figures[str(k)] = figure
+        figures[str(r["k"])].layout["yaxis"]["range"] = [0, 1]
     return with_slider(figures, "examples in the prompt")
-
-
-def _words(shares: Mapping) -> str:
-    return "; ".join(
-        f"{name}: " + ", ".join(f"{label} {v:.0%}" for label, v in cells.items())
-        for name, cells in shares.items()
-    )
 
 
 def by_position(row: Row) -> list[dict]:
@@ -180,240 +132,174 @@ def by_position(row: Row) -> list[dict]:
     return [stats.proportion(int(at.sum()), len(at)) for at in right.T]
 
 
-def any_position(row: Row) -> dict:
-    """The same over all positions; its interval is over arrangements, since those of one arrangement share their prompt."""
-    right = np.reshape(row.outcomes("accuracy"), (-1, row["k"]))
-    return stats.bootstrap(right.mean(axis=1)) | {"n": right.size}
-
-
-def position_figure(record) -> Figure:
+def position_figure(record: Record) -> Figure:
     """A menu over k: how often the answer is right, by where in the prompt the decisive example stands."""
     figures = {}
     for r in sorted(record.where(method="position"), key=lambda r: r["k"]):
-        k, right = r["k"], by_position(r)
-        series = {"right": list(enumerate(right, 1)), "chance": [(1, 0.25), (k, 0.25)]}
-        first, last = right[0]["value"], right[-1]["value"]
-        figure = line_with_interval(
-            series,
-            "position of the decisive example (the last is next to the question)",
-            "right answers",
-            alt=f"With {k} examples, the answer is right {first:.0%} of the time when the decisive example comes first, {last:.0%} when last.",
-        )
-        figure.layout["yaxis"]["range"] = [0, 1]
-        figures[f"{k} examples"] = figure
+        right = dict(enumerate(by_position(r), 1))
+        series = {"right": list(right.items()), "chance": [(1, 0.25), (r["k"], 0.25)]}
+        ends = {"first": right[1], "last": right[r["k"]], "at any position": mean([r])}
+        alt = f"With {r['k']} examples, right answers by position of the decisive example: {in_words(ends)}."
+        x_title = "position of the decisive example (the last is next to the question)"
+        figures[f"{r['k']} examples"] = line_with_interval(series, x_title, "right answers", alt)
+        figures[f"{r['k']} examples"].layout["yaxis"]["range"] = [0, 1]
     return with_menu(figures, "number of examples")
 
 
 # -- fine-tuning -------------------------------------------------------------------------------------------------------
 
 
-def curve_figure(curve, shots=None) -> Figure:
-    """Accuracy against the number of labels, for everything that learns from labels, and the best few-shot prompt."""
-    series = {}
-    for method in ("lora", "embeddings", "tfidf"):
-        if ns := sizes(curve, method):
-            series[NAMES[method]] = [(n, mean(curve.where(method=method, n_labels=n))) for n in ns]
+def curve_figure(curve: Record, shots: Record | None = None) -> Figure:
+    """Accuracy against the number of labels, for everything that learns from labels, and calibrated few-shot prompts."""
+    series = {
+        NAMES[m]: [(n, mean(curve.where(method=m, n_labels=n))) for n in sizes(curve, m)]
+        for m in ("lora", "embeddings", "tfidf")
+        if curve.where(method=m)
+    }
     if shots is not None:
+        ks = [k for k in sizes(shots, "random", "k") if k >= 8]
         series["few-shot, random, calibrated"] = [
-            (k, mean(shots.where(method="random", k=k), calibrated))
-            for k in sizes(shots, "random", "k")
-            if k >= 8
+            (k, mean(shots.where(method="random", k=k), CALIBRATED)) for k in ks
         ]
     if found := curve.where(method="lexicon"):
-        ns = sizes(curve, "lora")
-        series[NAMES["lexicon"]] = [(n, found[0]["accuracy"]) for n in (ns[0], ns[-1])]
-    return line_with_interval(
-        series,
-        "labelled examples",
-        "accuracy",
-        log_x=True,
-        alt="Accuracy against the number of labelled examples, 10 to 700, for LoRA and two classifiers that are no "
-        "language model, with the word list and calibrated few-shot prompts beside them.",
-    )
+        series[NAMES["lexicon"]] = [
+            (n, mean(found)) for n in sizes(curve, "lora")[:: len(sizes(curve, "lora")) - 1]
+        ]
+    alt = f"Accuracy against the number of labelled examples: {in_words({n: dict(s) for n, s in series.items()})}"
+    return line_with_interval(series, "labelled examples", "accuracy", alt, log_x=True)
 
 
-def equal_labels(curve, shots) -> Html:
-    """LoRA against its rivals at equal labels, each difference paired by test item."""
-    rows = []
-    for n in sizes(curve, "lora"):
-        lora = curve.where(method="lora", n_labels=n)
-        rivals = {m: curve.where(method=m, n_labels=n) for m in ("embeddings", "tfidf")}
-        rivals["zero"] = shots.where(method="zero-shot")
-        rows.append(
-            {"labels": n, "lora": mean(lora), **{name: gap(lora, rows_) for name, rows_ in rivals.items()}}
-        )
-    heads = {
-        "labels": "labels",
-        "lora": "LoRA",
-        "zero": "minus zero-shot",
-        "embeddings": "minus MiniLM embeddings",
-        "tfidf": "minus TF-IDF",
+def equal_labels(curve: Record, shots: Record) -> Figure:
+    """LoRA minus its rivals at equal labels, each difference paired by test item."""
+    rivals = {
+        "minus zero-shot": lambda n: shots.where(method="zero-shot"),
+        "minus MiniLM embeddings": lambda n: curve.where(method="embeddings", n_labels=n),
+        "minus TF-IDF": lambda n: curve.where(method="tfidf", n_labels=n),
     }
-    show = dict.fromkeys(("zero", "embeddings", "tfidf"), points)
-    return table(rows, "LoRA on the embedded model against its rivals at equal labels", heads, show=show)
+    series = {
+        name: {
+            f"{n} labels": gap(curve.where(method="lora", n_labels=n), rows(n)) for n in sizes(curve, "lora")
+        }
+        for name, rows in rivals.items()
+    }
+    alt = f"Accuracy of LoRA minus that of its rivals at equal labels: {in_words(series, points)}"
+    return differences(series, "accuracy of LoRA minus that of the rival", alt)
 
 
-def methods_figure(record) -> Figure:
-    """Accuracy of LoRA, QLoRA and full fine-tuning on the same labels."""
-    methods = [m for m in ("lora", "qlora", "full") if record.where(method=m)]
-    ns = sorted({r["n_labels"] for r in record.results})
-    bars = {NAMES[m]: {f"{n} labels": mean(record.where(method=m, n_labels=n)) for n in ns} for m in methods}
-    words = "; ".join(
-        f"{name} " + ", ".join(f"{n} {v['value']:.0%}" for n, v in cells.items())
-        for name, cells in bars.items()
-    )
-    return bars_with_interval(
-        bars, "accuracy", alt=f"Accuracy of three ways to fine-tune the same model: {words}."
-    )
-
-
-def methods_table(record) -> Html:
-    """The same in numbers, with each method's paired difference to LoRA and what it trains."""
+def methods_table(record: Record) -> Html:
+    """LoRA, QLoRA and full fine-tuning on the same labels, each with its paired difference to LoRA and what it trains."""
     rows = []
     for n in sorted({r["n_labels"] for r in record.results}):
         lora = record.where(method="lora", n_labels=n)
         for m in ("lora", "qlora", "full"):
             if found := record.where(method=m, n_labels=n):
                 row = {"labels": n, "method": NAMES[m], "accuracy": mean(found)}
-                row["gap"] = "-" if m == "lora" else gap(found, lora)
-                rows.append(row | {"trainable": found[0]["trainable"]})
-    heads = {
-        "labels": "labels",
-        "method": "method",
-        "accuracy": "accuracy",
-        "gap": "minus LoRA",
-        "trainable": "trained parameters",
-    }
+                row["minus LoRA"] = "-" if m == "lora" else gap(found, lora)
+                rows.append(row | {"trainable parameters": found[0]["trainable"]})
     return table(
-        rows, "Three ways to fine-tune the same model on the same labels", heads, show={"gap": points}
+        rows, "Three methods to fine-tune the same model on the same labels", show={"minus LoRA": points}
     )
+
+
+def live_table(record: Record, key: str, heading: str) -> Html:
+    """The rows of a run of the reader's own: method, the number that varies, accuracy."""
+    rows = [
+        {"method": NAMES[r["method"]], heading: str(r.get(key, "-")), "accuracy": r["accuracy"]}
+        for r in record.results
+    ]
+    return table(rows, f"A live run, scale {record.scale}")
 
 
 # -- prediction, cost, leaks -----------------------------------------------------------------------------------------------
 
 
-def gains_figure(record) -> Figure:
-    """Gain of LoRA against gain of few-shot, one point a task."""
-    rows = gains_by_task(record)
-    data = [
-        {
-            "type": "scatter",
-            "mode": "markers+text",
-            "x": [r["few-shot gain"] for r in rows],
-            "y": [r["lora gain"] for r in rows],
-            "text": [r["task"] for r in rows],
-            "textposition": "top center",
-            "marker": {"size": 11},
-            "hovertemplate": "%{text}: few-shot %{x:+.0%}, LoRA %{y:+.0%}<extra></extra>",
-        }
-    ]
-    low = min(r["few-shot gain"] for r in rows)
-    high = max(r["few-shot gain"] for r in rows)
-    layout = {
-        "xaxis": {
-            "title": {"text": f"gain of {record.params['k']} examples in the prompt"},
-            "tickformat": "+.0%",
-            "range": [low - 0.1, high + 0.1],
-        },
-        "yaxis": {
-            "title": {"text": f"gain of LoRA on {record.params['labels']} labels"},
-            "tickformat": "+.0%",
-        },
-        "showlegend": False,
-    }
-    alt = "Gain of LoRA against gain of few-shot prompting over zero-shot: " + "; ".join(
-        f"{r['task']} {r['few-shot gain']:+.0%} and {r['lora gain']:+.0%}" for r in rows
-    )
-    return Figure(data, styled(layout), alt)
+def gains_by_task(record: Record) -> list[dict]:
+    """For each task its zero-shot accuracy, and how much examples in the prompt and LoRA add to it, paired by item."""
+    rows = []
+    for t in record.params["tasks"]:
+        zero, few, lora = (record.where(method=m, task=t) for m in ("zero-shot", "few-shot", "lora"))
+        rows.append({"task": t, "zero-shot": mean(zero), "examples": gap(few, zero), "lora": gap(lora, zero)})
+    return rows
 
 
-def gains_table(record) -> Html:
-    """The three scores behind the two gains, task by task."""
-    methods = {"zero": "zero-shot", "few": "few-shot", "lora": "lora"}
-    rows = [
-        {"task": t, **{head: mean(record.where(method=m, task=t)) for head, m in methods.items()}}
-        for t in record.params["tasks"]
-    ]
+def gains_table(record: Record) -> Html:
+    """What examples and LoRA add to the zero-shot accuracy of each task."""
     heads = {
         "task": "task",
-        "zero": "zero-shot",
-        "few": f"{record.params['k']} examples",
-        "lora": f"LoRA, {record.params['labels']} labels",
+        "zero-shot": "zero-shot",
+        "examples": f"gain from {record.params['k']} examples",
+        "lora": f"gain from LoRA, {record.params['labels']} labels",
     }
-    return table(rows, "Seven tasks on real snippets, three ways", heads)
-
-
-def gains_by_task(record) -> list[dict]:
-    """For each task its zero-shot accuracy, and how much few-shot and LoRA add to it (means over seeds)."""
-    out = []
-    for t in record.params["tasks"]:
-        few, lora, zero = (
-            mean(record.where(method=m, task=t))["value"] for m in ("few-shot", "lora", "zero-shot")
-        )
-        out.append({"task": t, "zero": zero, "few-shot gain": few - zero, "lora gain": lora - zero})
-    return out
-
-
-def agreement(record, by: str) -> dict:
-    """Rank correlation over tasks of LoRA's gain with another column of :func:`gains_by_task`; ``zero`` counts from high to low."""
-    rows = gains_by_task(record)
-    other = [-r[by] if by == "zero" else r[by] for r in rows]
-    return stats.spearman(other, [r["lora gain"] for r in rows])
-
-
-def latency_figure(record) -> Figure:
-    """Seconds a call against prompt tokens, with and without keeping the examples' computation, and the fitted line."""
-    rows = sorted(record.where(method="latency"), key=lambda r: r["prompt_tokens"])
-    fit = latency_fit(record)
-    ends = [rows[0]["prompt_tokens"], rows[-1]["prompt_tokens"]]
-    series = {
-        "each call on its own": [(r["prompt_tokens"], r["seconds"]) for r in rows],
-        "examples computed once (prefix cache)": [(r["prompt_tokens"], r["seconds_cached"]) for r in rows],
-        "straight line through the first": [(x, fit["intercept"] + fit["slope"] * x) for x in ends],
-    }
-    return line_with_interval(
-        series,
-        "prompt tokens a call",
-        "seconds a call",
-        percent=False,
-        alt=f"Seconds a call grow from {rows[0]['seconds']['value']:.2f} without examples to {rows[-1]['seconds']['value']:.2f} with "
-        f"{rows[-1]['k']}; with a prefix cache they stay at about {rows[-1]['seconds_cached']:.2f}.",
+    show = {"examples": points, "lora": points}
+    return table(
+        gains_by_task(record), "What examples in the prompt and LoRA add, task by task", heads, show=show
     )
 
 
-def latency_fit(record) -> dict:
+def gains_figure(record: Record) -> Figure:
+    """Gain from LoRA against gain from examples in the prompt, one point a task."""
+    rows = gains_by_task(record)
+    x, y = ([r[name]["value"] for r in rows] for name in ("examples", "lora"))
+    trace = {
+        "type": "scatter",
+        "mode": "markers+text",
+        "x": x,
+        "y": y,
+        "text": [r["task"] for r in rows],
+        "textposition": "top center",
+        "marker": {"size": 11},
+        "hovertemplate": "%{text}: examples %{x:+.0%}, LoRA %{y:+.0%}<extra></extra>",
+    }
+    axes = [
+        {"title": {"text": f"gain from {what}"}, "tickformat": "+.0%"}
+        for what in (
+            f"{record.params['k']} examples in the prompt",
+            f"LoRA on {record.params['labels']} labels",
+        )
+    ]
+    axes[0]["range"] = [min(x) - 0.1, max(x) + 0.1]
+    words = in_words({r["task"]: {"examples": r["examples"], "LoRA": r["lora"]} for r in rows}, points)
+    layout = {"xaxis": axes[0], "yaxis": axes[1], "showlegend": False}
+    return Figure([trace], layout, f"Gains over zero-shot, task by task: {words}")
+
+
+def calls(record: Record) -> list[Row]:
+    """The rows of ``prompt_cost``, from no examples to the most."""
+    return sorted(record.where(method="latency"), key=lambda r: r["k"])
+
+
+def latency_fit(record: Record) -> dict[str, float]:
     """Least-squares line of seconds on prompt tokens: intercept (s), slope (s a token), share of variance explained."""
-    x = np.array([r["prompt_tokens"] for r in record.where(method="latency")])
-    y = np.array([r["seconds"]["value"] for r in record.where(method="latency")])
+    x, y = np.array([(r["prompt_tokens"], r["seconds"]["value"]) for r in calls(record)]).T
     slope, intercept = np.polyfit(x, y, 1)
     r2 = 1 - ((y - intercept - slope * x) ** 2).sum() / ((y - y.mean()) ** 2).sum()
     return {"slope": float(slope), "intercept": float(intercept), "r2": float(r2)}
 
 
-def leaks_table(record) -> Html:
-    """How often a planted secret came out, by where it had been planted."""
-    words = {
-        "untouched": "nowhere (the model as it comes)",
-        "prompt": "in one example of the prompt",
-        "answer": "in training, as an answer",
-        "input": "in training, in the input (no loss on it)",
+def latency_figure(record: Record) -> Figure:
+    """Seconds a call against prompt tokens, with and without a prefix cache, and the fitted line."""
+    rows, fit = calls(record), latency_fit(record)
+    series = {
+        "each call on its own": [(r["prompt_tokens"], r["seconds"]) for r in rows],
+        "examples computed once (prefix cache)": [(r["prompt_tokens"], r["seconds_cached"]) for r in rows],
+        "straight line through the first": [
+            (r["prompt_tokens"], fit["intercept"] + fit["slope"] * r["prompt_tokens"])
+            for r in (rows[0], rows[-1])
+        ],
     }
-    rows = [
-        {
-            "where": words[r.get("place", r["method"])],
-            "n": f"{r['k']} examples" if "k" in r else times(r["repeats"]) if "repeats" in r else "-",
-            "out": r["extracted"],
-            "bits": plain(exposure(r)),
-        }
-        for r in record.results
-    ]
-    heads = {
-        "where": "the code stood",
-        "n": "how much",
-        "out": "written out when asked",
-        "bits": "exposure, bits (median)",
+    alt = f"Seconds a call against prompt tokens: {'; '.join(f'{k}: {v}' for k, v in latency_measured(record).items())}."
+    return line_with_interval(series, "prompt tokens a call", "seconds a call", alt, percent=False)
+
+
+def latency_measured(record: Record) -> dict[str, str]:
+    """What the verdict on C28 shows: tokens and seconds a call without examples, with 16 and with the most, and the line."""
+    rows, fit = calls(record), latency_fit(record)
+    said = {
+        f"{r['k']} examples": f"{r['prompt_tokens']:.0f} tokens, {plain(r['seconds'], 's')}; with a prefix cache {r['seconds_cached']:.2f} s"
+        for r in rows
+        if r["k"] in (0, 16, rows[-1]["k"])
     }
-    return table(rows, "A six-digit code, planted and asked for", heads)
+    return said | {"straight line": f"{1000 * fit['slope']:.2f} ms a token, R² {fit['r2']:.3f}"}
 
 
 def exposure(row: Row) -> float:
@@ -421,34 +307,20 @@ def exposure(row: Row) -> float:
     return float(np.median(row.outcomes("exposure")))
 
 
-def times(n: int) -> str:
-    """``once``, ``4 times``."""
-    return "once" if n == 1 else f"{n} times"
-
-
-def live_table(record, key: str, heading: str) -> Html:
-    """The rows of a run of the reader's own: method, the number that varies, accuracy."""
-    rows = [
-        {"method": NAMES[r["method"]], "n": str(r.get(key, "-")), "accuracy": r["accuracy"]}
-        for r in record.results
-    ]
-    return table(
-        rows, f"A live run, scale {record.scale}", {"method": "method", "n": heading, "accuracy": "accuracy"}
-    )
-
-
-def summary(wordings, shots, curve) -> str:
-    """The chapter's main result in one sentence, from the records."""
-    zero = [r["accuracy"]["value"] for r in wordings.where(method="score", split="test")]
-    best = max(
-        (
-            mean(shots.where(method="random", k=k), calibrated)
-            for k in {r["k"] for r in shots.where(method="random")}
-        ),
-        key=lambda m: m["value"],
-    )
-    lora = mean(curve.where(method="lora", n_labels=100))
-    return (
-        f"Zero-shot, the wording alone moves accuracy between {min(zero):.0%} and {max(zero):.0%}. The best calibrated few-shot prompt reaches "
-        f"{pct(best)}; LoRA on 100 labels reaches {pct(lora)}."
-    )
+def leaks_table(record: Record) -> Html:
+    """How often a planted secret came out, by where it had been planted."""
+    words = {
+        "untouched": "nowhere (base model)",
+        "prompt": "in one example of the prompt",
+        "answer": "in training, in the completion",
+        "input": "in training, in the prompt (no loss on it)",
+    }
+    rows = []
+    for r in record.results:
+        often = {None: "-", 1: "once"}.get(r.get("repeats"), f"{r.get('repeats')} times")
+        row = {"the code stood": words[r.get("place", r["method"])]}
+        row["how much"] = f"{r['k']} examples" if "k" in r else often
+        rows.append(
+            row | {"generated when asked": r["extracted"], "exposure, bits (median)": plain(exposure(r))}
+        )
+    return table(rows, "A six-digit code, planted and asked for")
