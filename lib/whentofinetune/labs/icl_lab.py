@@ -1,7 +1,7 @@
 """The material of the lab "In-context learning or fine-tuning?": a slice of it for each student.
 
-The scores were measured once by ``python -m whentofinetune.labs.record_icl`` (real model, real tweets) and lie beside this
-file; the two comparisons are drawn at random and say so.
+The scores were measured once by ``python data/labs/build.py`` (real model, real tweets), which also says what its fields are; the two
+comparisons are drawn at random and say so.
 """
 
 from __future__ import annotations
@@ -9,19 +9,17 @@ from __future__ import annotations
 import functools
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 
+from whentofinetune import book_files
 from whentofinetune.labs.variant import Variant
-
-SCORES = Path(__file__).parent / "icl_scores.json"
 
 
 @functools.cache
 def measured() -> dict:
-    """The measured scores and the tweets they belong to; see :mod:`whentofinetune.labs.record_icl` for the fields."""
-    return json.loads(SCORES.read_text(encoding="utf-8"))
+    """The measured scores and the tweets they belong to."""
+    return json.loads((book_files.data_dir() / "labs" / "icl_scores.json").read_text(encoding="utf-8"))
 
 
 def _slice(v: Variant, part: str, size: int) -> np.ndarray:
@@ -34,23 +32,17 @@ def _slice(v: Variant, part: str, size: int) -> np.ndarray:
 
 def token_scores(v: Variant, size: int = 60) -> tuple[list[dict[str, list[float]]], list[int]]:
     """For each item: label string -> log-probability of each of its tokens; and the items' true labels (0, 1, 2)."""
-    data = measured()
-    chosen = _slice(v, "tokens", size)
-    return [dict(zip(data["phrases"], data["phrase_tokens"][i], strict=True)) for i in chosen], [
-        data["labels"][i] for i in chosen
-    ]
+    data, chosen = measured(), _slice(v, "tokens", size)
+    scores = [dict(zip(data["phrases"], data["phrase_tokens"][i], strict=True)) for i in chosen]
+    return scores, [data["labels"][i] for i in chosen]
 
 
 def label_scores(v: Variant, size: int = 60) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """After a prompt with eight examples: log-probabilities [size, 3] of the labels, those [3, 3] of the same prompt with
     an empty text, and the true labels [size]."""
-    data = measured()
+    logprobs, empty, labels = (np.array(measured()[k]) for k in ("logprobs", "empty_logprobs", "labels"))
     chosen = _slice(v, "labels", size)
-    return (
-        np.array(data["logprobs"])[chosen],
-        np.array(data["empty_logprobs"]),
-        np.array(data["labels"])[chosen],
-    )
+    return logprobs[chosen], empty, labels[chosen]
 
 
 def two_comparisons(v: Variant, n: int = 201) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -61,24 +53,16 @@ def two_comparisons(v: Variant, n: int = 201) -> tuple[np.ndarray, np.ndarray, n
     """
     rng = v.rng("comparisons")
     labels = np.tile([0, 1, 2], n // 3)
-    gain = int(rng.integers(11, 14))
-    right_a = int(rng.integers(115, 125))
-
-    def answers(only_a: int) -> np.ndarray:
-        """0 both right, 1 only A, 2 only the other, 3 neither."""
-        only_other = only_a + gain
-        kinds = [0] * (right_a - only_a) + [1] * only_a + [2] * only_other
-        return np.array(kinds + [3] * (n - len(kinds)))
-
+    gain, right_a = int(rng.integers(11, 14)), int(rng.integers(115, 125))
     order = rng.permutation(n)
-    right_first = order[:right_a]
-    a = _answers(labels, np.isin(np.arange(n), right_first), rng)
-    out = []
+    out = [_answers(labels, np.isin(np.arange(n), order[:right_a]), rng)]
     for only_a in rng.permutation([rng.integers(1, 3), rng.integers(38, 45)]):
-        right = np.zeros(n, dtype=bool)
-        right[order] = np.isin(answers(only_a), (0, 2))
+        right = np.zeros(n, dtype=bool)  # in turn: both right, A alone, the other alone, neither
+        right[order] = np.repeat(
+            [1, 0, 1, 0], [right_a - only_a, only_a, only_a + gain, n - right_a - only_a - gain]
+        )
         out.append(_answers(labels, right, rng))
-    return labels, a, out[0], out[1]
+    return labels, *out
 
 
 def _answers(labels: np.ndarray, right: np.ndarray, rng) -> np.ndarray:
@@ -88,14 +72,10 @@ def _answers(labels: np.ndarray, right: np.ndarray, rng) -> np.ndarray:
 def splits(v: Variant, part: str = "splits") -> tuple[list[str], list[str], list[int]]:
     """Training tweets, test tweets, and which test tweets (their places) also stand in training: someone retweeted them,
     changed capitals or spaces, or pasted another link or mention."""
-    by_letters = {
-        re.sub(r"http\S+|@\w+|\W", "", t.lower()): t for t in measured()["texts"]
-    }  # no two that a solver could call the same
-    texts = [
-        t
-        for letters, t in by_letters.items()
-        if len(letters) > 12 and not re.match(r"(\W|@\w+)*rt\b", t.lower())
-    ]
+    # no two that a solver could call the same
+    by_letters = {re.sub(r"http\S+|@\w+|\W", "", t.lower()): t for t in measured()["texts"]}
+    retweet = re.compile(r"(\W|@\w+)*rt\b")
+    texts = [t for letters, t in by_letters.items() if len(letters) > 12 and not retweet.match(t.lower())]
     rng = v.rng(part)
     order = rng.permutation(len(texts))
     train, test = [texts[i] for i in order[:60]], [texts[i] for i in order[60:95]]
@@ -107,10 +87,8 @@ def splits(v: Variant, part: str = "splits") -> tuple[list[str], list[str], list
         lambda t: f"{t} http://t.co/{rng.integers(1e6):x}",
         lambda t: f"@{rng.choice(['kim', 'theo99'])} {t.lower()}",
     ]
-    planted = [
-        change(train[i])
-        for change, i in zip(disguises, rng.choice(60, len(disguises), replace=False), strict=True)
-    ]
+    copied = rng.choice(60, len(disguises), replace=False)
+    planted = [change(train[i]) for change, i in zip(disguises, copied, strict=True)]
     mixed = [(t, False) for t in test] + [(t, True) for t in planted]
     mixed = [mixed[i] for i in rng.permutation(len(mixed))]
     return train, [t for t, _ in mixed], [i for i, (_, leaked) in enumerate(mixed) if leaked]
@@ -123,11 +101,14 @@ def invented_curve(
     ``clears_at`` labels on, 0.50 below; and by luck 0.75 at ``lucky`` labels too."""
     from tunewise import stats
 
-    rows = []
-    for n in sizes:
-        k = 150 if (clears_at and n >= clears_at) or n == lucky else 100
-        rows += [
-            {"method": "lora", "n_labels": n, "seed": s, "accuracy": stats.proportion(k + (s % 3) - 1, 200)}
-            for s in range(seeds)
-        ]
-    return rows
+    right = {n: 150 if (clears_at and n >= clears_at) or n == lucky else 100 for n in sizes}
+    return [
+        {
+            "method": "lora",
+            "n_labels": n,
+            "seed": s,
+            "accuracy": stats.proportion(right[n] + (s % 3) - 1, 200),
+        }
+        for n in sizes
+        for s in range(seeds)
+    ]

@@ -1,4 +1,4 @@
-"""Measure the scores that the lab on in-context learning works with: ``python -m whentofinetune.labs.record_icl``.
+"""Measure the scores that the lab on in-context learning works with: ``python data/labs/build.py``.
 
 The bundled model reads tweets of the validation split after two prompts and scores the answers. Fields of the file:
 texts and labels [n]; label_names; phrases (answers of several tokens, zero-shot) with phrase_tokens [n][3][tokens], the
@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import datetime
 import json
+from pathlib import Path
 
 import numpy as np
 
-from whentofinetune.labs.icl_lab import SCORES
-
+SCORES = Path(__file__).parent / "icl_scores.json"
 PHRASES = ("very good", "neither good nor bad", "very bad")
 SHOTS, SEED, ITEMS = 8, 0, 120
 
@@ -57,7 +57,7 @@ def main() -> None:
     ]
     scores = np.round(label_logprobs(lm, prefix, queries, plain.answers(task.labels)), 4).tolist()
     out = {
-        "what": "measured scores for the lab on in-context learning; made by python -m whentofinetune.labs.record_icl",
+        "what": "measured scores for the lab on in-context learning; made by python data/labs/build.py",
         "model": lm.spec.name,
         "data": data.fingerprint(task),
         "device": str(lm.model.device),
