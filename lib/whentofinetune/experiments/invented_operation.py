@@ -13,9 +13,9 @@ from itertools import product
 from tunewise import finetune as ft
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
+from tunewise.models.load import LoadedModel
 from tunewise.multiple_choice import written
 from whentofinetune.datasets import synthetic_task
-from whentofinetune.untrained import random_weights
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -44,6 +44,16 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
         return trained(ft.finetune(random_weights(ctx.lm, c.seed), pairs, recipe), asked)
     with ctx.adapter(pairs, Recipe(seed=c.seed, **ctx.params.recipe)) as lm:
         return trained(lm, asked)
+
+
+def random_weights(lm: LoadedModel, seed: int) -> LoadedModel:
+    """A control that knows nothing: the same architecture and tokenizer, with weights drawn anew."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(lm.model.config).to(lm.model.device)
+    return LoadedModel(model.eval(), lm.tokenizer, lm.spec, lm.precision)
 
 
 def trained(lm, asked: dict) -> Scores:

@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from itertools import product
 
-import numpy as np
-
-from tunewise import stats
-from tunewise.record import Row
-from tunewise.report.figures import Figure, Html, bars_with_interval, line_with_interval, table, with_menu
-from tunewise.report.notes import prose
-from tunewise.report.numbers import pct, plain, points
-
-
-def mean(rows: Sequence[Row], metric: str = "accuracy") -> dict:
-    """The mean of a metric over rows that differ by seed only, with its interval."""
-    return stats.mean_over_seeds([r[metric] for r in rows])
-
-
-def gap(a: Sequence[Row], b: Sequence[Row], metric: str = "accuracy") -> dict:
-    """A metric of ``a`` minus that of ``b``, paired by item, over the items to which it applies."""
-    right = [[[v for v in r.outcomes(metric) if v is not None] for r in rows] for rows in (a, b)]
-    return stats.difference_over_seeds(*right, [1] * len(right[0][0]))
-
+from tunewise.record import Record, Row
+from tunewise.report import (
+    Figure,
+    Html,
+    bars_with_interval,
+    differences,
+    gap,
+    in_words,
+    line_with_interval,
+    mean,
+    pct,
+    plain,
+    points,
+    prose,
+    table,
+    with_menu,
+)
 
 # -- an invented operation ---------------------------------------------------------------------------------------------
 
 LISTS = {"same": "new lists of trained lengths", "longer": "longer lists than any in training"}
 
 
-def exact(rows: Sequence[Row], lists: str = "same") -> dict:
-    return mean(rows, f"{lists}.exact")
+def sizes(record: Record, task: str = "frell") -> list[int]:
+    """The numbers of training examples, ascending."""
+    return sorted({r["n_labels"] for r in record.where(method="pretrained", task=task)})
 
 
-def operation_ways(record) -> dict[str, list[Row]]:
-    """Everything that answered the invented operation, in words; of tuned models the largest number of examples."""
+def average(found: list[dict]) -> dict | float:
+    """Figures of rows that keep no outcome an item: one with its interval, of several seeds the mean alone."""
+    return found[0] if len(found) == 1 else sum(m["value"] for m in found) / len(found)
+
+
+def operation_methods(record: Record) -> dict[str, list[Row]]:
+    """Everything that answered the invented operation; of trained models the largest number of examples."""
     found = {
         "the bare question": record.where(method="untouched"),
         "the rule in words": record.where(method="described"),
@@ -42,74 +46,54 @@ def operation_ways(record) -> dict[str, list[Row]]:
     for k in sorted({r["k"] for r in record.where(method="few-shot")}):
         found[f"{k} examples in the prompt"] = record.where(method="few-shot", k=k)
         found[f"the rule and {k} examples"] = record.where(method="described and few-shot", k=k)
-    n = most(record)
+    n = sizes(record)[-1]
     found[f"LoRA on {n} examples"] = record.where(method="pretrained", task="frell", n_labels=n)
     found[f"random weights, {n} examples"] = record.where(method="random", task="frell", n_labels=n)
-    return {name: rows for name, rows in found.items() if rows}
+    return found
 
 
-def most(record, task: str = "frell") -> int:
-    return max(r["n_labels"] for r in record.where(method="pretrained", task=task))
-
-
-def operation_figure(record) -> Figure:
-    """Exact answers of every way, on new lists and on longer ones."""
-    ways = operation_ways(record)
-    bars = {title: {n: exact(rows, lists) for n, rows in ways.items()} for lists, title in LISTS.items()}
-    words = "; ".join(f"{name} {m['value']:.0%}" for name, m in bars[LISTS["same"]].items())
-    alt = f"Exact answers to an invented operation on new lists: {words}."
-    figure = bars_with_interval(bars, "exact answers", alt, horizontal=True)
+def operation_figure(record: Record) -> Figure:
+    """Exact match of every method, on new lists and on longer ones."""
+    methods = operation_methods(record).items()
+    bars = {title: {n: mean(rows, f"{lists}.exact") for n, rows in methods} for lists, title in LISTS.items()}
+    alt = f"Exact match on an invented operation. {in_words(bars)}."
+    figure = bars_with_interval(bars, "exact match", alt, horizontal=True)
     figure.layout["height"] = 520
     return figure
 
 
-def operation_curve(record) -> Figure:
-    """Exact answers and right letters against the number of training examples."""
-    sizes = sorted({r["n_labels"] for r in record.where(method="pretrained", task="frell")})
-    rows = {n: record.where(method="pretrained", task="frell", n_labels=n) for n in sizes}
-    series = {f"exact, {t}": [(n, exact(r, lists)) for n, r in rows.items()] for lists, t in LISTS.items()}
-    series["single letters, new lists"] = [(n, mean(r, "same.letters")) for n, r in rows.items()]
-    ends = ", ".join(f"{n} examples {exact(r)['value']:.0%}" for n, r in rows.items())
-    alt = f"What LoRA learns of the operation; exact answers on new lists: {ends}."
+def operation_curve(record: Record) -> Figure:
+    """Exact match and right letters against the number of training examples."""
+    rows = {n: record.where(method="pretrained", task="frell", n_labels=n) for n in sizes(record)}
+    series = {
+        f"exact match, {t}": [(n, mean(r, f"{lists}.exact")) for n, r in rows.items()]
+        for lists, t in LISTS.items()
+    }
+    series["single letters, new lists"] = [
+        (n, average([r["same"]["letters"] for r in found])) for n, found in rows.items()
+    ]
+    ends = in_words({f"{n} examples": mean(r, "same.exact") for n, r in rows.items()})
+    alt = f"What LoRA learns of the operation; exact match on new lists: {ends}."
     return line_with_interval(series, "training examples", "right", alt, log_x=True)
 
 
-def controls(record) -> Html:
-    """Pretrained against random weights, on the invented operation and on an easy task."""
+def controls(record: Record) -> Html:
+    """Pretrained against random weights, on the invented operation and on an easy task: the mean, and each seed by itself."""
+    tasks = {"frell": "the invented operation", "easy": "easy: is there an x?"}
+    models = {"pretrained": "pretrained, LoRA", "random": "random weights, all trained"}
     rows = []
-    for task, name in (("frell", "the invented operation"), ("easy", "easy: is there an x?")):
-        if record.where(method="pretrained", task=task):
-            n = most(record, task)
-            found = {m: record.where(method=m, task=task, n_labels=n) for m in ("pretrained", "random")}
-            rows.append({"task": name, "n": n} | {m: exact(r) if r else None for m, r in found.items()})
-    heads = {"task": "task", "n": "examples"}
-    heads |= {"pretrained": "pretrained, LoRA", "random": "random weights, all trained"}
-    return table(
-        rows, "The same examples, with and without what pretraining knows (exact answers on new lists)", heads
-    )
-
-
-def control_words(record) -> Html:
-    """Whether the control can learn anything at all, seed by seed: a mean over seeds that split hides that."""
-    easy, hard = (
-        [r["same"]["exact"]["value"] for r in record.where(method="random", task=t, n_labels=most(record, t))]
-        for t in ("easy", "frell")
-    )
-    learned = sum(v >= 0.9 for v in easy)
-    said = f"On the easy task the models with random weights got {', '.join(f'{v:.0%}' for v in easy)}, on the invented operation {', '.join(f'{v:.0%}' for v in hard)}. "
-    if learned == len(easy):
-        said += "So the control can learn, and what it does not learn is not easy."
-    elif learned:
-        said += f"So random weights can learn the easy task from these examples, but {learned} of {len(easy)} did: the control is a weak one, and shows only that nothing is learned for sure without pretraining."
-    else:
-        said += "None learned even the easy task: with so few examples this control can learn nothing, and proves little."
-    return prose(said)
+    for (task, name), (method, model) in product(tasks.items(), models.items()):
+        found = record.where(method=method, task=task, n_labels=sizes(record, task)[-1])
+        each = ", ".join(pct(r["same"]["exact"]["value"]) for r in found)
+        cells = {"exact match": mean(found, "same.exact"), "seed by seed": each}
+        rows.append({"task": name, "examples": found[0]["n_labels"], "model": model} | cells)
+    return table(rows, "The same examples, with and without what pretraining brings (new lists)")
 
 
 # -- a judge -----------------------------------------------------------------------------------------------------------
 
 JUDGES = {
-    "untuned": "the untuned model",
+    "untuned": "base model",
     "contains": "does the answer stand in the passage?",
     "features": "logistic regression on three numbers",
     "lora": "LoRA judge",
@@ -121,152 +105,87 @@ ERRORS = {
 }
 
 
-def judges(record) -> dict[str, list[Row]]:
-    return {m: rows for m in JUDGES if (rows := record.where(method=m))}
-
-
-def judge_by_error(rows: Sequence[Row], error: str) -> dict | None:
-    """Accuracy on the pairs (right and wrong answer) of one kind of error; None where none was asked."""
-    return mean(rows, f"{error}.accuracy") if rows[0][f"{error}.accuracy"]["n"] else None
-
-
-def judge_figure(record) -> Figure:
-    """Right verdicts by kind of planted error."""
-    found = judges(record).items()
-    bars = {name: {JUDGES[m]: judge_by_error(rows, e) for m, rows in found} for e, name in ERRORS.items()}
-    words = "; ".join(f"{JUDGES[m]} {mean(rows)['value']:.0%}" for m, rows in found)
-    alt = f"Right verdicts on answers with planted errors: {words}; by kind of error in the bars."
-    return bars_with_interval(bars, "right verdicts", alt, line=(0.5, "guessing"))
-
-
-def judge_table(record) -> Html:
-    """The same in numbers, with each judge's paired difference to the strongest rule."""
-    rows = [
-        {
-            "judge": JUDGES[m],
-            "all": mean(found),
-            "centred": mean(found, "centred.accuracy") if m in ("untuned", "lora") else "-",
-            "gap": "-" if m == "features" else gap(found, record.where(method="features")),
-            "stale": mean(found, "stale.accuracy"),
-        }
-        for m, found in judges(record).items()
-    ]
-    heads = {"judge": "judge", "all": "right verdicts", "centred": "with its leaning taken off"}
-    heads |= {"gap": "minus logistic regression", "stale": "former values"}
-    return table(rows, "Judges on the same answers", heads, show={"gap": points})
+def judge_table(record: Record) -> Html:
+    """Right verdicts of each judge: on all items, by kind of planted error, and with the threshold in the middle of its scores."""
+    rows = []
+    for method, name in JUDGES.items():
+        found = record.where(method=method)
+        cells = {e: mean(found, f"{e}.accuracy") if found[0][f"{e}.accuracy"]["n"] else "-" for e in ERRORS}
+        centred = mean(found, "centred.accuracy") if method in ("untuned", "lora") else "-"
+        rows.append({"judge": name, "all": mean(found), **cells, "centred": centred})
+    heads = {"judge": "judge", "all": "right verdicts", **ERRORS, "centred": "right, threshold in the middle"}
+    return table(rows, "Judges on the same answers", heads)
 
 
 # -- the context window ------------------------------------------------------------------------------------------------
 
-SCALINGS = {"none": "as it is", "pi": "position interpolation", "ntk": "NTK-aware base", "yarn": "YaRN"}
-TRAINED = 8192  # positions of the bundled model (max_position_embeddings of its configuration)
+SCALINGS = {"none": "base model", "pi": "position interpolation", "ntk": "NTK-aware base", "yarn": "YaRN"}
 
 
-def jumps(record, way: str, tuned: bool) -> list[Row]:
-    return record.where(method="jump", way=way, tuned=tuned)
-
-
-def at_distance(rows: Sequence[Row], distance: int, what: str = "recall") -> dict:
-    found = [r[f"at {distance}"][what] for r in rows]
-    return stats.mean_over_seeds(found, bounds=(0.0, 1.0) if what == "recall" else None)
-
-
-def window_ways(record) -> dict[str, list[Row]]:
+def window_methods(record: Record) -> dict[str, list[Row]]:
+    """Each scaling without and with tuning -> its rows of the jump."""
     found = {
-        f"{name}, tuned" if tuned else name: jumps(record, way, tuned)
-        for tuned in (False, True)
-        for way, name in SCALINGS.items()
+        f"{name}, tuned" if tuned else name: record.where(method="jump", way=scaling, tuned=tuned)
+        for tuned, (scaling, name) in product((False, True), SCALINGS.items())
     }
     return {name: rows for name, rows in found.items() if rows}
 
 
-def window_figure(record) -> Figure:
+def window_figure(record: Record) -> Figure:
     """A menu: keys found again, and bits for the text after the jump, against the distance."""
+    shown = {
+        "keys found again": lambda rows, d: mean(rows, f"at {d}.recall"),
+        "bits a token after the jump": lambda rows, d: average([r[f"at {d}"]["bits"] for r in rows]),
+    }
     figures = {}
-    for what, title in (("recall", "keys found again"), ("bits", "bits a token after the jump")):
+    for title, value in shown.items():
         series = {
-            name: [(d, at_distance(rows, d, what)) for d in record.params["distances"]]
-            for name, rows in window_ways(record).items()
+            name: [(d, value(rows, d)) for d in record.params["distances"]]
+            for name, rows in window_methods(record).items()
         }
-        far = "; ".join(f"{name} {cells[-1][1]['value']:.2f}" for name, cells in series.items())
+        show = pct if title.startswith("keys") else plain
+        far = "; ".join(f"{name} {show(cells[-1][1])}" for name, cells in series.items())
         alt = f"{title.capitalize()} against distance; at the farthest: {far}."
-        shown = {"percent": what == "recall", "log_x": True}
-        figures[title] = line_with_interval(series, "distance, tokens", title, alt, **shown)
+        figures[title] = line_with_interval(
+            series, "distance, tokens", title, alt, percent=show is pct, log_x=True
+        )
     return with_menu(figures, "what is measured")
 
 
-def past_trained(record, rows: Sequence[Row], what: str = "recall", within: bool = False) -> dict:
-    """The mean over all distances past the trained length (or within it), over seeds."""
-    if what == "recall":
-        return stats.mean_over_seeds([stats.bootstrap(_by_text(r, within)) for r in rows])
-    distances = [d for d in record.params["distances"] if (d <= TRAINED) == within]
-    each = [stats.mean_over_seeds([r[f"at {d}"]["bits"] for d in distances], bounds=None) for r in rows]
-    return stats.mean_over_seeds(each, bounds=None)
+def window_gaps(record: Record) -> Figure:
+    """Keys found again with each scaling minus the base model, within the trained length and past it."""
+    methods = window_methods(record)
+    base = methods.pop(SCALINGS["none"])
+    parts = {"within the trained length": "within.recall", "past the trained length": "past.recall"}
+    series = {part: {n: gap(rows, base, m) for n, rows in methods.items()} for part, m in parts.items()}
+    alt = f"Keys found again, each scaling minus the base model. {in_words(series, points)}."
+    return differences(series, "keys found again, minus the base model", alt)
 
 
-def _by_text(row, within: bool) -> np.ndarray:
-    """The share of keys found in each text [texts], over all distances past the trained length: keys of a text are not independent."""
-    found: dict[str, list[float]] = {}
-    hits = row.outcomes("within.recall" if within else "past.recall")
-    for group, hit in zip(row.groups, hits, strict=True):
-        if hit is not None:
-            found.setdefault(group, []).append(hit)
-    return np.array([np.mean(hits) for hits in found.values()])
-
-
-def recall_gap(record, a: Sequence[Row], b: Sequence[Row], within: bool = False) -> dict:
-    """Keys found past the trained length (or within it), ``a`` minus ``b``, paired by text."""
-    other = np.mean([_by_text(r, within) for r in b], axis=0)
-    return stats.mean_over_seeds(
-        [stats.bootstrap(_by_text(r, within) - other) for r in a], bounds=(-1.0, 1.0)
-    )
-
-
-def window_table(record) -> Html:
-    """Within the trained length and past it."""
-    heads = {"way": "frequencies", "near": "keys, within", "far": "keys, past it"}
-    heads |= {"near_bits": "bits a token, within", "far_bits": "bits a token, past it"}
-    rows = [
-        {
-            "way": name,
-            "near": past_trained(record, found, within=True),
-            "far": past_trained(record, found),
-            "near_bits": past_trained(record, found, "bits", within=True),
-            "far_bits": past_trained(record, found, "bits"),
-        }
-        for name, found in window_ways(record).items()
-    ]
-    shown = {"near_bits": plain, "far_bits": plain}
-    return table(rows, "Within the trained length, and past it", heads, show=shown)
-
-
-def real_table(record) -> Html:
+def real_table(record: Record) -> Html:
     """One whole text: bits in each stretch, keys found at its end."""
     rows = [
         {
-            "way": SCALINGS[r["way"]] + (", tuned" if r["tuned"] else ""),
-            "upto": s["upto"],
+            "scaling": SCALINGS[r["way"]] + (", tuned" if r["tuned"] else ""),
+            "stretch up to token": s["upto"],
             "bits": s["bits"],
-            "keys": pct(s["recall"]) if s["recall"] else "-",
+            "keys found, asked there": pct(s["recall"]) if s["recall"] else "-",
         }
         for r in record.results
         for s in r.get("stretches", ())
     ]
-    heads = {"way": "frequencies", "upto": "stretch up to token"}
-    heads |= {"bits": "bits a token", "keys": "keys found, asked there"}
+    heads = {k: k for k in rows[0]} | {"bits": "bits a token"}
     return table(rows, "One real text, read to the end", heads, show={"bits": plain})
 
 
-def summary(operation, judge, window) -> Html:
+def summary(operation: Record, judge: Record, window: Record) -> Html:
     """The chapter's main results in a few sentences, from the records."""
-    ways, by = operation_ways(operation), judges(judge)
-    tuned = next(n for n in ways if n.startswith("LoRA"))
-    kinds = window_ways(window)
-    best = max(
-        (n for n in kinds if n != SCALINGS["none"]), key=lambda n: past_trained(window, kinds[n])["value"]
-    )
+    bare, *_, tuned, _ = operation_methods(operation).values()
+    past = {n: mean(rows, "past.recall") for n, rows in window_methods(window).items()}
+    best = max((n for n in past if n != SCALINGS["none"]), key=lambda n: past[n]["value"])
     return prose(
-        f"An invented operation: {pct(exact(ways['the bare question']))} exact before training, {pct(exact(ways[tuned]))} after, and {pct(exact(ways[tuned], 'longer'))} on longer lists. "
-        f"A tuned judge: {pct(mean(by['lora']))} right verdicts; logistic regression on three numbers: {pct(mean(by['features']))}. "
-        f"Keys found past the trained length: {pct(past_trained(window, kinds[SCALINGS['none']]))} as the model is, {pct(past_trained(window, kinds[best]))} with {best}."
+        f"An invented operation: {pct(mean(bare, 'same.exact'))} exact match before training, {pct(mean(tuned, 'same.exact'))} after, "
+        f"and {pct(mean(tuned, 'longer.exact'))} on longer lists. A tuned judge: {pct(mean(judge.where(method='lora')))} right verdicts; "
+        f"logistic regression on three numbers: {pct(mean(judge.where(method='features')))}. Keys found past the trained length: "
+        f"{pct(past[SCALINGS['none']])} with the base model, {pct(past[best])} with {best}."
     )
