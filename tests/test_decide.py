@@ -112,8 +112,8 @@ def test_evidence_by_hand():
     rule = Rule("r", "note", "", claims=("C1", "C2"), against=("C3",), literature=("a2020", "b2021"))
     said = {"C1": ("agrees", "1.5B"), "C2": ("measured", ""), "C3": ("does not agree", "135M")}
     assert evidence([rule], said) == (
-        "Our own results support this: C1 (agrees, 1.5B), C2 (measured), C3 in reverse (does not agree, 135M). "
-        "So does the literature: a2020, b2021."
+        "Our own results support this: C1 (agrees, 1.5B), C3 in reverse (does not agree, 135M). "
+        "So does the literature: a2020, b2021. We have figures, but no verdict: C2 (measured)."
     )
     said |= {"C2": ("cannot tell", "0.5B"), "C3": ("agrees", "135M")}
     assert evidence([rule], said) == (
@@ -136,7 +136,7 @@ def speaks(rules, text, said):
     for rule in rules:
         for claim in rule.tests:
             at, (word, size) = side(claim, rule, said), said[claim]
-            shown = {-1: contrary, 0: open_, 1: text}[at]
+            shown = {-1: contrary, 0: open_}.get(at, text)
             assert re.search(
                 rf"\b{claim}\b[^,]* \({re.escape(word)}{f', {size}' if size else ''}\)", shown
             ), (rule.name, claim)

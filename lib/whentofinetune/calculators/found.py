@@ -11,10 +11,12 @@ from functools import cache
 from whentofinetune.calculators import packed
 from whentofinetune.calculators.decide_rules import Rule
 
-# Whether a verdict speaks for its claim; every other word leaves the claim open. A gain that is too small to matter is none.
+# Whether a verdict speaks for its claim (1), against it (-1), or is none (2); every other word leaves the claim open. A gain that is too
+# small to matter is none.
 SPEAKS = {
-    **dict.fromkeys(("agrees", "measured", "calculated"), 1),
+    "agrees": 1,
     **dict.fromkeys(("does not agree", "too small to matter", "no difference that matters"), -1),
+    **dict.fromkeys(("measured", "calculated"), 2),
 }
 
 
@@ -32,9 +34,9 @@ def found() -> dict[str, tuple[str, str]]:
 
 
 def side(claim: str, rule: Rule, said: Mapping[str, tuple[str, str]] | None = None) -> int:
-    """1 where the verdict on ``claim`` supports the rule, -1 where it speaks against the rule, 0 where it leaves the matter open."""
+    """1 where the verdict on ``claim`` supports the rule, -1 where it speaks against it, 0 where it leaves the matter open, 2 for no verdict."""
     speaks = SPEAKS.get((said or found())[claim][0], 0)
-    return -speaks if claim in rule.against else speaks
+    return -speaks if claim in rule.against and speaks != 2 else speaks
 
 
 def evidence(rules: Iterable[Rule], said: Mapping[str, tuple[str, str]] | None = None) -> str:
@@ -50,14 +52,16 @@ def evidence(rules: Iterable[Rule], said: Mapping[str, tuple[str, str]] | None =
     Returns
     -------
     str
-        A sentence for each of the three where there is one, with the literature of the rules that stand no better; another for rules
+        A sentence for each side that has a test, with the literature of the rules that stand no better; another for rules
         that no test of ours concerns.
     """
     said = said or found()
+    # side -> the sentence on its tests, and the one on the literature of the rules that stand no better
     sentences = {
-        -1: "This follows the literature ({1}) against our own result: {0}.",
-        0: "Not settled by us: {0}.",
-        1: "Our own results support this: {0}.",
+        -1: ("This follows the literature ({literature}) against our own result: {tests}.", ""),
+        0: ("Not settled by us: {tests}.", "There this follows the literature: {literature}."),
+        1: ("Our own results support this: {tests}.", "So does the literature: {literature}."),
+        2: ("We have figures, but no verdict: {tests}.", "This follows the literature: {literature}."),
     }
     tests: dict[int | None, list[str]] = {at: [] for at in (*sentences, None)}
     sources: dict[int | None, list[str]] = {at: [] for at in tests}
@@ -72,13 +76,11 @@ def evidence(rules: Iterable[Rule], said: Mapping[str, tuple[str, str]] | None =
         return ", ".join(dict.fromkeys(names))
 
     text = []
-    for at, sentence in sentences.items():
+    for at, (ours, theirs) in sentences.items():
         if tests[at]:
-            text.append(sentence.format(listed(tests[at]), listed(sources[at])))
-            if at == 0 and sources[at]:
-                text.append(f"There this follows the literature: {listed(sources[at])}.")
-            if at == 1 and sources[at]:
-                text.append(f"So does the literature: {listed(sources[at])}.")
+            text.append(ours.format(tests=listed(tests[at]), literature=listed(sources[at])))
+        if tests[at] and sources[at] and theirs:
+            text.append(theirs.format(literature=listed(sources[at])))
     if sources[None]:
         what = "the rest" if text else "this"
         text.append(f"No test of ours concerns {what}; it follows the literature: {listed(sources[None])}.")
