@@ -1,1 +1,39 @@
-"""The texts that experiments are made of."""
+"""The texts that experiments are made of, and how they are read and drawn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+
+SPLITS = ("train", "valid", "test")
+
+
+def check_one_of(value: object, allowed: Collection, what: str) -> None:
+    """Raise ValueError, saying what there is, unless ``value`` is one of ``allowed``."""
+    if value not in allowed:
+        raise ValueError(f"{what} must be one of {', '.join(allowed)}, not {value!r}")
+
+
+def read_lines(path: Path, cls: type) -> tuple:
+    """The lines of a JSON Lines file as objects of ``cls``, their lists as tuples."""
+    with path.open(encoding="utf-8") as lines:
+        return tuple(cls(**{k: _frozen(v) for k, v in json.loads(line).items()}) for line in lines)
+
+
+def _frozen(value):
+    return tuple(_frozen(v) for v in value) if isinstance(value, list) else value
+
+
+def of_split(items: Sequence, split: str | None) -> tuple:
+    """The items of a split (None: all)."""
+    if split is not None:
+        check_one_of(split, SPLITS, "split")
+    return tuple(item for item in items if split in (None, item.split))
+
+
+def drawn(pool: Sequence, n: int, *stream: int) -> list:
+    """The first ``n`` of the pool after a shuffle with the seed ``stream``: those of a smaller n are among those of a larger one."""
+    return [pool[i] for i in np.random.default_rng(list(stream)).permutation(len(pool))[:n]]

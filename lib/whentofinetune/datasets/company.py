@@ -15,18 +15,18 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, partial
 from pathlib import Path
 
 import yaml
 
 from whentofinetune import book_files
+from whentofinetune.datasets import SPLITS as SPLITS
+from whentofinetune.datasets import check_one_of, of_split, read_lines
 
-SPLITS = ("train", "valid", "test")
 QUESTION_KINDS = ("direct", "reversed", "changed", "multihop", "unanswerable")
-
-
-# -- what there is ---------------------------------------------------------------------------------------------------
+FORMS = ("json", "yaml", "markdown")
+DESKS = ("bench", "road", "letter")
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ class Question:
 
 @dataclass(frozen=True)
 class Mail:
-    """A customer's mail and the reply in the company's voice. code: of the product. facts: what was asked; values: what a right reply
-    has to say."""
+    """A customer's mail and the reply in the company's voice. code: of the product, whose mails are one group. facts: what was asked;
+    values: what a right reply has to say."""
 
     id: str
     split: str
@@ -106,11 +106,7 @@ class Mail:
     code: str
     facts: tuple[str, ...]
     values: tuple[str, ...]
-
-    @property
-    def group(self) -> str:
-        """Mails on the same product share its code and facts."""
-        return self.product
+    group = property(lambda self: self.product)
 
 
 @dataclass(frozen=True)
@@ -152,7 +148,7 @@ class Term:
 @dataclass(frozen=True)
 class JargonQuestion:
     """kind: meaning (which gloss), name (which term), gap (which term fits the sentence) or use (is it used rightly: yes or no).
-    options: the possible answers; answer: an index into them."""
+    options: the possible answers; answer: an index into them. Questions on one term are a group."""
 
     id: str
     kind: str
@@ -161,11 +157,7 @@ class JargonQuestion:
     question: str
     options: tuple[str, ...]
     answer: int
-
-    @property
-    def group(self) -> str:
-        """Questions on one term belong together."""
-        return self.term
+    group = property(lambda self: self.term)
 
 
 # -- loading ---------------------------------------------------------------------------------------------------------
@@ -176,99 +168,55 @@ def folder() -> Path:
     return book_files.data_dir() / "company"
 
 
-@lru_cache(maxsize=1)
+@cache
+def _built(name: str, cls: type) -> tuple:
+    path = folder() / "built" / f"{name}.jsonl"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing: python data/company/build.py makes it")
+    return read_lines(path, cls)
+
+
+@cache
 def entities() -> Mapping[str, Entity]:
     """id -> entity."""
-    return {e.id: e for e in _read("entities", Entity)}
+    return {e.id: e for e in _built("entities", Entity)}
 
 
-@lru_cache(maxsize=1)
+@cache
 def facts() -> Mapping[str, Fact]:
     """id -> fact; those with ``stated=False`` are true, but not in the handbook."""
-    return {f.id: f for f in _read("facts", Fact)}
-
-
-def passages() -> tuple[Passage, ...]:
-    """The handbook; :func:`whentofinetune.datasets.company_sources.handbook` makes one of a company whose facts have moved on."""
-    return _handbook()
+    return {f.id: f for f in _built("facts", Fact)}
 
 
 def questions(kind: str | None = None, split: str | None = None) -> tuple[Question, ...]:
     """Questions of a kind (``direct``, ``reversed``, ``changed``, ``multihop``, ``unanswerable``; None: all) and split (None: all)."""
-    if kind is not None and kind not in QUESTION_KINDS:
-        raise ValueError(f"no questions are of kind {kind!r}; the kinds are {', '.join(QUESTION_KINDS)}")
+    if kind is not None:
+        check_one_of(kind, QUESTION_KINDS, "the kind of questions")
     kinds = QUESTION_KINDS if kind is None else (kind,)
-    return _of_split([q for k in kinds for q in _questions(k)], split)
+    return of_split([q for k in kinds for q in _built(f"questions_{k}", Question)], split)
 
 
-def mails(split: str | None = None) -> tuple[Mail, ...]:
-    """Customers' mails with replies in the company's voice."""
-    return _of_split(_all("mails", Mail), split)
+def _items(name: str, cls: type, split: str | None = None) -> tuple:
+    return of_split(_built(name, cls), split)
 
 
-def tickets(split: str | None = None) -> tuple[Ticket, ...]:
-    """Tickets with the record to extract."""
-    return _of_split(_all("tickets", Ticket), split)
+# The handbook; :func:`whentofinetune.datasets.company_sources.handbook` makes one of a company whose facts have moved on.
+passages = partial(_built, "passages", Passage)
+# Each takes a split (None: all).
+mails = partial(_items, "mails", Mail)  # customers' mails with replies in the company's voice
+tickets = partial(_items, "tickets", Ticket)  # with the record to extract
+labelled = partial(_items, "labelled", Labelled)  # tickets with the desk that they go to
+terms = partial(_items, "terms", Term)  # the company's jargon, with definitions
+jargon = partial(_items, "jargon", JargonQuestion)  # questions on the use and meaning of the jargon
 
 
-def labelled(split: str | None = None) -> tuple[Labelled, ...]:
-    """Tickets with the desk that they go to (:func:`desk`)."""
-    return _of_split(_all("labelled", Labelled), split)
-
-
-def terms(split: str | None = None) -> tuple[Term, ...]:
-    """The company's jargon, with definitions."""
-    return _of_split(_all("terms", Term), split)
-
-
-def jargon(split: str | None = None) -> tuple[JargonQuestion, ...]:
-    """Questions on the use and meaning of the company's jargon."""
-    return _of_split(_all("jargon", JargonQuestion), split)
-
-
-@lru_cache(maxsize=1)
-def _handbook() -> tuple[Passage, ...]:
-    return _read("passages", Passage)
-
-
-@cache
-def _questions(kind: str) -> tuple[Question, ...]:
-    return _read(f"questions_{kind}", Question)
-
-
-@cache
-def _all(name: str, cls: type) -> tuple:
-    return _read(name, cls)
-
-
-def _of_split(items, split: str | None) -> tuple:
-    if split is not None and split not in SPLITS:
-        raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
-    return tuple(item for item in items if split in (None, item.split))
-
-
-def _read(name: str, cls: type) -> tuple:
-    path = folder() / "built" / f"{name}.jsonl"
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is missing: python data/company/build.py makes it")
-    with path.open(encoding="utf-8") as lines:
-        return tuple(cls(**{k: _frozen(v) for k, v in json.loads(line).items()}) for line in lines)
-
-
-def _frozen(value):
-    return tuple(_frozen(v) for v in value) if isinstance(value, list) else value
-
-
-# -- saying the same -------------------------------------------------------------------------------------------------
+# -- saying the same, and the voice ----------------------------------------------------------------------------------
 
 
 def says(text: str, value: str) -> bool:
     """Does ``text`` contain ``value`` as whole words, whatever the case and the spacing? ``43.7 kg`` is not in ``143.7 kg``."""
     words = r"\s+".join(re.escape(w) for w in value.split())
     return re.search(rf"(?<![\w.,-])(?<!\d:){words}(?![\w-]|[.,:]\d)", text, re.IGNORECASE) is not None
-
-
-# -- the voice -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -280,11 +228,13 @@ class VoiceRule:
     check: Callable[[str, str], bool]
 
 
-@lru_cache(maxsize=1)
+@cache
 def voice() -> tuple[VoiceRule, ...]:
     """The rules of the company's voice, from ``voice.yaml``."""
-    spec = yaml.safe_load((folder() / "voice.yaml").read_text(encoding="utf-8"))
-    return tuple(VoiceRule(r["name"], r["says"], _checker(r)) for r in spec["rules"])
+    rules = yaml.safe_load((folder() / "voice.yaml").read_text(encoding="utf-8"))["rules"]
+    for r in rules:
+        check_one_of(r["how"], _CHECKS, f"voice.yaml: how rule {r['name']!r} is checked")
+    return tuple(VoiceRule(r["name"], r["says"], partial(_CHECKS[r["how"]], r)) for r in rules)
 
 
 def voice_prompt() -> str:
@@ -303,26 +253,9 @@ def content_kept(mail: Mail, reply: str) -> float:
     return sum(says(reply, value) for value in wanted) / len(wanted)
 
 
-def _checker(rule: dict) -> Callable[[str, str], bool]:
-    """A rule of the YAML file as a function. The ways of checking: first_line and last_line (equal, ``{sender}`` filled in), never (no
-    such words), never_text (no match of a pattern), has (a match), before_last (the last sentence before the last line matches), words."""
-    how = rule["how"]
-    if how == "first_line":
-        return lambda reply, sender: reply.split("\n")[0].strip() == rule["text"].format(sender=sender)
-    if how == "last_line":
-        return lambda reply, sender: reply.split("\n")[-1].strip() == rule["text"]
-    if how == "never":
-        words = re.compile(r"\b(" + "|".join(map(re.escape, rule["words"])) + r")\b", re.IGNORECASE)
-        return lambda reply, sender: not words.search(reply.replace(sender, ""))
-    if how == "never_text":
-        return lambda reply, sender: not re.search(rule["pattern"], reply.replace(sender, ""))
-    if how == "has":
-        return lambda reply, sender: re.search(rule["pattern"], reply) is not None
-    if how == "before_last":
-        return lambda reply, sender: re.search(rule["pattern"], _last_sentence(reply)) is not None
-    if how == "words":
-        return lambda reply, sender: rule["least"] <= len(reply.split()) <= rule["most"]
-    raise ValueError(f"voice.yaml: rule {rule['name']!r} is checked by {how!r}, which is not known")
+def _no_such_words(rule: dict, reply: str, sender: str) -> bool:
+    words = "|".join(map(re.escape, rule["words"]))
+    return not re.search(rf"\b({words})\b", reply.replace(sender, ""), re.IGNORECASE)
 
 
 def _last_sentence(reply: str) -> str:
@@ -331,12 +264,21 @@ def _last_sentence(reply: str) -> str:
     return re.split(r"(?<=[.?!])\s+", body[-1])[-1] if body else ""
 
 
+_CHECKS = {  # how a rule is checked -> function (rule, reply, sender)
+    "first_line": lambda rule, reply, who: reply.split("\n")[0].strip() == rule["text"].format(sender=who),
+    "last_line": lambda rule, reply, who: reply.split("\n")[-1].strip() == rule["text"],
+    "never": _no_such_words,
+    "never_text": lambda rule, reply, who: not re.search(rule["pattern"], reply.replace(who, "")),
+    "has": lambda rule, reply, who: re.search(rule["pattern"], reply) is not None,
+    "before_last": lambda rule, reply, who: re.search(rule["pattern"], _last_sentence(reply)) is not None,
+    "words": lambda rule, reply, who: rule["least"] <= len(reply.split()) <= rule["most"],
+}
+
+
 # -- records ---------------------------------------------------------------------------------------------------------
 
-FORMS = ("json", "yaml", "markdown")
 
-
-@lru_cache(maxsize=1)
+@cache
 def ticket_schema() -> dict:
     """The JSON Schema of a ticket's record."""
     return json.loads((folder() / "ticket.schema.json").read_text(encoding="utf-8"))
@@ -344,22 +286,18 @@ def ticket_schema() -> dict:
 
 def render(record: Mapping[str, str], form: str) -> str:
     """A record as JSON, YAML or a Markdown list (``- **field**: value``), in the order of the schema."""
+    check_one_of(form, FORMS, "form")
     ordered = {field: record[field] for field in ticket_schema()["properties"] if field in record}
     if form == "json":
         return json.dumps(ordered, ensure_ascii=False, indent=2)
     if form == "yaml":
-        return "\n".join(
-            f"{field}: {json.dumps(value, ensure_ascii=False)}" for field, value in ordered.items()
-        )
-    if form == "markdown":
-        return "\n".join(f"- **{field}**: {value}" for field, value in ordered.items())
-    raise ValueError(f"form must be one of {', '.join(FORMS)}, not {form!r}")
+        return "\n".join(f"{field}: {json.dumps(v, ensure_ascii=False)}" for field, v in ordered.items())
+    return "\n".join(f"- **{field}**: {value}" for field, value in ordered.items())
 
 
 def parse(text: str, form: str) -> dict[str, str]:
     """The record that ``text`` holds. Raises ValueError where it is not of that form or not a flat record."""
-    if form not in FORMS:
-        raise ValueError(f"form must be one of {', '.join(FORMS)}, not {form!r}")
+    check_one_of(form, FORMS, "form")
     if form == "markdown":
         lines = [line for line in text.strip().split("\n") if line.strip()]
         found = [re.fullmatch(r"[-*] \*\*(\w+)\*\*: (.+)", line.strip()) for line in lines]
@@ -392,8 +330,6 @@ def schema_errors(record: Mapping[str, str]) -> list[str]:
 
 # -- the private labelling rule --------------------------------------------------------------------------------------
 
-DESKS = ("bench", "road", "letter")
-
 
 def desk(signs: Mapping[str, str]) -> str:
     """Which desk a ticket goes to: ``bench`` (the thing is sent in), ``road`` (a fitter drives out) or ``letter`` (it is answered).
@@ -412,9 +348,7 @@ def desk(signs: Mapping[str, str]) -> str:
         "looks",
     ):  # it can be answered; but a mark that was written about twice is looked at
         return "road" if trouble == "looks" and before == "again" else "letter"
-    if (
-        who == "trade"
-    ):  # they have a ladder themselves: send it in, and for what can't be sent they get a letter
+    if who == "trade":  # they have a ladder: send it in, and for what can't be sent they get a letter
         return "letter" if trouble in ("water", "cloth") else "bench"
     if trouble in ("water", "cloth"):
         return "road"

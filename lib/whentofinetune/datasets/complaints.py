@@ -16,13 +16,9 @@ def complaints() -> Task:
     labels = tuple(dict.fromkeys(ABOUT.values()))
 
     def examples(split: str) -> tuple[Example, ...]:
-        of = [
-            [i for i in company.labelled(split) if ABOUT.get(i.signs["trouble"]) == label] for label in labels
-        ]
-        return tuple(
-            Example(i.text, y, i.id)
-            for one_of_each in zip(*of, strict=False)
-            for y, i in enumerate(one_of_each)
-        )
+        found = company.labelled(split)
+        of = [[i for i in found if ABOUT.get(i.signs["trouble"]) == label] for label in labels]
+        in_turn = zip(*of, strict=False)
+        return tuple(Example(i.text, y, i.id) for one_of_each in in_turn for y, i in enumerate(one_of_each))
 
     return Task("complaints", labels, *map(examples, company.SPLITS))

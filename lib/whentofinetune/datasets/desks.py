@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from tunewise.baselines import majority
 from tunewise.data import Example, Task
-from tunewise.prompt_templates import TEMPLATES, PromptTemplate
+from tunewise.prompting import TEMPLATES, PromptTemplate
 from whentofinetune.datasets import company
 
 PARTS = ("seen", "new")

@@ -8,7 +8,6 @@ A model answers with the choice that it thinks most likely after the prompt:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +15,7 @@ from functools import cache
 import numpy as np
 
 from whentofinetune import book_files
+from whentofinetune.datasets import read_lines
 
 KINDS = ("knowledge", "sense", "number", "words", "grammar")
 
@@ -39,8 +39,7 @@ class Item:
 @cache
 def items() -> tuple[Item, ...]:
     """All items in the order of the file, the kinds mixed."""
-    lines = (book_files.data_dir() / "general" / "items.jsonl").read_text(encoding="utf-8").splitlines()
-    return tuple(Item(**{**row, "choices": tuple(row["choices"])}) for row in map(json.loads, lines))
+    return read_lines(book_files.data_dir() / "general" / "items.jsonl", Item)
 
 
 def right(scores: Sequence[np.ndarray], items: Sequence[Item]) -> list[bool]:
@@ -51,12 +50,8 @@ def right(scores: Sequence[np.ndarray], items: Sequence[Item]) -> list[bool]:
     """
     table = np.array([np.ravel(row) for row in scores], dtype=float)
     if table.shape != (len(items), 4):
-        raise ValueError(
-            f"need four scores for each of the {len(items)} items, got an array of shape {table.shape}"
-        )
+        raise ValueError(f"need four scores for each of the {len(items)} items, not the shape {table.shape}")
     if np.isnan(table).any():
         raise ValueError("some scores are not numbers: has the model diverged?")
-    return [
-        np.flatnonzero(row == row.max()).tolist() == [item.answer]
-        for row, item in zip(table, items, strict=True)
-    ]
+    best = [np.flatnonzero(row == row.max()).tolist() for row in table]
+    return [found == [item.answer] for found, item in zip(best, items, strict=True)]

@@ -16,8 +16,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from tunewise.data import near_duplicates, plain
 from tunewise.models.download import Source, fetch
-from tunewise.near_duplicates import near_duplicates, plain
 
 SDIST = Source(
     project="vaderSentiment",
