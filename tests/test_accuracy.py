@@ -11,14 +11,13 @@ from small_model import made_up, run_small, small, small_context
 
 from tunewise.data import Example, Task
 from tunewise.experiment import Condition, Params, Scores
-from tunewise.prompt_templates import TEMPLATES
-from tunewise.prompting import EMPTY_TEXTS
+from tunewise.prompting import EMPTY_TEXTS, TEMPLATES
 from tunewise.scoring import label_logprobs
 from whentofinetune import book_records
 from whentofinetune.classification import answered, sample
 from whentofinetune.datasets import company
 from whentofinetune.datasets.desks import NAMES, RULES, by_trouble, desks, wording
-from whentofinetune.experiments import unwritten_rule, parse_fixes
+from whentofinetune.experiments import parse_fixes, unwritten_rule
 from whentofinetune.pages import accuracy, introduction
 
 SIZES = (10, 30, 100, 300)
@@ -329,13 +328,9 @@ def test_what_peft_keeps_is_counted_in_bytes():
     assert f"{lora / full:.1%}" in text and f"{lora * 4 / 1e6:,.0f} MB" in text and "100.0%" in text
 
 
-def test_the_introduction_shows_the_wordings_of_a_live_run_and_of_the_record():
+def test_the_introduction_shows_the_prompt_templates_of_the_record():
     wordings = book_records.load("wordings")
-    assert introduction.two_prompts(wordings).text.count("“") == len(
-        wordings.where(method="score", split="test")
-    )
-    assert (
-        f"{len(wordings.where(method='score', split='test'))} wordings"
-        in introduction.compared(wordings).text
-    )
+    n = len(wordings.where(method="score", split="test"))
+    assert introduction.two_prompts(wordings).text.count("“") == n
+    assert f"{n} prompt templates" in introduction.compared(wordings).text
     assert "VADER" in introduction.then_and_now(book_records.load("learning_curve")).alt
