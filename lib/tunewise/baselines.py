@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 
@@ -42,14 +44,14 @@ def embeddings(train_vectors: np.ndarray, train_labels: Sequence[int], vectors: 
         return _regression(train_labels).fit(train_vectors, train_labels).predict(vectors)
 
 
-def _one_thread():
+def _one_thread() -> AbstractContextManager[Any]:
     """These matrices are so small that threads cost more than they bring, above all on a busy machine."""
     from threadpoolctl import threadpool_limits
 
     return threadpool_limits(1)
 
 
-def _regression(labels: Sequence[int]):
+def _regression(labels: Sequence[int]) -> Any:
     from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 
     smallest = np.bincount(labels)[np.unique(labels)].min()

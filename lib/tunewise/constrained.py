@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,7 +64,7 @@ def line_grammar(schema: Mapping, line: str, quoted: bool, max_chars: int = MAX_
 
 
 @lru_cache(maxsize=2)
-def _vocabulary(tokenizer, n_vocab: int):
+def _vocabulary(tokenizer: Any, n_vocab: int) -> Any:
     """The tokenizer as llguidance wants it (about a second)."""
     from llguidance.hf import from_tokenizer
 
@@ -77,7 +78,7 @@ class Keeper:
     can't read.
     """
 
-    def __init__(self, tokenizer, n_vocab: int, grammar: str, rows: int):
+    def __init__(self, tokenizer: Any, n_vocab: int, grammar: str, rows: int) -> None:
         from llguidance import LLMatcher
 
         matcher = LLMatcher(_vocabulary(tokenizer, n_vocab), grammar)
@@ -98,7 +99,7 @@ class Keeper:
         )
         return scores.masked_fill(~allowed, -torch.inf)
 
-    def _allowed(self, matcher, n_vocab: int) -> np.ndarray:
+    def _allowed(self, matcher: Any, n_vocab: int) -> np.ndarray:
         """Boolean [vocabulary]; the end of text alone once the grammar has come to its end."""
         if matcher.is_stopped():
             return np.arange(n_vocab) == self.eos
@@ -107,14 +108,14 @@ class Keeper:
 
 
 @contextlib.contextmanager
-def held(lm, grammar: str):
+def held(lm: Any, grammar: str) -> Iterator[Any]:
     """For the length of a ``with`` block, all that ``lm`` generates keeps to ``grammar``.
 
     lm: a loaded or tuned model (``.model``, ``.tokenizer``). Greedy or sampled generation only.
     """
     model, plain = lm.model, lm.model.generate
 
-    def generate(*args, input_ids: torch.Tensor, **options):
+    def generate(*args: Any, input_ids: torch.Tensor, **options: Any) -> Any:
         keeper = Keeper(lm.tokenizer, model.config.vocab_size, grammar, len(input_ids))
         return plain(*args, input_ids=input_ids, logits_processor=[keeper], **options)
 

@@ -119,7 +119,8 @@ def line_with_interval(
         found = sorted(found, key=lambda p: p[0])
         # on a logarithmic axis side by side, so that intervals do not cover each other
         aside = 1.025 ** (i - (len(series) - 1) / 2) if log_x else 1
-        trace = dict(type="scatter", mode="lines+markers", name=name, x=[x * aside for x, _ in found])
+        trace: dict[str, Any] = dict(type="scatter", mode="lines+markers", name=name)
+        trace["x"] = [x * aside for x, _ in found]
         trace |= _values("y", [m for _, m in found], percent) | dict(text=[f"{x:,g}" for x, _ in found])
         trace["line"] = dict(color=PALETTE[i % 8], dash=DASHES[i % 8], width=2)
         trace["marker"] = dict(symbol=MARKERS[i % 8], size=9, color=PALETTE[i % 8])
@@ -236,7 +237,7 @@ def differences(
     shift = {name: 0.18 * ((len(several) - 1) / 2 - i) for i, name in enumerate(several)}
     data = []
     for i, (label, found) in enumerate(several.items()):
-        trace = dict(type="scatter", mode="markers", name=label)
+        trace: dict[str, Any] = dict(type="scatter", mode="markers", name=label)
         trace |= dict(
             y=[place[name] + shift[label] for name in found], x=[m["value"] for m in found.values()]
         )
@@ -249,11 +250,11 @@ def differences(
         dict(x0=-m, x1=m, y0=place[n] - 0.4, y1=place[n] + 0.4, **band) for n, m in (margins or {}).items()
     ]
     zero = dict(type="line", x0=0, x1=0, yref="paper", y0=0, y1=1, line=dict(color="#7F7F7F", width=1))
-    label = dict(x=0, xref="paper", xanchor="left", yanchor="middle", showarrow=False, font=dict(size=12))
+    words = dict(x=0, xref="paper", xanchor="left", yanchor="middle", showarrow=False, font=dict(size=12))
     layout = dict(
         height=110 + 74 * len(names),
         shapes=[*bands, zero],
-        annotations=[dict(y=place[n] + 0.42, text=n, **label) for n in names],
+        annotations=[dict(y=place[n] + 0.42, text=n, **words) for n in names],
         xaxis=dict(title=dict(text=x_title), tickformat="+.0%", zeroline=False),
         yaxis=dict(visible=False, range=[0.4, len(names) + 0.7]),
         showlegend=len(several) > 1,
