@@ -85,7 +85,7 @@ def card_counts(folder: str) -> dict[str, int]:
 
 
 def test_hindi_is_what_its_card_says():
-    assert {s: len(hindi_pairs.pairs(s)) for s in hindi_pairs.SPLITS} == card_counts("hindi")
+    assert {s: len(hindi_pairs.pairs(s)) for s in company.SPLITS} == card_counts("hindi")
     assert (
         len({p.id for p in hindi_pairs.pairs()})
         == len(hindi_pairs.pairs())

@@ -9,9 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-import numpy as np
-
-from whentofinetune.datasets import company
+from whentofinetune.datasets import company, drawn
 from whentofinetune.datasets.company import JargonQuestion, Term
 
 
@@ -33,22 +31,17 @@ def query(question: JargonQuestion, entries: Sequence[Term] = ()) -> str:
 
 def definitions(terms: Sequence[Term]) -> list[tuple[str, str]]:
     """What a glossary teaches, as pairs of prompt and completion: the entry, the meaning of a word, the word for a meaning."""
-    return [
-        pair
-        for t in terms
-        for pair in (
-            (f"Glossary\n{t.term}:", f" {t.definition}"),
-            (f'Question: What does "{t.term}" mean in this house?\nAnswer:', f" {t.gloss}"),
-            (f"Question: What is the word of the house for this: {t.gloss}?\nAnswer:", f" {t.term}"),
-        )
-    ]
+    pairs = []
+    for t in terms:
+        pairs.append((f"Glossary\n{t.term}:", f" {t.definition}"))
+        pairs.append((f'Question: What does "{t.term}" mean in this house?\nAnswer:', f" {t.gloss}"))
+        pairs.append((f"Question: What is the word of the house for this: {t.gloss}?\nAnswer:", f" {t.term}"))
+    return pairs
 
 
 def training_pairs(kind: str, n: int, exposures: int, seed: int) -> list[tuple[str, str]]:
     """Pairs from ``n`` questions: ``questions``, ``definitions`` (these as well, ``exposures`` times) or ``entries`` (questions with their entries)."""
-    rng, terms, asked = np.random.default_rng([21, seed]), company.terms(), company.jargon("train")
-    chosen = [asked[i] for i in rng.permutation(len(asked))[:n]]
-    pairs = [
-        (query(q, named(q, terms) if kind == "entries" else ()), " " + q.options[q.answer]) for q in chosen
-    ]
+    terms, chosen = company.terms(), drawn(company.jargon("train"), n, 21, seed)
+    prompts = [query(q, named(q, terms) if kind == "entries" else ()) for q in chosen]
+    pairs = [(prompt, " " + q.options[q.answer]) for prompt, q in zip(prompts, chosen, strict=True)]
     return pairs + (definitions(terms) * exposures if kind == "definitions" else [])

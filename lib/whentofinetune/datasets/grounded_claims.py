@@ -19,7 +19,7 @@ from functools import cache
 import numpy as np
 
 from tunewise.experiment import Scores
-from whentofinetune.datasets import company
+from whentofinetune.datasets import check_one_of, company
 
 LABELS = ("yes", "no")
 ERRORS = ("absent", "present", "stale")
@@ -35,18 +35,13 @@ class Item:
     answer: str
     label: int
     error: str
-
-    @property
-    def group(self) -> str:
-        return self.id.rsplit("/", 1)[0]
+    group = property(lambda self: self.id.rsplit("/", 1)[0])
 
 
 def shape(value: str) -> str:
     """What a value looks like, coarsely: digits, capitals and words, so that a wrong answer is of the right kind."""
-    return " ".join(
-        "9" if re.search(r"\d", w) and not w.isalpha() else "A" if w[0].isupper() else w
-        for w in value.split()[:2]
-    )
+    words = value.split()[:2]
+    return " ".join("9" if re.search(r"\d", w) else "A" if w[0].isupper() else w for w in words)
 
 
 @cache
@@ -57,35 +52,29 @@ def items(split: str, error: str | None = None) -> tuple[Item, ...]:
         least = min(map(len, kinds))
         pairs = [p for kind in kinds for p in kind[:least]]
     else:
-        if error not in ERRORS:
-            raise ValueError(f"error must be one of {', '.join(ERRORS)}, not {error!r}")
+        check_one_of(error, ERRORS, "error")
         pairs = _pairs(split, error)
     order = np.random.default_rng(0).permutation(len(pairs))
     return tuple(item for i in order for item in pairs[i])
 
 
-def _pairs(split: str, error: str) -> list[tuple[Item, Item]]:
+def _pairs(split: str, error: str) -> list[tuple[Item, ...]]:
     facts, held = company.facts(), {p.id: p for p in company.passages()}
-    kind = "changed" if error == "stale" else "direct"
     rng, pairs = np.random.default_rng([company.SPLITS.index(split), ERRORS.index(error)]), []
-    for q in company.questions(kind, split):
-        if error == "stale" and q.aspect != "now":
+    stale = error == "stale"
+    for q in company.questions("changed" if stale else "direct", split):
+        if stale and q.aspect != "now":
             continue
-        fact = facts[q.facts[0]]
-        fitting = [
-            held[p]
-            for p in q.passages[0]
-            if split != "train" or all(facts[f].split == "train" for f in held[p].facts)
-        ]
+        fact, fitting = facts[q.facts[0]], [held[p] for p in q.passages[0]]
+        if split == "train":
+            fitting = [p for p in fitting if all(facts[f].split == "train" for f in p.facts)]
         options = [(p, w) for p in fitting for w in _wrong(fact, p, facts, error)]
         if options:
             passage, wrong = options[rng.integers(len(options))]
-            ask = q.ask[rng.integers(len(q.ask))]
+            ask, text = q.ask[rng.integers(len(q.ask))], " ".join(passage.text.split())
+            ids = [f"{q.id}/{error}/{label}" for label in LABELS]
             pairs.append(
-                tuple(
-                    Item(f"{q.id}/{error}/{LABELS[y]}", " ".join(passage.text.split()), ask, a, y, error)
-                    for y, a in enumerate((fact.value, wrong))
-                )
+                tuple(Item(ids[y], text, ask, a, y, error) for y, a in enumerate((fact.value, wrong)))
             )
     return [pairs[i] for i in rng.permutation(len(pairs))]
 
@@ -95,20 +84,11 @@ def _wrong(fact: company.Fact, passage: company.Passage, facts, error: str) -> l
     if error == "stale":
         return [fact.was] if fact.id in passage.changes and company.says(passage.text, fact.was) else []
     if error == "present":
-        stated = [facts[f] for f in passage.facts if f != fact.id]
-        return [
-            f.value
-            for f in stated
-            if f.value != fact.value
-            and shape(f.value) == shape(fact.value)
-            and company.says(passage.text, f.value)
-        ]
-    others = [
-        f.value
-        for f in facts.values()
-        if f.attribute == fact.attribute and f.split == fact.split and f.value != fact.value
-    ]
-    return [v for v in dict.fromkeys(others) if not company.says(passage.text, v)][:20]
+        stated = [facts[f].value for f in passage.facts if f != fact.id and facts[f].value != fact.value]
+        return [v for v in stated if shape(v) == shape(fact.value) and company.says(passage.text, v)]
+    alike = [f for f in facts.values() if (f.attribute, f.split) == (fact.attribute, fact.split)]
+    others = dict.fromkeys(f.value for f in alike if f.value != fact.value)
+    return [v for v in others if not company.says(passage.text, v)][:20]
 
 
 def training_items(n: int, seed: int) -> list[Item]:
@@ -121,16 +101,15 @@ def training_items(n: int, seed: int) -> list[Item]:
 def features(asked: Sequence[Item], embed: Callable[[Sequence[str]], np.ndarray]) -> np.ndarray:
     """Three numbers an item, float [n, 3]: is the answer in the passage; the share of the question's longer words in the sentence (or table
     row) with the answer; how near that sentence is to question and answer, by sentence embeddings."""
-    best = [
-        max(_sentences(i.passage), key=lambda s, i=i: (company.says(s, i.answer), _overlap(s, i.question)))
-        for i in asked
-    ]
+
+    def fit(sentence: str, item: Item) -> tuple[bool, float]:
+        return company.says(sentence, item.answer), _overlap(sentence, item.question)
+
+    best = [max(_sentences(i.passage), key=lambda s, i=i: fit(s, i)) for i in asked]
     near = (embed(best) * embed([f"{i.question} {i.answer}" for i in asked])).sum(axis=1)
-    rows = [
-        (company.says(i.passage, i.answer), _overlap(s, i.question), n)
-        for i, s, n in zip(asked, best, near, strict=True)
-    ]
-    return np.array(rows, dtype=float)
+    there = [company.says(i.passage, i.answer) for i in asked]
+    shared = [_overlap(s, i.question) for s, i in zip(best, asked, strict=True)]
+    return np.array(list(zip(there, shared, near, strict=True)), dtype=float)
 
 
 def _sentences(passage: str) -> list[str]:
@@ -145,7 +124,10 @@ def _overlap(sentence: str, question: str) -> float:
 def scored(asked: Sequence[Item], predictions: Sequence[int], **facts) -> Scores:
     """Accuracy on the items whose kind of error training has, and of each kind (``stale.accuracy``); ``facts`` are figures."""
     right = [int(p) == i.label for p, i in zip(predictions, asked, strict=True)]
-    kinds = {k: [r if i.error == k else None for i, r in zip(asked, right, strict=True)] for k in ERRORS}
-    trained = [None if i.error == "stale" else r for i, r in zip(asked, right, strict=True)]
-    parts = {f"{kind}.accuracy": values for kind, values in kinds.items()}
-    return Scores(asked, predictions=[int(p) for p in predictions], facts=facts, accuracy=trained, **parts)
+
+    def only(kinds: Sequence[str]) -> list[bool | None]:
+        return [r if i.error in kinds else None for i, r in zip(asked, right, strict=True)]
+
+    parts = {f"{kind}.accuracy": only([kind]) for kind in ERRORS}
+    said = [int(p) for p in predictions]
+    return Scores(asked, predictions=said, facts=facts, accuracy=only(ERRORS[:2]), **parts)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
 from whentofinetune import book_files
-
-SPLITS = ("train", "valid", "test")
+from whentofinetune.datasets import drawn, of_split, read_lines
 
 
 @dataclass(frozen=True)
@@ -29,10 +27,7 @@ class Pair:
 @cache
 def pairs(split: str | None = None) -> tuple[Pair, ...]:
     """All pairs of a split (None: all), in the order of the file."""
-    if split is not None and split not in SPLITS:
-        raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
-    lines = (book_files.data_dir() / "hindi" / "pairs.jsonl").read_text(encoding="utf-8").splitlines()
-    return tuple(p for p in (Pair(**json.loads(line)) for line in lines) if split in (None, p.split))
+    return of_split(read_lines(book_files.data_dir() / "hindi" / "pairs.jsonl", Pair), split)
 
 
 def choices(found: Sequence[Pair]) -> list[list[int]]:
@@ -40,11 +35,10 @@ def choices(found: Sequence[Pair]) -> list[list[int]]:
 
     The right one stands first, second, third, fourth in turn.
     """
-    options = []
-    for i, pair in enumerate(found):
-        others = sorted(
-            (j for j in range(len(found)) if j != i), key=lambda j: (abs(len(found[j].en) - len(pair.en)), j)
-        )[:3]
+    lengths, options = [len(p.en) for p in found], []
+    for i, length in enumerate(lengths):
+        nearest = sorted(range(len(found)), key=lambda j, n=length: (abs(lengths[j] - n), j))
+        others = [j for j in nearest if j != i][:3]
         others.insert(i % 4, i)
         options.append(others)
     return options
@@ -55,7 +49,7 @@ def right(found: Sequence[Pair], said: Sequence[int]) -> list[bool]:
     return [mine[s] == i for i, (mine, s) in enumerate(zip(choices(found), said, strict=True))]
 
 
-def word_table(train: Sequence[Pair]):
+def word_table(train: Sequence[Pair]) -> Callable[[str, str], float]:
     """A rival without a language model: Dice's coefficient of word and word over the training pairs.
 
     Returns a function (hindi, english) -> mean over the English words of the best coefficient with any of the Hindi words; a word of
@@ -70,12 +64,9 @@ def word_table(train: Sequence[Pair]):
             both[h].update(theirs)
 
     def score(hindi: str, english: str) -> float:
-        known = words(english)
-        best = [
-            max((2 * both[h][e] / (left[h] + right[e]) for h in words(hindi) if h in both), default=0.0)
-            for e in known
-        ]
-        return sum(best) / max(1, len(known))
+        ours, theirs = [h for h in words(hindi) if h in both], words(english)
+        best = (max((2 * both[h][e] / (left[h] + right[e]) for h in ours), default=0.0) for e in theirs)
+        return sum(best) / max(1, len(theirs))
 
     return score
 
@@ -102,19 +93,19 @@ def completion(pair: Pair, task: str) -> str:
     return f" {pair.en if task == 'meaning' else pair.hi}"
 
 
+def _both_ways(n: int, *stream: int) -> list[tuple[str, str]]:
+    """Prompts and completions of ``n`` training pairs, each once in either direction."""
+    return [(prompt(p, t), completion(p, t)) for p in drawn(pairs("train"), n, *stream) for t in TASKS]
+
+
 def shots(n: int, seed: int) -> str:
     """``n`` training pairs to stand in a prompt, each in both directions."""
-    return "".join(f"{prompt(p, t)}{completion(p, t)}\n\n" for p in _drawn(n, [32, seed]) for t in TASKS)
+    return "".join(f"{before}{after}\n\n" for before, after in _both_ways(n, 32, seed))
 
 
 def training_pairs(n: int, seed: int) -> list[tuple[str, str]]:
     """Prompts and completions of ``n`` training pairs, each once in either direction."""
-    return [(prompt(p, t), completion(p, t)) for p in _drawn(n, [31, seed]) for t in TASKS]
-
-
-def _drawn(n: int, seed: list[int]) -> list[Pair]:
-    train = pairs("train")
-    return [train[i] for i in np.random.default_rng(seed).permutation(len(train))[:n]]
+    return _both_ways(n, 31, seed)
 
 
 def without_a_model(
@@ -123,10 +114,9 @@ def without_a_model(
     """The option of each pair by ``length`` (whose length fits best) or ``words`` (a table of words that go together, :func:`word_table`)."""
     train = pairs("train")
     ratio = sum(len(p.hi) for p in train) / sum(len(p.en) for p in train)
-    table = word_table(train)
+    fit = word_table(train) if method == "words" else lambda h, e: -abs(len(h) - ratio * len(e))
     said = []
     for i, mine in enumerate(options):
         sides = [(test[i].hi, test[j].en) if task == "meaning" else (test[j].hi, test[i].en) for j in mine]
-        fit = [-abs(len(h) - ratio * len(e)) if method == "length" else table(h, e) for h, e in sides]
-        said.append(int(np.argmax(fit)))
+        said.append(int(np.argmax([fit(*side) for side in sides])))
     return said

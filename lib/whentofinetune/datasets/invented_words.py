@@ -16,8 +16,7 @@ def invented_words(n: int, rng: np.random.Generator) -> list[str]:
     """n different words of two made-up syllables."""
     words: dict[str, None] = {}
     while len(words) < n:
-        one, two = (rng.choice(_ONSETS) + rng.choice(_VOWELS) for _ in range(2))
-        words[f"{one}{two}{rng.choice(_CODAS)}"] = None
+        words["".join(rng.choice(part) for part in (_ONSETS, _VOWELS, _ONSETS, _VOWELS, _CODAS))] = None
     return list(words)
 
 
