@@ -172,7 +172,7 @@ def test_the_calculator_starts_from_what_was_measured():
     start = {"question_tokens": 100, "passages": 3, "passage_tokens": 100, "corpus_passages": 294}
     assert Ways(**rag.methods_settings(found)) == Ways(**start, embed_price=0.0, embed_seconds=0.017)
     assert "4 KiB" in rag.cost_table(found).text
-    assert rag.cost_measured(found)["an answer from 3 passages"].startswith("4 s")
+    assert rag.cost_measured(found)["an answer, passages in its prompt: 3"].startswith("4 s")
 
 
 # -- what a reader opens -----------------------------------------------------------------------------------------------

@@ -98,12 +98,14 @@ def reading_table(record: Record) -> Html:
     d, rows = record.params["distractors"], []
     for m in ("base", *tunings(record)):
         alone, among = (record.where(method=m, passages="gold", k=k) for k in (1, 1 + d))
+        found = record.where(method=m, passages="found")
         row = {
             "model": MODELS[m],
             "right passage alone": right(alone) or "-",
             f"with {d} distractors": right(among) or "-",
             "lost to distractors": gap(among, alone, "right") or "-",
-            f"{record.params['k']} passages found": right(record.where(method=m, passages="found")),
+            f"{record.params['k']} passages found": right(found),
+            "cites a right passage found": mean(found, "cites_gold"),
         }
         rows.append(row | {"from memory": right(record.where(method=m, passages="none"))})
     return table(rows, "Right answers, by what stands in the prompt", show={"lost to distractors": points})

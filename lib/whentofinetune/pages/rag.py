@@ -480,7 +480,8 @@ def cost_measured(record: Record) -> dict[str, str]:
         f"training ({r['what']})": plain(r["train_seconds"], "s") for r in record.where(method="training")
     }
     return ours | {
-        f"an answer from {r['k']} passages": plain(r["seconds"], "s") for r in record.where(method="answer")
+        f"an answer, passages in its prompt: {r['k']}": plain(r["seconds"], "s")
+        for r in record.where(method="answer")
     }
 
 
