@@ -50,7 +50,7 @@ def test_the_easy_task_is_balanced_at_every_length():
         mine = [i for i in items if i.length == length]
         assert sum(i.answer == " yes" for i in mine) == len(mine) / 2
     assert all(("x" in i.prompt.split("(")[1]) == (i.answer == " yes") for i in items)
-    with pytest.raises(ValueError, match="'frell' or 'easy'"):
+    with pytest.raises(ValueError, match="frell"):
         synthetic_task.items("hard", 1, 0)
 
 
@@ -101,7 +101,7 @@ def test_rows_of_a_table_are_sentences():
 
 def frequencies(way, factor=4.0):
     lm = small(positions=8192)
-    with rope_scaling.stretched(lm, way, factor) as other:
+    with rope_scaling.rope_scaled(lm, way, factor) as other:
         rotary = other.model.model.rotary_emb
         return rotary.inv_freq.clone(), rotary.attention_scaling
 
@@ -120,11 +120,11 @@ def test_frequencies_by_their_formulas():
     )
 
 
-def test_a_stretched_model_is_as_before_afterwards():
+def test_a_rope_scaled_model_is_as_before_afterwards():
     lm = small()
     ids = torch.tensor([[5, 6, 7, 8]])
     before = lm.model(ids).logits
-    with pytest.raises(RuntimeError), rope_scaling.stretched(lm, "pi", 4):
+    with pytest.raises(RuntimeError), rope_scaling.rope_scaled(lm, "pi", 4):
         assert not torch.allclose(lm.model(ids).logits, before)
         raise RuntimeError("out")
     assert torch.equal(lm.model(ids).logits, before)

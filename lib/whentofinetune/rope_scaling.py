@@ -48,7 +48,7 @@ def frequencies(config, scaling: str, factor: float) -> dict:
 
 
 @contextlib.contextmanager
-def stretched(lm, scaling: str, factor: float):
+def rope_scaled(lm, scaling: str, factor: float):
     """The model with other rotary frequencies, for the length of a ``with`` block."""
     decoder = parts(lm.model)[0]
     before = decoder.rotary_emb

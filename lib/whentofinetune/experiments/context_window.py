@@ -14,7 +14,7 @@ from tunewise import finetune as ft
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
 from whentofinetune import long_context
-from whentofinetune.rope_scaling import stretched, tune_positions
+from whentofinetune.rope_scaling import rope_scaled, tune_positions
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -29,7 +29,7 @@ def conditions(p: Params) -> Iterator[Condition]:
 def evaluate(ctx: Context, c: Condition) -> Scores:
     p = ctx.params
     reach = int(p.factor * ctx.lm.model.config.max_position_embeddings)
-    with stretched(ctx.lm, c.way, p.factor) as lm, contextlib.ExitStack() as after:
+    with rope_scaled(ctx.lm, c.way, p.factor) as lm, contextlib.ExitStack() as after:
         facts = {}
         if c.tuned:
             recipe, base, texts = Recipe(seed=c.seed, **p.recipe), lm, long_context.texts(True)

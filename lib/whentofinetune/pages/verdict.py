@@ -175,6 +175,7 @@ def tests_figure(*claims: str) -> Figure:
     """
     series: dict[str, dict] = {}
     margins: dict[str, float] = {}
+    said: list[str] = []
     for model, size in verdicts.LADDER.items():
         for claim in claims:
             for f in verdicts.verdict(claim, model).findings:
@@ -182,12 +183,9 @@ def tests_figure(*claims: str) -> Figure:
                     name = f"{claim}: {f.says}"
                     series.setdefault(size, {})[name] = f.comparison.metric()
                     margins[name] = f.margin
-    said = "; ".join(
-        f"{size}, {name}: {points(m)}" for size, found in series.items() for name, m in found.items()
-    )
-    return differences(
-        series, "difference", f"Paired differences with their intervals: {said}.", margins=margins
-    )
+                    said.append(f"{size}, {name}: {difference(f)}")
+    alt = f"Paired differences with their intervals: {'; '.join(said)}."
+    return differences(series, "difference", alt, margins=margins)
 
 
 # -- the board ---------------------------------------------------------------------------------------------------------
