@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import yaml
-from tunewise.prompting import TEMPLATES, PromptTemplate
 
 from tunewise.baselines import majority
 from tunewise.data import Example, Task
+from tunewise.prompting import TEMPLATES, PromptTemplate
 from whentofinetune.datasets import company
 
 PARTS = ("seen", "new")

@@ -35,44 +35,21 @@ class Text:
     text: str
     broken: int
 
-    @property
-    def label(self) -> int:
-        """Is any rule broken?"""
-        return int(self.broken > 0)
-
-    @property
-    def shown(self) -> str:
-        """As it stands in a prompt."""
-        return f" {self.text}"
+    label = property(lambda self: int(self.broken > 0))  # is any rule broken?
+    shown = property(lambda self: f" {self.text}")  # as it stands in a prompt
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two texts of one mail, of which one breaks fewer rules."""
+    """Two texts of one mail, of which one breaks fewer rules; label: the place of the better one."""
 
     first: Text
     second: Text
-
-    @property
-    def id(self) -> str:
-        return f"{self.first.id} {self.second.id}"
-
-    @property
-    def group(self) -> str:
-        return self.first.group
-
-    @property
-    def label(self) -> int:
-        """The place of the better text."""
-        return int(self.second.broken < self.first.broken)
-
-    @property
-    def shown(self) -> str:
-        return f" {self.first.text}\nB: {self.second.text}"
-
-    @property
-    def swapped(self) -> Pair:
-        return Pair(self.second, self.first)
+    id = property(lambda self: f"{self.first.id} {self.second.id}")
+    group = property(lambda self: self.first.group)
+    label = property(lambda self: int(self.second.broken < self.first.broken))
+    shown = property(lambda self: f" {self.first.text}\nB: {self.second.text}")
+    swapped = property(lambda self: Pair(self.second, self.first))
 
 
 def body(mail: company.Mail) -> str:
@@ -96,7 +73,7 @@ def _made(id: str, mail: company.Mail, broken: int, rng: np.random.Generator) ->
     for i in rng.permutation(2):
         left = [s for s in inserts()[rules[i]][part] if s not in sentences]
         sentences.append(left[int(rng.integers(len(left)))])
-    text = " ".join([sentences[0], body(mail), sentences[1]])
+    text = f"{sentences[0]} {body(mail)} {sentences[1]}"
     return Text(id, mail.id, text, teacher(text))
 
 
@@ -108,10 +85,8 @@ def _drawn(split: str, n: int, rng: np.random.Generator) -> list[company.Mail]:
 def pointwise(split: str, n: int, seed: int) -> list[Text]:
     """``n`` texts, every other one of which keeps all rules; of the rest half break one rule and half two."""
     rng = np.random.default_rng([21, seed, company.SPLITS.index(split)])
-    return [
-        _made(f"{split}/{seed}/{i}", mail, (0, 1, 0, 2)[i % 4], rng)
-        for i, mail in enumerate(_drawn(split, n, rng))
-    ]
+    mails = _drawn(split, n, rng)
+    return [_made(f"{split}/{seed}/{i}", m, (0, 1, 0, 2)[i % 4], rng) for i, m in enumerate(mails)]
 
 
 def pairwise(split: str, n: int, seed: int) -> list[Pair]:

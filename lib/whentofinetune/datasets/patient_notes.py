@@ -16,8 +16,10 @@ import numpy as np
 import yaml
 
 from whentofinetune import book_files
+from whentofinetune.datasets import check_one_of, drawn
 
 SPLITS = {"train": 90, "valid": 30, "test": 60}
+_OWN = ("first", "last", "complaint", "diagnosis", "medicine", "allergy")
 FIELDS = ("file", "age", "complaint", "diagnosis", "medicine", "allergy", "next")
 
 
@@ -37,58 +39,42 @@ class Note:
 @cache
 def notes(split: str) -> tuple[Note, ...]:
     """The notes of a split, always the same ones; half of those of test are in a hand that training does not have."""
-    if split not in SPLITS:
-        raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
+    check_one_of(split, SPLITS, "split")
     spec = yaml.safe_load((book_files.data_dir() / "notes" / "notes.yaml").read_text(encoding="utf-8"))
     place, found, taken = list(SPLITS).index(split), [], set()
     rng = np.random.default_rng([61, place])
 
-    def own(key: str) -> list:
-        return spec[key][place::3]  # every third value is this split's
+    own = {key: spec[key][place::3] for key in _OWN}  # every third value is this split's
 
-    seen, unseen = (
-        [(h, t) for h in spec["hands"] if h["new"] == new for t in h["templates"]] for new in (False, True)
-    )
+    def one(values: list):
+        return values[rng.integers(len(values))]
+
+    hands = [(h, t) for h in spec["hands"] for t in h["templates"]]
     pronoun = dict(zip(spec["first"], spec["pronouns"], strict=True))
     while len(found) < SPLITS[split]:
-        first, last = (own(k)[rng.integers(len(own(k)))] for k in ("first", "last"))
+        first, last = one(own["first"]), one(own["last"])
         number = "".join(str(d) for d in rng.integers(0, 10, 6))
         if (first, last) in taken:
             continue
         taken.add((first, last))
-        old, current = rng.permutation(own("medicine"))[:2]
+        old, current = rng.permutation(own["medicine"])[:2]
         doses = [spec["dose"][i] for i in rng.permutation(len(spec["dose"]))[:2]]
         age, other = rng.permutation(np.arange(19, 95))[:2]
         record = {
             "file": number,
             "age": str(age),
-            **{k: own(k)[rng.integers(len(own(k)))] for k in ("complaint", "diagnosis")},
+            "complaint": one(own["complaint"]),
+            "diagnosis": one(own["diagnosis"]),
             "medicine": f"{current} {doses[0]}",
-            "allergy": own("allergy")[rng.integers(len(own("allergy")))],
-            "next": spec["next"][rng.integers(len(spec["next"]))],
+            "allergy": one(own["allergy"]),
+            "next": one(spec["next"]),
         }
-        pool = unseen if split == "test" and len(found) % 2 else seen
-        hand, template = pool[rng.integers(len(pool))]
-        she = pronoun[first] == "she"
-        words = {
-            "name": f"{first} {last}",
-            "former": f"{old} {doses[1]}",
-            "other_age": str(other),
-            "Pronoun": "She" if she else "He",
-            "object": "her" if she else "him",
-        }
-        text = template.format(**record, **words)
-        found.append(
-            Note(
-                f"note-{split}-{len(found):03d}",
-                split,
-                words["name"],
-                hand["name"],
-                hand["new"],
-                text,
-                record,
-            )
-        )
+        new = split == "test" and len(found) % 2 == 1
+        hand, template = one([h for h in hands if h[0]["new"] == new])
+        words = {"name": f"{first} {last}", "former": f"{old} {doses[1]}", "other_age": str(other)}
+        words["Pronoun"], words["object"] = ("She", "her") if pronoun[first] == "she" else ("He", "him")
+        text, id = template.format(**record, **words), f"note-{split}-{len(found):03d}"
+        found.append(Note(id, split, words["name"], hand["name"], new, text, record))
     return tuple(found)
 
 
@@ -148,16 +134,13 @@ def query(note: Note) -> str:
 
 def shots(n: int, seed: int) -> str:
     """``n`` training notes with their summaries, to stand in a prompt."""
-    train = notes("train")
-    chosen = [train[i] for i in np.random.default_rng([63, seed]).permutation(len(train))[:n]]
-    return "".join(f"{query(note)} {summary(note)}\n\n" for note in chosen)
+    return "".join(f"{query(note)} {summary(note)}\n\n" for note in drawn(notes("train"), n, 63, seed))
 
 
 def people(n: int, asked: int, seed: int) -> dict[str, list[Note]]:
     """Who is in ``n`` training notes how often: ``asked`` patients ``repeated`` and as many ``never``, the rest ``once``."""
-    train = notes("train")
-    drawn = [train[i] for i in np.random.default_rng([62, seed]).permutation(len(train))]
-    return {"repeated": drawn[:asked], "once": drawn[asked:n], "never": drawn[n : n + asked]}
+    order = drawn(notes("train"), n + asked, 62, seed)
+    return {"repeated": order[:asked], "once": order[asked:n], "never": order[n:]}
 
 
 def training_pairs(of: Mapping[str, Sequence[Note]], repeats: int) -> list[tuple[str, str]]:

@@ -7,51 +7,25 @@ task.test[0].text, task.labels[task.test[0].label]
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 import numpy as np
 
 from tunewise.data import Example, Task
-from whentofinetune.datasets import vader
-
-
-@dataclass(frozen=True)
-class _Recipe:
-    sources: tuple[str, ...]
-    labels: tuple[str, ...]
-    label_of: Callable[[vader.Rated], str | None]
-
-
-def _sentiment(row: vader.Rated) -> str:
-    return row.sentiment
-
-
-def _polarity(row: vader.Rated) -> str | None:
-    return None if row.sentiment == "neutral" else row.sentiment
-
-
-def _subjectivity(row: vader.Rated) -> str:
-    return "neutral" if row.sentiment == "neutral" else "emotional"
-
+from whentofinetune.datasets import drawn, vader
 
 _DOMAINS = {"tweets": "tweet", "products": "product review", "films": "film review", "news": "newspaper"}
-
-
-def _domain(row: vader.Rated) -> str:
-    return _DOMAINS[row.id.split("/")[0]]
-
-
-_THREE = ("positive", "neutral", "negative")
+# task -> sources, labels, and the label of a rated text (one that is not among the labels: the text is left out)
 _RECIPES = {
-    "tweets": _Recipe(("tweets",), _THREE, _sentiment),
-    "products": _Recipe(("products",), _THREE, _sentiment),
-    "films": _Recipe(("films",), _THREE, _sentiment),
-    "news": _Recipe(("news",), _THREE, _sentiment),
-    "tweets-polarity": _Recipe(("tweets",), ("positive", "negative"), _polarity),
-    "tweets-subjectivity": _Recipe(("tweets",), ("emotional", "neutral"), _subjectivity),
-    "domain": _Recipe(tuple(vader.FILES), tuple(_DOMAINS.values()), _domain),
+    **{s: ((s,), ("positive", "neutral", "negative"), lambda row: row.sentiment) for s in vader.FILES},
+    "tweets-polarity": (("tweets",), ("positive", "negative"), lambda row: row.sentiment),
+    "tweets-subjectivity": (
+        ("tweets",),
+        ("emotional", "neutral"),
+        lambda row: "neutral" if row.sentiment == "neutral" else "emotional",
+    ),
+    "domain": (tuple(vader.FILES), tuple(_DOMAINS.values()), lambda row: _DOMAINS[row.id.split("/")[0]]),
 }
 TASKS = tuple(_RECIPES)
 
@@ -70,21 +44,18 @@ def load_task(name: str, seed: int = 0) -> Task:
         raise ValueError(
             f"no task is called {name!r}; the names are {', '.join(TASKS)}. Own data: own_data(path, ...)"
         )
-    recipe = _RECIPES[name]
-    several = _in_several(recipe.sources) if len(recipe.sources) > 1 else set()
+    sources, labels, label_of = _RECIPES[name]
+    several = _in_several(sources) if len(sources) > 1 else set()
     splits: dict[str, list[Example]] = {"train": [], "valid": [], "test": []}
-    for source in recipe.sources:
+    for source in sources:
         for split, rows in vader.split(source, seed).items():
             for row in rows:
-                label = recipe.label_of(row)
-                if label is not None and vader.plain(row.text) not in several:
-                    splits[split].append(Example(row.text, recipe.labels.index(label), row.id))
+                if (label := label_of(row)) in labels and vader.plain(row.text) not in several:
+                    splits[split].append(Example(row.text, labels.index(label), row.id))
     sizes = {"test": vader.TEST_A_CLASS, "valid": vader.VALID_A_CLASS, "train": None}
     rng = np.random.default_rng([seed, TASKS.index(name)])
-    balanced = {
-        split: _balanced(splits[split], len(recipe.labels), size, rng) for split, size in sizes.items()
-    }
-    return Task(name, recipe.labels, **balanced)
+    balanced = {split: _balanced(splits[split], len(labels), size, rng) for split, size in sizes.items()}
+    return Task(name, labels, **balanced)
 
 
 def _in_several(sources: Sequence[str]) -> set[str]:
@@ -114,6 +85,6 @@ def slices(home: Task, away: Task) -> dict[str, Sequence[Example]]:
 
 def unlabelled(task: Task, known: Collection[str], n: int, seed: int) -> list[Example]:
     """``n`` training texts, not balanced, that are not among the texts ``known``; the labels, which are to be hidden, are the human ones."""
-    rows = [r for r in vader.split(task.name)["train"] if r.text not in set(known)]
-    chosen = np.random.default_rng([19, seed]).permutation(len(rows))[:n]
-    return [Example(rows[i].text, task.labels.index(rows[i].sentiment), rows[i].id) for i in chosen]
+    known = set(known)
+    rows = [r for r in vader.split(task.name)["train"] if r.text not in known]
+    return [Example(r.text, task.labels.index(r.sentiment), r.id) for r in drawn(rows, n, 19, seed)]

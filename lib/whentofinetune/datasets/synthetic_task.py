@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from whentofinetune.datasets import check_one_of
+
 LETTERS = "bcdfghjklmnpqrstvwz"  # no x, which the easy task asks for, and no vowels, so that no words arise
 LENGTHS, LONGER = (3, 4, 5), (6,)
 TEST_SEED, LONG_SEED = 1000, 1001
@@ -26,10 +28,7 @@ class Item:
     prompt: str
     answer: str
     length: int
-
-    @property
-    def id(self) -> str:
-        return self.prompt
+    id = property(lambda self: self.prompt)
 
 
 def frell(letters: list[str]) -> list[str]:
@@ -44,8 +43,7 @@ def items(
     task: str, n: int, seed: int, lengths: tuple[int, ...] = LENGTHS, *, without: set[str] = frozenset()
 ) -> list[Item]:
     """``n`` different items, the lengths in turn, none whose prompt is in ``without``. task: ``frell`` or ``easy`` (every other list has the x)."""
-    if task not in ("frell", "easy"):
-        raise ValueError(f"task must be 'frell' or 'easy', not {task!r}")
+    check_one_of(task, ("frell", "easy"), "task")
     rng, found, seen = np.random.default_rng([51, seed, len(lengths)]), [], set(without)
     while len(found) < n:
         length = lengths[len(found) % len(lengths)]

@@ -18,6 +18,7 @@ import numpy as np
 
 from tunewise.data import near_duplicates, plain
 from tunewise.models.download import Source, fetch
+from whentofinetune.datasets import check_one_of
 
 SDIST = Source(
     project="vaderSentiment",
@@ -33,15 +34,11 @@ SDIST = Source(
 )
 
 # our name -> beginning of the file's name in the distribution
-FILES = {
-    "tweets": "tweets",
-    "products": "amazonReviewSnippets",
-    "films": "movieReviewSnippets",
-    "news": "nytEditorialSnippets",
+FILES = {"tweets": "tweets"} | {
+    source: f"{name}Snippets"
+    for source, name in {"products": "amazonReview", "films": "movieReview", "news": "nytEditorial"}.items()
 }
-THRESHOLD = (
-    0.8  # mean rating (-4 to 4) from which a text counts as positive, and below minus which as negative
-)
+THRESHOLD = 0.8  # mean rating (-4 to 4) from which a text is positive, and below minus which negative
 TEST_A_CLASS, VALID_A_CLASS = 100, 50
 
 
@@ -55,9 +52,8 @@ class Rated:
 
     @property
     def sentiment(self) -> str:
-        return (
-            "positive" if self.rating >= THRESHOLD else "negative" if self.rating <= -THRESHOLD else "neutral"
-        )
+        signs = {1: "positive", 0: "neutral", -1: "negative"}
+        return signs[(self.rating >= THRESHOLD) - (self.rating <= -THRESHOLD)]
 
 
 @lru_cache(maxsize=4)
@@ -75,10 +71,8 @@ def read(source: str) -> tuple[Rated, ...]:
 @lru_cache(maxsize=4)
 def ratings(source: str) -> dict[str, tuple[int, ...]]:
     """id -> what each rater said, -4 to 4."""
-    return {
-        f"{source}/{number}": tuple(json.loads(said))
-        for number, _, _, said in _table(source, "anonDataRatings")
-    }
+    table = _table(source, "anonDataRatings")
+    return {f"{source}/{number}": tuple(json.loads(said)) for number, _, _, said in table}
 
 
 def rater_agreement(examples: Sequence) -> float:
@@ -96,8 +90,7 @@ def rater_agreement(examples: Sequence) -> float:
 
 def _table(source: str, kind: str) -> list[list[str]]:
     """The fields of each line of one file of the distribution."""
-    if source not in FILES:
-        raise ValueError(f"no source is called {source!r}; the names are {', '.join(FILES)}")
+    check_one_of(source, FILES, "source")
     with tarfile.open(fetch(SDIST) / "hutto_ICWSM_2014.tar.gz") as tar:
         raw = tar.extractfile(f"hutto_ICWSM_2014/{FILES[source]}_{kind}.txt").read()
     return [line.split("\t") for line in raw.decode("utf-8-sig").replace("\r\n", "\n").split("\n") if line]
@@ -107,26 +100,15 @@ def _table(source: str, kind: str) -> list[list[str]]:
 def groups(source: str) -> tuple[int, ...]:
     """For each text of :func:`read` the number of its group. Texts of the same review or article (products, news) and
     near-duplicates are one group; a group is never spread over two splits."""
-    rows = read(source)
-    parent = list(range(len(rows)))
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    def join(i: int, j: int) -> None:
-        a, b = sorted((root(i), root(j)))
-        parent[b] = a
-
-    first: dict[str, int] = {}
-    for i, row in enumerate(rows):
-        if "_" in row.id:
-            join(first.setdefault(row.id.split("_")[0], i), i)
-    for i, j in near_duplicates([r.text for r in rows]):
-        join(i, j)
-    return tuple(root(i) for i in range(len(rows)))
+    rows, first = read(source), {}
+    pairs = list(near_duplicates([r.text for r in rows]))
+    pairs += [(first.setdefault(r.id.split("_")[0], i), i) for i, r in enumerate(rows) if "_" in r.id]
+    ends = np.array(pairs, dtype=int).reshape(-1, 2).T
+    joined = coo_array((np.ones(ends.shape[1]), tuple(ends)), shape=(len(rows), len(rows)))
+    return tuple(connected_components(joined, directed=False)[1].tolist())
 
 
 def split(source: str, seed: int = 0) -> dict[str, list[Rated]]:
@@ -134,26 +116,21 @@ def split(source: str, seed: int = 0) -> dict[str, list[Rated]]:
     of each sentiment; the rest is training. Not balanced yet. Of texts that are equal but for case and
     punctuation, the first is kept."""
     rows, group_of = read(source), groups(source)
-    members = defaultdict(list)
-    seen = set()
+    members, firsts = defaultdict(list), {}
     for row, group in zip(rows, group_of, strict=True):
-        if (key := plain(row.text)) not in seen:
-            seen.add(key)
+        if firsts.setdefault(plain(row.text), row) is row:
             members[group].append(row)
     rng = np.random.default_rng([seed, list(FILES).index(source)])
-    numbers = list(members)
-    order = [numbers[i] for i in rng.permutation(len(numbers))]
+    order = [list(members)[i] for i in rng.permutation(len(members))]
     out: dict[str, list[Rated]] = {"train": [], "valid": [], "test": []}
     for name, wanted in (("test", TEST_A_CLASS), ("valid", VALID_A_CLASS)):
         have, rest = Counter(), []
         for group in order:
-            sentiments = {r.sentiment for r in members[group]}
-            if any(have[s] < wanted for s in sentiments):
+            if any(have[r.sentiment] < wanted for r in members[group]):
                 out[name] += members[group]
                 have.update(r.sentiment for r in members[group])
             else:
                 rest.append(group)
         order = rest
-    for group in order:
-        out["train"] += members[group]
+    out["train"] = [row for group in order for row in members[group]]
     return {name: [part[i] for i in rng.permutation(len(part))] for name, part in out.items()}
