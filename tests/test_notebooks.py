@@ -129,7 +129,7 @@ def test_no_number_is_typed_where_a_run_record_exists(path):
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "lib" / "tunewise" / "pages").glob("*.py")), ids=lambda p: p.name
+    "path", sorted((ROOT / "lib" / "whentofinetune" / "pages").glob("*.py")), ids=lambda p: p.name
 )
 def test_no_number_is_typed_in_the_texts_of_figures_and_verdicts(path):
     assert not typed_strings(path.read_text(encoding="utf-8"))

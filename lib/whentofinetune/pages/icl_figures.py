@@ -54,7 +54,7 @@ def summary(wordings: Record, shots: Record, curve: Record) -> Html:
     few = {k: mean(shots.where(method="random", k=k), CALIBRATED) for k in sizes(shots, "random", "k")}
     best = max(few, key=lambda k: few[k]["value"])
     return prose(
-        f"Without examples, the prompt template alone moves accuracy between {min(zero):.0%} and {max(zero):.0%}. The best few-shot prompt, with k = {best} and "
+        f"Without examples, the prompt template alone moves accuracy between {pct(min(zero))} and {pct(max(zero))}. The best few-shot prompt, with k = {best} and "
         f"calibrated, reaches {pct(few[best])}; LoRA on 100 labels reaches {pct(mean(curve.where(method='lora', n_labels=100)))}."
     )
 
