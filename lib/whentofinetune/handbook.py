@@ -70,11 +70,8 @@ class Handbook:
     """The handbook (with facts ``changed``, if any), and what a search in it finds (``bm25``, ``dense`` or ``hybrid``)."""
 
     def __init__(self, ctx: Context, how: str = "hybrid", changed: Mapping[str, str] | None = None) -> None:
-        self.ctx, self.how, self.passages = (
-            ctx,
-            how,
-            company_sources.handbook(changed) if changed else company.passages(),
-        )
+        self.ctx, self.how = ctx, how
+        self.passages = company_sources.handbook(changed) if changed else company.passages()
         self.texts = [p.text for p in self.passages]
         self.place = {p.id: i for i, p in enumerate(self.passages)}
 
@@ -111,18 +108,16 @@ def by_id() -> Mapping[str, company.Question]:
 @lru_cache(maxsize=1)
 def fingerprint() -> str:
     """A hash of handbook and questions: the ``sources`` of the experiments on them."""
-    return digest(
-        [[p.text for p in company.passages()], [[q.id, q.ask, q.answers] for q in company.questions()]]
-    )
+    asked = [[q.id, q.ask, q.answers] for q in company.questions()]
+    return digest([[p.text for p in company.passages()], asked])
 
 
 def drawn(items: Sequence, n: int, seed: int) -> list:
     """``n`` items (all, if there are fewer), drawn with ``seed``, in their own order."""
     if n >= len(items):
         return list(items)
-    return [
-        items[i] for i in sorted(np.random.default_rng([7, seed]).choice(len(items), size=n, replace=False))
-    ]
+    chosen = np.random.default_rng([7, seed]).choice(len(items), size=n, replace=False)
+    return [items[i] for i in sorted(chosen)]
 
 
 def wordings(questions: Sequence[company.Question], seed: int) -> list[str]:
@@ -372,7 +367,7 @@ def asker(
     Parameters
     ----------
     tuned
-        By the model after training to read on ``examples`` questions (a minute or two, once). The model is loaded at the first question.
+        By the model after RAG fine-tuning on ``examples`` questions (a minute or two, once). The model is loaded at the first question.
     """
     recipe = READING["reading_recipe"] | {"min_steps": 1}
     ctx = context({"model": model, **READING, "readings": examples, "reading_recipe": recipe})

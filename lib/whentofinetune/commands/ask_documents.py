@@ -35,46 +35,31 @@ ANSWERED, NOTHING_RELEVANT, FAILED = 0, 1, 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
     from tunewise.models import registry
 
     causal = ", ".join(spec.name for spec in registry.MODELS.values() if spec.kind == "causal")
-    parser.add_argument("question", help="in quotes")
-    parser.add_argument(
-        "--docs",
-        required=True,
-        metavar="FOLDER",
-        help=f"your documents ({', '.join(documents.SUFFIXES)}); one file will do, too",
-    )
-    parser.add_argument("--k", type=int, default=4, help="how many passages the model is given (default: 4)")
-    parser.add_argument(
-        "--how", choices=HOWS, default="hybrid", help="search by words, by meaning, or both (default: hybrid)"
-    )
-    parser.add_argument("--model", default="smollm2-135m", metavar="NAME", help=f"who answers: {causal}")
-    parser.add_argument(
-        "--tuned",
-        action="store_true",
-        help="let the model first learn to read passages, on the book's invented company (minutes, once)",
-    )
-    parser.add_argument(
-        "--store",
-        metavar="ADDRESS",
-        help="where the vectors lie: a folder, or a Qdrant server (http://localhost:6333); default: the user's cache",
-    )
-    parser.add_argument("--json", action="store_true", help="print the answer and its passages as JSON")
+    docs = f"your documents ({', '.join(documents.SUFFIXES)}); one file will do, too"
+    how = "search by words, by meaning, or both (default: hybrid)"
+    tuned = "RAG fine-tuning first: the model learns to read passages, on the book's invented company (minutes, once)"
+    store = "where the vectors lie: a folder, or a Qdrant server (http://localhost:6333); default: the user's cache"
+    add = parser.add_argument
+    add("question", help="in quotes")
+    add("--docs", required=True, metavar="FOLDER", help=docs)
+    add("--k", type=int, default=4, help="how many passages the model is given (default: 4)")
+    add("--how", choices=HOWS, default="hybrid", help=how)
+    add("--model", default="smollm2-135m", metavar="NAME", help=f"who answers: {causal}")
+    add("--tuned", action="store_true", help=tuned)
+    add("--store", metavar="ADDRESS", help=store)
+    add("--json", action="store_true", help="print the answer and its passages as JSON")
     parser.epilog = "Exit status: 0 answered, 1 nothing relevant was found, 2 something is wrong."
 
 
 def main(args: argparse.Namespace) -> int:
+    """Run the command; its exit status."""
+    options = {name: getattr(args, name) for name in ("k", "how", "model", "tuned", "store")}
     try:
-        result = ask(
-            args.docs,
-            args.question,
-            k=args.k,
-            how=args.how,
-            model=args.model,
-            tuned=args.tuned,
-            store=args.store,
-        )
+        result = ask(args.docs, args.question, **options)
     except ModuleNotFoundError:
         raise  # the command's own words for torch and the like
     except (ValueError, OSError, ImportError, LookupError) as error:
@@ -194,51 +179,33 @@ def reader(model: str):
 
 def report(result: dict) -> str:
     """The result for a terminal."""
+    passages, similarity = result["passages"], result["similarity"]
+    who = result["model"] + (", after RAG fine-tuning" if result["tuned"] else "")
+    marks = [f"[{i}]" for i in range(1, len(passages) + 1)]
     if result["answer"] is None:
-        return "\n".join(_not_found(result))
-    who = result["model"] + (", tuned to read" if result["tuned"] else "")
-    cited = [str(i) for i, p in enumerate(result["passages"], 1) if p["cited"]]
-    source = f"it names passage {', '.join(cited)}" if cited else "it names no passage"
-    lines = [
-        "",
-        _wrapped(result["answer"]),
-        "",
-        f"Answered by {who} from these passages ({source}). Models make mistakes: read the passage.",
-    ]
-    if not result["answer"]:
-        hint = "" if result["tuned"] else " (--tuned lets it learn to read first)"
-        lines = ["", f"Passages were found, but {who} read no answer in them{hint}. The nearest passages:"]
-    for i, passage in enumerate(result["passages"], 1):
-        lines += ["", *_shown(passage, f"[{i}]")]
-    return "\n".join(lines)
-
-
-def _not_found(result: dict) -> list[str]:
-    lines = ["", "Nothing relevant was found, so there is no answer."]
-    if not result["passages"]:
-        return [
-            *lines,
-            "No passage shares a word with the question. `--how hybrid` also searches by meaning.",
+        lines, marks = ["Nothing relevant was found, so there is no answer."], ["-"]
+        lines += [
+            f"The nearest passage (similarity {similarity:.2f}, and {RELEVANT} is asked for):"
+            if passages
+            else "No passage shares a word with the question. `--how hybrid` also searches by meaning."
         ]
-    return [
-        *lines,
-        f"The nearest passage (similarity {result['similarity']:.2f}, and {RELEVANT} is asked for):",
-        "",
-        *_shown(result["passages"][0], "-"),
-    ]
-
-
-def _shown(passage: dict, mark: str) -> list[str]:
-    place = documents.Passage(
-        **{name: passage[name] for name in ("file", "text", "page", "heading", "line")}
-    ).where
-    return [f"{mark} {place}", _wrapped(passage["text"], "    ")]
+    elif result["answer"]:
+        cited = ", ".join(str(i) for i, p in enumerate(passages, 1) if p["cited"])
+        source = f"it names passage {cited}" if cited else "it names no passage"
+        told = f"Answered by {who} from these passages ({source}). Models make mistakes: read the passage."
+        lines = [_wrapped(result["answer"]), "", told]
+    else:
+        hint = "" if result["tuned"] else " (--tuned lets it learn to read first)"
+        lines = [f"Passages were found, but {who} read no answer in them{hint}. The nearest passages:"]
+    for mark, passage in zip(marks, passages, strict=False):
+        known = {f.name: passage[f.name] for f in dataclasses.fields(documents.Passage)}
+        lines += ["", f"{mark} {documents.Passage(**known).where}", _wrapped(passage["text"], "    ")]
+    return "\n".join(["", *lines])
 
 
 def _wrapped(text: str, start: str = "") -> str:
-    return textwrap.fill(
-        " ".join(text.split()), 100, initial_indent=start, subsequent_indent=start, break_on_hyphens=False
-    )
+    text = " ".join(text.split())
+    return textwrap.fill(text, 100, initial_indent=start, subsequent_indent=start, break_on_hyphens=False)
 
 
 # -- what is kept ----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What an answer costs in tokens and seconds, from memory, from a few passages and from many, and what each way costs to set up (C40).
+"""What an answer costs in tokens and seconds, from memory, from a few passages and from many, and what each method costs to set up (C40).
 
 Seconds are comparable with each other only if nothing else runs on the machine.
 """

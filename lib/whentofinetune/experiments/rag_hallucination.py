@@ -1,4 +1,4 @@
-"""Right, wrong or "not stated": what a good and a bad retriever, tuning to read, and tuning on new facts do to invention (C11, C36).
+"""Right, wrong or "not stated": what a good and a bad retriever, RAG fine-tuning, and tuning on new facts do to hallucination (C11, C36).
 
 Half of the questions have no answer in the handbook. A bad retriever gives passages that do not hold the answer, so that *not stated* is the
 only honest thing to say to any question. The second part follows a tuning on new facts: what happens to questions that it does not touch?

@@ -1,6 +1,6 @@
 """New facts: into the weights, into the prompt, or looked up? (C32, C34)
 
-The same facts are asked for in the wording that was trained on, in one that was not, the other way round (the value is given, the thing asked for), and
+The same facts are asked for in the wording that was trained on, in one that was not, reversed (the value is given, the thing asked for), and
 two at a time. Facts are tuned in with one, four or eight phrasings of each question, each fact seen equally often.
 """
 
