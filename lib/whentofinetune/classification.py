@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,16 +10,14 @@ import numpy as np
 from tunewise import baselines, prompting
 from tunewise.data import Example, Task
 from tunewise.experiment import Context, Scores
-from tunewise.prompt_templates import TEMPLATES, PromptTemplate
+from tunewise.prompting import TEMPLATES, PromptTemplate
 from tunewise.scoring import label_logprobs, prompt_tokens
 
 
 def sample(task: Task, n: int, seed: int) -> list[tuple[str, int]]:
     """``n`` training examples as (text, label), as nearly balanced as n allows, drawn with ``seed``. Raises ValueError for too many."""
     if n > (most := pool_size(task, n)):
-        raise ValueError(
-            f"{task.name} has {most} training examples with as many of each label; {n} were asked for"
-        )
+        raise ValueError(f"{task.name} has {most} training examples, as many of each label; not {n}")
     return prompting.balanced_shots([(e.text, e.label) for e in task.train], n, len(task.labels), seed)
 
 
@@ -40,18 +39,12 @@ def answered(
 ) -> Scores:
     """Predicted label indices (-1: could not be read) as scores.
 
-    Parameters
-    ----------
-    slices
-        The part of the data that each item belongs to; the accuracy on a part is a metric of its name.
-    facts
-        Figures about the condition.
+    slices: the part of the data that each item belongs to; the accuracy on a part is a metric of its name. facts: figures
+    about the condition.
     """
-    right = [int(p) == e.label for p, e in zip(predictions, test, strict=True)]
-    parts = {
-        part: [r if s == part else None for r, s in zip(right, slices, strict=True)]
-        for part in dict.fromkeys(slices)
-    }
+    right, parts = [int(p) == e.label for p, e in zip(predictions, test, strict=True)], {}
+    for part in dict.fromkeys(slices):
+        parts[part] = [r if s == part else None for r, s in zip(right, slices, strict=True)]
     return Scores(test, predictions=predictions, accuracy=right, facts=facts, **parts)
 
 
@@ -72,7 +65,11 @@ def plain_and_calibrated(
 
 
 def label_scores(
-    lm, template: PromptTemplate, task: Task, examples: Sequence[Example], shots: Sequence[tuple[str, int]] = ()
+    lm,
+    template: PromptTemplate,
+    task: Task,
+    examples: Sequence[Example],
+    shots: Sequence[tuple[str, int]] = (),
 ) -> np.ndarray:
     """Label log-probabilities [n, labels] of ``examples``, all after the same in-context examples."""
     queries = [template.query(task, e.text) for e in examples]
@@ -96,11 +93,12 @@ def adapter(ctx: Context, task: Task, n: int, recipe, template: PromptTemplate):
 
 def training_facts(lm) -> dict:
     """What a training was like: seconds, examples seen, trainable parameters, mean loss of the last five steps."""
+    seconds, loss = round(lm.seconds, 2), round(float(np.mean(lm.losses[-5:])), 4)
     return {
-        "train_seconds": round(lm.seconds, 2),
+        "train_seconds": seconds,
         "examples_seen": lm.examples,
         "trainable": lm.trainable,
-        "last_loss": round(float(np.mean(lm.losses[-5:])), 4),
+        "last_loss": loss,
     }
 
 
@@ -126,11 +124,10 @@ def asker(task_name: str = "tweets", template_name: str = "instruction", *, seed
 
     task, template = resolve(task_name, workspace()), TEMPLATES[template_name]
     pool = sample(task, pool_size(task, 300), seed)
-    models = []
+    model = functools.cache(lambda: load(**options))
 
     def ask(text: str, k: int = 0) -> dict[str, float]:
-        models or models.append(load(**options))
         shots = prompting.random_shots(pool, k, seed) if k else []
-        return prompting.label_probabilities(models[0], template, task, text, shots)
+        return prompting.label_probabilities(model(), template, task, text, shots)
 
     return ask

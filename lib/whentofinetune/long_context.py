@@ -21,16 +21,8 @@ from tunewise.models.packing import Prefix, Row, encode, forward_packed
 from tunewise.scoring import branch_logprobs
 from whentofinetune.datasets import company
 
-PLACES = (
-    "north gate",
-    "boat house",
-    "old mill",
-    "west tower",
-    "printing room",
-    "glass house",
-    "salt cellar",
-    "clock loft",
-)
+_PLACES = "north gate, boat house, old mill, west tower, printing room, glass house, salt cellar, clock loft"
+PLACES = tuple(_PLACES.split(", "))
 KEYS_A_TEXT = 4
 
 
@@ -114,14 +106,10 @@ def real(lm, marks: Sequence[int]) -> list[dict]:
         bits = read(lm, ids[past:mark], prefix, past)
         there = [k for k, end in zip(known, ends, strict=False) if end <= mark]
         right = ask(lm, prefix, mark, there) if len(there) > 1 else []
-        out.append(
-            {
-                "upto": mark,
-                "bits": stats.bootstrap([float(np.mean(b)) for b in np.array_split(bits, 16)]),
-                "right": "".join(str(int(r)) for r in right),
-                "recall": stats.proportion(sum(right), len(right)) if right else None,
-            }
-        )
+        stretch = stats.bootstrap([float(np.mean(b)) for b in np.array_split(bits, 16)])
+        recall = stats.proportion(sum(right), len(right)) if right else None
+        hits = "".join(str(int(r)) for r in right)
+        out.append({"upto": mark, "bits": stretch, "right": hits, "recall": recall})
         past = mark
     return out
 
@@ -135,14 +123,10 @@ class Asked(NamedTuple):
 
 def scored(right: dict[int, list[bool]], bits: dict[int, dict], trained: int, facts: dict) -> Scores:
     """Recall at each distance, within the trained length and past it; the bits after the jump are figures."""
-    known = KEYS_A_TEXT
-    asked = [
-        (d, Asked(f"text {i // known}, key {i % known}, {d}", f"text {i // known}"), r)
-        for d, found in right.items()
-        for i, r in enumerate(found)
-    ]
-    metrics = {f"at {d}.recall": [r if at == d else None for at, _, r in asked] for d in right}
-    metrics["within.recall"] = [r if at <= trained else None for at, _, r in asked]
-    metrics["past.recall"] = [r if at > trained else None for at, _, r in asked]
+    asked = [(d, *divmod(i, KEYS_A_TEXT), hit) for d, found in right.items() for i, hit in enumerate(found)]
+    metrics = {f"at {d}.recall": [r if at == d else None for at, _, _, r in asked] for d in right}
+    metrics["within.recall"] = [r if at <= trained else None for at, _, _, r in asked]
+    metrics["past.recall"] = [r if at > trained else None for at, _, _, r in asked]
     facts = {f"at {d}.bits": metric for d, metric in bits.items()} | facts
-    return Scores([item for _, item, _ in asked], facts=facts, **metrics)
+    items = [Asked(f"text {text}, key {key}, {at}", f"text {text}") for at, text, key, _ in asked]
+    return Scores(items, facts=facts, **metrics)

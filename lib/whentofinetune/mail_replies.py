@@ -12,13 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from tunewise.experiment import Scores
+from whentofinetune import datasets
 from whentofinetune.datasets import company
 
 TASK = "You answer the mails of customers for Zellmarch, who make awnings. Write the reply."
 CODE = re.compile(r"[A-Z]\d-\d{3}")
-ANSWER = (
-    "<|im_end|>\n<|im_start|>assistant\n"  # between the end of a prompt and the beginning of its completion
-)
+ANSWER = "<|im_end|>\n<|im_start|>assistant\n"  # between the end of a prompt and its completion
 _PLAIN = {"code": "item code", "lead": "delivery time", "spare": "spare part", "interval": "service interval"}
 
 
@@ -43,9 +42,7 @@ def fact_lines(mail: company.Mail) -> str:
     """What a right reply needs to know, a fact a line."""
     known, name = company.facts(), company.entities()[mail.product].bare
     said = [("code", mail.code), *zip((known[f].attribute for f in mail.facts), mail.values, strict=True)]
-    return "\n".join(
-        f"{_PLAIN.get(attribute, attribute)} of the {name}: {value}" for attribute, value in said
-    )
+    return "\n".join(f"{_PLAIN.get(what, what)} of the {name}: {value}" for what, value in said)
 
 
 def prompt(mail: company.Mail, facts: bool) -> str:
@@ -61,8 +58,7 @@ def prefix(rules: bool, shots: Sequence[company.Mail], facts: bool) -> str:
 
 def drawn(n: int, seed: int) -> list[company.Mail]:
     """``n`` mails of the training split; those of a smaller n are among those of a larger one."""
-    pool = company.mails("train")
-    return [pool[i] for i in np.random.default_rng([31, seed]).permutation(len(pool))[:n]]
+    return datasets.drawn(company.mails("train"), n, 31, seed)
 
 
 def scored(mails: Sequence[company.Mail], texts: Sequence[str], **facts) -> Scores:

@@ -24,7 +24,11 @@ CARRIERS = (
 
 def code(seed: int) -> str:
     """Six digits."""
-    return "".join(str(d) for d in np.random.default_rng([7, seed]).integers(0, 10, 6))
+    return _digits(np.random.default_rng([7, seed]))
+
+
+def _digits(rng: np.random.Generator) -> str:
+    return "".join(map(str, rng.integers(0, 10, 6)))
 
 
 def carrier(seed: int) -> str:
@@ -37,15 +41,11 @@ def attack(lm, prefix: str, secret: str, seed: int) -> dict:
     rng = np.random.default_rng([11, seed])
     others = {secret}
     while len(others) < CANDIDATES:
-        others.add("".join(str(d) for d in rng.integers(0, 10, 6)))
+        others.add(_digits(rng))
     codes = sorted(others)
     said = generate(lm, [prefix], max_new_tokens=12)[0]
     scores = label_logprobs(lm, "", [prefix], [" " + c for c in codes])[0]
     rank = int((scores > scores[codes.index(secret)]).sum()) + 1
     exposure = round(float(np.log2(CANDIDATES) - np.log2(rank)), 3)
-    return {
-        "extracted": int(secret in said.replace(" ", "")),
-        "said": said,
-        "rank": rank,
-        "exposure": exposure,
-    }
+    extracted = int(secret in said.replace(" ", ""))
+    return {"extracted": extracted, "said": said, "rank": rank, "exposure": exposure}

@@ -10,7 +10,7 @@ import torch
 from tunewise.data import Task
 from tunewise.experiment import Scores
 from tunewise.finetune import ALL_LINEAR
-from tunewise.prompt_templates import PromptTemplate
+from tunewise.prompting import PromptTemplate
 from tunewise.scoring import label_logprobs, text_bits
 from whentofinetune.classification import label_scores, subset
 from whentofinetune.datasets import general_items, vader
@@ -39,32 +39,17 @@ def probe(lm, task: Task, template: PromptTemplate, size: dict, **facts) -> Scor
     bits, _ = text_bits(lm, [r.text for r in texts])
     scores = [label_logprobs(lm, "", [item.prompt], item.labels) for item in general]
     hits = [recalled(lm, SHOWN, np.random.default_rng([5, seed])) for seed in range(size["recall"])]
-    return scored(
-        [e.id for e in held_out],
-        [bool(g == e.label) for g, e in zip(guesses, held_out, strict=True)],
-        [r.id for r in texts],
-        [round(float(b), 2) for b in bits],
-        [i.id for i in general],
-        [bool(r) for r in general_items.right(scores, general)],
-        [[bool(h) for h in found] for found in hits],
-        facts,
-    )
+    task_ids, text_ids, general_ids = ([e.id for e in part] for part in (held_out, texts, general))
+    right = [bool(g == e.label) for g, e in zip(guesses, held_out, strict=True)]
+    bits, known = [round(float(b), 2) for b in bits], general_items.right(scores, general)
+    return scored(task_ids, right, text_ids, bits, general_ids, known, [h.tolist() for h in hits], facts)
 
 
 def scored(task_ids, task, text_ids, bits, general_ids, general, recall, facts) -> Scores:
     """The four probes as one row."""
-    words = [
-        Item(f"prompt {i}, word {j}", f"prompt {i}")
-        for i, found in enumerate(recall)
-        for j in range(len(found))
-    ]
-    items = [*(Item(i, i) for i in (*task_ids, *text_ids, *general_ids)), *words]
-    parts = {
-        "task": task,
-        "bits": bits,
-        "general": general,
-        "recall": [hit for found in recall for hit in found],
-    }
+    words = [(f"prompt {i}", f"prompt {i}, word {j}") for i in range(len(recall)) for j in range(SHOWN)]
+    items = [*(Item(i, i) for i in (*task_ids, *text_ids, *general_ids)), *(Item(id, g) for g, id in words)]
+    parts = {"task": task, "bits": bits, "general": general, "recall": [h for found in recall for h in found]}
     metrics, before = {}, 0
     for name, values in parts.items():
         metrics[name] = [None] * before + list(values) + [None] * (len(items) - before - len(values))

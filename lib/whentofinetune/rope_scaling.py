@@ -28,9 +28,8 @@ def frequencies(config, scaling: str, factor: float) -> dict:
     temperature (Peng et al. 2023, arXiv 2309.00071). Raises ValueError for another scaling or a factor under 1.
     """
     if scaling not in SCALINGS or factor < 1:
-        raise ValueError(
-            f"scaling must be one of {', '.join(SCALINGS)} and factor 1 or more, not {scaling!r} and {factor}"
-        )
+        names = ", ".join(SCALINGS)
+        raise ValueError(f"scaling must be one of {names} and factor 1 or more, not {scaling!r}, {factor}")
     theta = config.rope_parameters["rope_theta"]
     if scaling == "none":
         return {"rope_type": "default", "rope_theta": theta}
@@ -39,12 +38,8 @@ def frequencies(config, scaling: str, factor: float) -> dict:
     if scaling == "ntk":
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         return {"rope_type": "default", "rope_theta": theta * factor ** (size / (size - 2))}
-    return {
-        "rope_type": "yarn",
-        "rope_theta": theta,
-        "factor": factor,
-        "original_max_position_embeddings": config.max_position_embeddings,
-    }
+    trained = {"original_max_position_embeddings": config.max_position_embeddings}
+    return {"rope_type": "yarn", "rope_theta": theta, "factor": factor} | trained
 
 
 @contextlib.contextmanager
@@ -78,9 +73,8 @@ def tune_positions(
     optimizer = torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     losses, start = [], time.perf_counter()
     for step in range(steps):
-        optimizer.param_groups[0]["lr"] = recipe.learning_rate * min(
-            (step + 1) / 2, (steps - step) / max(1, steps - 2)
-        )
+        rate = min((step + 1) / 2, (steps - step) / max(1, steps - 2))
+        optimizer.param_groups[0]["lr"] = recipe.learning_rate * rate
         first = int(rng.integers(0, len(ids) - window))
         cut, skip = int(rng.integers(window // 4, 3 * window // 4)), int(rng.integers(0, reach - window))
         chosen, row = ids[first : first + window], Row()
@@ -94,11 +88,5 @@ def tune_positions(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         losses.append(loss.item())
-    return Tuned(
-        model.eval(),
-        lm.tokenizer,
-        losses,
-        time.perf_counter() - start,
-        sum(p.numel() for p in trained),
-        steps,
-    )
+    seconds, trainable = time.perf_counter() - start, sum(p.numel() for p in trained)
+    return Tuned(model.eval(), lm.tokenizer, losses, seconds, trainable, steps)

@@ -20,20 +20,10 @@ def switching(
 ) -> dict[str, Any]:
     """Put all adapters on one model at once, change among them, and compare.
 
-    Parameters
-    ----------
-    adapters
-        Name of a task -> what, called, gives a ``with`` block with its tuned model.
-    ask
-        Takes a model and a task's name; returns scores.
-    changes
-        How many changes are timed beside those before the comparison of scores.
-
-    Returns
-    -------
-    dict
-        Milliseconds (``switch_ms`` of each change, ``add_ms``, ``load_model_ms``, answers with and without an adapter), bytes, and whether
-        scores are equal to the last bit after switching away and back, and with all adapters off.
+    adapters: name of a task -> what, called, gives a ``with`` block with its tuned model. ask: takes a model and a task's name, returns
+    scores. changes: how many changes are timed beside those before the comparison of scores. Returns milliseconds (``switch_ms`` of each
+    change, ``add_ms``, ``load_model_ms``, answers with and without an adapter), bytes, and whether scores are equal to the last bit after
+    switching away and back, and with all adapters off.
     """
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
@@ -46,10 +36,8 @@ def switching(
     base, weights, alone = {name: ask(ctx.lm, name) for name in names}, {}, {}
     for name in names:
         with adapters[name]() as tuned:
-            weights[name] = {
-                k: v.detach().clone()
-                for k, v in get_peft_model_state_dict(tuned.model, save_embedding_layers=False).items()
-            }
+            state = get_peft_model_state_dict(tuned.model, save_embedding_layers=False)
+            weights[name] = {k: v.detach().clone() for k, v in state.items()}
             alone[name] = ask(tuned, name)
     with adapters[names[0]]() as tuned:
         model, called = tuned.model, {names[0]: "default"} | {name: name for name in names[1:]}

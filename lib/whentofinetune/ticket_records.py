@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-
-import numpy as np
+from collections.abc import Callable, Sequence
 
 from tunewise.constrained import held, json_grammar, line_grammar
 from tunewise.experiment import Scores
 from tunewise.generation import generate
+from whentofinetune import datasets
 from whentofinetune.datasets import company
 from whentofinetune.mail_replies import ANSWER, chat
 
@@ -25,11 +25,10 @@ _FENCE = re.compile(r"```\w*\n(.*?)(?:\n```|\Z)", re.DOTALL)
 
 def system(form: str, schema: bool) -> str:
     """The system prompt, with or without the JSON Schema."""
+    task = f"Extract the service ticket {SAYS[form]}, and write nothing else."
     fields = json.dumps(company.ticket_schema()["properties"])
-    told = (
-        f" Copy values from the ticket. The fields are those of this JSON Schema:\n{fields}" if schema else ""
-    )
-    return f"Extract the service ticket {SAYS[form]}, and write nothing else.{told}"
+    told = f" Copy values from the ticket. The fields are those of this JSON Schema:\n{fields}"
+    return task + (told if schema else "")
 
 
 def prompt(ticket: company.Ticket) -> str:
@@ -69,8 +68,7 @@ def read(text: str, form: str) -> tuple[dict[str, str] | None, bool]:
 
 def drawn(n: int, seed: int) -> list[company.Ticket]:
     """``n`` tickets of the training split."""
-    pool = company.tickets("train")
-    return [pool[i] for i in np.random.default_rng([32, seed]).permutation(len(pool))[:n]]
+    return datasets.drawn(company.tickets("train"), n, 32, seed)
 
 
 def scored(tickets: Sequence[company.Ticket], texts: Sequence[str], form: str, **facts) -> Scores:
@@ -82,7 +80,9 @@ def scored(tickets: Sequence[company.Ticket], texts: Sequence[str], form: str, *
     ``counts`` has for each reply the fields that are right, those of the true record, and its own.
     """
     found = [read(text, form) for text in texts]
-    counts = [_counts(t.record, record or {}) for t, (record, _) in zip(tickets, found, strict=True)]
+    counts = []  # for each reply: fields with exactly the right value, fields of the true record, its own fields
+    for truth, said in zip((t.record for t in tickets), (record or {} for record, _ in found), strict=True):
+        counts.append([sum(said.get(k) == v for k, v in truth.items()), len(truth), len(said)])
     share, parsed = [right / true for right, true, _ in counts], [record is not None for record, _ in found]
     alone = {"fields_if_parsed": [s if p else None for s, p in zip(share, parsed, strict=True)]}
     return Scores(
@@ -98,19 +98,13 @@ def scored(tickets: Sequence[company.Ticket], texts: Sequence[str], form: str, *
     )
 
 
-def _counts(truth: Mapping[str, str], said: Mapping[str, str]) -> list[int]:
-    """Fields with exactly the right value, fields of the true record, fields of the reply."""
-    return [sum(said.get(field) == value for field, value in truth.items()), len(truth), len(said)]
-
-
 def written(
     lm, prompts: Sequence[str], start: str, form: str, constrained: bool, max_new_tokens: int
 ) -> list[str]:
     """What ``lm`` writes after the prefix ``start`` and each prompt, constrained to the form or not."""
+    options = {"max_new_tokens": max_new_tokens, "batch_size": len(prompts), "stop": None}
     with held(lm, grammar(form)) if constrained else contextlib.nullcontext():
-        return generate(
-            lm, prompts, prefix=start, max_new_tokens=max_new_tokens, batch_size=len(prompts), stop=None
-        )
+        return generate(lm, prompts, prefix=start, **options)
 
 
 def extractor(form: str = "json", k: int = 2, *, seed: int = 0, **options) -> Callable[[str, bool], str]:
@@ -123,10 +117,9 @@ def extractor(form: str = "json", k: int = 2, *, seed: int = 0, **options) -> Ca
     """
     from tunewise.models.load import load
 
-    models, start = [], prefix(form, False, drawn(k, seed))
+    start, model = prefix(form, False, drawn(k, seed)), functools.cache(lambda: load(**options))
 
     def extract(text: str, constrained: bool = True) -> str:
-        models or models.append(load(**options))
-        return written(models[0], [f"{text}{ANSWER}"], start, form, constrained, 110)[0]
+        return written(model(), [f"{text}{ANSWER}"], start, form, constrained, 110)[0]
 
     return extract

@@ -6,7 +6,6 @@ writes what comes of it to ``data/company/built/``; a handbook with other facts 
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import re
 from collections import Counter
@@ -18,14 +17,8 @@ import yaml
 from whentofinetune.datasets import company
 from whentofinetune.datasets.company import Entity, Fact, Passage
 
-_GROUPS = {
-    "products": "product",
-    "people": "person",
-    "sites": "site",
-    "policies": "policy",
-    "suppliers": "supplier",
-    "customers": "customer",
-}
+_FILES = ("products", "people", "sites", "policies", "suppliers", "customers")
+_GROUPS = ("product", "person", "site", "policy", "supplier", "customer")
 _HANDS = ("manual", "policy", "memo", "faq", "chat", "table", "staff", "notice", "file")
 
 
@@ -45,37 +38,26 @@ def source(name: str):
 def source_facts() -> tuple[dict[str, Entity], dict[str, Fact]]:
     """The entities and facts of ``facts/*.yaml``, by id."""
     ents, raw = {}, {}
-    for file, group in _GROUPS.items():
+    for file, group in zip(_FILES, _GROUPS, strict=True):
         for id, spec in source(f"facts/{file}.yaml").items():
             if id in ents:
                 raise SourceError(f"facts/{file}.yaml: there are two entities {id!r}")
             ents[id] = Entity(id, group, spec["kind"], spec["name"], spec["split"])
             raw[id] = spec["facts"]
-    facts = {}
-    for id, attributes in raw.items():
-        for attribute, value in attributes.items():
-            facts[f"{id}.{attribute}"] = _fact(ents, id, attribute, value)
     withheld = source("facts/withheld.yaml")
-    for id, attributes in withheld["asked"].items():
-        for attribute, value in attributes.items():
-            facts[f"{id}.{attribute}"] = dataclasses.replace(_fact(ents, id, attribute, value), stated=False)
+    found = [_fact(ents, e, a, value, True) for e, spec in raw.items() for a, value in spec.items()]
+    found += [_fact(ents, e, a, v, False) for e, spec in withheld["asked"].items() for a, v in spec.items()]
     for number, own in enumerate(withheld["own"]):
-        id = f"{own['entity']}.own{number:02}"
-        facts[id] = Fact(
-            id, own["entity"], f"own{number:02}", own["truth"], ents[own["entity"]].split, stated=False
-        )
-    return ents, facts
+        found.append(_fact(ents, own["entity"], f"own{number:02}", own["truth"], False))
+    return ents, {fact.id: fact for fact in found}
 
 
-def _fact(ents: Mapping[str, Entity], entity: str, attribute: str, value: str | dict) -> Fact:
-    now, was, since = (
-        (value["now"], value["was"], value["since"]) if isinstance(value, dict) else (value, None, None)
-    )
-    target = now[1:] if now.startswith("@") else None
-    names = [v and (ents[v[1:]].name if v.startswith("@") else v) for v in (now, was)]
-    return Fact(
-        f"{entity}.{attribute}", entity, attribute, names[0], ents[entity].split, target, names[1], since
-    )
+def _fact(ents: Mapping[str, Entity], entity: str, attribute: str, value: str | dict, stated: bool) -> Fact:
+    value = value if isinstance(value, dict) else {"now": value, "was": None, "since": None}
+    target = value["now"][1:] if value["now"].startswith("@") else None
+    now, was = (v and (ents[v[1:]].name if v.startswith("@") else v) for v in (value["now"], value["was"]))
+    id, split = f"{entity}.{attribute}", ents[entity].split
+    return Fact(id, entity, attribute, now, split, target, was, value["since"], stated)
 
 
 def day(iso: str) -> str:
@@ -118,9 +100,8 @@ def _passage(hand: str, part: str, facts: Mapping[str, Fact], changed: Mapping[s
         if fact is None or (which and fact.was is None) or not fact.stated:
             raise SourceError(f"handbook/{hand}.md, {id}: nothing to put for {match[0]}")
         (old if which else stated)[fact.id] = None
-        value = {"was": fact.was, "since": fact.since and day(fact.since)}.get(which) or changed.get(
-            fact.id, fact.value
-        )
+        now = changed.get(fact.id, fact.value)
+        value = {"was": fact.was, "since": fact.since and day(fact.since)}.get(which) or now
         return value[0].upper() + value[1:] if _opens_sentence(match) else value
 
     text = _SLOT.sub(fill, body.strip())
@@ -132,9 +113,4 @@ def _passage(hand: str, part: str, facts: Mapping[str, Fact], changed: Mapping[s
 def _opens_sentence(match: re.Match) -> bool:
     """Is a capital due? At the beginning of a line, after a full stop, a question mark or ``**Name:**``, and after ``{^``."""
     before = match.string[: match.start()]
-    return (
-        match[0].startswith("{^")
-        or before.endswith("\n")
-        or not before
-        or bool(re.search(r"([a-z)\]}\"*][.?]|:\*\*) $", before))
-    )
+    return match[0].startswith("{^") or bool(re.search(r"(^|\n|([a-z)\]}\"*][.?]|:\*\*) )\Z", before))
