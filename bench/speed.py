@@ -27,7 +27,7 @@ from tunewise.experiment import device_name
 from tunewise.models import registry
 from tunewise.models.device import choose
 from tunewise.models.load import load
-from tunewise.prompt_templates import TEMPLATES
+from tunewise.prompting import TEMPLATES
 from tunewise.record import versions
 from whentofinetune import book_files
 from whentofinetune.classification import sample, subset

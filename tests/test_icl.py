@@ -11,7 +11,7 @@ from small_model import run_small, small, small_context
 from tunewise import prompting
 from tunewise.data import Example, Task
 from tunewise.experiment import Params
-from tunewise.prompt_templates import TEMPLATES
+from tunewise.prompting import TEMPLATES
 from tunewise.report import mean
 from whentofinetune import book_records, contrasts, planted_codes
 from whentofinetune.classification import pool_size, sample, subset

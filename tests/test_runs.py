@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from tunewise import cli, record
+from tunewise import cli, record, stats
 from tunewise.experiment import Condition, Scores
-from tunewise.record import NotMeasured, Record, Row, pack, unpack
+from tunewise.record import NotMeasured, Record, Row, estimate, pack, unpack
 from whentofinetune import book_files, book_records, experiments
 from whentofinetune.commands.run_experiment import line
 
@@ -89,12 +89,17 @@ def test_rows_are_found_by_their_settings():
         made().one(method="lora")
 
 
-def test_a_metric_is_the_mean_of_its_outcomes_with_wilsons_interval():
+def test_a_metric_is_the_mean_of_its_outcomes_with_an_interval_over_the_groups_of_items():
     row = made().one(method="lora", seed=0)
+    assert row["accuracy"] == stats.mean_interval([1, 0, 1], ["g", "g", "c"])
+    alone = made(item_sets={"set 1": {"ids": ["a", "b", "c"]}}).one(method="lora", seed=0)
     z, n, p = 1.959964, 3, 2 / 3
     centre, half = p + z * z / 2 / n, z * math.sqrt(p * (1 - p) / n + z * z / 4 / n / n)
-    low, high = ((centre + sign * half) / (1 + z * z / n) for sign in (-1, 1))
-    assert row["accuracy"] == pytest.approx({"value": p, "n": n, "low": low, "high": high}, abs=1e-6)
+    low, high = ((centre + sign * half) / (1 + z * z / n) for sign in (-1, 1))  # Wilson's
+    assert alone["accuracy"] == pytest.approx({"value": p, "n": n, "low": low, "high": high}, abs=1e-6)
+    bits = {"low": None, "high": None, "n": 2, "value": 1.5}
+    assert estimate([1.0, 2.0, 3.0, None], ["a", "b", "c", "d"]) == stats.mean_interval([1.0, 2.0, 3.0])
+    assert estimate([1.0, 2.0], ["a", "a"]) == bits  # one group says nothing of others
     other = made().one(method="lora", seed=1)
     assert (other["accuracy"]["value"], other["accuracy"]["n"]) == (0.5, 2)  # one item that does not apply
     assert other["calibrated"]["f1"]["value"] == 0.5 and other["calibrated"]["f1"]["n"] == 3

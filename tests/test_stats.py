@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 from scipy.stats import norm, spearmanr, t
-from sklearn.metrics import f1_score
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
@@ -135,26 +134,6 @@ def test_mean_over_seeds_widens_with_the_spread_of_the_seeds_and_stays_in_bounds
     assert stats.mean_over_seeds([stats.proportion(k, 10) for k in (10, 9, 10)])["high"] == 1.0
 
 
-def test_difference_over_seeds_covers_the_truth():
-    rng, hits, trials = np.random.default_rng(3), 0, 300
-    # b is a's own items with a lower threshold, so the truth is known by the probit model of `crossed`
-    spread = np.sqrt(0.3**2 + 1.2**2 + 1)
-    truth = norm.cdf(0.5 / spread) - norm.cdf(0.0 / spread)
-    for _ in range(trials):
-        item = rng.normal(0, 1.2, (1, 200))
-        a, b = (rng.normal(0, 0.3, (5, 1)) + item + rng.normal(0, 1, (5, 200)) > cut for cut in (-0.5, 0.0))
-        metric = stats.difference_over_seeds(a.astype(int), b.astype(int), np.ones(200, dtype=int))
-        hits += metric["low"] <= truth <= metric["high"]
-    assert 0.92 <= hits / trials <= 1.0
-
-
-def test_difference_over_seeds_is_paired():
-    """The same method against itself has no item variance: hard items are hard for both."""
-    right = crossed(np.random.default_rng(2), seeds=1, items=100)
-    metric = stats.difference_over_seeds(right, right, np.ones(100, dtype=int))
-    assert metric["low"] == metric["value"] == metric["high"] == 0.0
-
-
 def test_mean_interval_is_wilsons_or_a_t_interval_over_groups():
     rng = np.random.default_rng(0)
     right, scores, groups = rng.integers(0, 2, 60), rng.normal(3, 1, 60), np.repeat(np.arange(12), 5)
@@ -235,25 +214,3 @@ def test_spearman_refuses_too_little():
         stats.spearman([1, 2, 3], [1, 2, 3])
     with pytest.raises(ValueError, match="vary"):
         stats.spearman([1, 1, 1, 1], [1, 2, 3, 4])
-
-
-def test_macro_f1_equals_scikit_learn():
-    rng = np.random.default_rng(0)
-    labels, predictions = rng.integers(0, 3, 200), rng.integers(0, 3, 200)
-    metric = stats.macro_f1(predictions, labels, 3)
-    assert metric["value"] == pytest.approx(f1_score(labels, predictions, average="macro"))
-    assert metric["low"] < metric["value"] < metric["high"]
-
-
-def test_macro_f1_punishes_a_label_that_swallows_the_rest():
-    labels = [0, 1, 2] * 20
-    swallowed = stats.macro_f1([0] * 60, labels, 3)
-    assert swallowed["value"] == pytest.approx(0.5 / 3)  # F1 of label 0 is 2·20 / (2·20 + 40), the others 0
-    assert stats.accuracy([0] * 60, labels)["value"] == pytest.approx(1 / 3)
-    unread = stats.macro_f1([-1] * 60, labels, 3)
-    assert unread["value"] == 0.0
-
-
-def test_macro_f1_refuses_labels_out_of_range():
-    with pytest.raises(ValueError, match="labels must be 0..1"):
-        stats.macro_f1([0, 1], [0, 2], 2)

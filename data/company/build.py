@@ -17,7 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tunewise.near_duplicates import near_duplicates
+from tunewise.data import near_duplicates
 from whentofinetune.datasets.company import (
     DESKS,
     Entity,

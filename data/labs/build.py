@@ -35,7 +35,7 @@ def token_logprobs(lm, prompt: str, answer: str) -> list[float]:
 def main() -> None:
     from tunewise import data, prompting, record
     from tunewise.models.load import load
-    from tunewise.prompt_templates import PromptTemplate
+    from tunewise.prompting import PromptTemplate
     from tunewise.scoring import label_logprobs
     from tunewise.step_cache import write_whole
     from whentofinetune.datasets import rated_tasks

@@ -41,7 +41,7 @@ _HOMES = {
     "data": ("own_data", "Task", "Example"),
     "models.load": ("load",),
     "models.encoder": ("Encoder",),
-    "prompt_templates": ("TEMPLATES", "PromptTemplate"),
+    "prompting": ("TEMPLATES", "PromptTemplate"),
     "scoring": ("label_logprobs",),
     "generation": ("generate",),
     "finetune": ("Recipe", "fine_tune", "save_adapter", "load_adapter"),

@@ -173,16 +173,14 @@ def _arm(rows: Sequence[Row], metric: str, said: str) -> _Arm:
     varied = sorted({k for s in settings for k in (*s, *settings[0]) if s.get(k) != settings[0].get(k)})
     if varied:
         raise ValueError(
-            f"{len(rows)} rows match {said} and differ in {', '.join(varied)}: say which condition is meant"
+            f"{len(rows)} rows match {said} and differ in {', '.join(varied)}: say which is meant"
         )
     seeds = [r.raw.get("seed") for r in rows]
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"{len(rows)} rows match {said}, and two have the same seed: say which is meant")
     items = rows[0].items
     if not items or len(set(items)) < len(items):
-        raise ValueError(
-            f"the rows of {said} name no items, or an item twice; items are what a - b is paired by"
-        )
+        raise ValueError(f"the rows of {said} name no items, or an item twice; a - b is paired by item")
     group = dict(zip(items, rows[0].groups, strict=True))
     outcomes = np.empty((len(rows), len(items)))
     for n, row in enumerate(rows):
@@ -228,11 +226,10 @@ def compare(
     -----
     Estimator, sources and coverage: :func:`tunewise.stats.crossed`.
     """
-    arms = [
-        (source.where(**where), f"{dict(where)} in {source.experiment}.{source.scale}")
-        for source, where in ((record, a), (other or record, b))
-    ]
-    return compare_rows(arms[0][0], arms[1][0], metric, level=level, said=(arms[0][1], arms[1][1]))
+    sides = ((record, a), (other or record, b))
+    first, second = (source.where(**where) for source, where in sides)
+    said = [f"{dict(where)} in {source.experiment}.{source.scale}" for source, where in sides]
+    return compare_rows(first, second, metric, level=level, said=(said[0], said[1]))
 
 
 def compare_rows(
@@ -266,9 +263,9 @@ def compare_arrays(
     binary = bool(np.isin(np.concatenate([x, y]), (0, 1)).all())
     found = stats.crossed([x, y], groups, binary=binary)
     return Comparison(
-        estimate=float(found.estimate),
-        se=float(found.se),
-        df=float(found.df),
+        float(found.estimate),
+        float(found.se),
+        float(found.df),
         mean_a=float(x.mean()),
         mean_b=float(y.mean()),
         n=x.shape[1],
@@ -381,9 +378,8 @@ def judge(found: Comparison, margin: float, predicted: Predicted) -> Judgement:
     if found.significant and found.estimate * sign > 0:
         if reach >= margin:
             return Judgement(AGREES, f"{shown}, {predicted} 0 as predicted.")
-        return Judgement(
-            TOO_SMALL, f"{shown}, {predicted} 0 as predicted, but short of the {limit} that would matter."
-        )
+        short = f"but short of the {limit} that would matter."
+        return Judgement(TOO_SMALL, f"{shown}, {predicted} 0 as predicted, {short}")
     if found.significant:
         return Judgement(DISAGREES, f"{shown}, on the other side of 0 than predicted.")
     if inside:

@@ -54,7 +54,7 @@ class Condition:
     def __init__(self, method: str, **settings: Any) -> None:
         if taken := {"items", "outcomes", "facts", "predictions", "model"} & set(settings):
             raise ValueError(
-                f"a setting cannot be called {', '.join(sorted(taken))}: a row of the record has that column already"
+                f"a setting cannot be called {', '.join(sorted(taken))}: rows have that column already"
             )
         self.method = method
         self.settings = {"method": method, **settings}
@@ -65,11 +65,10 @@ class Condition:
         return self.settings.get(name)
 
     def __str__(self) -> str:
-        return ", ".join(
-            f"{k} {v}"
-            for k, v in self.settings.items()
-            if not isinstance(v, dict | list) and len(str(v)) < 40
-        )
+        short = {
+            k: v for k, v in self.settings.items() if not isinstance(v, dict | list) and len(str(v)) < 40
+        }
+        return ", ".join(f"{k} {v}" for k, v in short.items())
 
 
 class Scores:
@@ -104,20 +103,16 @@ class Scores:
         self.ids = [i if isinstance(i, str) else i.id for i in items]
         groups = [i if isinstance(i, str) else str(getattr(i, "group", None) or i.id) for i in items]
         self.groups = groups if groups != self.ids else None
-        for name, values in [
-            *outcomes.items(),
-            *([("predictions", predictions)] if predictions is not None else []),
-        ]:
+        given = outcomes if predictions is None else {**outcomes, "predictions": predictions}
+        for name, values in given.items():
             if len(values) != len(self.ids):
                 raise ValueError(
-                    f"{name} has {len(values)} values for {len(self.ids)} items: there must be one for each"
+                    f"{name} has {len(values)} values for {len(self.ids)} items: one for each is wanted"
                 )
         self.outcomes = {name: record.pack(values) for name, values in outcomes.items()}
-        self.predictions = (
-            None
-            if predictions is None
-            else [p if isinstance(p, str) or p is None else int(p) for p in predictions]
-        )
+        self.predictions: list[Any] | None = None
+        if predictions is not None:
+            self.predictions = [p if isinstance(p, str) or p is None else int(p) for p in predictions]
         self.facts = dict(facts or {})
 
     def add(self, part: str, other: Scores) -> Scores:
@@ -280,9 +275,7 @@ class Context:
         """The value of ``setting`` in the earlier row with the highest ``metric`` (the first of equals): a choice made on validation items."""
         rows = self.earlier(**conditions)
         if not rows:
-            raise LookupError(
-                f"no earlier row matches {conditions}: yield the trials before the condition that chooses among them"
-            )
+            raise LookupError(f"no earlier row matches {conditions}: yield the trials before the choice")
         return max(rows, key=lambda r: r.metric(metric)["value"])[setting]
 
     def _matching(self, conditions: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -306,29 +299,17 @@ class Context:
         from tunewise import finetune as ft
 
         lm = self.model_for(recipe.method)
-        key = digest(
-            ["adapter", self.ingredients, dataclasses.asdict(recipe), prefix, [list(p) for p in pairs]]
-        )
+        made_of = [self.ingredients, dataclasses.asdict(recipe), prefix, [list(p) for p in pairs]]
+        key = digest(["adapter", *made_of])
         folder = self.cache.folder.parent / "adapters" / key
-        kept = (
-            recipe.method != "full"
-            and ft.is_kept(folder)
-            and (not self.cache.fresh or key in self.cache.made)
-        )
-        if kept:
+        old = self.cache.fresh and key not in self.cache.made
+        if recipe.method != "full" and ft.is_kept(folder) and not old:
             tuned = ft.load_adapter(lm, folder)
         else:
-            checkpoint = folder.with_suffix(".unfinished")
+            checkpoint, bar = folder.with_suffix(".unfinished"), progress_bar(recipe, len(pairs))
             if self.cache.fresh:
                 checkpoint.unlink(missing_ok=True)
-            tuned = ft.finetune(
-                lm,
-                pairs,
-                recipe,
-                prefix=prefix,
-                checkpoint=checkpoint,
-                progress=progress_bar(recipe, len(pairs)),
-            )
+            tuned = ft.finetune(lm, pairs, recipe, prefix=prefix, checkpoint=checkpoint, progress=bar)
             if recipe.method != "full":
                 try:
                     ft.save_adapter(tuned, folder)
@@ -365,13 +346,8 @@ def progress_bar(recipe: Any, n: int) -> Callable[[int, int, float], None]:
     def tick(step: int, steps: int, loss: float) -> None:
         nonlocal bar
         if bar is None:
-            bar = tqdm(
-                total=steps,
-                initial=step - 1,
-                desc=f"{recipe.method}, {n} examples, seed {recipe.seed}",
-                leave=False,
-                mininterval=1.0,
-            )
+            told = f"{recipe.method}, {n} examples, seed {recipe.seed}"
+            bar = tqdm(total=steps, initial=step - 1, desc=told, leave=False, mininterval=1.0)
         bar.update(1)
         bar.set_postfix(loss=f"{loss:.2f}", refresh=False)
         if step == steps:
@@ -388,10 +364,17 @@ def context(
     say: Callable[[str], None] | None = None,
 ) -> Context:
     """What an experiment with these parameters (``model`` among them) works with; outside a run, it finds what experiments have kept."""
+    from tunewise.models import registry
+    from tunewise.models.device import choose
+    from tunewise.models.load import model_checksum
+
     told = say or (lambda line: None)
-    model, precision, ingredients = setting(params)
+    spec = registry.get(params["model"])
+    precision = choose(parameters=spec.parameters)
+    # what every kept step rests on beside its settings
+    ingredients = {"model": model_checksum(spec.name), "dtype": str(precision.dtype), "engine": ENGINE}
     cache = StepCache(fresh=fresh, say=told)
-    return Context(Params(params), model, precision, cache, workspace, ingredients, told)
+    return Context(Params(params), spec.name, precision, cache, workspace, ingredients, told)
 
 
 def perform(
@@ -421,33 +404,33 @@ def perform(
     """
     params = parameters(experiment, scale, changes)
     ctx = context(params, workspace=workspace, fresh=fresh, say=say)
-    model, precision, ingredients, told = ctx.model, ctx.precision, ctx.ingredients, ctx.say
+    told = ctx.say
     tasks = {t: data.fingerprint(resolve(t, workspace)) for t in params.get("tasks", [])}
     sources = digest([tasks, experiment.sources(Params(params)) if experiment.sources else None])
-    key = digest([experiment.name, experiment.version, params, ingredients, sources])
-    home = [record.committed(workspace.records, experiment.name, scale, model)] if workspace.records else []
+    key = digest([experiment.name, experiment.version, params, ctx.ingredients, sources])
+    home = (
+        [record.committed(workspace.records, experiment.name, scale, ctx.model)] if workspace.records else []
+    )
     if not fresh and (found := record.find(key, *home, say=told)):
         return found
-    told(f"{experiment.name}, scale {scale}: {experiment.question}\n  {precision.why}")
-    seconds = sum(
-        _one(experiment, ctx, condition, sources) for condition in experiment.conditions(Params(params))
-    )
+    told(f"{experiment.name}, scale {scale}: {experiment.question}\n  {ctx.precision.why}")
+    seconds = sum(_one(experiment, ctx, c, sources) for c in experiment.conditions(Params(params)))
     finished = Record(
-        experiment=experiment.name,
-        scale=scale,
-        version=experiment.version,
-        model=model,
-        params=params,
+        experiment.name,
+        scale,
+        experiment.version,
+        ctx.model,
+        params,
         seeds=list(params.get("seeds", [])),
         rows=ctx.rows,
         item_sets=ctx.item_sets,
         key=key,
-        checksums={"model": ingredients["model"], "tasks": tasks},
-        device=device_name(precision),
+        checksums={"model": ctx.ingredients["model"], "tasks": tasks},
+        device=device_name(ctx.precision),
         versions=record.versions(),
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         duration_s=round(seconds, 1),
-        notes={"dtype": str(precision.dtype)},
+        notes={"dtype": str(ctx.precision.dtype)},
     )
     finished.save(record.cached(key))
     return finished
@@ -465,12 +448,8 @@ def _one(experiment: Experiment, ctx: Context, condition: Condition, sources: st
         start = time.perf_counter()
         row = experiment.evaluate(ctx, condition).row()
         seconds = time.perf_counter() - start
-        kept = {
-            "params": {n: ctx.params._values[n] for n in sorted(ctx.params._read)},
-            "earlier": ctx._looked_up,
-            "row": row,
-            "seconds": seconds,
-        }
+        read = {n: ctx.params._values[n] for n in sorted(ctx.params._read)}
+        kept = {"params": read, "earlier": ctx._looked_up, "row": row, "seconds": seconds}
         ctx.cache.keep(key, kept)
         ctx.say(f"  {condition}: {seconds:.1f} s")
     row = dict(kept["row"])
@@ -499,44 +478,36 @@ def parameters(experiment: Experiment, scale: str, changes: Mapping[str, Any]) -
         raise ValueError(f"{experiment.name} has no parameter {unknown[0]!r}; it has {', '.join(params)}")
     for name, value in changes.items():
         examples = [s[name] for s in experiment.scales.values() if s.get(name) is not None]
-        _check(
-            f"{experiment.name}: {name}",
-            value,
-            examples[0] if examples else None,
-            optional=any(s.get(name, 0) is None for s in experiment.scales.values()),
-        )
-        if value == 0 and isinstance(value, int) and examples and all(e and type(e) is int for e in examples):
+        optional = any(s.get(name, 0) is None for s in experiment.scales.values())
+        if value is None and optional or not examples:
+            continue
+        _check(f"{experiment.name}: {name}", value, examples[0])
+        if value == 0 and isinstance(value, int) and all(e and type(e) is int for e in examples):
             raise ValueError(
                 f"{experiment.name}: {name} must be 1 or more, such as {examples[0]}; it was given 0"
             )
     return {**params, **changes}
 
 
-def _check(name: str, value: Any, like: Any, optional: bool = False) -> None:
+_KINDS: dict[type, str] = {
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+}
+
+
+def _check(name: str, value: Any, like: Any) -> None:
     """Raise ValueError unless ``value`` is of the kind of ``like``."""
-    if like is None or (optional and value is None):
+    if like is None:
         return
-    kind = (
-        "true or false"
-        if isinstance(like, bool)
-        else "a number"
-        if isinstance(like, int | float)
-        else "text"
-        if isinstance(like, str)
-        else "a list"
-        if isinstance(like, list)
-        else "an object"
-    )
-    right = (
-        isinstance(value, bool)
-        if isinstance(like, bool)
-        else isinstance(value, int | float) and not isinstance(value, bool)
-        if isinstance(like, int | float)
-        else isinstance(value, type(like))
-    )
-    if not right:
-        raise ValueError(f"{name} must be {kind}, such as {like!r}; it was given {value!r}")
-    if isinstance(like, int | float) and not isinstance(like, bool):
+    number = isinstance(like, int | float) and not isinstance(like, bool)
+    kind: Any = int | float if number else type(like)
+    if not isinstance(value, kind) or isinstance(value, bool) != isinstance(like, bool):
+        wanted = _KINDS.get(type(like), "an object")
+        raise ValueError(f"{name} must be {wanted}, such as {like!r}; it was given {value!r}")
+    if number:
         if isinstance(like, int) and not isinstance(value, int):
             raise ValueError(f"{name} must be a whole number, such as {like!r}; it was given {value!r}")
         if value < 0 or (like > 0 and value == 0 and isinstance(like, float)):
@@ -551,21 +522,6 @@ def _check(name: str, value: Any, like: Any, optional: bool = False) -> None:
             _check(f"{name}, {key}", value[key], like[key])
 
 
-def setting(params: Mapping[str, Any]) -> tuple[str, Any, dict[str, Any]]:
-    """Model name, precision, and what every kept step rests on beside its settings."""
-    from tunewise.models import registry
-    from tunewise.models.device import choose
-    from tunewise.models.load import model_checksum
-
-    spec = registry.get(params["model"])
-    precision = choose(parameters=spec.parameters)
-    return (
-        spec.name,
-        precision,
-        {"model": model_checksum(spec.name), "dtype": str(precision.dtype), "engine": ENGINE},
-    )
-
-
 def device_name(precision: Any) -> str:
     """The machine in words: the GPU's name, or the CPU's with the number of threads used."""
     import platform
@@ -574,12 +530,8 @@ def device_name(precision: Any) -> str:
 
     if str(precision.device).startswith("cuda"):
         return str(torch.cuda.get_device_name(0))
-    name, info = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
-    if info.exists():
-        models = [
-            line.split(":", 1)[1].strip()
-            for line in info.read_text().splitlines()
-            if line.startswith("model name")
-        ]
-        name = models[0] if models else name
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    name = models[0] if models else platform.processor() or platform.machine()
     return f"CPU: {name}, {torch.get_num_threads()} threads"

@@ -1,8 +1,13 @@
-"""In-context learning: choose examples, put them before the item, score the labels, calibrate."""
+"""Prompts for classification: templates, examples put before the item, the probabilities of the labels, calibration.
+
+A prompt falls into a ``prefix`` (the same for all items: instruction and examples) and a ``query`` (the item). The cut
+lies before a space, so that both can be tokenised apart.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,9 +15,94 @@ import numpy as np
 if TYPE_CHECKING:
     from tunewise.data import Task
     from tunewise.models.packing import LanguageModel
-    from tunewise.prompt_templates import PromptTemplate
 
 Shot = tuple[str, int]  # a text and the index of its label
+
+
+@dataclass(frozen=True)
+class PromptTemplate:
+    """One prompt template.
+
+    Parameters
+    ----------
+    opening
+        The instruction; ``{noun}`` is what the texts are (``tweet``), ``{aspect}`` what is asked of them (``sentiment``), ``{Aspect}`` the
+        same with a capital, ``{labels}`` the list of labels; they may stand in ``after`` too.
+    before, after
+        What surrounds the text.
+    verbal
+        The word that stands for each label, in the order of the task's labels (None: the labels themselves).
+    """
+
+    name: str
+    opening: str
+    before: str
+    after: str
+    verbal: tuple[str, ...] | None = None
+
+    def answers(self, labels: Sequence[str]) -> list[str]:
+        """The strings that are scored, with their leading space, in the order of ``labels``."""
+        words = self.verbal or tuple(labels)
+        if len(words) != len(labels):
+            raise ValueError(
+                f"prompt template {self.name!r} has {len(words)} words for {len(labels)} labels {[*labels]}"
+            )
+        return [" " + w for w in words]
+
+    def query(self, task: Task, text: str) -> str:
+        """The part of the prompt that belongs to one item. Line breaks in the text become spaces."""
+        return " " + " ".join(text.split()) + self.after.format(**self._words(task))
+
+    def instruction(self, task: Task) -> str:
+        """What is said once, before all examples."""
+        return self.opening.format(**self._words(task))
+
+    def prefix(self, task: Task, shots: Sequence[tuple[str, int]] = ()) -> str:
+        """Instruction and examples (pairs of text and label index), up to where the item's text begins."""
+        answers = self.answers(task.labels)
+        done = "".join(f"{self.before}{self.query(task, text)}{answers[y]}\n\n" for text, y in shots)
+        return self.instruction(task) + done + self.before
+
+    def _words(self, task: Task) -> dict[str, str]:
+        noun, aspect = ASKED.get(task.name, ("text", "label"))
+        labels = ", ".join(task.labels[:-1]) + " or " + task.labels[-1]
+        return {"noun": noun, "aspect": aspect, "Aspect": aspect.capitalize(), "labels": labels}
+
+
+# What the texts of a task are, and what is asked of them; a reader's own data are plain texts with labels.
+ASKED = {
+    "tweets": ("tweet", "sentiment"),
+    "products": ("product review", "sentiment"),
+    "films": ("film review", "sentiment"),
+    "news": ("newspaper comment", "sentiment"),
+    "tweets-polarity": ("tweet", "sentiment"),
+    "tweets-subjectivity": ("tweet", "tone"),
+    "domain": ("text", "source"),
+}
+
+_CHAT = "<|im_start|>user\nIs the {aspect} of this {noun} {labels}? Answer with one word.\n\n"
+
+
+class _Named(dict[str, PromptTemplate]):
+    def __missing__(self, name: str) -> PromptTemplate:
+        raise ValueError(f"no prompt template is called {name!r}; there are {', '.join(self)}")
+
+
+TEMPLATES = _Named(
+    (w.name, w)
+    for w in (
+        PromptTemplate(
+            "instruction", "Classify the {aspect} of each {noun} as {labels}.\n\n", "Text:", "\n{Aspect}:"
+        ),
+        PromptTemplate("question", "", "Text:", "\nQuestion: is the {aspect} {labels}?\nAnswer:"),
+        PromptTemplate("bare", "", "", "\n{Aspect}:"),
+        PromptTemplate("mood", "", "", "\nOverall the author's mood is", ("good", "neutral", "bad")),
+        PromptTemplate("chat", _CHAT, "Text:", "<|im_end|>\n<|im_start|>assistant\nThe {aspect} is"),
+    )
+)
+
+
+# -- examples in the prompt, and calibration
 
 
 def random_shots(pool: Sequence[Shot], k: int, seed: int) -> list[Shot]:
@@ -77,12 +167,11 @@ EMPTY_TEXTS = ("N/A", "[MASK]", "...")
 
 
 def label_probabilities(
-    lm: LanguageModel, wording: PromptTemplate, task: Task, text: str, shots: Sequence[Shot] = ()
+    lm: LanguageModel, template: PromptTemplate, task: Task, text: str, shots: Sequence[Shot] = ()
 ) -> dict[str, float]:
     """Probability of each label of ``task`` for one text after ``shots``, renormalised over the labels."""
     from tunewise.scoring import label_logprobs
 
-    logs = label_logprobs(
-        lm, wording.prefix(task, shots), [wording.query(task, text)], wording.answers(task.labels)
-    )[0]
+    answers = template.answers(task.labels)
+    logs = label_logprobs(lm, template.prefix(task, shots), [template.query(task, text)], answers)[0]
     return dict(zip(task.labels, np.exp(logs - np.logaddexp.reduce(logs)).tolist(), strict=True))

@@ -7,10 +7,11 @@ interval is computed when it is asked for.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from tunewise.step_cache import write_whole
 
 SCHEMA = 2
 SCALES = ("smoke", "laptop", "full", "gpu")
-PACKAGES = (
+PACKAGES = [
     "tunewise",
     "torch",
     "transformers",
@@ -31,7 +32,7 @@ PACKAGES = (
     "scikit-learn",
     "sentence-transformers",
     "numpy",
-)
+]
 
 
 class NotMeasured(LookupError):
@@ -63,7 +64,7 @@ def pack(values: Sequence[Any]) -> str | list[float | None]:
         raise ValueError(
             "an outcome is not a finite number; use None where a metric does not apply to an item"
         )
-    return plain  # in full: rounding breaks ties between resamples, and with them the bootstrap's bounds
+    return plain
 
 
 def unpack(packed: str | Sequence[float | None]) -> list[float | None]:
@@ -73,16 +74,26 @@ def unpack(packed: str | Sequence[float | None]) -> list[float | None]:
     return list(packed)
 
 
-def estimate(packed: str | Sequence[float | None]) -> dict[str, Any]:
-    """The mean of packed outcomes with its 95 % interval, as a metric dictionary; items to which it does not apply are left out."""
-    known = [v for v in unpack(packed) if v is not None]
+def estimate(packed: str | Sequence[float | None], groups: Sequence[Hashable] | None = None) -> stats.Metric:
+    """The mean of packed outcomes with its 95 % interval (:func:`tunewise.stats.mean_interval`), as a metric dictionary.
+
+    Items to which the metric does not apply are left out. One group of numbers other than 0 and 1 has no interval: its bounds are None.
+
+    Parameters
+    ----------
+    groups
+        The group of each item; left out where every item stands alone.
+    """
+    values = unpack(packed)
+    known = [v for v in values if v is not None]
     if not known:
         return {"value": None, "n": 0, "low": None, "high": None}
-    if isinstance(packed, str):
-        return stats.proportion(int(sum(known)), len(known))
-    if len(known) == 1:  # one number has no interval
-        return {"value": known[0], "n": 1, "low": None, "high": None}
-    return stats.bootstrap(known)
+    member = (
+        [g for g, v in zip(groups, values, strict=True) if v is not None] if groups else range(len(known))
+    )
+    if len(set(member)) == 1 and (len(known) > 1 or not isinstance(packed, str)):
+        return {"value": float(np.mean(known)), "n": len(known), "low": None, "high": None}
+    return stats.mean_interval(known, list(member) if groups else None)
 
 
 class Row(Mapping[str, Any]):
@@ -103,20 +114,16 @@ class Row(Mapping[str, Any]):
         outcomes = self.raw.get("outcomes", {})
         if name in outcomes:
             return self.metric(name)
-        inner = {
-            key[len(name) + 1 :].split(".")[0]
-            for key in (*outcomes, *self.raw.get("facts", {}))
-            if key.startswith(f"{name}.")
-        }
+        names, part = (*outcomes, *self.raw.get("facts", {})), f"{name}."
+        inner = {key.removeprefix(part).split(".")[0] for key in names if key.startswith(part)}
         if inner:
             return {key: self[f"{name}.{key}"] for key in sorted(inner)}
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
         yield from (k for k in self.raw if k not in ("outcomes", "facts"))
-        yield from dict.fromkeys(
-            k.split(".")[0] for k in (*self.raw.get("facts", {}), *self.raw.get("outcomes", {}))
-        )
+        names = (*self.raw.get("facts", {}), *self.raw.get("outcomes", {}))
+        yield from dict.fromkeys(k.split(".")[0] for k in names)
 
     def __len__(self) -> int:
         return len(list(iter(self)))
@@ -125,7 +132,7 @@ class Row(Mapping[str, Any]):
         """``{"value", "n", "low", "high"}`` of one metric over the row's items."""
         if name not in self._estimates:
             self.outcomes(name)  # a clear error for an unknown name
-            self._estimates[name] = estimate(self.raw["outcomes"][name])
+            self._estimates[name] = estimate(self.raw["outcomes"][name], self.groups or None)
         return self._estimates[name]
 
     def outcomes(self, name: str) -> list[float | None]:
@@ -223,20 +230,13 @@ class Record:
         for row in self._views:
             if "items" not in row.raw:
                 continue
-            settings = {
-                k: _hashable(v)
-                for k, v in row.raw.items()
-                if k not in ("items", "outcomes", "facts", "predictions")
-            }
-            part = pandas.DataFrame(
-                {"item": row.items, "group": row.groups, **{m: row.outcomes(m) for m in row.metrics}}
-            )
+            apart = ("items", "outcomes", "facts", "predictions")
+            settings = {k: _hashable(v) for k, v in row.raw.items() if k not in apart}
+            outcomes = {m: row.outcomes(m) for m in row.metrics}
+            part = pandas.DataFrame({"item": row.items, "group": row.groups, **outcomes})
             parts.append(part.assign(model=self.model, **settings))
-        frame = (
-            pandas.concat(parts, ignore_index=True)
-            if parts
-            else pandas.DataFrame(columns=["model", "method", "seed", "item", "group"])
-        )
+        empty = pandas.DataFrame(columns=["model", "method", "seed", "item", "group"])
+        frame = pandas.concat(parts, ignore_index=True) if parts else empty
         first = ["model", "method", "seed"]
         return frame[[*(c for c in first if c in frame), *(c for c in frame if c not in first)]]
 
@@ -256,21 +256,16 @@ class Record:
         try:
             held = json.loads(path.read_text(encoding="utf-8"))
             schema = held.get("schema", 1)
-        except (ValueError, AttributeError) as error:
+            if schema == SCHEMA:
+                return cls(**held)
+        except (ValueError, AttributeError, TypeError) as error:
             raise ValueError(
                 f"{path} is no run record ({error}); delete it and run the experiment again"
             ) from error
-        if schema != SCHEMA:
-            again = f"tunewise run {held.get('experiment')} --scale {held.get('scale')} --fresh"
-            raise ValueError(
-                f"{path} has schema {schema}, this version reads {SCHEMA}; make it again with: {again}"
-            )
-        try:
-            return cls(**held)
-        except TypeError as error:
-            raise ValueError(
-                f"{path} is no run record ({error}); delete it and run the experiment again"
-            ) from error
+        again = f"tunewise run {held.get('experiment')} --scale {held.get('scale')} --fresh"
+        raise ValueError(
+            f"{path} has schema {schema}, this version reads {SCHEMA}; make it again with: {again}"
+        )
 
 
 def _hashable(value: Any) -> Any:
@@ -281,10 +276,8 @@ def versions() -> dict[str, str]:
     """Versions of Python and of the packages a result can depend on; those not installed are left out."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return found
 
 

@@ -2,7 +2,6 @@
 
 A metric is the dictionary ``{"value", "n", "low", "high"}``: the estimate, the number of items behind it and the bounds
 of its interval, 95 % unless asked otherwise. All values are plain Python numbers, so a metric goes into JSON as it is.
-Needs numpy and scipy.
 """
 
 from __future__ import annotations
@@ -22,12 +21,26 @@ Metric = dict[str, Any]
 
 
 def wilson(k: int, n: int, level: float = LEVEL) -> tuple[float, float]:
-    """Wilson's score interval for a proportion: ``k`` successes out of ``n``. Returns (low, high), both in [0, 1].
+    """Wilson's score interval for a proportion, which keeps its promise for small n and near 0 and 1.
 
-    Unlike value ± 1.96 standard errors it keeps its promise for small n and near 0 and 1.
-    Source: E. B. Wilson (1927), J. Am. Stat. Assoc. 22, 209-212; recommended by Brown, Cai & DasGupta (2001),
-    Statistical Science 16, 101-133. Computed by ``scipy.stats.binomtest``.
-    Raises ValueError unless 0 <= k <= n and n >= 1.
+    Parameters
+    ----------
+    k, n
+        ``k`` successes out of ``n``.
+
+    Returns
+    -------
+    tuple of float
+        (low, high), both in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        Unless 0 <= k <= n and n >= 1.
+
+    Notes
+    -----
+    E. B. Wilson (1927), J. Am. Stat. Assoc. 22, 209-212; recommended by Brown, Cai & DasGupta (2001), Statistical Science 16, 101-133.
     """
     if n < 1 or not 0 <= k <= n:
         raise ValueError(f"a proportion needs 0 <= k <= n and n >= 1, got k = {k}, n = {n}")
@@ -42,10 +55,12 @@ def proportion(k: int, n: int, level: float = LEVEL) -> Metric:
 
 
 def accuracy(predictions: Sequence[Any], labels: Sequence[Any], level: float = LEVEL) -> Metric:
-    """Share of items whose prediction equals the label, with :func:`wilson`'s interval.
+    """Share of items whose prediction equals the label, with :func:`wilson`'s interval; ``None`` or -1 counts as wrong.
 
-    An answer that could not be read counts as wrong if it is given as something that is no label (``None``, -1).
-    Raises ValueError for different lengths or no items.
+    Raises
+    ------
+    ValueError
+        For different lengths or no items.
     """
     return proportion(int(_correct(predictions, labels).sum()), len(labels), level)
 
@@ -54,12 +69,22 @@ def mcnemar(a: Sequence[Any], b: Sequence[Any], labels: Sequence[Any], level: fl
     """Exact paired test: do two methods, asked about the same items, differ in accuracy?
 
     Only the items that exactly one of them gets right count. If both are equally good, each such item is a fair coin.
-    Returns ``{"p", "a_only", "b_only", "difference"}``: two-sided p; the items that only a, only b gets right; and the
-    metric of accuracy(a) - accuracy(b), in [-1, 1].
 
-    Sources: Q. McNemar (1947), Psychometrika 12, 153-157, as an exact binomial test. Interval: Wald's with the
-    adjustment of Bonett & Price (2012), J. Educ. Behav. Stat. 37, 479-488, recommended by Fagerland, Lydersen &
-    Laake (2014), Stat. Med. 33, 2850-2875.
+    Parameters
+    ----------
+    a, b, labels
+        Predictions of the two, and the labels, each [n].
+
+    Returns
+    -------
+    dict
+        ``p`` (two-sided), ``a_only`` and ``b_only`` (items that only one gets right), and ``difference``, the metric of
+        accuracy(a) - accuracy(b).
+
+    Notes
+    -----
+    Q. McNemar (1947), Psychometrika 12, 153-157, as an exact binomial test. Interval: Wald's as adjusted by Bonett & Price (2012),
+    J. Educ. Behav. Stat. 37, 479-488; recommended by Fagerland, Lydersen & Laake (2014), Stat. Med. 33, 2850-2875.
     """
     right_a, right_b = _correct(a, labels), _correct(b, labels)
     a_only, b_only = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
@@ -82,34 +107,38 @@ def bootstrap(
 ) -> Metric:
     """Any statistic with a bootstrap interval, over items drawn again with replacement.
 
-    values: one sequence [n], or a tuple of such that belong together item by item (drawn together).
-    statistic: takes as many arrays as were given, returns a number.
+    Parameters
+    ----------
+    values
+        One sequence [n], or a tuple of such that belong together item by item (drawn together).
+    statistic
+        Takes as many arrays as were given, returns a number.
 
-    Method: bias-corrected and accelerated (BCa), Efron (1987), J. Am. Stat. Assoc. 82, 171-185, by
-    ``scipy.stats.bootstrap``; where BCa is not defined (as when all values are equal) plain percentiles.
-    Raises ValueError for fewer than two items.
+    Raises
+    ------
+    ValueError
+        For fewer than two items.
+
+    Notes
+    -----
+    Bias-corrected and accelerated (BCa), Efron (1987), J. Am. Stat. Assoc. 82, 171-185; where that is not defined (as when all values
+    are equal) plain percentiles.
     """
     data = tuple(np.asarray(v) for v in (values if isinstance(values, tuple) else (values,)))
     n = len(data[0])
     if n < 2 or any(len(v) != n for v in data):
         raise ValueError(
-            f"a bootstrap needs two items or more, as many in each sequence; got {[len(v) for v in data]}"
+            f"a bootstrap needs two items or more, as many in each; got {[len(v) for v in data]}"
         )
     value = float(statistic(*data))
 
     def interval(method: str) -> Any:
+        options: dict[str, Any] = dict(n_resamples=resamples, confidence_level=level, method=method)
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # percentiles follow
-            return stats.bootstrap(
-                data,
-                statistic,
-                paired=True,
-                vectorized=False,
-                n_resamples=resamples,
-                confidence_level=level,
-                method=method,
-                rng=np.random.default_rng(seed),
-            ).confidence_interval
+            rng = np.random.default_rng(seed)
+            found = stats.bootstrap(data, statistic, paired=True, vectorized=False, rng=rng, **options)
+        return found.confidence_interval
 
     if all(np.all(v == v[0]) for v in data):
         return _metric(value, n, value, value)
@@ -122,21 +151,27 @@ def bootstrap(
 def mean_over_seeds(
     metrics: Sequence[Metric], level: float = LEVEL, bounds: tuple[float, float] | None = (0.0, 1.0)
 ) -> Metric:
-    """The mean of one metric over several seeds *that were tested on the same items*, and its interval.
+    """The mean of one metric over several seeds *that were tested on the same items*, with an interval over new seeds and items.
 
-    metrics: one a seed. Returns a metric whose n is the number of items (of the smallest), with ``"seeds"`` added.
-    The interval answers: what would the mean be with other seeds and other test items? It has two parts, because more
-    seeds do not make the test set any larger:
+    Where outcomes by item are at hand, :func:`tunewise.comparison.over_seeds` says it better.
 
-    - seeds: the variance of the seeds' values, divided by their number S;
-    - items: the mean of the variances that the seeds' own intervals stand for (half width / z, squared). The items are
-      common to all seeds, so this part is not divided by S.
+    Parameters
+    ----------
+    metrics
+        One a seed.
+    bounds
+        What the metric cannot leave; None for a metric without bounds.
 
-    The mean ± t times the root of their sum, with Satterthwaite's degrees of freedom (Biometrics Bulletin 2, 1946,
-    110-114). This is the crossed random-effects model of seeds and items; the seed x item interaction is counted in
-    both parts, so the interval errs on the wide side. With one seed the seeds' part cannot be known: the result
-    is that seed's own interval, and says too little.
-    bounds: what the metric cannot leave; None for a metric without bounds.
+    Returns
+    -------
+    dict
+        A metric whose n is the number of items (of the smallest), with ``seeds`` added. One seed gives that seed's own interval.
+
+    Notes
+    -----
+    The variance is that of the seeds' values over their number, plus the mean of the variances that the seeds' own intervals stand for
+    (half width / z, squared): the items are common to all seeds, so more seeds do not reduce it. Satterthwaite's degrees of freedom
+    (Biometrics Bulletin 2, 1946, 110-114). The seed x item interaction is counted twice, so the interval errs on the wide side.
     """
     if not metrics:
         raise ValueError("no metrics to average: run at least one seed")
@@ -145,33 +180,14 @@ def mean_over_seeds(
     if len(metrics) == 1:
         return _metric(values[0], n, metrics[0]["low"], metrics[0]["high"], bounds) | {"seeds": 1}
     halves = np.array([m["high"] - m["low"] for m in metrics]) / 2
-    parts = [
-        (values.var(ddof=1) / len(values), len(values) - 1),
-        (float(np.mean((halves / _z(level)) ** 2)), n - 1),
-    ]
-    return _satterthwaite(values.mean(), n, parts, level, bounds) | {"seeds": len(metrics)}
-
-
-def difference_over_seeds(
-    a: Sequence[Sequence[Any]], b: Sequence[Sequence[Any]], labels: Sequence[Any], level: float = LEVEL
-) -> Metric:
-    """Accuracy of method a minus that of b, each run with one or several seeds, all on the same n items.
-
-    a, b: predictions [seeds of a, n] and [seeds of b, n]. A method without randomness has one row.
-    Returns a metric in [-1, 1]. The interval is that of :func:`mean_over_seeds`, but paired by item: its second part is
-    the variance of each item's difference (share of a's seeds that get it right, minus that of b's), divided by n.
-    Where both have one row, use :func:`mcnemar`.
-    """
-    right = [np.array([_correct(row, labels) for row in rows], dtype=float) for rows in (a, b)]
-    if not all(len(r) for r in right):
-        raise ValueError("each method needs the predictions of at least one seed")
-    n = len(labels)
-    if n < 2:
-        raise ValueError("a difference needs two items or more")
-    by_item = right[0].mean(axis=0) - right[1].mean(axis=0)
-    parts = [(r.mean(axis=1).var(ddof=1) / len(r), len(r) - 1) for r in right if len(r) > 1]
-    parts.append((by_item.var(ddof=1) / n, n - 1))
-    return _satterthwaite(by_item.mean(), n, parts, level, (-1.0, 1.0)) | {"seeds": max(map(len, right))}
+    spread = values.var(ddof=1) / len(values)
+    items = float(np.mean((halves / _z(level)) ** 2))
+    half = 0.0
+    if total := spread + items:
+        df = total**2 / (spread**2 / (len(values) - 1) + items**2 / max(n - 1, 1))
+        half = stats.t.ppf((1 + level) / 2, df) * np.sqrt(total)
+    mean = values.mean()
+    return _metric(mean, n, mean - half, mean + half, bounds) | {"seeds": len(metrics)}
 
 
 def mean_interval(
@@ -222,7 +238,10 @@ def mean_interval(
     z = stats.t.ppf((1 + level) / 2, found.groups - 1)
     centre, spread = 1 + z**2 / size, z * np.sqrt(mean * (1 - mean) / size + z**2 / (4 * size**2))
     middle = mean + z**2 / (2 * size)
-    return _metric(mean, len(x), (middle - spread) / centre, (middle + spread) / centre, (0.0, 1.0))
+    low, high = (middle - spread) / centre, (middle + spread) / centre
+    return _metric(
+        mean, len(x), min(low, mean), max(high, mean), (0.0, 1.0)
+    )  # equal but for rounding at 0 and 1
 
 
 @dataclass(frozen=True)
@@ -354,19 +373,24 @@ def _df_of(quantile: Array) -> Array:
 
 
 def spearman(x: Sequence[float], y: Sequence[float], level: float = LEVEL) -> Metric:
-    """Spearman's rank correlation of two sequences [n], with its interval.
+    """Spearman's rank correlation of two sequences [n], with its interval and the two-sided ``"p"``.
 
-    Interval: Fisher's z with the variance (1 + r²/2) / (n - 3) of Bonett & Wright (2000), Psychometrika 65, 23-28.
-    Where |r| is 1, which has no z, the inner bound is that of the nearest value n untied ranks can take.
-    Raises ValueError for fewer than four pairs, or where one side does not vary.
+    Raises
+    ------
+    ValueError
+        For fewer than four pairs, or where one side does not vary.
+
+    Notes
+    -----
+    Interval: Fisher's z with the variance (1 + r²/2) / (n - 3) of Bonett & Wright (2000), Psychometrika 65, 23-28. Where |r| is 1, which
+    has no z, the inner bound is that of the nearest value n untied ranks can take. p: over all permutations for n up to 8, else from the
+    t distribution.
     """
     n = len(x)
     if len(y) != n or n < 4:
         raise ValueError(f"a rank correlation needs four pairs or more, got {n} and {len(y)} values")
     if min(np.ptp(x), np.ptp(y)) == 0:
-        raise ValueError(
-            "a rank correlation needs both sides to vary; one of them has the same value everywhere"
-        )
+        raise ValueError("a rank correlation needs both sides to vary; one has the same value everywhere")
     value = float(np.clip(stats.spearmanr(x, y).statistic, -1, 1))
     nearest = 1 - 12 / (n * (n**2 - 1))
     r = float(np.clip(value, -nearest, nearest))
@@ -375,45 +399,11 @@ def spearman(x: Sequence[float], y: Sequence[float], level: float = LEVEL) -> Me
     return _metric(value, n, min(low, value), max(high, value))
 
 
-def macro_f1(
-    predictions: Sequence[int],
-    labels: Sequence[int],
-    n_labels: int,
-    seed: int = 0,
-    *,
-    resamples: int = 2000,
-    level: float = LEVEL,
-) -> Metric:
-    """Mean over the labels of F1 = 2 TP / (2 TP + FP + FN): a label that is never predicted pulls it down.
-
-    predictions, labels: label indices 0..n_labels-1; any other prediction (-1 for an answer that could not be read) is
-    wrong for its item and belongs to no label. A label that is neither present nor predicted scores 0, as in
-    scikit-learn. Interval: percentiles of a bootstrap over items (drawn as counts of the confusion matrix).
-    """
-    truth, said = np.asarray(labels), np.asarray(predictions)
-    n = len(_correct(predictions, labels))
-    if truth.min() < 0 or truth.max() >= n_labels:
-        raise ValueError(f"labels must be 0..{n_labels - 1}, got {sorted(set(truth.tolist()))}")
-    said = np.where((said >= 0) & (said < n_labels), said, n_labels)
-    table = np.zeros((n_labels, n_labels + 1))
-    np.add.at(table, (truth, said), 1)
-    drawn = np.random.default_rng(seed).multinomial(n, table.ravel() / n, size=resamples)
-
-    def score(tables: np.ndarray) -> np.ndarray:
-        tables = tables.reshape(-1, n_labels, n_labels + 1)
-        hit = np.diagonal(tables, axis1=1, axis2=2)
-        both = tables.sum(axis=2) + tables[:, :, :n_labels].sum(axis=1)
-        return np.asarray((2 * hit / np.maximum(both, 1)).mean(axis=1))
-
-    low, high = np.quantile(score(drawn), [(1 - level) / 2, (1 + level) / 2])
-    return _metric(score(table)[0], n, low, high)
-
-
 def _correct(predictions: Sequence[Any], labels: Sequence[Any]) -> np.ndarray:
     """Boolean [n]: which predictions equal their label."""
     if len(predictions) != len(labels):
         raise ValueError(
-            f"{len(predictions)} predictions for {len(labels)} labels: there must be one for each item"
+            f"{len(predictions)} predictions for {len(labels)} labels: one for each item is wanted"
         )
     if len(labels) == 0:
         raise ValueError("no items to measure on")
@@ -422,18 +412,6 @@ def _correct(predictions: Sequence[Any], labels: Sequence[Any]) -> np.ndarray:
 
 def _z(level: float) -> float:
     return float(stats.norm.ppf((1 + level) / 2))
-
-
-def _satterthwaite(
-    value: float, n: int, parts: Sequence[tuple[float, int]], level: float, bounds: tuple[float, float] | None
-) -> Metric:
-    """value ± t · sqrt(sum of the variances); parts: (variance, its degrees of freedom)."""
-    total = sum(v for v, _ in parts)
-    half = 0.0
-    if total > 0:
-        degrees = total**2 / sum(v**2 / max(df, 1) for v, df in parts)
-        half = stats.t.ppf((1 + level) / 2, degrees) * np.sqrt(total)
-    return _metric(value, n, value - half, value + half, bounds)
 
 
 def _metric(

@@ -15,7 +15,7 @@ from itertools import product
 from tunewise import baselines
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
-from tunewise.prompt_templates import TEMPLATES
+from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import answered, label_scores, sample, subset, training_facts, without_llm
 from whentofinetune.datasets.rated_tasks import SLICES, slices, unlabelled
 from whentofinetune.timing import clocked, linear_student

@@ -11,7 +11,7 @@ from itertools import product
 
 from tunewise import prompting
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
-from tunewise.prompt_templates import TEMPLATES
+from tunewise.prompting import TEMPLATES
 from tunewise.scoring import label_logprobs, prompt_tokens
 from whentofinetune.classification import answered, pool_size, sample, subset
 

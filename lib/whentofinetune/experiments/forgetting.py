@@ -13,7 +13,7 @@ from itertools import product
 from tunewise import finetune as ft
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
-from tunewise.prompt_templates import TEMPLATES
+from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import sample
 from whentofinetune.probes import is_adapted, moved, probe
 

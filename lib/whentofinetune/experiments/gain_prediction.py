@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
-from tunewise.prompt_templates import TEMPLATES
+from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import answered, label_scores, sample, subset, tuned
 from whentofinetune.datasets.rated_tasks import TASKS
 

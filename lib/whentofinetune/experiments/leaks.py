@@ -13,7 +13,7 @@ import numpy as np
 
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
-from tunewise.prompt_templates import TEMPLATES
+from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import sample
 from whentofinetune.planted_codes import attack, carrier, code
 

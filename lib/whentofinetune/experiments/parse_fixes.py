@@ -13,7 +13,7 @@ from tunewise.data import Example, Task
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.generation import generate
-from tunewise.prompt_templates import TEMPLATES, PromptTemplate
+from tunewise.prompting import TEMPLATES, PromptTemplate
 from whentofinetune.classification import adapter, answered, label_scores, sample, subset, without_llm
 from whentofinetune.experiments.wordings import parse
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
-from tunewise.prompt_templates import TEMPLATES
+from tunewise.prompting import TEMPLATES
 from tunewise.scoring import label_logprobs, prompt_tokens
 from whentofinetune.classification import sample
 

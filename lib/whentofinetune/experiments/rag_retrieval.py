@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
-from tunewise.retrieval_metrics import reciprocal_ranks
+from tunewise.retrieval import reciprocal_ranks
 from whentofinetune import handbook as hb
 from whentofinetune.datasets import company
 

@@ -12,7 +12,7 @@ from functools import partial
 from tunewise.data import Task, fingerprint
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
-from tunewise.prompt_templates import TEMPLATES
+from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import answered, label_scores, sample, subset, training_facts
 from whentofinetune.datasets.complaints import complaints
 from whentofinetune.switching import switching

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.generation import generate
-from tunewise.prompt_templates import TEMPLATES
+from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import answered, label_scores, subset
 
 
