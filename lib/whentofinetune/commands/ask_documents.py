@@ -19,7 +19,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import lru_cache
+from functools import cache, partial
 from pathlib import Path
 
 from tunewise import documents, paths
@@ -104,39 +104,36 @@ def ask(
         hits, similarity = search(retriever, question, k)
     finally:
         retriever.close()
-    chosen = [found.passages[hit.index] for hit in hits]
-    result = {
+    chosen, text, cited = [found.passages[hit.index] for hit in hits], None, ()
+    if hits and (similarity is None or similarity >= RELEVANT):
+        answer = answered(spec.name, question, [passage.full for passage in chosen], tuned)
+        text, cited = answer.text, answer.cited
+    extra = [{"score": round(hit.score, 4), "cited": i in cited} for i, hit in enumerate(hits)]
+    return {
         "question": question,
-        "answer": None,
+        "answer": text,
         "model": spec.name,
         "tuned": tuned,
         "similarity": similarity,
+        "passages": [asdict(p) | more for p, more in zip(chosen, extra, strict=True)],
+        "left_out": found.left_out,
+        "notes": found.notes,
     }
-    relevant = bool(hits) and (similarity is None or similarity >= RELEVANT)
-    cited: Sequence[int] = ()
-    if relevant:
-        answer = answered(spec.name, question, [passage.full for passage in chosen], tuned)
-        result["answer"], cited = answer.text, answer.cited
-    shown = [
-        asdict(p) | {"score": round(hit.score, 4), "cited": i in cited}
-        for i, (p, hit) in enumerate(zip(chosen, hits, strict=True))
-    ]
-    return result | {"passages": shown, "left_out": found.left_out, "notes": found.notes}
 
 
 def index(docs: str, passages: Sequence[documents.Passage], how: str, store: str | None) -> Retriever:
     """The folder's passages, ready to search. Those that the store knows already are not embedded again."""
     folder = hashlib.sha256(str(Path(docs).expanduser().resolve()).encode()).hexdigest()[:16]
-    texts, collection = [p.full for p in passages], f"tunewise-{folder}-{EMBEDDING}"
-    if store is not None:
-        return Retriever(texts, _embed, how, store=store, collection=collection)
-    kept = paths.cache_dir("ask", folder)
+    kept, collection = store or paths.cache_dir("ask", folder), f"tunewise-{folder}-{EMBEDDING}"
+    made = partial(Retriever, [p.full for p in passages], _embed, how, store=kept, collection=collection)
     try:
-        return Retriever(texts, _embed, how, store=kept, collection=collection)
+        return made()
     except (ValueError, KeyError, EOFError, sqlite3.Error, pickle.UnpicklingError):
+        if store is not None:
+            raise
         _say("the index in the cache is damaged: making it again")
     shutil.rmtree(kept)
-    return Retriever(texts, _embed, how, store=kept, collection=collection)
+    return made()
 
 
 def search(retriever: Retriever, question: str, k: int) -> tuple[list[Hit], float | None]:
@@ -217,15 +214,12 @@ def _remembered(path: Path, name: str, words: int) -> tuple[list[documents.Passa
         content = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return documents.read_file(path, name, words)  # it says why
-    kept = (
-        paths.cache_dir("ask", "files")
-        / f"{content}-{path.suffix.lower()[1:]}-{words}-{documents.VERSION}.json"
-    )
+    kind = f"{path.suffix.lower()[1:]}-{words}-{documents.VERSION}"
+    kept = paths.cache_dir("ask", "files") / f"{content}-{kind}.json"
     try:
         held = json.loads(kept.read_text(encoding="utf-8"))
-        return [documents.Passage(**p | {"file": name}) for p in held["passages"]], [
-            f"{name}: {note}" for note in held["notes"]
-        ]
+        passages = [documents.Passage(**p | {"file": name}) for p in held["passages"]]
+        return passages, [f"{name}: {note}" for note in held["notes"]]
     except (OSError, ValueError, TypeError, KeyError):
         pass  # not there, or damaged: read the file itself
     passages, notes = documents.read_file(path, name, words)
@@ -241,7 +235,7 @@ def _embed(texts: Sequence[str]):
     return _encoder().encode(texts)
 
 
-@lru_cache(maxsize=1)
+@cache
 def _encoder():
     from tunewise.models.encoder import Encoder
 

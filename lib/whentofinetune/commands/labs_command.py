@@ -10,33 +10,25 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     steps = parser.add_subparsers(dest="step", metavar="STEP", required=True)
 
-    make = steps.add_parser(
-        "make", help="write the student versions", description="Write the student versions of the labs."
-    )
+    make = steps.add_parser("make", help="write the student versions")
     make.add_argument("labs", nargs="*", type=Path, help="lab notebooks or their folder (all of labs/)")
     make.add_argument("--to", type=Path, default=Path("_build/assignments"), help="folder (%(default)s)")
     make.add_argument("--with-solutions", action="store_true", help="keep solutions and hidden tests")
 
-    collect = steps.add_parser(
-        "collect",
-        help="repair submissions and put them into a course folder",
-        description="Repair submissions by the first line of their cells and put them where nbgrader looks. What cannot be "
-        "matched is refused, not graded.",
+    about = (
+        "Repair submissions by the first line of their cells and put them where nbgrader looks. What cannot be "
+        "matched is refused, not graded."
     )
+    short = "repair submissions and put them into a course folder"
+    collect = steps.add_parser("collect", help=short, description=about)
     collect.add_argument("release", type=Path, help="the student version that was given out")
     collect.add_argument("submissions", nargs="+", type=Path, help="notebooks, folders of them, or zip files")
     collect.add_argument("--to", type=Path, required=True, metavar="COURSE_DIR", help="course folder")
-    collect.add_argument(
-        "--student",
-        metavar="REGEX",
-        help="finds the student in a path, as its one group (file or folder name)",
-    )
+    pattern = "finds the student in a path, as its one group (file or folder name)"
+    collect.add_argument("--student", metavar="REGEX", help=pattern)
 
-    grade = steps.add_parser(
-        "grade",
-        help="autograde what was collected",
-        description="Autograde with nbgrader. This RUNS THE STUDENTS' CODE with your rights: see INSTRUCTORS.md.",
-    )
+    about = "Autograde with nbgrader. This RUNS THE STUDENTS' CODE with your rights: see INSTRUCTORS.md."
+    grade = steps.add_parser("grade", help="autograde what was collected", description=about)
     grade.add_argument("course", type=Path, metavar="COURSE_DIR")
     grade.add_argument("source", type=Path, help="the lab with solutions and hidden tests (labs/lab_….ipynb)")
     grade.add_argument("--only", nargs="+", metavar="STUDENT", help="grade these students only")
@@ -66,9 +58,8 @@ def _collect(args, course) -> int:
         for what in [r.refused] if r.refused else r.repairs:
             print(f"  - {what}")
     refused = sum(r.refused is not None for r in reports)
-    print(
-        f"{len(reports) - refused} collected in {args.to}, {refused} refused; the list is in {args.to / 'repairs.csv'}"
-    )
+    listed = f"the list is in {args.to / 'repairs.csv'}"
+    print(f"{len(reports) - refused} collected in {args.to}, {refused} refused; {listed}")
     return 1 if refused else 0
 
 
@@ -82,10 +73,8 @@ def _grade(args, course) -> int:
             continue
         zero = [q for q, (points, _) in m.questions.items() if points == 0]
         by_hand = f"   to mark by hand: {', '.join(m.by_hand)}" if m.by_hand else ""
-        print(
-            f"{m.student:{width}}  {m.total:g} of {m.maximum:g}{by_hand}"
-            + (f"   no points: {', '.join(zero)}" if zero else "")
-        )
+        none = f"   no points: {', '.join(zero)}" if zero else ""
+        print(f"{m.student:{width}}  {m.total:g} of {m.maximum:g}{by_hand}{none}")
     path = course.write_csv(marks, args.csv or args.course / "marks.csv")
     print(f"Marks: {path}. Written answers: run `nbgrader formgrader` (in JupyterLab) in {args.course}.")
     return 1 if any(m.error for m in marks) else 0

@@ -8,9 +8,8 @@ from tunewise.record import Record
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--claims", action="store_true", help="also name the claims that each experiment tests"
-    )
+    claims = "also name the claims that each experiment tests"
+    parser.add_argument("--claims", action="store_true", help=claims)
 
 
 def main(args: argparse.Namespace) -> int:

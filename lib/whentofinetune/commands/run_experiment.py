@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict
 
 from tunewise.record import SCALES, Row
 
@@ -12,21 +13,12 @@ from tunewise.record import SCALES, Row
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("experiment", help="its name; `tunewise list` shows all")
-    add(
-        "--scale",
-        choices=SCALES,
-        default="laptop",
-        help="how much: seconds, minutes, an hour, a GPU (default: laptop)",
-    )
+    scale = "how much: seconds, minutes, an hour, a GPU (default: %(default)s)"
+    add("--scale", choices=SCALES, default="laptop", help=scale)
     add("--fresh", action="store_true", help="run again even if a finished record is found")
     add("--model", help="another model of the registry than the scale's own")
-    add(
-        "--set",
-        metavar="NAME=JSON",
-        action="append",
-        default=[],
-        help='change a parameter, e.g. --set seeds="[0,1]"',
-    )
+    change = 'change a parameter, e.g. --set seeds="[0,1]"'
+    add("--set", metavar="NAME=JSON", action="append", default=[], help=change)
     add("--commit", action="store_true", help="write the record to data/runs/ too, as the book's own")
     add("--force-commit", action="store_true", help="the same, even with parameters that are not the book's")
     add("--json", action="store_true", help="print the whole record")
@@ -54,15 +46,9 @@ def main(args: argparse.Namespace) -> int:
             f"--commit would put a run with other {', '.join(changes)} in the place of the book's record. Leave it out "
             "(your run is kept in the cache; --json > FILE writes it where you like), or say --force-commit"
         )
+    model = {"model": args.model} if args.model else {}
     try:
-        record = experiments.run(
-            args.experiment,
-            args.scale,
-            fresh=args.fresh,
-            say=say,
-            **changes,
-            **({"model": args.model} if args.model else {}),
-        )
+        record = experiments.run(args.experiment, args.scale, fresh=args.fresh, say=say, **changes, **model)
     except (ValueError, LookupError, OSError) as error:
         return refused(error)
     except KeyboardInterrupt:
@@ -72,15 +58,11 @@ def main(args: argparse.Namespace) -> int:
         path = book_records.committed(args.experiment, args.scale, record.model)
         say(f"written: {record.save(path)}")
     if args.json:
-        from dataclasses import asdict
-
         print(json.dumps(asdict(record), ensure_ascii=False, indent=1))
-    else:
-        for row in record.results:
-            print(line(row))
-        print(
-            f"{len(record.rows)} rows, {record.duration_s:.0f} s of computing, {record.device}, {record.date}"
-        )
+        return 0
+    for row in record.results:
+        print(line(row))
+    print(f"{len(record.rows)} rows, {record.duration_s:.0f} s of computing, {record.device}, {record.date}")
     return 0
 
 
