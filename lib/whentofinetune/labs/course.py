@@ -34,9 +34,8 @@ def sources(where: Sequence[Path] | None = None) -> list[Path]:
         places = (Path.cwd() / "labs", Path(__file__).resolve().parents[3] / "labs")
         paths = next((found for place in places if (found := sorted(place.glob("lab_*.ipynb")))), [])
     if not paths or not all(p.is_file() for p in paths):
-        raise LabError(
-            "no lab notebooks found: run this in the book's repository, or name the notebooks (labs/lab_….ipynb)"
-        )
+        cure = "run this in the book's repository, or name the notebooks (labs/lab_….ipynb)"
+        raise LabError(f"no lab notebooks found: {cure}")
     return paths
 
 
@@ -74,6 +73,12 @@ class Collected:
     repairs: list[str] = field(default_factory=list)
     refused: str | None = None
 
+    def rows(self) -> Iterator[tuple[str, str, str, str]]:
+        """Its lines in ``repairs.csv``: student, file, outcome, what."""
+        for what in [self.refused] if self.refused else self.repairs or [""]:
+            outcome = "refused" if self.refused else "repaired" if what else "clean"
+            yield self.student, self.path, outcome, what
+
 
 def collect(
     release: Path, submissions: Sequence[Path], course: Path, student: str | None = None
@@ -87,22 +92,17 @@ def collect(
     """
     lab, given = release.stem, _read(release)
     with tempfile.TemporaryDirectory() as folder:
-        files = [
-            (path, shown, _student(shown, lab, student))
-            for path, shown in _unpacked(submissions, Path(folder))
-        ]
-        count = Counter(who for *_, who in files)
-        out = []
-        for path, shown, who in files:
-            report = Collected(who, shown)
-            out.append(report)
+        files = list(_unpacked(submissions, Path(folder)))
+        out = [Collected(_student(shown, lab, student), shown) for _, shown in files]
+        count = Counter(report.student for report in out)
+        for (path, _), report in zip(files, out, strict=True):
+            who = report.student
             target = course / "submitted" / who / lab
             shutil.rmtree(target, ignore_errors=True)
             try:
                 if count[who] > 1:
-                    raise notebooks.Unmatched(
-                        f"there are {count[who]} submissions of student {who!r}: keep the one that counts"
-                    )
+                    twice = f"there are {count[who]} submissions of student {who!r}: keep the one that counts"
+                    raise notebooks.Unmatched(twice)
                 nb, report.repairs = notebooks.repair(given, _read(path))
             except (notebooks.Unmatched, LabError) as error:
                 report.refused = str(error)
@@ -117,15 +117,14 @@ def collect(
     if not out:
         raise LabError(f"no notebooks in {', '.join(map(str, submissions))}")
     course.mkdir(parents=True, exist_ok=True)
-    with (course / "repairs.csv").open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(["student", "file", "outcome", "what"])
-        for r in out:
-            for what in [r.refused] if r.refused else r.repairs or [""]:
-                rows.writerow(
-                    [r.student, r.path, "refused" if r.refused else "repaired" if what else "clean", what]
-                )
+    heads = ("student", "file", "outcome", "what")
+    _write_rows(course / "repairs.csv", [heads, *(row for report in out for row in report.rows())])
     return out
+
+
+def _write_rows(path: Path, rows: Iterable[Sequence]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
 
 
 def _unpacked(submissions: Iterable[Path], scratch: Path) -> Iterator[tuple[Path, str]]:
@@ -138,12 +137,11 @@ def _unpacked(submissions: Iterable[Path], scratch: Path) -> Iterator[tuple[Path
         elif path.suffix == ".zip":
             try:
                 with zipfile.ZipFile(path) as archive:
-                    for k, member in enumerate(
-                        m for m in archive.namelist() if m.endswith(".ipynb") and "__MACOSX" not in m
-                    ):
-                        target = scratch / f"{number}-{k}.ipynb"
-                        target.write_bytes(archive.read(member))
-                        yield target, member
+                    for k, member in enumerate(archive.namelist()):
+                        if member.endswith(".ipynb") and "__MACOSX" not in member:
+                            target = scratch / f"{number}-{k}.ipynb"
+                            target.write_bytes(archive.read(member))
+                            yield target, member
             except zipfile.BadZipFile as error:
                 raise LabError(f"{path} is no zip file: download it again") from error
         elif path.is_file():
@@ -156,14 +154,12 @@ def _student(path: str, lab: str, pattern: str | None) -> str:
     if pattern:
         found = re.search(pattern, path)
         if not found or not found.groups():
-            raise LabError(
-                f"--student {pattern!r} finds no student in {path!r}; it must have one group, such as '([^/]+)/[^/]+$'"
-            )
+            must = "it must have one group, such as '([^/]+)/[^/]+$'"
+            raise LabError(f"--student {pattern!r} finds no student in {path!r}; {must}")
         name = found.group(1)
     else:
-        parts = Path(path)
-        name = re.sub(r" ?\(\d+\)$", "", parts.stem).replace(lab, "").strip(" _-.")
-        name = name or parts.parent.name
+        name = re.sub(r" ?\(\d+\)$", "", Path(path).stem).replace(lab, "").strip(" _-.")
+        name = name or Path(path).parent.name
     name = re.sub(r"[^\w.@-]+", "_", name).strip("._")
     if not name:
         raise LabError(f"no student in the path {path!r}: name the file after the student, or use --student")
@@ -189,18 +185,9 @@ class Marks:
     lab: str
     questions: dict[str, tuple[float | None, float]]
     error: str | None = None
-
-    @property
-    def total(self) -> float:
-        return sum(points or 0 for points, _ in self.questions.values())
-
-    @property
-    def maximum(self) -> float:
-        return sum(most for _, most in self.questions.values())
-
-    @property
-    def by_hand(self) -> list[str]:
-        return [name for name, (points, _) in self.questions.items() if points is None]
+    total = property(lambda self: sum(points or 0 for points, _ in self.questions.values()))
+    maximum = property(lambda self: sum(most for _, most in self.questions.values()))
+    by_hand = property(lambda self: [q for q, (points, _) in self.questions.items() if points is None])
 
 
 def grade(
@@ -223,33 +210,21 @@ def grade(
         for student in students or handed_in:
             say(f"  {student}")
             done = api.autograde(lab, student, force=True, create=True)
-            out.append(
-                _marks(api, lab, student) if done["success"] else Marks(student, lab, {}, _last_error(done))
-            )
+            failed = None if done["success"] else Marks(student, lab, {}, _last_error(done))
+            out.append(failed or _marks(api, lab, student))
     return out
 
 
 def write_csv(marks: Sequence[Marks], path: Path) -> Path:
     """One row a student: total, maximum, what a person still has to mark, and the points of each question."""
     questions = list(dict.fromkeys(q for m in marks for q in m.questions))
+    rows: list[list] = [["student", "lab", "total", "maximum", "by_hand", "error", *questions]]
+    for m in marks:
+        total = (None, None) if m.error else (m.total, m.maximum or None)
+        points = [m.questions.get(q, (None, 0))[0] for q in questions]  # None is written as nothing
+        rows.append([m.student, m.lab, *total, " ".join(m.by_hand), m.error, *points])
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(["student", "lab", "total", "maximum", "by_hand", "error", *questions])
-        for m in marks:
-            points = [m.questions.get(q, (None, 0))[0] for q in questions]
-            total = "" if m.error else m.total
-            rows.writerow(
-                [
-                    m.student,
-                    m.lab,
-                    total,
-                    m.maximum or "",
-                    " ".join(m.by_hand),
-                    m.error or "",
-                    *("" if p is None else p for p in points),
-                ]
-            )
+    _write_rows(path, rows)
     return path
 
 
@@ -286,9 +261,8 @@ def _nbgrader(course: Path):
     config.NbGraderAPI.log_level = "ERROR"
     # nbgrader starts `alembic` by name, and fails with a bare FileNotFoundError where the environment is not activated
     before = os.environ.get("PATH", "")
-    os.environ["PATH"] = os.pathsep.join(
-        [sysconfig.get_path("scripts"), str(Path(sys.executable).parent), before]
-    )
+    ours = (sysconfig.get_path("scripts"), str(Path(sys.executable).parent))
+    os.environ["PATH"] = os.pathsep.join([*ours, before])
     try:
         if shutil.which("alembic") is None:
             raise LabError("nbgrader needs the command alembic, which is not here: pip install alembic")
@@ -301,12 +275,9 @@ def _release(course: Path, source: Path, api=None) -> None:
     """Put ``source`` into the course and let nbgrader make its release and remember its tests."""
     if not source.is_file():
         raise LabError(f"{source} does not exist: name the lab with solutions (labs/lab_….ipynb)")
-    kept = course / "source" / source.stem / source.name
-    if (
-        kept.exists()
-        and kept.read_bytes() == source.read_bytes()
-        and (course / "release" / source.stem).exists()
-    ):
+    kept, made = (course / step / source.stem for step in ("source", "release"))
+    kept /= source.name
+    if made.exists() and kept.exists() and kept.read_bytes() == source.read_bytes():
         return
     kept.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, kept)
@@ -317,10 +288,8 @@ def _release(course: Path, source: Path, api=None) -> None:
 
 
 def _last_error(done: dict) -> str:
-    lines = [
-        line for line in (done.get("error") or done.get("log") or "").strip().split("\n") if line.strip()
-    ]
-    return " ".join(lines[-3:]) or "no reason given"
+    lines = (done.get("error") or done.get("log") or "").splitlines()
+    return " ".join([line for line in lines if line.strip()][-3:]) or "no reason given"
 
 
 def _read(path: Path):
@@ -328,12 +297,9 @@ def _read(path: Path):
 
     try:
         return nbformat.read(path, as_version=4)
-    except (
-        Exception
-    ) as error:  # nbformat raises many kinds, for text that is no JSON and JSON that is no notebook
-        raise LabError(
-            f"{path.name} is not a notebook ({type(error).__name__}): ask for the .ipynb file"
-        ) from error
+    except Exception as error:  # of many kinds, for text that is no JSON and JSON that is no notebook
+        what = f"{path.name} is not a notebook ({type(error).__name__}): ask for the .ipynb file"
+        raise LabError(what) from error
 
 
 def _write(nb, path: Path) -> None:

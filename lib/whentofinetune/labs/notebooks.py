@@ -21,10 +21,11 @@ _HINT = re.compile(
     r"^(`{3,}|:{3,})\{admonition\} (?P<title>[^\n]*)\n:class: dropdown\n(?P<body>.*?)\n\1[ \t]*$",
     re.DOTALL | re.MULTILINE,
 )
-STUBS = {
-    "code": "# YOUR CODE HERE\nraise NotImplementedError()",
-    "markdown": "YOUR ANSWER HERE",
-}  # nbgrader's own
+# nbgrader's own
+STUBS = {"code": "# YOUR CODE HERE\nraise NotImplementedError()", "markdown": "YOUR ANSWER HERE"}
+
+
+_KEYS = ("nbgrader", "deletable", "editable")  # metadata that nbgrader sets
 
 
 class Unmatched(ValueError):
@@ -54,20 +55,18 @@ def cleared(source: str, cell_type: str) -> str:
 
 def readable(source: str) -> str:
     """A cell's source without the lines that only nbgrader and this module read: marker and BEGIN / END."""
-    lines = [
-        s
-        for s in source.split("\n")
-        if not MARKER.match(s) and not re.match(r"\s*### (BEGIN|END) (SOLUTION|HIDDEN TESTS)", s)
-    ]
-    return "\n".join(lines).strip("\n")
+    ours = re.compile(MARKER.pattern + r"|\s*### (BEGIN|END) (SOLUTION|HIDDEN TESTS)")
+    return "\n".join(line for line in source.split("\n") if not ours.match(line)).strip("\n")
 
 
 def open_hints(source: str) -> str:
     """Hints as ``<details>``, which unfold in Jupyter, on GitHub and on Colab; the book's own directive is shown raw there."""
-    return _HINT.sub(
-        lambda m: f"<details><summary>{m['title'].strip()}</summary>\n\n{m['body'].strip()}\n\n</details>",
-        source,
-    )
+
+    def unfolding(hint: re.Match) -> str:
+        title, body = hint["title"].strip(), hint["body"].strip()
+        return f"<details><summary>{title}</summary>\n\n{body}\n\n</details>"
+
+    return _HINT.sub(unfolding, source)
 
 
 # -- repair -----------------------------------------------------------------------------------------------------------
@@ -83,9 +82,8 @@ def repair(release, submission) -> tuple[object, list[str]]:
 
     wanted = {c.metadata["nbgrader"]["grade_id"]: c for c in release.cells if "nbgrader" in c.metadata}
     if not wanted:
-        raise ValueError(
-            "the release has no nbgrader cells: give the student version that `tunewise labs make` wrote"
-        )
+        cure = "give the student version that `tunewise labs make` wrote"
+        raise ValueError(f"the release has no nbgrader cells: {cure}")
     said: list[str] = []
     nb = copy.deepcopy(submission)
     nb.metadata, before = copy.deepcopy(release.metadata), nb.metadata
@@ -106,7 +104,7 @@ def repair(release, submission) -> tuple[object, list[str]]:
         said.append(f"nbgrader's metadata was gone; put back by marker: {', '.join(sorted(lost))}")
 
     for cell in nb.cells:
-        for key in ("nbgrader", "deletable", "editable"):
+        for key in _KEYS:
             cell.metadata.pop(key, None)
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -129,9 +127,7 @@ def repair(release, submission) -> tuple[object, list[str]]:
             if _fixed(original) and cell.source.strip() != original.source.strip():
                 said.append(f"{name}: was edited; the original is back")
                 cell.source = original.source
-            for key in ("nbgrader", "deletable", "editable"):
-                if key in original.metadata:
-                    cell.metadata[key] = copy.deepcopy(original.metadata[key])
+            cell.metadata.update(copy.deepcopy({k: v for k, v in original.metadata.items() if k in _KEYS}))
         previous = name
     _order_tests(nb.cells, wanted, known, said)
 
@@ -185,13 +181,10 @@ def _split(cells) -> tuple[list, list[list[str]]]:
 def _match(cells, wanted: dict, said: list[str]) -> dict:
     """name -> the one cell that stands for it. Of several, the last one that is not the untouched original."""
     found: dict[str, list] = {}
-    strangers = set()
     for cell in cells:
-        name = marker(cell.source)
-        if name in wanted:
-            found.setdefault(name, []).append(cell)
-        elif name:
-            strangers.add(name)
+        found.setdefault(marker(cell.source), []).append(cell)
+    strangers = sorted({*found} - {*wanted, None})
+    found = {name: copies for name, copies in found.items() if name in wanted}
     for cell in cells:  # the marker line was deleted, the metadata was not
         name = cell.metadata.get("nbgrader", {}).get("grade_id")
         if name in wanted and name not in found and not marker(cell.source) and cell.source.strip():
@@ -199,10 +192,11 @@ def _match(cells, wanted: dict, said: list[str]) -> dict:
             cell.source = wanted[name].source.split("\n")[0] + "\n" + cell.source
             said.append(f"{name}: marker line was gone; known by its metadata")
     if not found:
-        other = f"; it has those of another lab: {', '.join(sorted(strangers))}" if strangers else ""
+        other = f"; it has those of another lab: {', '.join(strangers)}" if strangers else ""
+        answers = ", ".join(name for name in wanted if not _fixed(wanted[name]))
         raise Unmatched(
             f"none of this lab's cells is in it{other}. Is it the right file? If the student retyped it, put the line "
-            f"'# lab:NAME' first in each answer ({', '.join(n for n in wanted if not _fixed(wanted[n]))}) and collect again"
+            f"'# lab:NAME' first in each answer ({answers}) and collect again"
         )
     known = {}
     for name, copies in found.items():
@@ -218,20 +212,16 @@ def _check_lost_answers(cells, wanted: dict, known: dict) -> None:
     """Refuse if an answer is missing and a cell without a marker looks like it."""
     originals = {c.source.strip() for c in wanted.values()}
     taken = {id(c) for c in known.values()}
-    loose = [
-        (i, c)
-        for i, c in enumerate(cells, 1)
-        if id(c) not in taken and not marker(c.source) and c.source.strip() not in originals
-    ]
-    for name, original in wanted.items():
-        if name in known or _fixed(original):
-            continue
-        names = _defined(original.source)
-        for i, cell in loose:
-            if names and cell.cell_type == "code" and names & _defined(cell.source):
+    missing = [name for name in wanted if name not in known and not _fixed(wanted[name])]
+    for name in missing:
+        for i, cell in enumerate(cells, 1):
+            if id(cell) in taken or marker(cell.source) or cell.source.strip() in originals:
+                continue
+            same = _defined(wanted[name].source) & _defined(cell.source) if cell.cell_type == "code" else ()
+            if same:
                 raise Unmatched(
-                    f"the answer cell {name} is missing, and cell {i} defines {', '.join(sorted(names & _defined(cell.source)))}: "
-                    f"if that is the answer, put '# lab:{name}' on its first line and collect again; if not, delete it"
+                    f"the answer cell {name} is missing, and cell {i} defines {', '.join(sorted(same))}: if that is the "
+                    f"answer, put '# lab:{name}' on its first line and collect again; if not, delete it"
                 )
 
 
@@ -240,9 +230,8 @@ def _defined(source: str) -> set[str]:
     try:
         tree = ast.parse(source)
     except SyntaxError:
-        return {
-            a or b for a, b in re.findall(r"^(?:(?:def|class)\s+(\w+)|(\w+)\s*=(?!=))", source, re.MULTILINE)
-        }
+        found = re.findall(r"^(?:(?:def|class)\s+(\w+)|(\w+)\s*=(?!=))", source, re.MULTILINE)
+        return {a or b for a, b in found}
     names = set()
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -261,11 +250,8 @@ def _order_tests(cells: list, wanted: dict, known: dict, said: list[str]) -> Non
             continue
         if not original.metadata["nbgrader"].get("grade"):
             continue
-        test = known[name]
-        last = max((_place(cells, known[a]) for a in answers), default=-1)
-        if _place(cells, test) < last:
-            after = cells[last]
-            del cells[_place(cells, test)]
-            cells.insert(_place(cells, after) + 1, test)
+        here, last = _place(cells, known[name]), max((_place(cells, known[a]) for a in answers), default=-1)
+        if here < last:
+            cells.insert(last, cells.pop(here))
             said.append(f"{name}: stood before its answer; moved behind it")
         answers = []

@@ -15,12 +15,8 @@ from pathlib import Path
 
 from whentofinetune.labs import notebooks
 
-SWITCH = "TUNEWISE_SOLUTIONS"
-
-
-def solutions_wanted() -> bool:
-    """Whether the environment asks for solutions in the site."""
-    return os.environ.get(SWITCH, "") not in ("", "0")
+COLAB = "https://colab.research.google.com"
+LAB = "labs/lab_"  # how the names of their pages begin
 
 
 def page(text: str, solutions: bool = False, colab: str | None = None, download: str | None = None) -> str:
@@ -31,19 +27,16 @@ def page(text: str, solutions: bool = False, colab: str | None = None, download:
     """
     nb = json.loads(text)
     for cell in nb["cells"]:
-        source = "".join(cell["source"])
+        source, metadata = "".join(cell["source"]), cell["metadata"]
         cell["source"] = notebooks.readable(
             source if solutions else notebooks.cleared(source, cell["cell_type"])
         )
-        marks = cell["metadata"].pop("nbgrader", {})
-        if marks.get("solution") and not solutions:  # nothing to hide: it is where the student writes
-            cell["metadata"]["tags"] = [t for t in cell["metadata"].get("tags", []) if t != "hide-input"]
-        elif "hide-input" in cell["metadata"].get("tags", []):
-            what = "a solution" if marks.get("solution") else "the test"
-            cell["metadata"]["mystnb"] = {
-                "code_prompt_show": f"Show {what}",
-                "code_prompt_hide": f"Hide {what}",
-            }
+        answer, tags = metadata.pop("nbgrader", {}).get("solution"), metadata.get("tags", [])
+        if answer and not solutions:  # nothing to hide: it is where the student writes
+            metadata["tags"] = [t for t in tags if t != "hide-input"]
+        elif "hide-input" in tags:
+            what = "a solution" if answer else "the test"
+            metadata["mystnb"] = {"code_prompt_show": f"Show {what}", "code_prompt_hide": f"Hide {what}"}
     if not solutions:
         nb["metadata"]["mystnb"] = {"execution_mode": "off"}
     if colab:
@@ -52,37 +45,31 @@ def page(text: str, solutions: bool = False, colab: str | None = None, download:
     return json.dumps(nb, ensure_ascii=False)
 
 
-def colab_url(repository: str, branch: str, folder: str, lab: str) -> str:
-    """The address that opens the student version of ``lab`` on Colab."""
-    owner = repository.rstrip("/").removesuffix(".git").removeprefix("https://github.com/")
-    return f"https://colab.research.google.com/github/{owner}/blob/{branch}/{folder}/{lab}.ipynb"
-
-
-def _is_lab(docname: str) -> bool:
-    return docname.startswith("labs/lab_")
+def _path(app, docname: str) -> str:
+    """Where the student version of a lab lies in the site."""
+    return f"{app.config.labs_folder}/{docname.split('/')[-1]}.ipynb"
 
 
 def _address(app, docname: str) -> str | None:
+    """What opens the student version of a lab on Colab; None for a site without a repository."""
     repository = app.config["html_theme_options"].get("repository_url")
     if not repository:
         return None
-    return colab_url(repository, app.config.labs_branch, app.config.labs_folder, docname.split("/")[-1])
+    owner = repository.rstrip("/").removesuffix(".git").removeprefix("https://github.com/")
+    return f"{COLAB}/github/{owner}/blob/{app.config.labs_branch}/{_path(app, docname)}"
 
 
 def on_read(app, docname: str, source: list[str]) -> None:
-    if _is_lab(docname):
-        download = f"../{app.config.labs_folder}/{docname.split('/')[-1]}.ipynb"
-        source[0] = page(source[0], app.config.labs_with_solutions, _address(app, docname), download)
+    if docname.startswith(LAB):
+        links = _address(app, docname), f"../{_path(app, docname)}"
+        source[0] = page(source[0], app.config.labs_with_solutions, *links)
 
 
 def on_page(app, pagename, templatename, context, doctree) -> None:
     """The theme's buttons lead to the file in the repository, which has the solutions: lead to the student version."""
-    if not _is_lab(pagename):
-        return
-    address = _address(app, pagename)
-    for button in _buttons(context.get("header_buttons", [])):
-        url = button.get("url") or ""
-        if "colab.research.google.com" in url and address:
+    address = _address(app, pagename) if pagename.startswith(LAB) else None
+    for button in _buttons(context.get("header_buttons", [])) if address else ():
+        if (button.get("url") or "").startswith(COLAB):
             button["url"] = address
 
 
@@ -99,11 +86,8 @@ def on_finish(app, exception) -> None:
     from whentofinetune.labs import course
 
     site, here = Path(app.outdir), Path(app.srcdir)
-    for source in sorted((here / "labs").glob("lab_*.ipynb")):
-        docname = f"labs/{source.stem}"
-        if docname not in app.env.found_docs:
-            continue
-        target = site / app.config.labs_folder / source.name
+    for docname in sorted(name for name in app.env.found_docs if name.startswith(LAB)):
+        source, target = here / f"{docname}.ipynb", site / _path(app, docname)
         if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
             course.make(source, target.parent)
         offered = site / "_sources" / f"{docname}.ipynb"
@@ -112,7 +96,8 @@ def on_finish(app, exception) -> None:
 
 
 def setup(app) -> dict:
-    app.add_config_value("labs_with_solutions", solutions_wanted(), "env", bool)
+    wanted = os.environ.get("TUNEWISE_SOLUTIONS", "") not in ("", "0")
+    app.add_config_value("labs_with_solutions", wanted, "env", bool)
     app.add_config_value("labs_branch", "gh-pages", "env", str)
     app.add_config_value("labs_folder", "assignments", "env", str)
     app.connect("source-read", on_read)
