@@ -32,6 +32,27 @@ hypothesis.settings.load_profile("book")
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL_MODULES = {"tunewise.models.load", "tunewise.models.encoder", "small_model"}
+# Whole files, or tests, that take more than a second or two on a quiet machine for another reason than those.
+SLOW = {
+    "test_ask::test_a_newcomers_folder_is_answered_by_the_model",
+    "test_ask::test_the_threshold_parts_questions_on_the_documents_from_others",
+    "test_claims",
+    "test_company::test_rebuild_gives_the_same_bytes",
+    "test_company::test_the_bundled_model_does_not_know_the_company",
+    "test_comparison::test_coverage_lies_in_the_band",
+    "test_experiment::test_a_run_that_was_killed_goes_on_and_ends_the_same",
+    "test_experiment::test_an_adapter_is_trained_once_for_all_who_train_the_same",
+    "test_fetch",
+    "test_hub",
+    "test_labs::test_sphinx_builds_the_student_page_and_its_links",
+    "test_labs_grading",
+    "test_live",
+    "test_measure_memory",
+    "test_memory_sim",
+    "test_offline",
+    "test_quick_start",
+    "test_runs",
+}
 
 
 def lacking(reason: str):
@@ -57,6 +78,9 @@ def pytest_collection_modifyitems(items):
             item.add_marker("site")
         if "browser" in asked:
             item.add_marker("browser")
+        file = item.path.stem
+        if {file, f"{file}::{getattr(item, 'originalname', '')}"} & SLOW:
+            item.add_marker("slow")
         if any(_needs_a_model(value) for value in vars(getattr(item, "module", None) or object).values()):
             item.add_marker("model")
 

@@ -176,9 +176,8 @@ class Words:
         """The words that count, as stems."""
         if not texts:
             return []
-        return self._bm25s.tokenize(
-            list(texts), stopwords="en", stemmer=self._stemmer, return_ids=False, show_progress=False
-        )
+        plain = dict(return_ids=False, show_progress=False)
+        return self._bm25s.tokenize(list(texts), stopwords="en", stemmer=self._stemmer, **plain)
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """The k best passages for each query; none that shares no word with it."""
@@ -188,15 +187,12 @@ class Words:
         if self._index is None:
             self._index = self._bm25s.BM25()
             self._index.index(corpus, show_progress=False)
-        return [self._one(words, k) for words in self.split(queries)]
-
-    def _one(self, words: list[str], k: int) -> list[Hit]:
-        known = [w for w in words if w in self._index.vocab_dict]
-        if not known:
-            return []
-        scores = self._index.get_scores(known)
-        found = np.flatnonzero(scores > 0)
-        return _ordered((self._places[i], scores[i]) for i in found)[:k]
+        found = []
+        for words in self.split(queries):
+            known = [w for w in words if w in self._index.vocab_dict]
+            scores = self._index.get_scores(known) if known else np.zeros(0)
+            found.append(_ordered((self._places[i], scores[i]) for i in np.flatnonzero(scores > 0))[:k])
+        return found
 
 
 class Vectors:
@@ -207,7 +203,7 @@ class Vectors:
 
     def __init__(self, embed: Embed, store: str | Path | None, collection: str) -> None:
         qdrant = needed("qdrant_client")
-        self.models = qdrant.models
+        self.models = importlib.import_module("qdrant_client.models")
         self.embed, self.collection = embed, collection
         address = str(store) if store is not None else ":memory:"
         self.served = address.startswith(("http://", "https://"))
@@ -232,16 +228,11 @@ class Vectors:
         """The k nearest passages for each query."""
         if not self._ids or not queries:
             return [[] for _ in queries]
-        asked = [
-            self.models.QueryRequest(query=v.tolist(), limit=k + _SPARE)
-            for v in np.asarray(self.embed(list(queries)), dtype=np.float32)
-        ]
-        return [
-            self._hits(found.points)[:k] for found in self.client.query_batch_points(self.collection, asked)
-        ]
-
-    def _hits(self, points: Iterable[Any]) -> list[Hit]:
-        return _ordered((place, p.score) for p in points for place in self._places.get(str(p.id), ()))
+        vectors = np.asarray(self.embed(list(queries)), dtype=np.float32).tolist()
+        asked = [self.models.QueryRequest(query=v, limit=k + _SPARE) for v in vectors]
+        answers = self.client.query_batch_points(self.collection, asked)
+        places = ([(i, p.score) for p in a.points for i in self._places.get(str(p.id), ())] for a in answers)
+        return [_ordered(found)[:k] for found in places]
 
     def _insert(self, ids: list[str], vectors: np.ndarray) -> None:
         if not self.client.collection_exists(self.collection):
@@ -254,14 +245,12 @@ class Vectors:
         found: set[str] = set()
         if not self.client.collection_exists(self.collection):
             return found
-        at = None
-        while True:
-            points, at = self.client.scroll(
-                self.collection, limit=1000, offset=at, with_payload=False, with_vectors=False
-            )
+        at, more, plain = None, True, dict(with_payload=False, with_vectors=False)
+        while more:
+            points, at = self.client.scroll(self.collection, limit=1000, offset=at, **plain)
             found |= {str(p.id) for p in points}
-            if at is None:
-                return found
+            more = at is not None
+        return found
 
 
 def point_id(text: str) -> str:
@@ -291,16 +280,14 @@ def _open(qdrant: Any, address: str, served: bool) -> Any:
         try:
             return qdrant.QdrantClient(path=address)
         except RuntimeError as error:  # Qdrant's own lock: one process at a time
-            raise OSError(
-                f"the store {address} is in use by another process: wait for it, or start a server and name its address"
-            ) from error
+            remedy = "wait for it, or start a server and name its address"
+            raise OSError(f"the store {address} is in use by another process: {remedy}") from error
     client = qdrant.QdrantClient(url=address, timeout=60, check_compatibility=False)
     try:
         client.get_collections()
     except Exception as error:  # the client has one kind of error for each transport
-        raise ConnectionError(
-            f"no Qdrant server answers at {address}: docker run -p 6333:6333 qdrant/qdrant starts one"
-        ) from error
+        remedy = "docker run -p 6333:6333 qdrant/qdrant starts one"
+        raise ConnectionError(f"no Qdrant server answers at {address}: {remedy}") from error
     return client
 
 
