@@ -62,7 +62,7 @@ assignments: $(READY)
 	@$(PY) -m tunewise labs make
 
 notebooks: $(READY)
-	@$(PY) -m whentofinetune.colab --write
+	@$(PY) book/colab_cells.py --write
 
 clean:
 	rm -rf _build assets/vendor .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -15,14 +15,16 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from conftest import load
 
 import tunewise
 from whentofinetune import colab
 
 ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOKS = colab.notebooks(ROOT)
+cells = load(ROOT / "book" / "colab_cells.py")
+NOTEBOOKS = cells.notebooks(ROOT)
 CHAPTERS = [p for p in NOTEBOOKS if p.parent.name == "chapters"]
-URL, RELEASE = colab.repository(ROOT)
+URL, RELEASE = cells.repository(ROOT)
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda p: p.stem)
@@ -165,16 +167,16 @@ def test_the_wheel_installs_alone_and_its_light_commands_need_nothing(bare, tmp_
 
 
 def test_badges_install_cells_and_error_messages_follow_the_one_address():
-    for path in [*NOTEBOOKS, *(ROOT / name for name in colab.NAMING)]:
-        same = colab.written(path, ROOT).rstrip("\n") == path.read_text(encoding="utf-8").rstrip("\n")
+    for path in [*NOTEBOOKS, *(ROOT / name for name in cells.NAMING)]:
+        same = cells.written(path, ROOT).rstrip("\n") == path.read_text(encoding="utf-8").rstrip("\n")
         assert same, f"{path.name}: `make notebooks` brings it up to date"
 
 
 def test_every_link_to_colab_opens_a_file_that_is_there():
-    start = f"{colab.SITE}/github/{URL.removeprefix('https://github.com/')}/blob/{RELEASE}/"
+    start = f"{cells.SITE}/github/{URL.removeprefix('https://github.com/')}/blob/{RELEASE}/"
     found = 0
     for path in [*NOTEBOOKS, *ROOT.glob("*.md"), *(ROOT / "labs").glob("*.md")]:
-        for link in re.findall(rf"{colab.SITE}/github/[^\s)\"']+", path.read_text(encoding="utf-8")):
+        for link in re.findall(rf"{cells.SITE}/github/[^\s)\"']+", path.read_text(encoding="utf-8")):
             found += 1
             if (
                 "/gh-pages/assignments/" in link
@@ -236,23 +238,23 @@ def test_another_address_in_the_config_changes_every_link(tmp_path):
         cells=[nbformat.v4.new_markdown_cell("# A"), nbformat.v4.new_code_cell("import numpy")]
     )
     nbformat.write(nb, path)
-    path.write_text(colab.written(path, tmp_path))
+    path.write_text(cells.written(path, tmp_path))
     first = path.read_text()
     assert "colab.research.google.com/github/else/where/blob/v9.1/chapters/a.ipynb" in first
     assert 'git+https://github.com/else/where@v9.1\\"' in first
-    kinds = [(colab.is_badge(c), colab.is_install(c)) for c in nbformat.read(path, 4).cells]
+    kinds = [(cells.is_badge(c), cells.is_install(c)) for c in nbformat.read(path, 4).cells]
     assert kinds == [
         (True, False),
         (False, False),
         (False, True),
         (False, False),
     ]  # badge, title, install, code
-    assert colab.written(path, tmp_path) == first  # written twice is written once
+    assert cells.written(path, tmp_path) == first  # written twice is written once
     stripped = json.loads(first)
     for cell in stripped["cells"]:
         cell["metadata"] = {}
     path.write_text(json.dumps(stripped))
-    assert len(nbformat.reads(colab.written(path, tmp_path), 4).cells) == 4  # known without their tags
+    assert len(nbformat.reads(cells.written(path, tmp_path), 4).cells) == 4  # known without their tags
 
 
 def test_stored_without_outputs_widgets_and_colabs_own_keys(notebook):
@@ -267,10 +269,10 @@ def test_stored_without_outputs_widgets_and_colabs_own_keys(notebook):
 
 def test_the_install_cell_is_short_and_comes_before_all_other_code(notebook):
     first = next(c for c in notebook.cells if c.cell_type == "code")
-    assert colab.is_install(first) and len(first.source.splitlines()) <= 12
+    assert cells.is_install(first) and len(first.source.splitlines()) <= 12
     code = first.source.replace("%pip", "pass  #")
     assert imported(code) == {"importlib", "whentofinetune"}, "the install cell imports nothing heavy"
-    assert sum(colab.is_install(c) for c in notebook.cells) == 1
+    assert sum(cells.is_install(c) for c in notebook.cells) == 1
 
 
 def test_nothing_that_a_reader_does_depends_on_tags(notebook):
@@ -311,7 +313,7 @@ print(json.dumps({"ran": ran, "heavy": heavy}))
 
 
 def test_the_install_cell_runs_on_a_machine_that_looks_like_colab(notebook, tmp_path):
-    source = next(c.source for c in notebook.cells if colab.is_install(c))
+    source = next(c.source for c in notebook.cells if cells.is_install(c))
     env = os.environ | {
         "COLAB_RELEASE_TAG": "release-colab_20260825",
         "COLAB_GPU": "1",

@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tunewise import __version__
 from tunewise.paths import CacheError, cache_dir, install_command
@@ -32,8 +32,7 @@ NEEDED = [
 OPTIONAL = (("bitsandbytes", "qlora", "QLoRA"), ("vaderSentiment", "models", "the lexicon baseline"))
 
 
-@dataclass
-class Finding:
+class Finding(NamedTuple):
     """One line of the report. state: ``"ok"``, ``"note"`` (works, with a limit) or ``"bad"`` (the bundled model does not work)."""
 
     state: str
