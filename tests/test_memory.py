@@ -686,7 +686,7 @@ def cli(*words: str, bare: bool = True):
     """The command, on a Python that sees no installed package."""
     env = {"PYTHONPATH": str(ROOT / "lib"), "PATH": os.environ["PATH"]}
     return subprocess.run(
-        [sys.executable, *(["-S"] if bare else []), "-m", "finetune_memory.cli", *words],
+        [sys.executable, *(["-S"] if bare else []), "-m", "finetune_memory.memory_command", *words],
         env=env,
         capture_output=True,
         text=True,

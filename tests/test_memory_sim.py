@@ -378,7 +378,7 @@ def test_the_command_prints_nothing_but_its_answer():
     """bitsandbytes warns of a CPU kernel that no simulation needs, transformers of a cache that is not kept."""
     words = "--model smollm2-135m --method qlora --targets all-linear --seq 16 --checkpointing --use-cache --simulate"
     done = subprocess.run(
-        [sys.executable, "-m", "finetune_memory.cli", *words.split()],
+        [sys.executable, "-m", "finetune_memory.memory_command", *words.split()],
         env={**os.environ, "PYTHONPATH": str(ROOT / "lib")},
         capture_output=True,
         text=True,

@@ -19,7 +19,7 @@ from tunewise.written_answers import OUTCOMES
 from whentofinetune import book_records, experiments
 from whentofinetune.calculators.cost_ways import Ways
 from whentofinetune.datasets import company
-from whentofinetune.pages import hybrid, rag
+from whentofinetune.pages import hybrid, rag_figures
 from whentofinetune.pages.ask_it import AskIt
 
 N = 40
@@ -61,7 +61,7 @@ def made(tmp_path_factory):
 @pytest.mark.parametrize("name", PAGES)
 def test_every_part_of_a_page_can_be_made(made, name, small):
     for part in PAGES[name].split():
-        shown = getattr(rag, part, None) or getattr(hybrid, part)
+        shown = getattr(rag_figures, part, None) or getattr(hybrid, part)
         shown = shown(made(name, small))
         text = f"{shown} {getattr(shown, 'html', '')}"
         assert text.strip() and not re.search(r"\bnan\b|None", text), (part, text)
@@ -107,9 +107,9 @@ def test_the_interaction_is_what_both_bring_beyond_the_sum():
 def test_a_mixture_of_two_rates_is_computed_with_its_interval():
     """The ends are the measured rates themselves; the middle is by Zou, Huang & Zhang: root of the sum of squares."""
     a, b = ({"value": v, "n": 10, "low": v - 0.1, "high": v + 0.2} for v in (0.2, 0.6))
-    assert rag.mixed(a, b, 1.0) == pytest.approx(a | {"n": 20})
-    assert rag.mixed(a, b, 0.0) == pytest.approx(b | {"n": 20})
-    half = rag.mixed(a, b, 0.5)
+    assert rag_figures.mixed(a, b, 1.0) == pytest.approx(a | {"n": 20})
+    assert rag_figures.mixed(a, b, 0.0) == pytest.approx(b | {"n": 20})
+    half = rag_figures.mixed(a, b, 0.5)
     assert half == pytest.approx(
         {"value": 0.4, "n": 20, "low": 0.4 - 0.1 / 2**0.5, "high": 0.4 + 0.2 / 2**0.5}
     )
@@ -127,13 +127,13 @@ def test_a_ratio_counts_only_the_answers_that_it_is_about():
             "rag_citations", [(Condition("m"), Scores([f"q{i}" for i in range(10 * times)], **many))]
         ).results
 
-    cites = rag.ratio(of(5), "own.source", "own.given")
+    cites = rag_figures.ratio(of(5), "own.source", "own.given")
     assert (
         cites["value"] == pytest.approx(5 / 6) and cites["n"] == 30 and cites["low"] < 5 / 6 < cites["high"]
     )
-    assert rag.ratio(of(5), "after.holds", "wrong") == stats.proportion(10, 10)
-    assert rag.ratio(of(5), "own.given", "wrong") == stats.proportion(0, 10)
-    assert rag.ratio(of(1), "after.holds", "wrong") is None  # too few to say
+    assert rag_figures.ratio(of(5), "after.holds", "wrong") == stats.proportion(10, 10)
+    assert rag_figures.ratio(of(5), "own.given", "wrong") == stats.proportion(0, 10)
+    assert rag_figures.ratio(of(1), "after.holds", "wrong") is None  # too few to say
 
 
 def test_what_is_lost_is_lost_in_the_search_or_in_reading():
@@ -152,10 +152,10 @@ def test_the_reader_of_an_index_is_a_setting_and_seconds_are_means():
         ),
     ]
     found = record("rag_dynamic", rows)
-    assert list(rag.updates(found)) == ["new index, base model", "weights trained again"]
-    assert rag.update_seconds(found, "weights trained again") == "61 s"
-    assert rag.update_seconds(found, "new index, base model") == "2 s"
-    committed = rag.updates(book_records.load("rag_dynamic"))
+    assert list(rag_figures.updates(found)) == ["new index, base model", "weights trained again"]
+    assert rag_figures.update_seconds(found, "weights trained again") == "61 s"
+    assert rag_figures.update_seconds(found, "new index, base model") == "2 s"
+    committed = rag_figures.updates(book_records.load("rag_dynamic"))
     assert [len(rows) for rows in committed.values()] == [1, 5, 1, 5, 5, 5]
 
 
@@ -170,9 +170,9 @@ def test_the_calculator_starts_from_what_was_measured():
         rows.append((Condition("answer", k=k), Scores(facts=facts)))
     found = record("rag_cost", rows)
     start = {"question_tokens": 100, "passages": 3, "passage_tokens": 100, "corpus_passages": 294}
-    assert Ways(**rag.methods_settings(found)) == Ways(**start, embed_price=0.0, embed_seconds=0.017)
-    assert "4 KiB" in rag.cost_table(found).text
-    assert rag.cost_measured(found)["an answer, passages in its prompt: 3"].startswith("4 s")
+    assert Ways(**rag_figures.methods_settings(found)) == Ways(**start, embed_price=0.0, embed_seconds=0.017)
+    assert "4 KiB" in rag_figures.cost_table(found).text
+    assert rag_figures.cost_measured(found)["an answer, passages in its prompt: 3"].startswith("4 s")
 
 
 # -- what a reader opens -----------------------------------------------------------------------------------------------
@@ -221,14 +221,14 @@ def test_the_form_shows_answer_citation_and_passages():
 
 
 def test_a_missing_record_is_named_with_its_command_and_a_text_is_a_paragraph(monkeypatch, tmp_path):
-    shown = rag.show(rag.dynamic_summary, "rag_dynamic")
-    assert repr(shown) == rag.dynamic_summary(book_records.load("rag_dynamic"))
+    shown = rag_figures.show(rag_figures.dynamic_summary, "rag_dynamic")
+    assert repr(shown) == rag_figures.dynamic_summary(book_records.load("rag_dynamic"))
     monkeypatch.setattr("whentofinetune.book_files.data_dir", lambda: tmp_path)
-    assert "tunewise run rag_hybrid" in repr(rag.show(hybrid.quadrants_menu, "rag_hybrid"))
+    assert "tunewise run rag_hybrid" in repr(rag_figures.show(hybrid.quadrants_menu, "rag_hybrid"))
 
 
 def test_a_verdict_is_linked_where_its_box_stands():
-    shown = rag.links("C34", "C40")
+    shown = rag_figures.links("C34", "C40")
     assert (
         '<a href="rag_facts.html">' in shown.html
         and '<a href="rag_questions.html">a question</a>' in shown.html

@@ -1,6 +1,6 @@
 """Figures, tables and numbers in words, made from run records: the same for the book and for own data."""
 
-from tunewise.report.estimates import gap, mean
+from tunewise.comparison import gap, mean
 from tunewise.report.figures import (
     Figure,
     Html,
@@ -13,8 +13,8 @@ from tunewise.report.figures import (
     with_menu,
     with_slider,
 )
-from tunewise.report.notes import measured, not_yet_measured, prose, provenance
 from tunewise.report.numbers import in_words, pct, plain, points
+from tunewise.report.sentences import measured, not_yet_measured, prose, provenance
 
 __all__ = [
     "Figure",
@@ -24,17 +24,8 @@ __all__ = [
     "gap",
     "heatmap",
     "in_words",
-    "line_with_interval",
     "mean",
     "measured",
-    "not_yet_measured",
-    "pct",
-    "plain",
-    "points",
-    "prose",
-    "provenance",
-    "stacked_bars",
-    "table",
-    "with_menu",
-    "with_slider",
 ]
+__all__ += ["line_with_interval", "not_yet_measured", "pct", "plain", "points", "prose", "provenance"]
+__all__ += ["stacked_bars", "table", "with_menu", "with_slider"]

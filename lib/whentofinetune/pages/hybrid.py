@@ -23,7 +23,7 @@ from tunewise.report import (
     with_menu,
     with_slider,
 )
-from whentofinetune.pages.rag import MODELS, right, share_bars, stacks
+from whentofinetune.pages.rag_figures import MODELS, right, share_bars, stacks
 
 TAUGHT = {
     "facts": "the facts themselves",

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from tunewise.report.figures import Figure, Html, differences
-from tunewise.report.notes import prose
+from tunewise.report.sentences import prose
 from tunewise.report.numbers import pct, plain, points
 from whentofinetune import book_files, verdicts
 
