@@ -14,15 +14,14 @@ def pct(metric: Mapping | float | None, n: bool = True) -> str:
         return "not yet measured"
     if not isinstance(metric, Mapping):
         return f"{100 * metric:.0f} %"
-    return f"{100 * metric['value']:.0f} % [{100 * metric['low']:.0f}, {100 * metric['high']:.0f}]{_items(metric, n)}"
+    return f"{_shown(metric, lambda v: f'{100 * v:.0f}', ' %')}{_items(metric, n)}"
 
 
 def points(metric: Mapping | None, n: bool = True) -> str:
     """A difference of two shares in percentage points, with its sign: ``+12 points [+4, +20], n = 300``."""
     if metric is None:
         return "not yet measured"
-    value, low, high = (f"{100 * metric[k]:+.0f}".replace("-", "−") for k in ("value", "low", "high"))
-    return f"{value} points [{low}, {high}]{_items(metric, n)}"
+    return f"{_shown(metric, lambda v: f'{100 * v:+.0f}'.replace('-', '−'), ' points')}{_items(metric, n)}"
 
 
 def plain(metric: Mapping | float | None, unit: str = "", digits: int = 3, n: bool = True) -> str:
@@ -32,18 +31,21 @@ def plain(metric: Mapping | float | None, unit: str = "", digits: int = 3, n: bo
     unit = f" {unit}" if unit else ""
     if not isinstance(metric, Mapping):
         return f"{_sig(metric, digits)}{unit}"
-    value, low, high = (_sig(metric[k], digits) for k in ("value", "low", "high"))
-    return f"{value}{unit} [{low}, {high}]{_items(metric, n)}"
+    return f"{_shown(metric, lambda v: _sig(v, digits), unit)}{_items(metric, n)}"
 
 
 def in_words(found: Mapping, show: Callable = pct) -> str:
     """The numbers of a figure for those who cannot see it: name -> metric, or name -> {name -> metric}; ``show`` prints one."""
-    return "; ".join(
-        f"{name}: {in_words(value, show)}"
-        if isinstance(value, Mapping) and "value" not in value
-        else f"{name} {show(value, n=False)}"
-        for name, value in found.items()
-    )
+    parts = {k: v for k, v in found.items() if isinstance(v, Mapping) and "value" not in v}
+    said = {k: f": {in_words(v, show)}" if k in parts else f" {show(v, n=False)}" for k, v in found.items()}
+    return "; ".join(f"{name}{words}" for name, words in said.items())
+
+
+def _shown(metric: Mapping, show: Callable, unit: str) -> str:
+    """Value, unit and interval; a metric from a single group has no interval."""
+    low, high = metric["low"], metric["high"]
+    bounds = "" if low is None else f" [{show(low)}, {show(high)}]"
+    return f"{show(metric['value'])}{unit}{bounds}"
 
 
 def _items(metric: Mapping, said: bool) -> str:

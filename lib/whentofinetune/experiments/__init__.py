@@ -57,7 +57,7 @@ def run(name: str, scale: str = "laptop", *, fresh: bool = False, say=print, **c
 
     experiment = get(name)
     params = experiment.scales.get(scale, {})
-    if scale == "full" and changes.get("model", params["model"]) != params["model"] and "seeds" in params:
+    if scale == "full" and changes.get("model", params["model"]) != params["model"] and params.get("seeds"):
         changes.setdefault("seeds", params["seeds"][:SEEDS_OF_LARGER_MODELS])
     return perform(experiment, scale, fresh=fresh, say=say, workspace=book_records.workspace(), **changes)
 
