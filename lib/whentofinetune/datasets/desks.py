@@ -23,10 +23,8 @@ def _rule(name: str, says: str) -> PromptTemplate:
 
 
 # What a prompt can say of the desks: only their names, or the rule in words.
-NAMES = (
-    TEMPLATES["instruction"],
-    _rule("sent to", "Each complaint is sent to one of three desks: bench, road or letter."),
-)
+_SENT = _rule("sent to", "Each complaint is sent to one of three desks: bench, road or letter.")
+NAMES = (TEMPLATES["instruction"], _SENT)
 _FILE = company.folder() / "desk_rules.yaml"
 RULES = tuple(_rule(*r) for r in yaml.safe_load(_FILE.read_text(encoding="utf-8")).items())
 
@@ -48,9 +46,8 @@ def desks(test_n: int | None = None) -> Task:
     if test_n is not None:
         least = len(kinds)
         if test_n < least or test_n % least or test_n > len(test):
-            raise ValueError(
-                f"test_n must be a multiple of {least} from {least} to {len(test)}, not {test_n}"
-            )
+            allowed = f"a multiple of {least} from {least} to {len(test)}"
+            raise ValueError(f"test_n must be {allowed}, not {test_n}")
         of = {kind: [t.id for t in test if (t.label, t.wording) == kind][: test_n // least] for kind in kinds}
         test = [t for t in test if t.id in of[t.label, t.wording]]
     splits = (company.labelled("train"), company.labelled("valid"), test)

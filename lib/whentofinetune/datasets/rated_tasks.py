@@ -16,15 +16,12 @@ from tunewise.data import Example, Task
 from whentofinetune.datasets import drawn, vader
 
 _DOMAINS = {"tweets": "tweet", "products": "product review", "films": "film review", "news": "newspaper"}
+_FEELING = {"positive": "emotional", "negative": "emotional", "neutral": "neutral"}
 # task -> sources, labels, and the label of a rated text (one that is not among the labels: the text is left out)
 _RECIPES = {
     **{s: ((s,), ("positive", "neutral", "negative"), lambda row: row.sentiment) for s in vader.FILES},
     "tweets-polarity": (("tweets",), ("positive", "negative"), lambda row: row.sentiment),
-    "tweets-subjectivity": (
-        ("tweets",),
-        ("emotional", "neutral"),
-        lambda row: "neutral" if row.sentiment == "neutral" else "emotional",
-    ),
+    "tweets-subjectivity": (("tweets",), ("emotional", "neutral"), lambda row: _FEELING[row.sentiment]),
     "domain": (tuple(vader.FILES), tuple(_DOMAINS.values()), lambda row: _DOMAINS[row.id.split("/")[0]]),
 }
 TASKS = tuple(_RECIPES)
@@ -41,9 +38,8 @@ def load_task(name: str, seed: int = 0) -> Task:
     Raises ValueError for an unknown name, :class:`tunewise.models.download.FetchError` when the texts can't be had.
     """
     if name not in _RECIPES:
-        raise ValueError(
-            f"no task is called {name!r}; the names are {', '.join(TASKS)}. Own data: own_data(path, ...)"
-        )
+        names = f"the names are {', '.join(TASKS)}. Own data: own_data(path, ...)"
+        raise ValueError(f"no task is called {name!r}; {names}")
     sources, labels, label_of = _RECIPES[name]
     several = _in_several(sources) if len(sources) > 1 else set()
     splits: dict[str, list[Example]] = {"train": [], "valid": [], "test": []}

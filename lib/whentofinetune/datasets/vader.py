@@ -34,10 +34,8 @@ SDIST = Source(
 )
 
 # our name -> beginning of the file's name in the distribution
-FILES = {"tweets": "tweets"} | {
-    source: f"{name}Snippets"
-    for source, name in {"products": "amazonReview", "films": "movieReview", "news": "nytEditorial"}.items()
-}
+_NAMES = ("tweets", "amazonReviewSnippets", "movieReviewSnippets", "nytEditorialSnippets")
+FILES = dict(zip(("tweets", "products", "films", "news"), _NAMES, strict=True))
 THRESHOLD = 0.8  # mean rating (-4 to 4) from which a text is positive, and below minus which negative
 TEST_A_CLASS, VALID_A_CLASS = 100, 50
 

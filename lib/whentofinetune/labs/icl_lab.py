@@ -13,7 +13,7 @@ import re
 import numpy as np
 
 from whentofinetune import book_files
-from whentofinetune.labs.variant import Variant
+from whentofinetune.labs import Variant
 
 
 @functools.cache
@@ -57,10 +57,8 @@ def two_comparisons(v: Variant, n: int = 201) -> tuple[np.ndarray, np.ndarray, n
     order = rng.permutation(n)
     out = [_answers(labels, np.isin(np.arange(n), order[:right_a]), rng)]
     for only_a in rng.permutation([rng.integers(1, 3), rng.integers(38, 45)]):
-        right = np.zeros(n, dtype=bool)  # in turn: both right, A alone, the other alone, neither
-        right[order] = np.repeat(
-            [1, 0, 1, 0], [right_a - only_a, only_a, only_a + gain, n - right_a - only_a - gain]
-        )
+        right, both, only_other = np.zeros(n, dtype=bool), right_a - only_a, only_a + gain
+        right[order] = np.repeat([1, 0, 1, 0], [both, only_a, only_other, n - right_a - only_other])
         out.append(_answers(labels, right, rng))
     return labels, *out
 
@@ -102,13 +100,5 @@ def invented_curve(
     from tunewise import stats
 
     right = {n: 150 if (clears_at and n >= clears_at) or n == lucky else 100 for n in sizes}
-    return [
-        {
-            "method": "lora",
-            "n_labels": n,
-            "seed": s,
-            "accuracy": stats.proportion(right[n] + (s % 3) - 1, 200),
-        }
-        for n in sizes
-        for s in range(seeds)
-    ]
+    accuracy = {(n, s): stats.proportion(right[n] + (s % 3) - 1, 200) for n in sizes for s in range(seeds)}
+    return [{"method": "lora", "n_labels": n, "seed": s, "accuracy": a} for (n, s), a in accuracy.items()]

@@ -28,9 +28,8 @@ def page(text: str, solutions: bool = False, colab: str | None = None, download:
     nb = json.loads(text)
     for cell in nb["cells"]:
         source, metadata = "".join(cell["source"]), cell["metadata"]
-        cell["source"] = notebooks.readable(
-            source if solutions else notebooks.cleared(source, cell["cell_type"])
-        )
+        shown = source if solutions else notebooks.cleared(source, cell["cell_type"])
+        cell["source"] = notebooks.readable(shown)
         answer, tags = metadata.pop("nbgrader", {}).get("solution"), metadata.get("tags", [])
         if answer and not solutions:  # nothing to hide: it is where the student writes
             metadata["tags"] = [t for t in tags if t != "hide-input"]
