@@ -48,9 +48,11 @@ SLOW = {
     "test_labs_grading",
     "test_live",
     "test_measure_memory",
+    "test_memory::test_formula_follows_the_simulation_at_every_phase_that_counts",
     "test_memory_sim",
     "test_offline",
     "test_quick_start",
+    "test_retrieval::test_the_handbook_gives_the_right_passage_back",
     "test_runs",
 }
 
