@@ -11,9 +11,8 @@ from small_model import made_up, run_small, small, small_context
 
 from tunewise.experiment import Condition, Scores
 from tunewise.generation import generate
-from tunewise.multiple_choice import choose, written
 from tunewise.report import mean
-from tunewise.scoring import encode, label_logprobs, option_logprobs
+from tunewise.scoring import choose, encode, label_logprobs, option_logprobs, written
 from whentofinetune import book_files
 from whentofinetune.datasets import company, glossary, hindi_pairs, patient_notes
 from whentofinetune.datasets.vader import near_duplicates

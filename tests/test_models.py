@@ -459,7 +459,7 @@ from pathlib import Path
 from tunewise.models import load as loading, registry
 from tunewise.models.download import Source
 spec = registry.Spec("fake", "Fake", "x/fake", "0" * 40, 1, "MIT", wheel=Source("fake", "1", "fake.whl", "0", 1, "fake", {"a": "f" * 64}), gguf="a")
-loading.fetch = lambda source: Path(".")
+loading.download.fetch = lambda source: Path(".")
 def convert(gguf, target, dtype):
     (target / "model.safetensors").write_bytes(b"first half")
     print("half", flush=True)

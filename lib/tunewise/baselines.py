@@ -57,11 +57,5 @@ def _regression(labels: Sequence[int]) -> Any:
     smallest = np.bincount(labels)[np.unique(labels)].min()
     if smallest < 4:  # too few a class to cross-validate
         return LogisticRegression(C=10.0, max_iter=2000)
-    return LogisticRegressionCV(
-        Cs=[0.1, 1.0, 10.0, 100.0],
-        cv=min(5, int(smallest)),
-        max_iter=2000,
-        scoring="accuracy",
-        l1_ratios=(0.0,),
-        use_legacy_attributes=False,
-    )
+    grid: dict[str, Any] = dict(Cs=[0.1, 1.0, 10.0, 100.0], cv=min(5, int(smallest)), l1_ratios=(0.0,))
+    return LogisticRegressionCV(**grid, max_iter=2000, scoring="accuracy", use_legacy_attributes=False)

@@ -10,8 +10,9 @@ corrected together (:func:`family`); a claim of several parts gets one verdict f
 
 from __future__ import annotations
 
+import bisect
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -21,6 +22,7 @@ from scipy import stats as distributions
 
 from tunewise import stats
 from tunewise.record import Record, Row
+from tunewise.stats import LEVEL
 
 AGREES = "agrees"
 IN_PART = "agrees in part"
@@ -31,6 +33,8 @@ CANNOT_TELL = "cannot tell"
 VERDICTS = (AGREES, TOO_SMALL, NO_DIFFERENCE, DISAGREES, CANNOT_TELL)
 POWER = 0.8
 Predicted = Literal["above", "below", "equal", "not below"]
+Where, Rows = Mapping[str, Any], Sequence[Row]
+SIDES = ("the first condition", "the second condition")
 NOT_SETTINGS = ("items", "outcomes", "facts", "predictions", "seed")
 
 
@@ -74,7 +78,7 @@ class Comparison:
     seeds_variance: float = 0.0
     seeds_df: float = 1.0
     binary: bool = True
-    level: float = stats.LEVEL
+    level: float = LEVEL
     differs: bool | None = None
 
     @property
@@ -130,17 +134,10 @@ class Comparison:
             weighted = self._quantile(groups - 1) * part + t_seeds * self.seeds_variance
             return total == 0 or weighted / math.sqrt(total) < wanted
 
-        few = many = self.groups
         if self.one_seed or not decided(10**9):
             return None
-        if decided(few):
-            return self.n
-        while not decided(many):
-            few, many = many, 2 * many
-        while many - few > 1:
-            middle = (few + many) // 2
-            few, many = (few, middle) if decided(middle) else (middle, many)
-        return math.ceil(many * self.n / self.groups)
+        groups = bisect.bisect_left(range(10**9), True, lo=self.groups, key=decided)
+        return math.ceil(groups * self.n / self.groups)
 
     def relative(self) -> Comparison:
         """The difference as a share of the mean of b, which counts as known."""
@@ -165,7 +162,7 @@ class _Arm(NamedTuple):
     one_seed: bool
 
 
-def _arm(rows: Sequence[Row], metric: str, said: str) -> _Arm:
+def _arm(rows: Rows, metric: str, said: str) -> _Arm:
     """The rows of one condition, one a seed, as an array; ``said`` names the condition in errors."""
     if not rows:
         raise ValueError(f"no row matches {said}")
@@ -173,7 +170,7 @@ def _arm(rows: Sequence[Row], metric: str, said: str) -> _Arm:
     varied = sorted({k for s in settings for k in (*s, *settings[0]) if s.get(k) != settings[0].get(k)})
     if varied:
         raise ValueError(
-            f"{len(rows)} rows match {said} and differ in {', '.join(varied)}: say which is meant"
+            f"{len(rows)} rows match {said} but differ in {', '.join(varied)}: say which is meant"
         )
     seeds = [r.raw.get("seed") for r in rows]
     if len(set(seeds)) < len(seeds):
@@ -192,13 +189,7 @@ def _arm(rows: Sequence[Row], metric: str, said: str) -> _Arm:
 
 
 def compare(
-    record: Record,
-    a: Mapping[str, Any],
-    b: Mapping[str, Any],
-    metric: str,
-    *,
-    other: Record | None = None,
-    level: float = stats.LEVEL,
+    record: Record, a: Where, b: Where, metric: str, *, other: Record | None = None, level: float = LEVEL
 ) -> Comparison:
     """Condition a minus condition b, paired by item, over all their seeds.
 
@@ -233,21 +224,14 @@ def compare(
 
 
 def compare_rows(
-    a: Sequence[Row],
-    b: Sequence[Row],
-    metric: str,
-    *,
-    level: float = stats.LEVEL,
-    said: tuple[str, str] = ("the first condition", "the second condition"),
+    a: Rows, b: Rows, metric: str, *, level: float = LEVEL, said: tuple[str, str] = SIDES
 ) -> Comparison:
     """As :func:`compare`, from the rows of two conditions, one a seed; ``said`` names them in errors."""
     first, second = (_arm(rows, metric, name) for rows, name in zip((a, b), said, strict=True))
     if set(first.items) != set(second.items):
         shared = len(set(first.items) & set(second.items))
-        raise ValueError(
-            f"{said[0]} and {said[1]} were not asked about the same items: {len(first.items)} and {len(second.items)}, "
-            f"{shared} of them shared"
-        )
+        counts = f"{len(first.items)} and {len(second.items)}, {shared} of them shared"
+        raise ValueError(f"{said[0]} and {said[1]} were not asked about the same items: {counts}")
     place = {item: n for n, item in enumerate(second.items)}
     second = second._replace(outcomes=second.outcomes[:, [place[i] for i in first.items]])
     x, y, groups = _applying(first.groups, first.outcomes, second.outcomes)
@@ -256,27 +240,16 @@ def compare_rows(
 
 
 def compare_arrays(
-    a: ArrayLike, b: ArrayLike, groups: Sequence[Hashable] | None = None, *, level: float = stats.LEVEL
+    a: ArrayLike, b: ArrayLike, groups: Sequence[Hashable] | None = None, *, level: float = LEVEL
 ) -> Comparison:
     """As :func:`compare`, from outcomes: a is [seeds of a, n], b is [seeds of b, n], groups [n] or None where items stand alone."""
     x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     binary = bool(np.isin(np.concatenate([x, y]), (0, 1)).all())
     found = stats.crossed([x, y], groups, binary=binary)
-    return Comparison(
-        float(found.estimate),
-        float(found.se),
-        float(found.df),
-        mean_a=float(x.mean()),
-        mean_b=float(y.mean()),
-        n=x.shape[1],
-        groups=found.groups,
-        seeds_a=len(x),
-        seeds_b=len(y),
-        seeds_variance=float(found.seeds),
-        seeds_df=float(found.df_seeds),
-        binary=binary,
-        level=level,
-    )
+    numbers: dict[str, Any] = {name: float(getattr(found, name)) for name in ("estimate", "se", "df")}
+    numbers |= {"seeds_variance": float(found.seeds), "seeds_df": float(found.df_seeds)}
+    numbers |= {"mean_a": float(x.mean()), "mean_b": float(y.mean()), "seeds_a": len(x), "seeds_b": len(y)}
+    return Comparison(**numbers, n=x.shape[1], groups=found.groups, binary=binary, level=level)
 
 
 def _applying(groups: Sequence[Hashable], *arms: stats.Array) -> tuple[Any, ...]:
@@ -287,7 +260,7 @@ def _applying(groups: Sequence[Hashable], *arms: stats.Array) -> tuple[Any, ...]
     return (*(a[:, kept] for a in arms), [g for g, k in zip(groups, kept, strict=True) if k])
 
 
-def over_seeds(rows: Sequence[Row], metric: str, *, level: float = stats.LEVEL) -> dict[str, float]:
+def over_seeds(rows: Rows, metric: str, *, level: float = LEVEL) -> dict[str, float]:
     """The mean of one condition over its seeds, with an interval over new seeds and new items.
 
     Parameters
@@ -315,6 +288,29 @@ def over_seeds(rows: Sequence[Row], metric: str, *, level: float = stats.LEVEL) 
     half = float(distributions.t.ppf((1 + level) / 2, found.df) * found.se)
     low, high = (max(mean - half, 0.0), min(mean + half, 1.0)) if binary else (mean - half, mean + half)
     return {"value": mean, "n": len(groups), "low": low, "high": high, "seeds": len(x)}
+
+
+def mean(
+    rows: Rows, metric: str = "accuracy", items: Container[str] | None = None
+) -> dict[str, float] | None:
+    """The mean of a condition's rows (one a seed), with its 95 % interval over new seeds and items.
+
+    items: ids of the only items that count (all for None). None where there is no row or no item.
+    """
+    if items is not None:
+        rows = [_only(r, metric, items) for r in rows if any(i in items for i in r.items)]
+    return over_seeds(rows, metric) if rows else None
+
+
+def gap(a: Rows, b: Rows, metric: str = "accuracy") -> dict[str, float] | None:
+    """Condition a minus condition b, paired by item, with its 95 % interval; None where a side has no rows."""
+    return compare_rows(a, b, metric).metric() if a and b else None
+
+
+def _only(row: Row, metric: str, items: Container[str]) -> Row:
+    """A row as if the metric did not apply to other items."""
+    kept = [o if i in items else None for i, o in zip(row.items, row.outcomes(metric), strict=True)]
+    return Row({**row.raw, "outcomes": {metric: kept}}, row._item_sets)
 
 
 class Judgement(NamedTuple):
@@ -361,17 +357,17 @@ def judge(found: Comparison, margin: float, predicted: Predicted) -> Judgement:
     if found.one_seed:
         return Judgement(CANNOT_TELL, f"{shown}, but an arm was run with one seed only.")
     inside = -margin < found.low and found.high < margin
-    if predicted == "not below":
-        if found.low > -margin:
-            return Judgement(AGREES, f"{shown}, above the loss of {limit} that would matter.")
-        if found.high <= -margin:
-            return Judgement(DISAGREES, f"{shown}, wholly beyond the loss of {limit} that would matter.")
-        return _undecided(found, margin, predicted, shown)
-    if predicted == "equal":
-        if inside:
-            return Judgement(AGREES, f"{shown}, wholly inside the ± {limit} that would matter.")
-        if found.low >= margin or found.high <= -margin:
-            return Judgement(DISAGREES, f"{shown}, wholly beyond the {limit} that would matter.")
+    if predicted in ("equal", "not below"):
+        if predicted == "not below":
+            agrees, disagrees = found.low > -margin, found.high <= -margin
+            within, beyond = f"above the loss of {limit}", f"loss of {limit}"
+        else:
+            agrees, disagrees = inside, found.low >= margin or found.high <= -margin
+            within, beyond = f"wholly inside the ± {limit}", limit
+        if agrees:
+            return Judgement(AGREES, f"{shown}, {within} that would matter.")
+        if disagrees:
+            return Judgement(DISAGREES, f"{shown}, wholly beyond the {beyond} that would matter.")
         return _undecided(found, margin, predicted, shown)
     sign = 1 if predicted == "above" else -1
     reach = found.high if sign > 0 else -found.low
@@ -400,7 +396,7 @@ def _size(found: Comparison, value: float, *, sign: bool = False) -> str:
     return f"{100 * value:{plus}.1f} points" if found.binary else f"{value:{plus}.3g}"
 
 
-def family(found: Sequence[Comparison], alpha: float = 1 - stats.LEVEL) -> list[Comparison]:
+def family(found: Sequence[Comparison], alpha: float = 1 - LEVEL) -> list[Comparison]:
     """All tests of one claim together, so that the chance of any false difference stays at ``alpha``.
 
     The interval of each, which is drawn, is Bonferroni's, at level 1 - alpha / m for m tests. Whether a difference is told from 0

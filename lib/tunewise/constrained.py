@@ -22,20 +22,18 @@ MAX_CHARS = 80  # of a value, so that each record comes to an end
 _NEVER = r'"\\\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff'
 
 
-def json_grammar(schema: Mapping, max_chars: int = MAX_CHARS) -> str:
+def json_grammar(schema: Mapping) -> str:
     """llguidance's grammar for JSON by a JSON Schema; strings without a bound get one. Laid out with or without line breaks."""
     from llguidance import LLMatcher
 
-    fields = {
-        name: spec if "pattern" in spec else {"maxLength": max_chars, **spec}
-        for name, spec in schema["properties"].items()
-    }
-    return LLMatcher.grammar_from_json_schema(
-        json.dumps({**schema, "properties": fields}), overrides={"whitespace_pattern": r"[ \n]{1,3}"}
-    )
+    bounded, fields = {"maxLength": MAX_CHARS}, {}
+    for name, spec in schema["properties"].items():
+        fields[name] = spec if "pattern" in spec else bounded | spec
+    whole = json.dumps({**schema, "properties": fields})
+    return LLMatcher.grammar_from_json_schema(whole, overrides={"whitespace_pattern": r"[ \n]{1,3}"})
 
 
-def line_grammar(schema: Mapping, line: str, quoted: bool, max_chars: int = MAX_CHARS) -> str:
+def line_grammar(schema: Mapping, line: str, quoted: bool) -> str:
     """llguidance's grammar for one line a field, in the order of the schema, as one regular expression.
 
     line: how a line begins, with ``{field}`` in it, such as ``"- **{field}**: "``. quoted: whether values stand in double quotes. Fields that the
@@ -48,17 +46,12 @@ def line_grammar(schema: Mapping, line: str, quoted: bool, max_chars: int = MAX_
         inner = spec.get("pattern", "").removeprefix("^").removesuffix("$")
         if not inner:
             least = spec.get("minLength", 1)
-            middle = f"[^{_NEVER}]{{{max(0, least - 2)},{max_chars - 2}}}"
+            middle = f"[^{_NEVER}]{{{max(0, least - 2)},{MAX_CHARS - 2}}}"
             inner = rf"[^\s{_NEVER}]({middle}[^\s{_NEVER}])" + ("?" if least < 2 else "")
-        whole = (
-            ("\n" if i else "")
-            + re.escape(line.format(field=field)).replace(r"\ ", " ")
-            + (f'"{inner}"' if quoted else inner)
-        )
+        start = ("\n" if i else "") + re.escape(line.format(field=field)).replace(r"\ ", " ")
+        whole = start + (f'"{inner}"' if quoted else inner)
         if field not in schema["required"] and not i:
-            raise ValueError(
-                f"the first field, {field}, must be required: a line break goes before every other"
-            )
+            raise ValueError(f"the first field, {field}, must be required: a line break begins every other")
         lines.append(whole if field in schema["required"] else f"({whole})?")
     return LLMatcher.grammar_from_regex("".join(lines))
 
@@ -94,10 +87,8 @@ class Keeper:
                 if not matcher.is_stopped():
                     matcher.consume_token(token)
         self.begun = True
-        allowed = torch.from_numpy(np.stack([self._allowed(m, scores.shape[1]) for m in self.matchers])).to(
-            scores.device
-        )
-        return scores.masked_fill(~allowed, -torch.inf)
+        allowed = torch.from_numpy(np.stack([self._allowed(m, scores.shape[1]) for m in self.matchers]))
+        return scores.masked_fill(~allowed.to(scores.device), -torch.inf)
 
     def _allowed(self, matcher: Any, n_vocab: int) -> np.ndarray:
         """Boolean [vocabulary]; the end of text alone once the grammar has come to its end."""

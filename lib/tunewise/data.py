@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+SPLITS = ("train", "valid", "test")
+
 
 @dataclass(frozen=True)
 class Example:
@@ -46,11 +48,9 @@ class Task:
             split: {
                 label: sum(e.label == i for e in getattr(self, split)) for i, label in enumerate(self.labels)
             }
-            for split in ("train", "valid", "test")
+            for split in SPLITS
         }
 
-
-# -- own data --------------------------------------------------------------------------------------------------------
 
 MIN_A_LABEL = 10
 
@@ -69,48 +69,52 @@ def own_data(
     test: float = 0.2,
     valid: float = 0.1,
 ) -> Task:
-    """A reader's own labelled texts, from ``.csv``, ``.tsv`` or ``.jsonl`` in UTF-8, as a :class:`Task`.
+    """A reader's own labelled texts, from ``.csv``, ``.tsv`` or ``.jsonl`` in UTF-8.
 
-    text_column, label_column: names in the header (CSV) or keys (JSONL).
-    test, valid: shares of each label. Texts that are equal but for case and punctuation are kept once; when such texts have
-    different labels, that is an error, since no method can be right on both.
+    The labels are sorted by name; a prompt shows them as they are, so words beat codes. Texts that are equal but for case and
+    punctuation are kept once.
 
-    The labels are sorted by name; a prompt shows them as they are, so words beat codes. Raises DataError.
+    Parameters
+    ----------
+    text_column, label_column
+        Names in the header (CSV) or keys (JSONL).
+    test, valid
+        Shares of each label.
+
+    Raises
+    ------
+    DataError
+        For what can't be read, a label with few texts, or texts with two labels, since no method can be right on both.
     """
     path = Path(path)
     if not (0 < test < 1 and 0 <= valid < 1 and test + valid < 0.9):
-        raise DataError(
-            f"test={test} and valid={valid} must be shares of the data that leave enough for training"
-        )
-    rows = _rows(path, text_column, label_column)
+        raise DataError(f"test={test} and valid={valid} must be shares that leave enough for training")
     kept: dict[str, tuple[str, str, int]] = {}
     clashes = []
-    for line, text, label in rows:
+    for line, text, label in _rows(path, text_column, label_column):
         key = plain(text) or text
         if key not in kept:
             kept[key] = (text, label, line)
         elif kept[key][1] != label:
             clashes.append(f"lines {kept[key][2]} ({kept[key][1]!r}) and {line} ({label!r}): {text[:60]!r}")
     if clashes:
-        raise DataError(
-            f"{path.name}: {len(clashes)} texts have two labels. Decide on one, or remove them:\n  "
-            + "\n  ".join(clashes[:5])
-        )
+        listed = "\n  ".join(["Decide on one, or remove them:", *clashes[:5]])
+        raise DataError(f"{path.name}: {len(clashes)} texts have two labels. {listed}")
     of = defaultdict(list)
     for text, label, line in kept.values():
         of[label].append((text, line))
     if len(of) == 1:
-        raise DataError(
-            f"{path.name}: all rows have the label {next(iter(of))!r}; a classification needs at least two"
-        )
+        only = f"{path.name}: all rows have the label {next(iter(of))!r}"
+        raise DataError(f"{only}; a classification needs at least two")
     few = {label: len(group) for label, group in sorted(of.items()) if len(group) < MIN_A_LABEL}
     if few:
         listed = ", ".join(f"{label!r} has {n}" for label, n in list(few.items())[:5])
         more = f" (and {len(few) - 5} more labels)" if len(few) > 5 else ""
         hint = " Is this the right column?" if len(of) > 50 else ""
+        wanted = f"at least {MIN_A_LABEL} are needed to train and to test"
+        remedy = f"Label more, merge labels, or remove the rare ones.{hint}"
         raise DataError(
-            f"{path.name}: too few different texts of a label: {listed}{more}; at least {MIN_A_LABEL} are needed to train and to "
-            f"test. Label more, merge labels, or remove the rare ones.{hint}"
+            f"{path.name}: too few different texts of a label: {listed}{more}; {wanted}. {remedy}"
         )
     labels = tuple(sorted(of))
     rng = np.random.default_rng(seed)
@@ -137,34 +141,29 @@ def _rows(path: Path, text_column: str, label_column: str) -> list[tuple[int, st
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f'{path.name} is not in UTF-8: byte 0x{content[error.start]:02x} in line {line}. Save it as UTF-8 (Excel: "CSV UTF-8"), '
-            f"or convert it: iconv -f WINDOWS-1252 -t UTF-8 {path.name} > utf8-{path.name}"
-        ) from error
+        where = f"byte 0x{content[error.start]:02x} in line {line}"
+        remedy = f"convert it: iconv -f WINDOWS-1252 -t UTF-8 {path.name} > utf8-{path.name}"
+        said = f'{path.name} is not in UTF-8: {where}. Save it as UTF-8 (Excel: "CSV UTF-8"), or {remedy}'
+        raise DataError(said) from error
     suffix = path.suffix.lower()
-    if suffix in (".jsonl", ".ndjson"):
-        records = _jsonl(path.name, text)
-    elif suffix in (".csv", ".tsv"):
-        records = _csv(path.name, text, "\t" if suffix == ".tsv" else None)
-    else:
+    if suffix not in (".jsonl", ".ndjson", ".csv", ".tsv"):
         raise DataError(f"{path.name}: the name must end in .csv, .tsv or .jsonl")
+    tab = "\t" if suffix == ".tsv" else None
+    records = _csv(path.name, text, tab) if suffix in (".csv", ".tsv") else _jsonl(path.name, text)
     if not records:
         raise DataError(f"{path.name} has no rows")
     rows, empty = [], defaultdict(list)
     for line, record in records:
+        values = {}
         for column in (text_column, label_column):
+            where = f"{path.name}, line {line}"
             if column not in record:
                 there = ", ".join(repr(k) for k in record if k is not None)
-                raise DataError(
-                    f"{path.name}, line {line}: there is no column {column!r}; there are {there}. "
-                    "Name yours with text_column= and label_column="
-                )
-        values = {column: record[column] for column in (text_column, label_column)}
-        for column, value in values.items():
+                remedy = "Name yours with text_column= and label_column="
+                raise DataError(f"{where}: there is no column {column!r}; there are {there}. {remedy}")
+            value = values[column] = record[column]
             if isinstance(value, dict | list):
-                raise DataError(
-                    f"{path.name}, line {line}: {column!r} is a {type(value).__name__}, not a text"
-                )
+                raise DataError(f"{where}: {column!r} is a {type(value).__name__}, not a text")
             if value is None or not str(value).strip():
                 empty[column].append(line)
         label = values[label_column]
@@ -173,9 +172,8 @@ def _rows(path: Path, text_column: str, label_column: str) -> list[tuple[int, st
     for column, kind in ((label_column, "label"), (text_column, "text")):
         if lines := empty[column]:
             shown = ", ".join(map(str, lines[:10])) + (" ..." if len(lines) > 10 else "")
-            raise DataError(
-                f"{path.name}: empty {kind} ({column!r}) in {len(lines)} rows, lines {shown}. Fill or remove them"
-            )
+            empties = f"empty {kind} ({column!r}) in {len(lines)} rows, lines {shown}"
+            raise DataError(f"{path.name}: {empties}. Fill or remove them")
     return rows
 
 
@@ -187,37 +185,30 @@ def _jsonl(name: str, text: str) -> list[tuple[int, dict]]:
         try:
             record = json.loads(content)
         except ValueError as error:
-            raise DataError(
-                f"{name}, line {line} is not JSON ({error}); JSONL has one object a line"
-            ) from error
+            said = f"{name}, line {line} is not JSON ({error})"
+            raise DataError(f"{said}; JSONL has one object a line") from error
         if not isinstance(record, dict):
-            raise DataError(
-                f'{name}, line {line} is a {type(record).__name__}, not an object such as {{"text": ..., "label": ...}}'
-            )
+            said = f"{name}, line {line} is a {type(record).__name__}, not an object"
+            raise DataError(f'{said} such as {{"text": ..., "label": ...}}')
         records.append((line, record))
     return records
 
 
 def _csv(name: str, text: str, delimiter: str | None) -> list[tuple[int, dict]]:
-    head = text.split("\n", 1)[0]
     if delimiter is None:  # Excel writes semicolons in many countries
-        delimiter = max(",;\t", key=head.count)
+        delimiter = max(",;\t", key=text.split("\n", 1)[0].count)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     records = []
     try:
         for record in reader:
             if None in record:
-                raise DataError(
-                    f"{name}, line {reader.line_num}: more values than the {len(reader.fieldnames or ())} columns of the header; "
-                    f"a text that contains {delimiter!r} must stand in double quotes"
-                )
+                said = f"more values than the {len(reader.fieldnames or ())} columns of the header"
+                remedy = f"a text that contains {delimiter!r} must stand in double quotes"
+                raise DataError(f"{name}, line {reader.line_num}: {said}; {remedy}")
             records.append((reader.line_num, record))
     except csv.Error as error:
         raise DataError(f"{name}, line {reader.line_num} is not CSV: {error}") from error
     return records
-
-
-# -- identity --------------------------------------------------------------------------------------------------------
 
 
 def is_file_name(name: str) -> bool:
@@ -228,20 +219,15 @@ def is_file_name(name: str) -> bool:
 def fingerprint(task: Task) -> str:
     """SHA-256 of everything in the task but its name: the same data gives the same fingerprint on any machine."""
     content: list = [list(task.labels)]
-    content += [
-        [[e.id, e.text, e.label] for e in getattr(task, split)] for split in ("train", "valid", "test")
-    ]
+    content += [[[e.id, e.text, e.label] for e in getattr(task, split)] for split in SPLITS]
     return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode("utf-8")).hexdigest()
 
 
 def overlap(task: Task) -> list[tuple[str, str]]:
     """Pairs of ids from different splits whose texts are near-duplicates; empty for the built-in tasks, worth a look for own data."""
-    placed = [(split, e) for split in ("train", "valid", "test") for e in getattr(task, split)]
+    placed = [(split, e) for split in SPLITS for e in getattr(task, split)]
     pairs = near_duplicates([e.text for _, e in placed])
     return [(placed[i][1].id, placed[j][1].id) for i, j in pairs if placed[i][0] != placed[j][0]]
-
-
-# -- texts that are one text in two wordings: what must not stand on both sides of a split
 
 
 def plain(text: str) -> str:

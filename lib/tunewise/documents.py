@@ -35,17 +35,8 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True)
 class Passage:
-    """A piece of a document, and where it is from.
-
-    Parameters
-    ----------
-    file
-        Relative to the folder.
-    text
-        One to ``WORDS`` words.
-    page, heading, line
-        Of these, what the kind of file has: page (from 1), heading (with those above it, ``Care > Washing``), line (from 1).
-    """
+    """A piece of a document (one to ``WORDS`` words), and where it is from: its file, relative to the folder, and of page (from 1), heading
+    (with those above it, ``Care > Washing``) and line (from 1) what the kind of file has."""
 
     file: str
     text: str
@@ -56,12 +47,8 @@ class Passage:
     @property
     def where(self) -> str:
         """File, page or heading, line, in words."""
-        parts = (
-            self.file,
-            f"page {self.page}" if self.page else "",
-            self.heading or "",
-            f"line {self.line}" if self.line else "",
-        )
+        page, line = f"page {self.page}" if self.page else "", f"line {self.line}" if self.line else ""
+        parts = (self.file, page, self.heading or "", line)
         return ", ".join(part for part in parts if part)
 
     @property
@@ -72,17 +59,7 @@ class Passage:
 
 @dataclass
 class Found:
-    """What a folder holds.
-
-    Parameters
-    ----------
-    passages
-        In the order of the files' names.
-    files
-        How many were read.
-    left_out, notes
-        Which were not, and why; what to know of those that were.
-    """
+    """The passages of a folder in the order of the files' names, how many files were read, which were left out and why, and notes."""
 
     passages: list[Passage] = field(default_factory=list)
     files: int = 0
@@ -113,16 +90,13 @@ def read_folder(folder: str | Path, read: Read | None = None, words: int = WORDS
     folder = Path(folder).expanduser()
     if not folder.exists():
         raise FileNotFoundError(f"there is no folder {folder}")
-    if folder.is_file():
-        paths, folder = [folder], folder.parent
-    else:
-        paths = sorted(_files(folder))
+    paths = [folder] if folder.is_file() else sorted(_files(folder))
+    folder = folder.parent if folder.is_file() else folder
     found, kinds = Found(), ", ".join(SUFFIXES)
     others = [path for path in paths if path.suffix.lower() not in SUFFIXES]
     if len(others) > 5:
-        found.left_out.append(
-            f"{len(others)} files of other kinds ({', '.join(sorted({p.suffix.lower() or p.name for p in others})[:5])}): not {kinds}"
-        )
+        suffixes = ", ".join(sorted({p.suffix.lower() or p.name for p in others})[:5])
+        found.left_out.append(f"{len(others)} files of other kinds ({suffixes}): not {kinds}")
     else:
         found.left_out += [f"{path.relative_to(folder).as_posix()}: not one of {kinds}" for path in others]
     for path in sorted(set(paths) - set(others)):
@@ -168,9 +142,6 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from (Path(here) / name for name in names if not name.startswith("."))
 
 
-# -- text ------------------------------------------------------------------------------------------------------------
-
-
 def _decoded(data: bytes) -> tuple[str, list[str]]:
     """The text, with its line ends made alike, and a note if the encoding had to be guessed."""
     notes = []
@@ -182,9 +153,8 @@ def _decoded(data: bytes) -> tuple[str, list[str]]:
         except UnicodeDecodeError:
             best = None if b"\0" in data else _guess(data)
             if best is None:
-                raise Unreadable(
-                    "is not text, or in an encoding that can't be told: save it as UTF-8"
-                ) from None
+                said = "is not text, or in an encoding that can't be told: save it as UTF-8"
+                raise Unreadable(said) from None
             text = str(best)
             notes = [f"not UTF-8, read as {best.encoding}; if letters look wrong, save it as UTF-8"]
     if "\0" in text:
@@ -194,9 +164,8 @@ def _decoded(data: bytes) -> tuple[str, list[str]]:
 
 def _guess(data: bytes) -> Any:
     """The likeliest encoding, as charset-normalizer's match; Windows-1252, the most usual of the old ones, where nothing reads better."""
-    few = sum(byte > 127 for byte in data) < 0.05 * len(
-        data
-    )  # too little to go by, so it is a language of Latin letters
+    # too little to go by, so it is a language of Latin letters
+    few = sum(byte > 127 for byte in data) < 0.05 * len(data)
     matches = needed("charset_normalizer", READS).from_bytes(data, cp_isolation=["cp1252"] if few else None)
     best = matches.best()
     return next((m for m in matches if m.encoding == "cp1252" and m.chaos <= best.chaos), best)
@@ -225,9 +194,8 @@ def _markdown(text: str, words: int) -> Iterator[tuple[str | None, int, str]]:
         if token.type == "heading_open" and token.level == 0:
             yield from _section(lines, start, token.map[0], trail, words)
             level, start = int(token.tag[1]), token.map[1]
-            title = "".join(
-                child.content for child in inline.children or () if child.type in ("text", "code_inline")
-            )
+            parts = (child for child in inline.children or () if child.type in ("text", "code_inline"))
+            title = "".join(part.content for part in parts)
             trail = [(depth, words) for depth, words in trail if depth < level] + [(level, title.strip())]
     yield from _section(lines, start, len(lines), trail, words)
 
@@ -243,13 +211,9 @@ def _section(
 
 def _split(kind: str, text: str, words: int) -> list[tuple[int, str]]:
     """Passages of at most ``words`` words with their offsets."""
-    splitter = getattr(needed("semantic_text_splitter", READS), kind).from_callback(
-        lambda part: len(part.split()), words
-    )
+    make = getattr(needed("semantic_text_splitter", READS), kind).from_callback
+    splitter = make(lambda part: len(part.split()), words)
     return [(offset, body) for offset, body in splitter.chunk_indices(text) if re.search(r"\w", body)]
-
-
-# -- PDF -------------------------------------------------------------------------------------------------------------
 
 
 def _pdf(path: Path, name: str, words: int) -> tuple[list[Passage], list[str]]:
@@ -263,32 +227,24 @@ def _pdf(path: Path, name: str, words: int) -> tuple[list[Passage], list[str]]:
     except Unreadable:
         raise
     except pypdf.errors.DependencyError as error:
-        raise Unreadable(
-            "is encrypted, and reading it needs one more package: pip install cryptography"
-        ) from error
+        remedy = "pip install cryptography"
+        raise Unreadable(f"is encrypted, and reading it needs one more package: {remedy}") from error
     except Exception as error:  # a damaged file can raise almost anything
-        raise Unreadable(
-            f"is no PDF, or a damaged one ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'})"
-        ) from error
-    passages = [
-        Passage(name, body, page=i)
-        for i, text in enumerate(pages, 1)
-        for _, body in _split("TextSplitter", text, words)
-    ]
+        reason = str(error).splitlines()[0] if str(error) else "no reason given"
+        raise Unreadable(f"is no PDF, or a damaged one ({type(error).__name__}: {reason})") from error
+    split = [(i, body) for i, text in enumerate(pages, 1) for _, body in _split("TextSplitter", text, words)]
+    passages = [Passage(name, body, page=i) for i, body in split]
     if not passages:
-        raise Unreadable(
-            "no page has text: it is made of pictures, such as scans. Recognise the text first (ocrmypdf in.pdf out.pdf)"
-        )
+        remedy = "Recognise the text first (ocrmypdf in.pdf out.pdf)"
+        raise Unreadable(f"no page has text: it is made of pictures, such as scans. {remedy}")
     silent = [str(i) for i, text in enumerate(pages, 1) if not text.strip()]
     return passages, [f"{name}: no text on page {', '.join(silent)} (pictures?)"] if silent else []
 
 
 def _bare(pages: list[str]) -> list[str]:
     """Pages without page numbers, and without a first line that most of them share."""
-    lines = [
-        [line for line in page.strip().split("\n") if not re.fullmatch(r"\W*\d{1,4}\W*", line)]
-        for page in pages
-    ]
+    number = re.compile(r"\W*\d{1,4}\W*")
+    lines = [[line for line in page.strip().split("\n") if not number.fullmatch(line)] for page in pages]
     firsts = Counter(page[0].strip() for page in lines if page)
     header = next((line for line, n in firsts.most_common(1) if n >= 3 and n > len(pages) / 2), None)
     return ["\n".join(page[1:] if page and page[0].strip() == header else page) for page in lines]

@@ -38,6 +38,7 @@ from tunewise.step_cache import StepCache, digest
 
 # Raise it when the code under all experiments changes so that results do: finished steps are then no longer found.
 ENGINE = 2
+Say = Callable[[str], None] | None
 
 
 class Condition:
@@ -65,10 +66,8 @@ class Condition:
         return self.settings.get(name)
 
     def __str__(self) -> str:
-        short = {
-            k: v for k, v in self.settings.items() if not isinstance(v, dict | list) and len(str(v)) < 40
-        }
-        return ", ".join(f"{k} {v}" for k, v in short.items())
+        plain = [(k, v) for k, v in self.settings.items() if not isinstance(v, dict | list)]
+        return ", ".join(f"{k} {v}" for k, v in plain if len(str(v)) < 40)
 
 
 class Scores:
@@ -106,9 +105,8 @@ class Scores:
         given = outcomes if predictions is None else {**outcomes, "predictions": predictions}
         for name, values in given.items():
             if len(values) != len(self.ids):
-                raise ValueError(
-                    f"{name} has {len(values)} values for {len(self.ids)} items: one for each is wanted"
-                )
+                found = f"{name} has {len(values)} values for {len(self.ids)} items"
+                raise ValueError(f"{found}: there must be one for each")
         self.outcomes = {name: record.pack(values) for name, values in outcomes.items()}
         self.predictions: list[Any] | None = None
         if predictions is not None:
@@ -128,10 +126,8 @@ class Scores:
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> Scores:
         """Scores from what :meth:`row` gave, as :meth:`Context.memo` keeps them."""
-        scores = cls()
-        scores.ids, scores.groups = row.get("ids", []), row.get("groups")
-        scores.outcomes, scores.facts = row.get("outcomes", {}), row.get("facts", {})
-        scores.predictions = row.get("predictions")
+        scores = cls(row.get("ids", []), predictions=row.get("predictions"), facts=row.get("facts"))
+        scores.groups, scores.outcomes = row.get("groups"), row.get("outcomes", {})
         return scores
 
     def row(self) -> dict[str, Any]:
@@ -357,11 +353,7 @@ def progress_bar(recipe: Any, n: int) -> Callable[[int, int, float], None]:
 
 
 def context(
-    params: Mapping[str, Any],
-    *,
-    workspace: Workspace = Workspace(),
-    fresh: bool = False,
-    say: Callable[[str], None] | None = None,
+    params: Mapping[str, Any], *, workspace: Workspace = Workspace(), fresh: bool = False, say: Say = None
 ) -> Context:
     """What an experiment with these parameters (``model`` among them) works with; outside a run, it finds what experiments have kept."""
     from tunewise.models import registry
@@ -382,7 +374,7 @@ def perform(
     scale: str = "laptop",
     *,
     fresh: bool = False,
-    say: Callable[[str], None] | None = print,
+    say: Say = print,
     workspace: Workspace = Workspace(),
     **changes: Any,
 ) -> Record:
@@ -408,28 +400,23 @@ def perform(
     tasks = {t: data.fingerprint(resolve(t, workspace)) for t in params.get("tasks", [])}
     sources = digest([tasks, experiment.sources(Params(params)) if experiment.sources else None])
     key = digest([experiment.name, experiment.version, params, ctx.ingredients, sources])
-    home = (
-        [record.committed(workspace.records, experiment.name, scale, ctx.model)] if workspace.records else []
-    )
+    name, records = experiment.name, workspace.records
+    home = [record.committed(records, name, scale, ctx.model)] if records else []
     if not fresh and (found := record.find(key, *home, say=told)):
         return found
     told(f"{experiment.name}, scale {scale}: {experiment.question}\n  {ctx.precision.why}")
     seconds = sum(_one(experiment, ctx, c, sources) for c in experiment.conditions(Params(params)))
+    what: dict[str, Any] = dict(
+        experiment=name, scale=scale, version=experiment.version, model=ctx.model, params=params
+    )
+    found_here = dict(rows=ctx.rows, item_sets=ctx.item_sets, duration_s=round(seconds, 1))
+    machine = dict(device=device_name(ctx.precision), versions=record.versions())
     finished = Record(
-        experiment.name,
-        scale,
-        experiment.version,
-        ctx.model,
-        params,
+        **what | found_here | machine,
         seeds=list(params.get("seeds", [])),
-        rows=ctx.rows,
-        item_sets=ctx.item_sets,
         key=key,
         checksums={"model": ctx.ingredients["model"], "tasks": tasks},
-        device=device_name(ctx.precision),
-        versions=record.versions(),
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        duration_s=round(seconds, 1),
         notes={"dtype": str(ctx.precision.dtype)},
     )
     finished.save(record.cached(key))
@@ -461,10 +448,7 @@ def _one(experiment: Experiment, ctx: Context, condition: Condition, sources: st
 def _item_set(sets: dict[str, dict[str, Any]], ids: list[str], groups: list[str] | None) -> str:
     """The name of this list of items in ``sets``, where it is added if it is new."""
     held = {"ids": ids} | ({"groups": groups} if groups else {})
-    for name, known in sets.items():
-        if known == held:
-            return name
-    name = f"set {len(sets) + 1}"
+    name = next((name for name, known in sets.items() if known == held), f"set {len(sets) + 1}")
     sets[name] = held
     return name
 
@@ -483,9 +467,8 @@ def parameters(experiment: Experiment, scale: str, changes: Mapping[str, Any]) -
             continue
         _check(f"{experiment.name}: {name}", value, examples[0])
         if value == 0 and isinstance(value, int) and all(e and type(e) is int for e in examples):
-            raise ValueError(
-                f"{experiment.name}: {name} must be 1 or more, such as {examples[0]}; it was given 0"
-            )
+            must = f"{experiment.name}: {name} must be 1 or more"
+            raise ValueError(f"{must}, such as {examples[0]}; it was given 0")
     return {**params, **changes}
 
 

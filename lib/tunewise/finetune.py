@@ -14,7 +14,6 @@ import math
 import os
 import pickle
 import shutil
-import sys
 import tempfile
 import time
 import warnings
@@ -27,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tunewise.models.download import intact, sha256_of
+from tunewise.models.download import intact, say, sha256_of
 from tunewise.models.packing import LanguageModel, Row, encode, forward_packed, rows_of
 
 # Tokens of a batch that go through the model at once. A longer batch is cut into rows whose gradients add up to the same: attention
@@ -97,12 +96,10 @@ class Tuned:
     ----------
     losses
         Mean loss (nats a token) of each step.
-    seconds
-        Training time, over all sittings.
+    seconds, examples
+        Training time over all sittings; training examples seen, repeats counted.
     trainable
         Trainable parameters.
-    examples
-        Training examples seen, repeats counted.
     resumed_at
         The step at which this sitting began.
     key
@@ -140,12 +137,8 @@ def make_trainable(lm: LanguageModel, recipe: Recipe) -> Any:
     from peft import LoraConfig, get_peft_model
 
     targets = [t for t in recipe.targets if any(n.endswith(t) for n, _ in lm.model.named_modules())]
-    config = LoraConfig(
-        r=recipe.rank,
-        lora_alpha=recipe.alpha,
-        target_modules=targets or "all-linear",
-        task_type="CAUSAL_LM",
-    )
+    layers, scale = targets or "all-linear", recipe.alpha
+    config = LoraConfig(r=recipe.rank, lora_alpha=scale, target_modules=layers, task_type="CAUSAL_LM")
     with _no_peft_warning():
         model = get_peft_model(lm.model.requires_grad_(False), config)
     if spec := getattr(lm, "spec", None):
@@ -220,9 +213,8 @@ def finetune(
     if any(not completion for _, completion in examples):
         raise ValueError("an example has an empty completion: nothing to learn from it")
     if recipe.method == "full" and next(lm.model.parameters()).dtype == torch.float16:
-        raise ValueError(
-            "full fine-tuning of float16 weights diverges: load the model in float32 (choose(dtype='float32')), or use LoRA"
-        )
+        remedy = "load the model in float32 (choose(dtype='float32')), or use LoRA"
+        raise ValueError(f"full fine-tuning of float16 weights diverges: {remedy}")
     tokenizer = lm.tokenizer
     eos = [tokenizer.eos_token_id]
     ids = [(encode(tokenizer, p), encode(tokenizer, c) + eos) for p, c in examples]
@@ -244,9 +236,8 @@ def finetune(
         for row in rows_of(batch, lambda pair: len(pair[0]) + len(pair[1]), ROW_TOKENS):
             part = loss_of(model, prefix_ids, row) * (sum(len(c) for _, c in row) / total)
             if not torch.isfinite(part):
-                raise FloatingPointError(
-                    f"the loss is {part.item()} at step {step + 1} of {steps}: lower learning_rate ({recipe.learning_rate})"
-                )
+                where = f"{part.item()} at step {step + 1} of {steps}"
+                raise FloatingPointError(f"the loss is {where}: lower learning_rate ({recipe.learning_rate})")
             torch.autograd.backward(part)
             loss += part.item()
         run.step(loss)
@@ -258,15 +249,8 @@ def finetune(
     model.eval()
     if checkpoint:
         checkpoint.unlink(missing_ok=True)
-    return Tuned(
-        model,
-        tokenizer,
-        run.losses,
-        run.seconds(),
-        sum(p.numel() for p in run.trained),
-        sum(len(b) for b in batches),
-        resumed_at,
-    )
+    trainable, seen = sum(p.numel() for p in run.trained), sum(map(len, batches))
+    return Tuned(model, tokenizer, run.losses, run.seconds(), trainable, seen, resumed_at)
 
 
 class _Run:
@@ -275,13 +259,14 @@ class _Run:
     def __init__(self, model: Any, recipe: Recipe, steps: int) -> None:
         self.model, self.max_grad_norm = model, recipe.max_grad_norm
         self.trained = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(
-            self.trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-        )
+        rate, decay = recipe.learning_rate, recipe.weight_decay
+        self.optimizer = torch.optim.AdamW(self.trained, lr=rate, weight_decay=decay)
         warm = max(1, round(recipe.warmup * steps))
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda s: min((s + 1) / warm, max(0.0, (steps - s) / max(1, steps - warm)))
-        )
+
+        def share(step: int) -> float:
+            return min((step + 1) / warm, max(0.0, (steps - step) / max(1, steps - warm)))
+
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, share)
         self.losses: list[float] = []
         self.before, self.start, self.warned = 0.0, time.perf_counter(), False
 
@@ -298,24 +283,16 @@ class _Run:
     def save(self, path: Path, identity: str) -> None:
         """Write a checkpoint, whole or not at all. A full disk costs the checkpoint, not the training; that is said once."""
         half = path.with_name(path.name + ".part")
-        state = {
-            "identity": identity,
-            "losses": self.losses,
-            "seconds": self.seconds(),
-            "trained": [p.detach() for p in self.trained],
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-        }
+        tensors = {"trained": [p.detach() for p in self.trained], "optimizer": self.optimizer.state_dict()}
+        state = {"identity": identity, "losses": self.losses, "seconds": self.seconds(), **tensors}
+        state["schedule"] = self.schedule.state_dict()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.save(state, half)
             os.replace(half, path)
         except (OSError, RuntimeError) as error:  # torch's own writer raises RuntimeError on a full disk
             if not self.warned:
-                print(
-                    f"{path} could not be written ({error}): training goes on, but would begin again if interrupted",
-                    file=sys.stderr,
-                )
+                say(f"{path} could not be written ({error}): training goes on without a checkpoint")
             self.warned = True
             with contextlib.suppress(OSError):
                 half.unlink(missing_ok=True)
@@ -329,10 +306,8 @@ class _Run:
         except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
             aside = path.with_name(path.name + ".damaged")
             os.replace(path, aside)
-            print(
-                f"{path} is damaged ({type(error).__name__}): set aside as {aside.name}; training begins again",
-                file=sys.stderr,
-            )
+            what = f"{path} is damaged ({type(error).__name__})"
+            say(f"{what}: set aside as {aside.name}; training begins again")
             return
         if state["identity"] != identity:
             raise ValueError(f"{path} belongs to another run; delete it, or give another path")
@@ -359,10 +334,11 @@ def save_adapter(tuned: Tuned, folder: str | Path) -> None:
     ValueError
         For a model whose own weights were trained.
     """
-    if not hasattr(tuned.model, "peft_config"):
-        raise ValueError(
-            "full fine-tuning leaves no adapter: save the model itself, tuned.model.save_pretrained(folder)"
-        )
+    from peft import PeftModel
+
+    if not isinstance(tuned.model, PeftModel):
+        remedy = "save the model itself, tuned.model.save_pretrained(folder)"
+        raise ValueError(f"full fine-tuning leaves no adapter: {remedy}")
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".half-", dir=folder.parent) as temp:
@@ -388,10 +364,7 @@ def is_kept(folder: Path) -> bool:
             return True
     except (OSError, ValueError, KeyError):
         pass
-    print(
-        f"the adapter {folder} is damaged or incomplete: removed, so that it is trained again",
-        file=sys.stderr,
-    )
+    say(f"the adapter {folder} is damaged or incomplete: removed, so that it is trained again")
     shutil.rmtree(folder)
     return False
 
@@ -401,8 +374,7 @@ def load_adapter(lm: LanguageModel, folder: str | Path) -> Tuned:
     from peft import PeftModel
 
     told = json.loads(Path(folder, "training.json").read_text(encoding="utf-8"))
+    base, device = lm.model.requires_grad_(False), str(lm.model.device)
     with _no_peft_warning():
-        model = PeftModel.from_pretrained(
-            lm.model.requires_grad_(False), str(folder), torch_device=str(lm.model.device)
-        )
+        model = PeftModel.from_pretrained(base, str(folder), torch_device=device)
     return Tuned(model.eval(), lm.tokenizer, **{name: told[name] for name in _TOLD})

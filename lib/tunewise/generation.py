@@ -54,19 +54,11 @@ def generate(
             if cache is not None:
                 options["past_key_values"] = copy.deepcopy(cache)
                 options["past_key_values"].batch_repeat_interleave(len(chosen))
-            out = model.generate(
-                input_ids=torch.tensor(rows, device=model.device),
-                attention_mask=torch.tensor(seen, device=model.device),
-                max_new_tokens=max_new_tokens,
-                do_sample=False,
-                pad_token_id=pad,
-                **options,
-            )
+            inputs = [torch.tensor(x, device=model.device) for x in (rows, seen)]
+            options |= dict(max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=pad)
+            out = model.generate(input_ids=inputs[0], attention_mask=inputs[1], **options)
             for i, row in zip(chosen, out[:, len(shared) + longest :], strict=True):
                 text = tokenizer.decode(row, skip_special_tokens=True)
-                texts[i] = (
-                    text.split(stop)[0]
-                    if stop and text.strip(stop) == text
-                    else text.strip().split(stop or "\0")[0]
-                )
+                cut = text if stop and text.strip(stop) == text else text.strip()
+                texts[i] = cut.split(stop or "\0")[0]
     return texts

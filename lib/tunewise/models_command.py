@@ -11,13 +11,8 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument(
-        "--fetch",
-        metavar="NAME",
-        nargs="+",
-        default=[],
-        help="download these models now, and convert them: names from the list, ids on the Hub",
-    )
+    told = "download these models now, and convert them: names from the list, ids on the Hub"
+    parser.add_argument("--fetch", metavar="NAME", nargs="+", default=[], help=told)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -46,14 +41,11 @@ def main(args: argparse.Namespace) -> int:
         disk = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder else 0
         dtype = choose(parameters=spec.parameters).dtype
         memory = spec.parameters * torch.empty((), dtype=dtype).element_size()
-        print(
-            f"{spec.name:20} {spec.parameters / 1e6:>9,.0f}M {_gigabytes(disk) if folder else 'not here':>8} {_gigabytes(memory):>8}"
-            f"  {_source(spec)}"
-        )
+        held = _gigabytes(disk) if folder else "not here"
+        size = f"{spec.parameters / 1e6:>9,.0f}M {held:>8} {_gigabytes(memory):>8}"
+        print(f"{spec.name:20} {size}  {_source(spec)}")
     print("\nMemory: the weights alone, in the number format that this machine would use.")
-    print(
-        "Fetched when first used, or now with --fetch NAME. Any id on the Hub or folder will do as a name as well."
-    )
+    print("Fetched when first used, or now with --fetch NAME. Any id on the Hub or folder will do as well.")
     return 0
 
 
@@ -64,9 +56,8 @@ def _gigabytes(size: float) -> str:
 def _source(spec: Spec) -> str:
     if spec.file:
         first = spec.file.parts[0]
-        return (
-            f"{spec.file.hub} on the Hub, or PyPI: {first.project} to {len(spec.file.parts)}, {first.version}"
-        )
+        parts = f"{first.project} to {len(spec.file.parts)}, {first.version}"
+        return f"{spec.file.hub} on the Hub, or PyPI: {parts}"
     if spec.wheel:
         return f"PyPI: {spec.wheel.project} {spec.wheel.version}"
     return f"{spec.hub} on the Hub" + (", gated" if spec.gated else "")

@@ -70,15 +70,10 @@ class PromptTemplate:
 
 
 # What the texts of a task are, and what is asked of them; a reader's own data are plain texts with labels.
-ASKED = {
-    "tweets": ("tweet", "sentiment"),
-    "products": ("product review", "sentiment"),
-    "films": ("film review", "sentiment"),
-    "news": ("newspaper comment", "sentiment"),
-    "tweets-polarity": ("tweet", "sentiment"),
-    "tweets-subjectivity": ("tweet", "tone"),
-    "domain": ("text", "source"),
-}
+ASKED = dict.fromkeys(("tweets", "tweets-polarity"), ("tweet", "sentiment"))
+ASKED |= {"products": ("product review", "sentiment"), "films": ("film review", "sentiment")}
+ASKED |= {"news": ("newspaper comment", "sentiment"), "tweets-subjectivity": ("tweet", "tone")}
+ASKED |= {"domain": ("text", "source")}
 
 _CHAT = "<|im_start|>user\nIs the {aspect} of this {noun} {labels}? Answer with one word.\n\n"
 
@@ -88,21 +83,17 @@ class _Named(dict[str, PromptTemplate]):
         raise ValueError(f"no prompt template is called {name!r}; there are {', '.join(self)}")
 
 
+_QUESTION = "\nQuestion: is the {aspect} {labels}?\nAnswer:"
+_MOODS = ("good", "neutral", "bad")
 TEMPLATES = _Named(
-    (w.name, w)
-    for w in (
-        PromptTemplate(
-            "instruction", "Classify the {aspect} of each {noun} as {labels}.\n\n", "Text:", "\n{Aspect}:"
-        ),
-        PromptTemplate("question", "", "Text:", "\nQuestion: is the {aspect} {labels}?\nAnswer:"),
-        PromptTemplate("bare", "", "", "\n{Aspect}:"),
-        PromptTemplate("mood", "", "", "\nOverall the author's mood is", ("good", "neutral", "bad")),
-        PromptTemplate("chat", _CHAT, "Text:", "<|im_end|>\n<|im_start|>assistant\nThe {aspect} is"),
-    )
+    instruction=PromptTemplate(
+        "instruction", "Classify the {aspect} of each {noun} as {labels}.\n\n", "Text:", "\n{Aspect}:"
+    ),
+    question=PromptTemplate("question", "", "Text:", _QUESTION),
+    bare=PromptTemplate("bare", "", "", "\n{Aspect}:"),
+    mood=PromptTemplate("mood", "", "", "\nOverall the author's mood is", _MOODS),
+    chat=PromptTemplate("chat", _CHAT, "Text:", "<|im_end|>\n<|im_start|>assistant\nThe {aspect} is"),
 )
-
-
-# -- examples in the prompt, and calibration
 
 
 def random_shots(pool: Sequence[Shot], k: int, seed: int) -> list[Shot]:
@@ -128,10 +119,7 @@ def balanced_shots(pool: Sequence[Shot], k: int, n_labels: int, seed: int) -> li
 def nearest_shots(
     pool: Sequence[Shot], pool_vectors: np.ndarray, query_vectors: np.ndarray, k: int
 ) -> list[list[Shot]]:
-    """For each query the k examples with the highest cosine similarity, the nearest last (next to the item).
-
-    pool_vectors [N, d], query_vectors [n, d]: unit length.
-    """
+    """For each query [n, d] the k examples [N, d] with the highest cosine similarity, the nearest last (next to the item)."""
     order = np.argsort(-(query_vectors @ pool_vectors.T), axis=1, kind="stable")[:, :k]
     return [[pool[i] for i in reversed(row)] for row in order]
 

@@ -13,28 +13,18 @@ from typing import Any
 
 import numpy as np
 
+Texts = Sequence[str]
 ABSTENTION = "not stated"
-WITH_PASSAGES = (
-    "Answer the question from the passages, in a few words, and give the number of the passage. "
-    f"If no passage holds the answer, say: {ABSTENTION}.\n\n"
-)
+WITH_PASSAGES = f"""Answer the question from the passages, in a few words, and give the number of the passage. \
+If no passage holds the answer, say: {ABSTENTION}.\n
+"""
 FROM_MEMORY = "Answer each question in a few words.\n\n"
 _CITED = re.compile(r"\s*\[(\d+)\]")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer, taken apart.
-
-    Parameters
-    ----------
-    text
-        Without its citations.
-    cited
-        Places of the passages that it names, the first being 0, in the order of naming.
-    said
-        What the model wrote.
-    """
+    """An answer without its citations, the places of the passages that it names (from 0, in order), and what the model wrote."""
 
     text: str
     cited: tuple[int, ...]
@@ -57,18 +47,12 @@ def target(answer: str | None, cited: int | None = None) -> str:
 def read(said: str, n_passages: int) -> Answer:
     """Answer and citations apart. A number that no passage has is dropped."""
     cited = (int(m) - 1 for m in _CITED.findall(said))
-    return Answer(
-        _CITED.sub("", said).strip(), tuple(dict.fromkeys(c for c in cited if 0 <= c < n_passages)), said
-    )
+    there = tuple(dict.fromkeys(c for c in cited if 0 <= c < n_passages))
+    return Answer(_CITED.sub("", said).strip(), there, said)
 
 
 def answer(
-    lm: Any,
-    questions: Sequence[str],
-    passages: Sequence[Sequence[str]],
-    *,
-    max_new_tokens: int = 24,
-    batch_size: int = 8,
+    lm: Any, questions: Texts, passages: Sequence[Texts], *, max_new_tokens: int = 24, batch_size: int = 8
 ) -> list[Answer]:
     """Greedy answers to ``questions``, each from its own ``passages`` (none: from memory).
 
@@ -86,38 +70,28 @@ def answer(
 
     if len(questions) != len(passages):
         raise ValueError(
-            f"{len(questions)} questions for {len(passages)} lists of passages: there must be one for each"
+            f"{len(questions)} questions for {len(passages)} lists of passages: one for each is wanted"
         )
+    options: dict[str, Any] = dict(max_new_tokens=max_new_tokens, batch_size=batch_size)
     out: dict[int, Answer] = {}
     for instruction, given in ((WITH_PASSAGES, True), (FROM_MEMORY, False)):
         if places := [i for i in range(len(questions)) if bool(passages[i]) == given]:
-            asked = [prompt(questions[i], passages[i]) for i in places]
             said = generate(
-                lm, asked, prefix=instruction, max_new_tokens=max_new_tokens, batch_size=batch_size
+                lm, [prompt(questions[i], passages[i]) for i in places], prefix=instruction, **options
             )
             out |= {i: read(text, len(passages[i])) for i, text in zip(places, said, strict=True)}
     return [out[i] for i in range(len(questions))]
 
 
 def answer_from_all(
-    lm: Any,
-    questions: Sequence[str],
-    passages: Sequence[str],
-    *,
-    max_new_tokens: int = 24,
-    batch_size: int = 16,
+    lm: Any, questions: Texts, passages: Texts, *, max_new_tokens: int = 24, batch_size: int = 16
 ) -> list[Answer]:
     """Greedy answers to ``questions``, all from the same ``passages``, which are read once (a whole corpus in the prompt)."""
     from tunewise.generation import generate
 
     together = prompt("\0", passages).split("Question: \0")[0]
-    said = generate(
-        lm,
-        [prompt(q) for q in questions],
-        prefix=WITH_PASSAGES + together,
-        max_new_tokens=max_new_tokens,
-        batch_size=batch_size,
-    )
+    options: dict[str, Any] = dict(max_new_tokens=max_new_tokens, batch_size=batch_size)
+    said = generate(lm, [prompt(q) for q in questions], prefix=WITH_PASSAGES + together, **options)
     return [read(text, len(passages)) for text in said]
 
 
@@ -125,7 +99,7 @@ def raft_pairs(
     questions: Sequence[tuple[str, str]],
     gold: Sequence[int],
     near: Callable[[int], Sequence[int]],
-    texts: Sequence[str],
+    texts: Texts,
     *,
     distractors: int,
     without: float,

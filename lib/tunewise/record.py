@@ -23,16 +23,8 @@ from tunewise.step_cache import write_whole
 
 SCHEMA = 2
 SCALES = ("smoke", "laptop", "full", "gpu")
-PACKAGES = [
-    "tunewise",
-    "torch",
-    "transformers",
-    "peft",
-    "bitsandbytes",
-    "scikit-learn",
-    "sentence-transformers",
-    "numpy",
-]
+PACKAGES: tuple[str, ...] = ("tunewise", "torch", "transformers", "peft", "bitsandbytes", "numpy")
+PACKAGES += ("scikit-learn", "sentence-transformers")
 
 
 class NotMeasured(LookupError):
@@ -41,9 +33,8 @@ class NotMeasured(LookupError):
     def __init__(self, experiment: str, scale: str, model: str | None = None) -> None:
         self.experiment, self.scale, self.model = experiment, scale, model
         self.command = f"tunewise run {experiment} --scale {scale}" + (f" --model {model}" if model else "")
-        super().__init__(
-            f"{experiment} at scale {scale} is not yet measured; measure it with: {self.command}"
-        )
+        missing = f"{experiment} at scale {scale} is not yet measured"
+        super().__init__(f"{missing}; measure it with: {self.command}")
 
 
 def pack(values: Sequence[Any]) -> str | list[float | None]:
@@ -61,9 +52,7 @@ def pack(values: Sequence[Any]) -> str | list[float | None]:
         return "".join("-" if v is None else str(int(v)) for v in values)
     plain = [None if v is None else float(v) for v in values]
     if any(v is not None and not np.isfinite(v) for v in plain):
-        raise ValueError(
-            "an outcome is not a finite number; use None where a metric does not apply to an item"
-        )
+        raise ValueError("an outcome is not a finite number; where a metric does not apply it is None")
     return plain
 
 
@@ -85,15 +74,14 @@ def estimate(packed: str | Sequence[float | None], groups: Sequence[Hashable] | 
         The group of each item; left out where every item stands alone.
     """
     values = unpack(packed)
-    known = [v for v in values if v is not None]
+    placed = zip(groups or range(len(values)), values, strict=True)
+    pairs = [(group, v) for group, v in placed if v is not None]
+    known, member = [v for _, v in pairs], [group for group, _ in pairs]
     if not known:
         return {"value": None, "n": 0, "low": None, "high": None}
-    member = (
-        [g for g, v in zip(groups, values, strict=True) if v is not None] if groups else range(len(known))
-    )
     if len(set(member)) == 1 and (len(known) > 1 or not isinstance(packed, str)):
         return {"value": float(np.mean(known)), "n": len(known), "low": None, "high": None}
-    return stats.mean_interval(known, list(member) if groups else None)
+    return stats.mean_interval(known, member if groups else None)
 
 
 class Row(Mapping[str, Any]):
@@ -107,18 +95,18 @@ class Row(Mapping[str, Any]):
         self._estimates: dict[str, dict[str, Any]] = {}
 
     def __getitem__(self, name: str) -> Any:
+        facts, outcomes = self.raw.get("facts", {}), self.raw.get("outcomes", {})
         if name in self.raw and name not in ("outcomes", "facts"):
             return self.raw[name]
-        if name in self.raw.get("facts", {}):
-            return self.raw["facts"][name]
-        outcomes = self.raw.get("outcomes", {})
+        if name in facts:
+            return facts[name]
         if name in outcomes:
             return self.metric(name)
-        names, part = (*outcomes, *self.raw.get("facts", {})), f"{name}."
-        inner = {key.removeprefix(part).split(".")[0] for key in names if key.startswith(part)}
-        if inner:
-            return {key: self[f"{name}.{key}"] for key in sorted(inner)}
-        raise KeyError(name)
+        below = [key[len(name) + 1 :] for key in (*outcomes, *facts) if key.startswith(f"{name}.")]
+        inner = {key.split(".")[0] for key in below}
+        if not inner:
+            raise KeyError(name)
+        return {key: self[f"{name}.{key}"] for key in sorted(inner)}
 
     def __iter__(self) -> Iterator[str]:
         yield from (k for k in self.raw if k not in ("outcomes", "facts"))
@@ -174,14 +162,10 @@ class Record:
         One a condition, as in the file; :meth:`where` and :meth:`one` give them as :class:`Row`.
     item_sets
         Name -> ``{"ids", "groups"}`` of the items that rows were asked about; ``groups`` is left out where no two items belong together.
-    key
-        Hash of all that went in.
-    checksums
-        Of model and data.
-    duration_s
-        Seconds of computing, over all sittings.
-    date
-        Day (UTC) on which the run ended.
+    key, checksums
+        Hash of all that went in; of model and data.
+    date, duration_s
+        Day (UTC) on which the run ended; seconds of computing, over all sittings.
     """
 
     experiment: str
@@ -217,9 +201,8 @@ class Record:
         """The only row that matches. Raises LookupError with what there is, when none or several do."""
         rows = self.where(**conditions)
         if len(rows) != 1:
-            raise LookupError(
-                f"{len(rows)} rows of {self.experiment}.{self.scale} match {conditions}, wanted one"
-            )
+            where = f"{self.experiment}.{self.scale}"
+            raise LookupError(f"{len(rows)} rows of {where} match {conditions}, wanted one")
         return rows[0]
 
     def frame(self) -> Any:
@@ -259,13 +242,11 @@ class Record:
             if schema == SCHEMA:
                 return cls(**held)
         except (ValueError, AttributeError, TypeError) as error:
-            raise ValueError(
-                f"{path} is no run record ({error}); delete it and run the experiment again"
-            ) from error
+            said = f"{path} is no run record ({error})"
+            raise ValueError(f"{said}; delete it and run the experiment again") from error
         again = f"tunewise run {held.get('experiment')} --scale {held.get('scale')} --fresh"
-        raise ValueError(
-            f"{path} has schema {schema}, this version reads {SCHEMA}; make it again with: {again}"
-        )
+        said = f"{path} has schema {schema}, this version reads {SCHEMA}"
+        raise ValueError(f"{said}; make it again with: {again}")
 
 
 def _hashable(value: Any) -> Any:
@@ -294,9 +275,7 @@ def cached(key: str) -> Path:
 def find(key: str, *places: Path, say: Callable[[str], None] = print) -> Record | None:
     """A finished run with exactly this key, in the user's cache or at one of ``places``; a damaged one of the user's own is said and set aside."""
     own = cached(key)
-    for path in (own, *places):
-        if not path.exists():
-            continue
+    for path in filter(Path.exists, (own, *places)):
         try:
             record = Record.read(path)
         except ValueError:
@@ -304,7 +283,7 @@ def find(key: str, *places: Path, say: Callable[[str], None] = print) -> Record 
                 raise
             path.replace(path.with_suffix(".damaged"))
             say(f"the kept record {path} is damaged; it was set aside and is made again")
-            continue
-        if record.key == key:
-            return record
+        else:
+            if record.key == key:
+                return record
     return None

@@ -1,4 +1,4 @@
-"""Find the passages that bear on a question: by words (BM25), by meaning (sentence vectors), or by both.
+"""Find the passages that bear on a question: by words (BM25), by meaning (sentence vectors), or by both; and how well that was done.
 
     Retriever(texts, embed).search(["How heavy is the Tolwick?"], k=3)     # [[Hit(index=12, score=0.032), ...]]
 
@@ -7,7 +7,8 @@
 - ``dense``: cosine similarity of sentence vectors, by ``qdrant-client``: in memory, in a folder, or by the same code on a Qdrant server.
 - ``hybrid``: both rankings fused by reciprocal rank, Cormack, Clarke & Büttcher (2009), SIGIR, 758-759.
 
-The packages are imported when a retriever is made: the extra ``rag``.
+The packages are imported when a retriever is made: the extra ``rag``. For the measures ``found`` holds for each query the indices of the
+passages that came back, best first, and ``relevant`` those that bear on it.
 """
 
 from __future__ import annotations
@@ -34,15 +35,7 @@ Embed = Callable[[Sequence[str]], np.ndarray]
 
 @dataclass(frozen=True)
 class Hit:
-    """A passage that was found.
-
-    Parameters
-    ----------
-    index
-        The passage's place among the texts.
-    score
-        BM25's (from 0), the cosine (-1 to 1), or the sum of reciprocal ranks (hybrid).
-    """
+    """The place of a passage among the texts; BM25's score (from 0), the cosine (-1 to 1) or the sum of reciprocal ranks (hybrid)."""
 
     index: int
     score: float
@@ -289,9 +282,6 @@ def _open(qdrant: Any, address: str, served: bool) -> Any:
         remedy = "docker run -p 6333:6333 qdrant/qdrant starts one"
         raise ConnectionError(f"no Qdrant server answers at {address}: {remedy}") from error
     return client
-
-
-# -- measures: ``found`` holds for each query the indices of the passages that came back, best first, ``relevant`` those that bear on it
 
 
 def recall_at_k(found: Sequence[Sequence[int]], relevant: Sequence[Collection[int]], k: int) -> list[float]:

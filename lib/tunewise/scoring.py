@@ -1,35 +1,22 @@
-"""Score labels by log-probability: which of these answers does the model think most likely after this prompt?"""
+"""Score by log-probability: labels, options of multiple choice, answers that the model would write, whole texts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from tunewise.models.packing import (
-    LanguageModel,
-    Prefix,
-    Row,
-    encode,
-    evaluating,
-    forward_packed,
-    read_prefix,
-    rows_of,
-)
+from tunewise.models import packing
+from tunewise.models.packing import LanguageModel, Prefix, Row, encode, evaluating, forward_packed
 
 # Tokens in one row. Longer rows make larger matrix products, but attention among strangers is wasted work.
 ROW_TOKENS = 512
+Texts = Sequence[str]
 
 
 def label_logprobs(
-    lm: LanguageModel,
-    prefix: str,
-    queries: Sequence[str],
-    labels: Sequence[str],
-    *,
-    row_tokens: int = ROW_TOKENS,
-    progress: Callable[[int], None] | None = None,
+    lm: LanguageModel, prefix: str, queries: Texts, labels: Texts, *, row_tokens: int = ROW_TOKENS
 ) -> np.ndarray:
     """Log-probability of each whole label string after each prompt.
 
@@ -42,8 +29,6 @@ def label_logprobs(
         token ends (after a line break, or before a space that a word follows).
     labels
         m strings, with the space that precedes them, such as ``" positive"``.
-    progress
-        Called with the number of items done after each row.
 
     Returns
     -------
@@ -53,20 +38,12 @@ def label_logprobs(
     """
     if not labels or len(set(labels)) != len(labels):
         raise ValueError(f"labels must be two or more different strings, got {list(labels)!r}")
-    found = option_logprobs(
-        lm, prefix, queries, [labels] * len(queries), row_tokens=row_tokens, progress=progress
-    )
+    found = option_logprobs(lm, prefix, queries, [labels] * len(queries), row_tokens=row_tokens)
     return np.array(found).reshape(len(queries), len(labels))
 
 
 def option_logprobs(
-    lm: LanguageModel,
-    prefix: str,
-    queries: Sequence[str],
-    options: Sequence[Sequence[str]],
-    *,
-    row_tokens: int = ROW_TOKENS,
-    progress: Callable[[int], None] | None = None,
+    lm: LanguageModel, prefix: str, queries: Texts, options: Sequence[Texts], *, row_tokens: int = ROW_TOKENS
 ) -> list[np.ndarray]:
     """As :func:`label_logprobs`, but every query brings its own options: one float64 array [m_i] a query.
 
@@ -76,25 +53,15 @@ def option_logprobs(
         For another number of lists than of queries, or an empty prompt.
     """
     if len(queries) != len(options):
-        raise ValueError(
-            f"{len(queries)} queries for {len(options)} lists of options: there must be one for each"
-        )
-    ids_of = {
-        option: encode(lm.tokenizer, option) for option in dict.fromkeys(o for mine in options for o in mine)
-    }
+        raise ValueError(f"{len(queries)} queries for {len(options)} lists of options: one each is wanted")
+    ids_of = {o: encode(lm.tokenizer, o) for o in dict.fromkeys(o for mine in options for o in mine)}
     prefix_ids = encode(lm.tokenizer, prefix)
     query_ids = [encode(lm.tokenizer, query) for query in queries]
     if not prefix_ids and not all(query_ids):
         raise ValueError("an empty prompt cannot be scored: give a prefix or a query")
     with evaluating(lm.model):
-        return branch_logprobs(
-            lm,
-            read_prefix(lm.model, prefix_ids),
-            query_ids,
-            [[ids_of[o] for o in mine] for mine in options],
-            row_tokens=row_tokens,
-            progress=progress,
-        )
+        read, ids = packing.read_prefix(lm.model, prefix_ids), [[ids_of[o] for o in mine] for mine in options]
+        return branch_logprobs(lm, read, query_ids, ids, row_tokens=row_tokens)
 
 
 def branch_logprobs(
@@ -105,12 +72,11 @@ def branch_logprobs(
     *,
     position: int | None = None,
     row_tokens: int = ROW_TOKENS,
-    progress: Callable[[int], None] | None = None,
 ) -> list[np.ndarray]:
     """:func:`option_logprobs` for token ids after a prefix that was read already; ``position`` moves the queries' first position id."""
     scores = [np.zeros(len(mine)) for mine in options]
     size = [len(ids) + sum(len(o) - 1 for o in mine) for ids, mine in zip(queries, options, strict=True)]
-    for group in rows_of(range(len(queries)), lambda i: size[i], row_tokens):
+    for group in packing.rows_of(range(len(queries)), lambda i: size[i], row_tokens):
         row = Row(prefix.length)
         asked: list[tuple[int, int, int, int]] = []  # query, option, place in the row, token
         for i in group:
@@ -125,13 +91,64 @@ def branch_logprobs(
         at = {place: k for k, place in enumerate(places)}
         for i, j, place, token in asked:
             scores[i][j] += float(logprobs[at[place], token])
-        if progress:
-            progress(len(group))
     return scores
 
 
+def choose(
+    lm: LanguageModel,
+    prefix: str,
+    queries: Texts,
+    options: Sequence[Texts],
+    *,
+    neutral: str | None = None,
+    row_tokens: int = ROW_TOKENS,
+) -> np.ndarray:
+    """The place of the likeliest option of each question, int [n].
+
+    Parameters
+    ----------
+    neutral
+        A query that asks nothing. What the model thinks of each option after it is taken off, so that a long or rare option is at no
+        disadvantage (domain-conditional PMI, Holtzman et al. 2021, arXiv 2104.08315).
+    """
+    scores = option_logprobs(lm, prefix, queries, options, row_tokens=row_tokens)
+    if neutral is not None:
+        distinct = list(dict.fromkeys(o for mine in options for o in mine))
+        chunks = [distinct[i : i + 64] for i in range(0, len(distinct), 64)]
+        habit = option_logprobs(lm, "", [neutral] * len(chunks), chunks, row_tokens=row_tokens)
+        usual = dict(zip(distinct, np.concatenate(habit), strict=True))
+        scores = [s - np.array([usual[o] for o in mine]) for s, mine in zip(scores, options, strict=True)]
+    return np.array([int(s.argmax()) for s in scores])
+
+
+def written(
+    lm: LanguageModel, prompts: Texts, answers: Texts, *, prefix: str = "", row_tokens: int = ROW_TOKENS
+) -> list[list[bool]]:
+    """For each token of each answer and the end of text after it: is it the likeliest after the prompt and the right answer so far?
+
+    Greedy decoding writes exactly the answer and then stops if and only if all of them are; so one pass tells what generating would, token by token.
+    """
+    tokenizer = lm.tokenizer
+    ids = [
+        (encode(tokenizer, p), [*encode(tokenizer, a), tokenizer.eos_token_id])
+        for p, a in zip(prompts, answers, strict=True)
+    ]
+    hits: list[list[bool]] = []
+    with evaluating(lm.model):
+        shared = packing.read_prefix(lm.model, encode(tokenizer, prefix))
+        for group in packing.rows_of(ids, lambda pair: len(pair[0]) + len(pair[1]), row_tokens):
+            row = Row(shared.length)
+            places: list[int] = []
+            for prompt, answer in group:
+                first = row.add(prompt + answer[:-1]).start + len(prompt) - 1
+                places += range(first, first + len(answer))
+            likeliest = iter(forward_packed(lm.model, row, places, shared).argmax(dim=-1).tolist())
+            hits += [[next(likeliest) == token for token in answer] for _, answer in group]
+    return hits
+
+
 def text_bits(
-    lm: LanguageModel, texts: Sequence[str], *, row_tokens: int = ROW_TOKENS
+    lm: LanguageModel, texts: Texts, *, row_tokens: int = ROW_TOKENS
 ) -> tuple[np.ndarray, np.ndarray]:
     """How surprised the model is by whole texts: bits of each text, and its bytes in UTF-8, both [n].
 
@@ -144,20 +161,19 @@ def text_bits(
         raise ValueError("an empty text has no bits; leave it out")
     bits = np.zeros(len(texts))
     with evaluating(lm.model):
-        for group in rows_of(range(len(texts)), lambda i: len(start) + len(ids[i]) - 1, row_tokens):
+        for group in packing.rows_of(range(len(texts)), lambda i: len(start) + len(ids[i]) - 1, row_tokens):
             row = Row()
             firsts = [row.add(start + ids[i][:-1]).start + len(start) - 1 for i in group]
             places = [f + k for f, i in zip(firsts, group, strict=True) for k in range(len(ids[i]))]
             wanted = torch.tensor([t for i in group for t in ids[i]], device=lm.model.device)
-            nats = torch.nn.functional.cross_entropy(
-                forward_packed(lm.model, row, places), wanted, reduction="none"
-            )
+            logits = forward_packed(lm.model, row, places)
+            nats = torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
             for i, own in zip(group, torch.split(nats, [len(ids[i]) for i in group]), strict=True):
                 bits[i] = float(own.sum()) / np.log(2)
     return bits, np.array([len(text.encode()) for text in texts])
 
 
-def prompt_tokens(lm: LanguageModel, prefix: str, queries: Sequence[str]) -> float:
+def prompt_tokens(lm: LanguageModel, prefix: str, queries: Texts) -> float:
     """Mean number of prompt tokens an item: prefix and query, without the answer."""
     n = len(encode(lm.tokenizer, prefix))
     return n + float(np.mean([len(encode(lm.tokenizer, q)) for q in queries]))

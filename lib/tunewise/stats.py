@@ -98,12 +98,7 @@ def mcnemar(a: Sequence[Any], b: Sequence[Any], labels: Sequence[Any], level: fl
 
 
 def bootstrap(
-    values: Any,
-    statistic: Callable[..., Any] = np.mean,
-    seed: int = 0,
-    *,
-    resamples: int = 2000,
-    level: float = LEVEL,
+    values: Any, statistic: Callable[..., Any] = np.mean, seed: int = 0, *, level: float = LEVEL
 ) -> Metric:
     """Any statistic with a bootstrap interval, over items drawn again with replacement.
 
@@ -133,7 +128,7 @@ def bootstrap(
     value = float(statistic(*data))
 
     def interval(method: str) -> Any:
-        options: dict[str, Any] = dict(n_resamples=resamples, confidence_level=level, method=method)
+        options: dict[str, Any] = dict(n_resamples=2000, confidence_level=level, method=method)
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # percentiles follow
             rng = np.random.default_rng(seed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,15 +18,7 @@ SMALL = 0.3e9
 
 @dataclass(frozen=True)
 class Precision:
-    """What loading, training and scoring all use.
-
-    Parameters
-    ----------
-    device
-        ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
-    why
-        One line for the reader.
-    """
+    """What loading, training and scoring all use: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``, the number format, and why in one line."""
 
     device: str
     dtype: torch.dtype
@@ -60,9 +51,7 @@ def choose(
     if device.split(":")[0] not in ("cpu", "cuda"):
         raise ValueError(f"device must be 'cpu' or 'cuda' (or 'cuda:1' and so on), not {device!r}")
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(
-            f"device {device!r} was asked for, but torch {torch.__version__} sees no CUDA GPU here; use 'cpu'"
-        )
+        raise ValueError(f"torch {torch.__version__} sees no CUDA GPU here for device {device!r}; use 'cpu'")
     asked, because = str(dtype or "").removeprefix("torch."), "as asked for"
     if not asked and (asked := os.environ.get("TUNEWISE_DTYPE", "")):
         because = "as TUNEWISE_DTYPE says"
@@ -83,15 +72,9 @@ def choose(
         name, because = "bfloat16", "a larger model, and this CPU has bfloat16 matrix instructions"
     else:
         name, because = "float32", "this CPU has no bfloat16 matrix instructions"
-    return Precision(device, DTYPES[name], f"{_place(device)}: {name} ({because})")
-
-
-def _place(device: str) -> str:
-    return (
-        torch.cuda.get_device_name(device)
-        if device.startswith("cuda")
-        else f"CPU, {torch.get_num_threads()} threads"
-    )
+    cpu = f"CPU, {torch.get_num_threads()} threads"
+    place = torch.cuda.get_device_name(device) if device.startswith("cuda") else cpu
+    return Precision(device, DTYPES[name], f"{place}: {name} ({because})")
 
 
 def cpu_flags() -> set[str]:
@@ -99,11 +82,9 @@ def cpu_flags() -> set[str]:
     if hasattr(torch.cpu, "get_capabilities"):  # torch 2.13
         return {name for name, there in torch.cpu.get_capabilities().items() if there is True}
     info = Path("/proc/cpuinfo")
-    if platform.system() == "Linux" and info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith(("flags", "Features")):
-                return set(line.split(":", 1)[1].split())
-    return set()
+    lines = info.read_text().splitlines() if info.exists() else []
+    flags = (line.split(":", 1)[1] for line in lines if line.startswith(("flags", "Features")))
+    return set(next(flags, "").split())
 
 
 @cache

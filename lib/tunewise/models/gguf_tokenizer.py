@@ -47,16 +47,12 @@ def read_tokenizer(path: Path) -> Any:
     merges = [tuple(merge.split(" ")) for merge in field("ggml.merges")]
     tokenizer = Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, merges))
     if rule == "smollm":  # each digit apart; a beginning has no space added
-        split = [
-            pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False),
-        ]
+        digits = pre_tokenizers.Digits(individual_digits=True)
+        split = [digits, pre_tokenizers.ByteLevel(add_prefix_space=False)]
     elif rule == "qwen2":
         tokenizer.normalizer = normalizers.NFC()
-        split = [
-            pre_tokenizers.Split(Regex(_QWEN2), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
+        words = pre_tokenizers.Split(Regex(_QWEN2), "isolated")
+        split = [words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     else:
         raise ValueError(f"{path.name} splits texts by the rule {rule!r}, which is not known here")
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Sequence(split), decoders.ByteLevel()
@@ -64,14 +60,8 @@ def read_tokenizer(path: Path) -> Any:
     for token, kind in zip(tokens, kinds, strict=True):
         if kind in (_CONTROL, _USER_DEFINED):
             tokenizer.add_tokens([AddedToken(token, special=kind == _CONTROL, normalized=False)])
-    special = {
-        name: tokens[number]
-        for name, key in (("bos", "bos"), ("eos", "eos"), ("unk", "unknown"), ("pad", "padding"))
-        if (number := field(f"ggml.{key}_token_id")) is not None
-    }
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        chat_template=field("chat_template"),
-        clean_up_tokenization_spaces=False,
-        **{f"{name}_token": token for name, token in special.items()},
-    )
+    keys = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
+    numbers = {name: field(f"ggml.{key}_token_id") for name, key in keys.items()}
+    special = {f"{name}_token": tokens[n] for name, n in numbers.items() if n is not None}
+    options: dict[str, Any] = {"chat_template": field("chat_template"), "clean_up_tokenization_spaces": False}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **options, **special)

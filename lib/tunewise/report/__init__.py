@@ -16,16 +16,6 @@ from tunewise.report.figures import (
 from tunewise.report.numbers import in_words, pct, plain, points
 from tunewise.report.sentences import measured, not_yet_measured, prose, provenance
 
-__all__ = [
-    "Figure",
-    "Html",
-    "bars_with_interval",
-    "differences",
-    "gap",
-    "heatmap",
-    "in_words",
-    "mean",
-    "measured",
-]
-__all__ += ["line_with_interval", "not_yet_measured", "pct", "plain", "points", "prose", "provenance"]
-__all__ += ["stacked_bars", "table", "with_menu", "with_slider"]
+__all__ = ["Figure", "Html", "bars_with_interval", "differences", "gap", "heatmap", "in_words"]
+__all__ += ["line_with_interval", "mean", "measured", "not_yet_measured", "pct", "plain", "points", "prose"]
+__all__ += ["provenance", "stacked_bars", "table", "with_menu", "with_slider"]

@@ -108,7 +108,6 @@ def line_with_interval(
     title: str = "",
     percent: bool = True,
     log_x: bool = False,
-    log_y: bool = False,
 ) -> Figure:
     """Lines over a numeric x. series: name -> [(x, metric or number or None), ...].
 
@@ -131,9 +130,6 @@ def line_with_interval(
         layout["xaxis"].update(type="log", tickvals=ticks, ticktext=[f"{x:,}" for x in ticks], tickangle=0)
         for trace in data:
             trace["hovertemplate"] = trace["hovertemplate"].replace("%{x}", "%{text}")
-    if log_y:
-        layout["yaxis"].update(type="log")
-        layout["yaxis"].pop("rangemode", None)
     layout["showlegend"] = len(series) > 1
     return Figure(data, layout, alt)
 
@@ -175,14 +171,16 @@ def bars_with_interval(
         layout["yaxis"]["autorange"] = "reversed"
     if line:
         level, name = line
-        ends = {f"{number}0": level, f"{number}1": level, f"{category}0": 0, f"{category}1": 1}
-        dots = dict(dash="dot", width=2, color="#7F7F7F")
-        layout["shapes"] = [dict(type="line", line=dots, **ends, **{f"{category}ref": "paper"})]
-        place = (
-            dict(x=level, y=1, yref="paper")
-            if horizontal
-            else dict(x=1, y=level, xref="paper", xanchor="right")
-        )
+        ends: dict[str, Any] = {
+            f"{number}0": level,
+            f"{number}1": level,
+            f"{category}0": 0,
+            f"{category}1": 1,
+        }
+        ends |= {f"{category}ref": "paper"}
+        layout["shapes"] = [dict(type="line", line=dict(dash="dot", width=2, color="#7F7F7F"), **ends)]
+        place = dict(x=level, y=1, yref="paper") if horizontal else dict(x=1, y=level, xref="paper")
+        place |= {} if horizontal else dict(xanchor="right")
         layout["annotations"] = [dict(text=name, showarrow=False, yanchor="bottom", **place)]
     return Figure(data, layout, alt)
 
@@ -225,13 +223,12 @@ def differences(
     alt: str,
     *,
     margins: Mapping[str, float] | None = None,
-    series: str = "difference",
 ) -> Figure:
     """Paired differences against zero: a dot and its interval each, the margin as a band. rows: name -> metric, or series -> {name -> metric}.
 
     margins: name -> the smallest difference that matters. Labels stand above their rows, so that a telephone can show them.
     """
-    several = rows if all("value" not in m for m in rows.values()) else {series: rows}
+    several = rows if all("value" not in m for m in rows.values()) else {"difference": rows}
     names = list(dict.fromkeys(name for found in several.values() for name in found))
     place = {name: len(names) - i for i, name in enumerate(names)}
     shift = {name: 0.18 * ((len(several) - 1) / 2 - i) for i, name in enumerate(several)}

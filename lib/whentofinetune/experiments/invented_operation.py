@@ -14,7 +14,7 @@ from tunewise import finetune as ft
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.models.load import LoadedModel
-from tunewise.multiple_choice import written
+from tunewise.scoring import written
 from whentofinetune.datasets import synthetic_task
 
 

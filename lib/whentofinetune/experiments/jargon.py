@@ -3,7 +3,7 @@
 Multiple-choice questions on terms whose questions were never trained on (:mod:`whentofinetune.datasets.glossary`). *lookup* finds entries
 by exact term: those of all terms that the question or its options name. *search* finds them by meaning instead (MiniLM).
 
-The way to score (likelihood above the habitual one, :func:`tunewise.multiple_choice.choose`) and the training were chosen on train and
+The way to score (likelihood above the habitual one, :func:`tunewise.scoring.choose`) and the training were chosen on train and
 valid terms; smaller batches, twice the rate and a second pass did no better there.
 """
 
@@ -16,8 +16,7 @@ import numpy as np
 
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
-from tunewise.multiple_choice import choose
-from tunewise.scoring import prompt_tokens
+from tunewise.scoring import choose, prompt_tokens
 from whentofinetune.datasets import company
 from whentofinetune.datasets.company import JargonQuestion, Term
 from whentofinetune.datasets.glossary import entry, named, query, training_pairs

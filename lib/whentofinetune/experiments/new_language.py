@@ -13,8 +13,7 @@ from dataclasses import asdict
 
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
-from tunewise.multiple_choice import choose
-from tunewise.scoring import encode, text_bits
+from tunewise.scoring import choose, encode, text_bits
 from whentofinetune.datasets import general_items, vader
 from whentofinetune.datasets import hindi_pairs as data
 
