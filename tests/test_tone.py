@@ -132,7 +132,7 @@ def test_a_grammar_takes_every_right_record_and_no_wrong_one(form):
 def test_a_constrained_model_writes_nothing_but_the_form(form):
     """Random weights, so that nothing but the grammar can be the reason. Judged by jsonschema and PyYAML."""
     lm = small()
-    with constrained.held(lm, ticket_records.grammar(form)):
+    with constrained.constrained_to(lm, ticket_records.grammar(form)):
         replies = generate(
             lm, ["The ticket:\n", "Once", "A record\n"], max_new_tokens=320, batch_size=2, stop=None
         )
@@ -158,7 +158,7 @@ def test_a_constrained_model_chooses_the_likeliest_of_what_is_allowed():
         (" green", " black"),
         ["The colour of grass is", "Coal is", "Snow is", "Say"],
     )
-    with constrained.held(lm, LLMatcher.grammar_from_regex("( green| black)")):
+    with constrained.constrained_to(lm, LLMatcher.grammar_from_regex("( green| black)")):
         said = generate(lm, prompts, max_new_tokens=8, stop=None)
     vocabulary = lm.tokenizer.get_vocab()
     for prompt, found in zip(prompts, said, strict=True):
@@ -185,7 +185,7 @@ def test_a_constrained_model_chooses_the_likeliest_of_what_is_allowed():
 def test_a_grammar_that_is_none_is_refused():
     with (
         pytest.raises(ValueError, match="cannot read the grammar"),
-        constrained.held(small(), "no grammar") as lm,
+        constrained.constrained_to(small(), "no grammar") as lm,
     ):
         generate(lm, ["a"], max_new_tokens=2)
     with pytest.raises(ValueError, match="must be required"):

@@ -33,7 +33,8 @@ CANNOT_TELL = "cannot tell"
 VERDICTS = (AGREES, TOO_SMALL, NO_DIFFERENCE, DISAGREES, CANNOT_TELL)
 POWER = 0.8
 Predicted = Literal["above", "below", "equal", "not below"]
-Where, Rows = Mapping[str, Any], Sequence[Row]
+Where = Mapping[str, Any]
+Rows = Sequence[Row]
 SIDES = ("the first condition", "the second condition")
 NOT_SETTINGS = ("items", "outcomes", "facts", "predictions", "seed")
 
@@ -169,9 +170,8 @@ def _arm(rows: Rows, metric: str, said: str) -> _Arm:
     settings = [{k: v for k, v in r.raw.items() if k not in NOT_SETTINGS} for r in rows]
     varied = sorted({k for s in settings for k in (*s, *settings[0]) if s.get(k) != settings[0].get(k)})
     if varied:
-        raise ValueError(
-            f"{len(rows)} rows match {said} but differ in {', '.join(varied)}: say which is meant"
-        )
+        said = f"{len(rows)} rows match {said} but differ in {', '.join(varied)}: say which is meant"
+        raise ValueError(said)
     seeds = [r.raw.get("seed") for r in rows]
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"{len(rows)} rows match {said}, and two have the same seed: say which is meant")

@@ -99,7 +99,7 @@ class Keeper:
 
 
 @contextlib.contextmanager
-def held(lm: Any, grammar: str) -> Iterator[Any]:
+def constrained_to(lm: Any, grammar: str) -> Iterator[Any]:
     """For the length of a ``with`` block, all that ``lm`` generates keeps to ``grammar``.
 
     lm: a loaded or tuned model (``.model``, ``.tokenizer``). Greedy or sampled generation only.

@@ -113,9 +113,8 @@ def own_data(
         hint = " Is this the right column?" if len(of) > 50 else ""
         wanted = f"at least {MIN_A_LABEL} are needed to train and to test"
         remedy = f"Label more, merge labels, or remove the rare ones.{hint}"
-        raise DataError(
-            f"{path.name}: too few different texts of a label: {listed}{more}; {wanted}. {remedy}"
-        )
+        said = f"{path.name}: too few different texts of a label: {listed}{more}; {wanted}. {remedy}"
+        raise DataError(said)
     labels = tuple(sorted(of))
     rng = np.random.default_rng(seed)
     splits: dict[str, list[Example]] = {"test": [], "valid": [], "train": []}

@@ -54,9 +54,8 @@ class Condition:
 
     def __init__(self, method: str, **settings: Any) -> None:
         if taken := {"items", "outcomes", "facts", "predictions", "model"} & set(settings):
-            raise ValueError(
-                f"a setting cannot be called {', '.join(sorted(taken))}: rows have that column already"
-            )
+            said = f"a setting cannot be called {', '.join(sorted(taken))}: rows have that column already"
+            raise ValueError(said)
         self.method = method
         self.settings = {"method": method, **settings}
 

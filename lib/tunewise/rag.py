@@ -70,7 +70,7 @@ def answer(
 
     if len(questions) != len(passages):
         raise ValueError(
-            f"{len(questions)} questions for {len(passages)} lists of passages: one for each is wanted"
+            f"{len(questions)} questions for {len(passages)} lists of passages: one each is wanted"
         )
     options: dict[str, Any] = dict(max_new_tokens=max_new_tokens, batch_size=batch_size)
     out: dict[int, Answer] = {}

@@ -122,9 +122,8 @@ def bootstrap(
     data = tuple(np.asarray(v) for v in (values if isinstance(values, tuple) else (values,)))
     n = len(data[0])
     if n < 2 or any(len(v) != n for v in data):
-        raise ValueError(
-            f"a bootstrap needs two items or more, as many in each; got {[len(v) for v in data]}"
-        )
+        said = f"a bootstrap needs two items or more, as many in each; got {[len(v) for v in data]}"
+        raise ValueError(said)
     value = float(statistic(*data))
 
     def interval(method: str) -> Any:
@@ -397,9 +396,8 @@ def spearman(x: Sequence[float], y: Sequence[float], level: float = LEVEL) -> Me
 def _correct(predictions: Sequence[Any], labels: Sequence[Any]) -> np.ndarray:
     """Boolean [n]: which predictions equal their label."""
     if len(predictions) != len(labels):
-        raise ValueError(
-            f"{len(predictions)} predictions for {len(labels)} labels: one for each item is wanted"
-        )
+        said = f"{len(predictions)} predictions for {len(labels)} labels: one for each item is wanted"
+        raise ValueError(said)
     if len(labels) == 0:
         raise ValueError("no items to measure on")
     return np.array([p is not None and bool(p == y) for p, y in zip(predictions, labels, strict=True)])

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 
-from tunewise.constrained import held, json_grammar, line_grammar
+from tunewise.constrained import constrained_to, json_grammar, line_grammar
 from tunewise.experiment import Scores
 from tunewise.generation import generate
 from whentofinetune import datasets
@@ -103,7 +103,7 @@ def written(
 ) -> list[str]:
     """What ``lm`` writes after the prefix ``start`` and each prompt, constrained to the form or not."""
     options = {"max_new_tokens": max_new_tokens, "batch_size": len(prompts), "stop": None}
-    with held(lm, grammar(form)) if constrained else contextlib.nullcontext():
+    with constrained_to(lm, grammar(form)) if constrained else contextlib.nullcontext():
         return generate(lm, prompts, prefix=start, **options)
 
 

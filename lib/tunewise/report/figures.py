@@ -63,9 +63,8 @@ class Figure:
 
     def __init__(self, data: Sequence[Mapping[str, Any]], layout: Mapping[str, Any], alt: str) -> None:
         if not alt.strip():
-            raise ValueError(
-                "a figure needs alt: a sentence that says what it shows to those who cannot see it"
-            )
+            said = "a figure needs alt: a sentence that says what it shows to those who cannot see it"
+            raise ValueError(said)
         self.data = [dict(trace) for trace in data]
         self.layout = styled(layout)
         self.alt = " ".join(alt.split())
