@@ -195,8 +195,8 @@ def test_no_page_is_too_large(site, pages):
 
 
 def test_what_is_not_measured_says_how_to_measure_it(pages):
-    from whentofinetune import experiments
     from tunewise.record import SCALES
+    from whentofinetune import experiments
 
     for name, soup in pages.items():
         for note in soup.select(".tw-missing"):
