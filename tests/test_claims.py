@@ -260,7 +260,7 @@ def test_every_claim_makes_a_box():
 
 def test_a_sentence_for_another_verdict_is_not_shown():
     shown = verdict("C26", "agrees", "Examples help by {0}.").text
-    assert "Examples help" not in shown and verdicts.verdict("C26").findings[0].reason in shown
+    assert "Examples help" not in shown and verdicts.headline("C26").findings[0].reason in shown
     with pytest.raises(ValueError, match="C1 to C44"):
         verdict("C99", "agrees", "")
     with pytest.raises(ValueError, match="leave measured out"):
@@ -277,5 +277,7 @@ def test_the_board_lists_every_claim_once_and_the_summary_counts_them():
 
 def test_the_figure_of_tests_draws_differences_only():
     figure = figure_of_tests("C26", "C27")  # C27 rests on a correlation, which has no place on this axis
-    assert [len(trace["x"]) for trace in figure.data] == [len(verdicts.verdict("C26").findings)]
-    assert figure.data[0]["x"] == [f.comparison.estimate for f in verdicts.verdict("C26").findings]
+    measured = [found for m in verdicts.LADDER if (found := verdicts.verdict("C26", m).findings)]
+    assert [trace["x"] for trace in figure.data] == [
+        [f.comparison.estimate for f in found] for found in measured
+    ]

@@ -81,7 +81,10 @@ def test_the_points_that_the_lab_promises_are_those_it_gives(lab):
 def test_the_install_cell_follows_the_repository_and_leaves_colab_alone(lab):
     (cell,) = [c for c in lab.cells if "install" in c.metadata.get("tags", [])]
     config = yaml.safe_load((LABS[0].parents[1] / "_config.yml").read_text(encoding="utf-8"))
-    assert f'git+{config["repository"]["url"]}@{config["repository"]["release"]}"' in cell.source and "--no-deps" in cell.source
+    assert (
+        f'git+{config["repository"]["url"]}@{config["repository"]["release"]}"' in cell.source
+        and "--no-deps" in cell.source
+    )
     assert not any(word in cell.source for word in ("torch==", "numpy==", "import torch", "import numpy"))
 
 

@@ -202,7 +202,7 @@ def test_a_row_is_printed_with_each_metric_its_interval_and_its_number_of_items(
         (["wordings", "--set", "wording=1"], "no parameter 'wording'; it has model, tasks, seeds, wordings"),
         (
             ["learning_curve", "--set", "labels=[5000]"],
-            "tweets has 2115 training examples with as many of each label",
+            "tweets has 2115 training examples, as many of each label",
         ),
         (
             ["prompt_cost", "--set", 'wording="mine"'],
@@ -222,6 +222,8 @@ def test_a_wrong_parameter_is_one_line_that_names_it(words, said, capsys):
 
 
 def test_a_committed_run_goes_where_the_book_reads_it(tmp_path, monkeypatch, capsys):
+    for name in experiments.NAMES:  # some read their data when they are imported
+        experiments.get(name)
     monkeypatch.setattr(book_files, "data_dir", lambda: tmp_path)
     monkeypatch.setattr(experiments, "run", lambda name, scale, **changes: made(experiment=name, scale=scale))
     assert cli.main(["run", "wordings", "--scale", "full", "--commit"]) == 0
