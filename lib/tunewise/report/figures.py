@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import html
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -225,12 +226,12 @@ def differences(
 ) -> Figure:
     """Paired differences against zero: a dot and its interval each, the margin as a band. rows: name -> metric, or series -> {name -> metric}.
 
-    margins: name -> the smallest difference that matters. Labels stand above their rows, so that a telephone can show them.
+    margins: name -> the smallest difference that matters. Labels stand above their rows, broken into lines, so that a telephone shows them.
     """
     several = rows if all("value" not in m for m in rows.values()) else {"difference": rows}
     names = list(dict.fromkeys(name for found in several.values() for name in found))
     place = {name: len(names) - i for i, name in enumerate(names)}
-    shift = {name: 0.18 * ((len(several) - 1) / 2 - i) for i, name in enumerate(several)}
+    shift = {name: 0.15 * ((len(several) - 1) / 2 - i) - 0.05 for i, name in enumerate(several)}
     data = []
     for i, (label, found) in enumerate(several.items()):
         trace: dict[str, Any] = dict(type="scatter", mode="markers", name=label)
@@ -243,16 +244,18 @@ def differences(
         data.append(trace | dict(marker=dict(color=PALETTE[i], symbol=MARKERS[i], size=10)))
     band = dict(type="rect", fillcolor="#7F7F7F", opacity=0.18, line=dict(width=0))
     bands = [
-        dict(x0=-m, x1=m, y0=place[n] - 0.4, y1=place[n] + 0.4, **band) for n, m in (margins or {}).items()
+        dict(x0=-m, x1=m, y0=place[n] - 0.28, y1=place[n] + 0.18, **band) for n, m in (margins or {}).items()
     ]
     zero = dict(type="line", x0=0, x1=0, yref="paper", y0=0, y1=1, line=dict(color="#7F7F7F", width=1))
-    words = dict(x=0, xref="paper", xanchor="left", yanchor="middle", showarrow=False, font=dict(size=12))
+    words = dict(x=0, xref="paper", xanchor="left", yanchor="bottom", align="left", showarrow=False)
+    labels = {name: "<br>".join(textwrap.wrap(name, 48)) for name in names}
     layout = dict(
-        height=110 + 74 * len(names),
+        height=120 + 92 * len(names),
         shapes=[*bands, zero],
-        annotations=[dict(y=place[n] + 0.42, text=n, **words) for n in names],
+        annotations=[dict(y=place[n] + 0.2, text=labels[n], font=dict(size=12), **words) for n in names],
         xaxis=dict(title=dict(text=x_title), tickformat="+.0%", zeroline=False),
-        yaxis=dict(visible=False, range=[0.4, len(names) + 0.7]),
+        margin=dict(l=24),
+        yaxis=dict(visible=False, range=[0.6, len(names) + 0.85]),
         showlegend=len(several) > 1,
     )
     return Figure(data, layout, alt)

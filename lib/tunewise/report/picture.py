@@ -170,6 +170,14 @@ def _dress(axes: Any, layout: Mapping[str, Any], traces: list[dict[str, Any]]) -
             across = shape.get("xref") == "paper"
             level = axes.axhline if across else axes.axvline
             level(shape["y0"] if across else shape["x0"], color="#7F7F7F", linestyle=":", linewidth=1.5)
+        elif shape.get("type") == "rect":
+            look = dict(color=shape.get("fillcolor", "#7F7F7F"), alpha=shape.get("opacity", 0.2), linewidth=0)
+            axes.fill_between([shape["x0"], shape["x1"]], shape["y0"], shape["y1"], **look)
+    for note in layout.get("annotations") or []:
+        if note.get("xref") == "paper" and "yref" not in note:  # a label above its row
+            where = dict(transform=axes.get_yaxis_transform(), ha="left", va=note.get("yanchor", "bottom"))
+            axes.text(note["x"], note["y"], note["text"].replace("<br>", "\n"), fontsize=9, **where)
+    axes.yaxis.set_visible((layout.get("yaxis") or {}).get("visible", True))
     if layout.get("showlegend", len(traces) > 1):
         place = dict(loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2)
         axes.legend(frameon=False, ncols=_columns(traces), **place)
