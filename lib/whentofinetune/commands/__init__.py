@@ -5,7 +5,10 @@ COMMANDS = {
         "whentofinetune.commands.ask_documents",
         "a question to your own documents, with the passages that the answer is from",
     ),
-    "claims": ("whentofinetune.commands.claims_command", "the article's claims: their tests, and what the records say"),
+    "claims": (
+        "whentofinetune.commands.claims_command",
+        "the article's claims: their tests, and what the records say",
+    ),
     "decide": (
         "whentofinetune.commands.decide_command",
         "prompt, examples, RAG or fine-tuning: eight questions, one recommendation",

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from functools import cache
 
 from tunewise.report.figures import Figure, Html, differences
-from tunewise.report.sentences import prose
 from tunewise.report.numbers import pct, plain, points
+from tunewise.report.sentences import prose
 from whentofinetune import book_files, verdicts
 
 CERTAINTY = {
