@@ -36,6 +36,12 @@ def load(experiment: str, scale: str = "full", model: str | None = None) -> Reco
     return Record.read(path)
 
 
+def larger_models(experiment: str) -> list[str]:
+    """The models other than the bundled one of which the book has this experiment's full record."""
+    found = (book_files.data_dir() / "runs").glob(f"*/{experiment}.full.json")
+    return sorted(path.parent.name for path in found if path.parent.name != BUNDLED)
+
+
 def workspace() -> Workspace:
     """Where the book's experiments find committed records and tasks."""
     from tunewise.experiment import Workspace

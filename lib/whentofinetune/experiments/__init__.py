@@ -88,21 +88,21 @@ def live_scale() -> str:
 
 
 def overview() -> list[dict]:
-    """One row a record that the book should have (scales ``full`` and ``gpu``): where and when it was made, or the command that makes it."""
+    """One row a record that the book has or should have (scales ``full`` and ``gpu``): where and when it was made, or the command that makes it.
+
+    Of larger models than the bundled one at scale ``full``, those that were recorded.
+    """
     from whentofinetune import book_records
 
     rows = []
     for name in NAMES:
         experiment = get(name)
-        for scale in (s for s in experiment.scales if s in ("full", "gpu")):
-            row = {
-                "experiment": name,
-                "question": experiment.question,
-                "claims": ", ".join(experiment.claims),
-                "scale": scale,
-            }
+        told = {"experiment": name, "question": experiment.question, "claims": ", ".join(experiment.claims)}
+        models = [None, *book_records.larger_models(name)]
+        for scale, model in [("full", m) for m in models] + [("gpu", None)] * ("gpu" in experiment.scales):
+            row = told | {"scale": scale, "model": model or experiment.scales[scale]["model"]}
             try:
-                record = book_records.load(name, scale)
+                record = book_records.load(name, scale, model)
                 row |= {
                     "date": record.date,
                     "device": record.device,

@@ -52,7 +52,7 @@ EXPERIMENT = Experiment(
     "wordings",
     conditions,
     evaluate,
-    question="How much of a zero-shot score is the wording?",
+    question="How much of a zero-shot score is the prompt template?",
     claims=("C13", "C15"),
     scales={
         "smoke": _COMMON | {"wordings": ["instruction"], "generated": ["instruction"], "test_n": 12},

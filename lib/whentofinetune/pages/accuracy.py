@@ -141,8 +141,8 @@ def prompts_table(record: Record) -> Html:
     used = {(m, record.one(method=m, split="test")["prompt"]) for m in ("names", "rule")}
     rows = [
         {
-            "the prompt has": PROMPTED[r["method"]],
-            "called": r["prompt"],
+            "content of the prompt": PROMPTED[r["method"]],
+            "prompt template": r["prompt"],
             "tokens": f"{r['prompt_tokens']:.0f}",
             "plain": r["accuracy"],
             "calibrated": r.metric("calibrated.accuracy"),

@@ -159,7 +159,10 @@ TASKS = {
     "writing": "Hindi: how is it said?",
     "general": "English: easy general items",
 }
-TEXTS = {"hindi": "Hindi: bits a byte", "english": "English newspaper: bits a byte"}
+TEXTS = {
+    "hindi": "Hindi: held-out loss, bits a byte",
+    "english": "English newspaper: held-out loss, bits a byte",
+}
 
 
 def ratio(a: np.ndarray, b: np.ndarray) -> float:
@@ -240,7 +243,7 @@ def before_after(record: Record) -> Html:
         rows.append(
             {"task": name, "base model": said[0], "after LoRA on Hindi": said[1], "paired change": change}
         )
-    return table(rows, "Everything that was tested before and after (fewer bits are better)")
+    return table(rows, "Everything that was tested before and after (a lower loss is better)")
 
 
 def summary(jargon: Record, notes: Record, language: Record) -> Html:
@@ -253,5 +256,5 @@ def summary(jargon: Record, notes: Record, language: Record) -> Html:
     return prose(
         f"Company words: {pct(base)} without help; the best method ({best}) reaches {pct(words[best])}. "
         f"Patient notes: {pct(shown)} of the fields in the wanted form with examples in the prompt, {pct(tuned)} after LoRA. "
-        f"Hindi: {plain(token_ratio(language), n=False)} times as many tokens for the same message; LoRA changes the bits for Hindi by {hindi} and those for English by {english}."
+        f"Hindi: {plain(token_ratio(language), n=False)} times as many tokens for the same message; LoRA changes the held-out loss on Hindi by {hindi} and that on English by {english}."
     )

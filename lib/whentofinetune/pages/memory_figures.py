@@ -41,7 +41,13 @@ PARTS = (
     "logits and loss",
 )
 PARTS += ("temporaries", "workspace")
-CARDS = {16e9: "a 16 GB card", 24e9: "a 24 GB card", 80e9: "an 80 GB card"}
+CARDS = {
+    16e9: "a 16 GB card",
+    24e9: "a 24 GB card",
+    32e9: "a 32 GB card",
+    48e9: "a 48 GB card",
+    80e9: "an 80 GB card",
+}
 LEFT = 0.94  # of a card; the rest goes to the driver and the context
 SLICES = {
     "transformers + PEFT": "transformers + PEFT, all",

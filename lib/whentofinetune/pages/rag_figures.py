@@ -102,7 +102,7 @@ def live_table(record: Record) -> Html:
         {
             "method": MODELS.get(r["method"], r["method"])
             + (f", phrasings: {r['phrasings']}" if "phrasings" in r else ""),
-            "asked": r.get("asked") or f"passages: {r['passages']}, {r['k']}",
+            "question": r.get("asked") or f"passages: {r['passages']}, {r['k']}",
             "right": r["right"],
             "abstained": r["abstained"],
         }

@@ -94,9 +94,7 @@ def style_content_figure(record: Record) -> Figure:
         "height": 520,
         "legend": {"orientation": "h", "yanchor": "top", "y": -0.2},
     }
-    return Figure(
-        data, layout, f"Share said of what had to be said, and of the rules kept. {in_words(words)}"
-    )
+    return Figure(data, layout, f"Share of the required content, and of the rules kept. {in_words(words)}")
 
 
 def style_table(record: Record, facts: bool = True) -> Html:
@@ -104,7 +102,7 @@ def style_table(record: Record, facts: bool = True) -> Html:
     heads = {
         "voice": "rules kept",
         "all_rules": "every rule",
-        "content": "said",
+        "content": "required content",
         "false_code": "false item code",
     }
     rows = [
