@@ -252,7 +252,7 @@ def test_an_exact_answer_is_what_the_model_would_write(lm):
     asked = {"same": [synthetic_task.Item(prompt, answer, 3) for answer in (first, first + other, other)]}
     row = made_up(
         invented_operation.EXPERIMENT,
-        [(Condition("untouched"), invented_operation.score(lm, asked, ends=False))],
+        [(Condition("untouched"), synthetic_task.scored(lm, asked, ends=False))],
     ).results[0]
     assert (row.outcomes("same.exact"), row.outcomes("same.letters")) == ([1, 0, 0], [1, 0.5, 0])
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tunewise.experiment import Scores
+from tunewise.scoring import written
 from whentofinetune.datasets import check_one_of
 
 LETTERS = "bcdfghjklmnpqrstvwz"  # no x, which the easy task asks for, and no vowels, so that no words arise
@@ -73,3 +75,16 @@ def by_kind(asked: Mapping[str, Sequence[Item]], metrics: Mapping[str, Sequence]
         for name, values in metrics.items()
         for kind in asked
     }
+
+
+def scored(lm, asked: dict[str, list], prefix: str = "", ends: bool = True, **facts) -> Scores:
+    """For each kind of list: exact answers, and the share of right letters (each after the right ones before it).
+
+    ends: whether the end of the text must follow; in a prompt with examples a line break does.
+    """
+    every = [i for found in asked.values() for i in found]
+    hits = written(lm, [i.prompt for i in every], [i.answer for i in every], prefix=prefix)
+    hits = hits if ends else [h[:-1] for h in hits]
+    shares = [sum(h[: len(h) - ends]) / (len(h) - ends) for h in hits]
+    metrics = {"exact": [all(h) for h in hits], "letters": shares}
+    return Scores(every, facts=facts, **by_kind(asked, metrics))

@@ -68,15 +68,8 @@ def template_of_arm(ctx: Context, k: int) -> str:
 
 
 _COMMON = {"model": "smollm2-135m", "tasks": ["tweets"], "templates": ["instruction"], "pool": 300}
-_FULL = {
-    "templates": ["instruction", "question", "chat"],
-    "random": [1, 4, 16, 64],
-    "balanced": [4, 16, 64],
-    "nearest": [4, 16],
-    "vote": [1, 4, 8, 16],
-    "seeds": [0, 1, 2, 3, 4],
-    "test_n": None,
-}
+_FULL = {"templates": ["instruction", "question", "chat"], "seeds": [0, 1, 2, 3, 4], "test_n": None}
+_FULL |= {"random": [1, 4, 16, 64], "balanced": [4, 16, 64], "nearest": [4, 16], "vote": [1, 4, 8, 16]}
 
 EXPERIMENT = Experiment(
     "few_shot",

@@ -14,7 +14,6 @@ from tunewise import finetune as ft
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.models.load import LoadedModel
-from tunewise.scoring import written
 from whentofinetune.datasets import synthetic_task
 
 
@@ -36,9 +35,8 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     pairs = [(i.prompt, i.answer) for i in train]
     if c.n_labels is None:
         shots = "".join(f"{prompt}{answer}\n" for prompt, answer in pairs)
-        return score(
-            ctx.lm, asked, (synthetic_task.RULE if "described" in c.method else "") + shots, ends=False
-        )
+        prefix = (synthetic_task.RULE if "described" in c.method else "") + shots
+        return synthetic_task.scored(ctx.lm, asked, prefix, ends=False)
     if c.method == "random":
         recipe = Recipe(seed=c.seed, **ctx.params.recipe | ctx.params.control)
         return trained(ft.finetune(random_weights(ctx.lm, c.seed), pairs, recipe), asked)
@@ -58,20 +56,7 @@ def random_weights(lm: LoadedModel, seed: int) -> LoadedModel:
 
 def trained(lm, asked: dict) -> Scores:
     facts = {"train_seconds": round(lm.seconds, 1), "trainable": lm.trainable}
-    return score(lm, asked, **facts, last_loss=round(sum(lm.losses[-3:]) / 3, 3))
-
-
-def score(lm, asked: dict[str, list], prefix: str = "", ends: bool = True, **facts) -> Scores:
-    """For each kind of list: exact answers, and the share of right letters (each after the right ones before it).
-
-    ends: whether the end of the text must follow; in a prompt with examples a line break does.
-    """
-    every = [i for found in asked.values() for i in found]
-    hits = written(lm, [i.prompt for i in every], [i.answer for i in every], prefix=prefix)
-    hits = hits if ends else [h[:-1] for h in hits]
-    shares = [sum(h[: len(h) - ends]) / (len(h) - ends) for h in hits]
-    metrics = {"exact": [all(h) for h in hits], "letters": shares}
-    return Scores(every, facts=facts, **synthetic_task.by_kind(asked, metrics))
+    return synthetic_task.scored(lm, asked, **facts, last_loss=round(sum(lm.losses[-3:]) / 3, 3))
 
 
 _RECIPE = {"learning_rate": 2e-3, "epochs": 1, "batch_size": 8, "min_steps": 12}
