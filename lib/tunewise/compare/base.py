@@ -1,0 +1,241 @@
+"""What goes into a comparison on own data, and what comes out: the plain objects that its parts hand to each other.
+
+::
+
+    file --intake--> Table --health, splits--> OwnData --arms, run--> [ArmResult] --decide--> Decision --+
+                                                                                                         +--> Report
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tunewise.comparison import Comparison
+
+Kind = Literal["classification", "answers", "extraction"]
+FAMILIES = ("rule", "classifier", "prompt", "tuned", "retrieval", "endpoint")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which column is what. ``guessed`` says in words what was guessed and why, one sentence a guess; empty where the user named all."""
+
+    kind: Kind
+    text: str
+    target: str
+    group: str | None = None
+    time: str | None = None
+    split: str | None = None
+    guessed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Item:
+    """One row of the user's file.
+
+    Parameters
+    ----------
+    id
+        Stable under added rows: file name and a hash of text and target.
+    row
+        As a person counts in their editor: the line (CSV, JSONL) or sheet row; 2 is the first below a header.
+    target
+        The label, the right answer, or JSON text of the right fields. None for a row of the pool without a label.
+    group
+        Items that must not be torn apart by a split; the id where no column names groups.
+    features
+        Values of other columns, for slices of the error analysis (and the time, where one is named).
+    """
+
+    id: str
+    row: int
+    text: str
+    target: str | None
+    group: str
+    features: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that the health check found.
+
+    Parameters
+    ----------
+    kind
+        Such as ``duplicate``, ``near_duplicate``, ``two_labels``, ``leak``, ``imbalance``, ``too_long``, ``empty``, ``label_error``, ``personal``.
+    rows
+        Row numbers, all of them.
+    said
+        What was found, in one sentence that names the file, with the first row numbers.
+    done
+        What was done about it (``removed from training``, ``nothing: look at them``).
+    serious
+        Whether a result may be wrong unless the user acts.
+    """
+
+    kind: str
+    rows: tuple[int, ...]
+    said: str
+    done: str
+    serious: bool = False
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """The user's file, ready to compare on.
+
+    Parameters
+    ----------
+    labels
+        In order of frequency; empty unless the kind is classification.
+    train, valid, test
+        Apart by group (or by time); ``pool`` are rows without a target.
+    metric
+        The name of the per-item outcome that decides: ``accuracy``, ``exact``, ``f1``, ``contains``, ``fields`` or ``score`` (the user's own).
+    schema
+        JSON schema of an extraction.
+    documents
+        Passages of ``--docs``.
+    """
+
+    name: str
+    path: Path | None
+    columns: Columns
+    labels: tuple[str, ...]
+    train: tuple[Item, ...]
+    valid: tuple[Item, ...]
+    test: tuple[Item, ...]
+    pool: tuple[Item, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    metric: str = "accuracy"
+    schema: Mapping[str, Any] | None = None
+    documents: tuple[Any, ...] = ()
+
+    @property
+    def kind(self) -> Kind:
+        return self.columns.kind
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asked for. Money in euro; ``calls`` a month; ``budget`` in seconds."""
+
+    model: str = "smollm2-135m"
+    margin: float = 0.03
+    need: float | None = None
+    seed: int = 0
+    budget: float | None = None
+    calls: int = 10_000
+    prompt_file: Path | None = None
+    endpoint: str | None = None
+    endpoint_model: str | None = None
+    endpoint_price: tuple[float, float] = (0.0, 0.0)  # euro a million tokens: in, out
+    only: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    docs: Path | None = None
+    scorer: str | None = None
+    output: Path = Path("report.html")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an arm takes on this machine. Seconds and tokens a call are means over the test items; memory in bytes, None where not measured."""
+
+    labels: int
+    train_seconds: float = 0.0
+    seconds_a_call: float = 0.0
+    prompt_tokens: float = 0.0
+    completion_tokens: float = 0.0
+    memory: int | None = None
+    euro_a_call: float = 0.0
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """One arm on the test items.
+
+    Parameters
+    ----------
+    name
+        Such as ``majority``, ``tfidf``, ``embeddings``, ``neighbours``, ``zero_shot``, ``few_shot``, ``own_prompt``, ``lora``, ``rag``, ``endpoint``;
+        ``lora@30`` is a point of the learning curve, with 30 labels.
+    title
+        In a reader's words: ``TF-IDF and logistic regression``.
+    settings
+        What was chosen on validation (template, number of examples, rate, passes, ...).
+    predictions, confidences
+        One a test item: a label or the text that was written; the probability given to it, None where there is none.
+    outcomes
+        Metric -> one number an item.
+    trials
+        What was tried on validation: settings, and ``score``.
+    notes
+        Sentences for the reader, such as ``training loss was still high: more passes may help``.
+    artefact
+        Folder with what a caller needs to use this arm (adapter, classifier, prompt); None for a rule.
+    """
+
+    name: str
+    title: str
+    family: str
+    settings: Mapping[str, Any]
+    predictions: Sequence[str]
+    outcomes: Mapping[str, Sequence[float]]
+    cost: Cost
+    confidences: Sequence[float] | None = None
+    trials: Sequence[Mapping[str, Any]] = ()
+    notes: Sequence[str] = ()
+    artefact: Path | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The verdict.
+
+    Parameters
+    ----------
+    kind
+        ``use`` (one arm is better than all others by a test), ``cheaper`` (several can't be told apart: the cheapest of them), ``cannot_tell``,
+        ``none_good_enough`` (against ``need``).
+    winner
+        Name of the arm to use; None where there is none.
+    sentence
+        The verdict in one sentence, with its figures.
+    comparisons
+        (a, b) -> a minus b on the test items, Holm-corrected as one family.
+    items_to_settle
+        How many more test items would settle it; None where it is settled or no number would.
+    """
+
+    kind: Literal["use", "cheaper", "cannot_tell", "none_good_enough"]
+    winner: str | None
+    sentence: str
+    reasons: Sequence[str]
+    comparisons: Mapping[tuple[str, str], Comparison]
+    items_to_settle: int | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """All of it. ``curve`` holds the arms at fewer labels; ``missing`` the arms that were not run: name and why."""
+
+    data: OwnData
+    settings: Settings
+    arms: Sequence[ArmResult]
+    decision: Decision
+    curve: Sequence[ArmResult] = ()
+    missing: Sequence[tuple[str, str]] = ()
+    machine: str = ""
+    seconds: float = 0.0
+    versions: Mapping[str, str] = field(default_factory=dict)
+    date: str = ""
+
+    def arm(self, name: str) -> ArmResult:
+        """An arm by its name. Raises KeyError with the names that there are."""
+        for arm in (*self.arms, *self.curve):
+            if arm.name == name:
+                return arm
+        raise KeyError(f"no arm {name!r}; there are {', '.join(a.name for a in self.arms)}")
