@@ -175,7 +175,7 @@ class ArmResult:
     notes
         Sentences for the reader, such as ``training loss was still high: more passes may help``.
     artefact
-        Folder with what a caller needs to use this arm (adapter, classifier, prompt); None for a rule.
+        Folder with what a caller needs to use this arm, written by :meth:`tunewise.compare.artefact.Artefact.save`; None for a rule.
     """
 
     name: str
