@@ -19,6 +19,7 @@ WITH_PASSAGES = f"""Answer the question from the passages, in a few words, and g
 If no passage holds the answer, say: {ABSTENTION}.\n
 """
 FROM_MEMORY = "Answer each question in a few words.\n\n"
+_PLACE = "\0"  # where a question goes in a rendered chat
 _CITED = re.compile(r"\s*\[(\d+)\]")
 
 
@@ -29,6 +30,45 @@ class Answer:
     text: str
     cited: tuple[int, ...]
     said: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How a model is asked to answer from passages.
+
+    Parameters
+    ----------
+    chat
+        In the model's own chat template; otherwise as plain text that the model continues.
+    instruction_last
+        The instruction follows passages and question; otherwise it opens the prompt.
+    examples
+        Worked examples that come first: question, passages, and the answer as :func:`target` writes it.
+    """
+
+    chat: bool = False
+    instruction_last: bool = False
+    examples: tuple[tuple[str, tuple[str, ...], str], ...] = ()
+
+    def render(self, tokenizer: Any, question: str, passages: Texts) -> tuple[str, str]:
+        """The prompt in two parts: what is the same for all questions, and what belongs to this one."""
+        asked = [(self._body(q, p), a.strip()) for q, p, a in self.examples]
+        opening = "" if self.instruction_last else WITH_PASSAGES
+        if not self.chat:
+            return opening + "".join(f"{q} {a}\n\n" for q, a in asked), self._body(question, passages)
+        turns = [{"role": "system", "content": opening.strip()}] if opening else []
+        for text, right in asked:
+            turns += [{"role": "user", "content": text}, {"role": "assistant", "content": right}]
+        turns.append({"role": "user", "content": _PLACE})
+        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        before, after = text.split(_PLACE)
+        return before, self._body(question, passages) + after
+
+    def _body(self, question: str, passages: Texts) -> str:
+        text, end = prompt(question, passages), "\nAnswer:"
+        if self.instruction_last:
+            text = f"{text.removesuffix(end)}\n{WITH_PASSAGES.strip()}{end}"
+        return text.removesuffix(end) if self.chat else text
 
 
 def prompt(question: str, passages: Sequence[str] = ()) -> str:
@@ -52,7 +92,13 @@ def read(said: str, n_passages: int) -> Answer:
 
 
 def answer(
-    lm: Any, questions: Texts, passages: Sequence[Texts], *, max_new_tokens: int = 24, batch_size: int = 8
+    lm: Any,
+    questions: Texts,
+    passages: Sequence[Texts],
+    *,
+    reader: Reader = Reader(),
+    max_new_tokens: int = 24,
+    batch_size: int = 8,
 ) -> list[Answer]:
     """Greedy answers to ``questions``, each from its own ``passages`` (none: from memory).
 
@@ -60,6 +106,8 @@ def answer(
     ----------
     lm
         A loaded model: ``.model`` and ``.tokenizer``.
+    reader
+        How it is asked where there are passages.
 
     Raises
     ------
@@ -74,11 +122,13 @@ def answer(
         )
     options: dict[str, Any] = dict(max_new_tokens=max_new_tokens, batch_size=batch_size)
     out: dict[int, Answer] = {}
-    for instruction, given in ((WITH_PASSAGES, True), (FROM_MEMORY, False)):
+    for given in (True, False):
         if places := [i for i in range(len(questions)) if bool(passages[i]) == given]:
-            said = generate(
-                lm, [prompt(questions[i], passages[i]) for i in places], prefix=instruction, **options
-            )
+            if given:
+                asked = [reader.render(lm.tokenizer, questions[i], passages[i]) for i in places]
+            else:
+                asked = [(FROM_MEMORY, prompt(questions[i])) for i in places]
+            said = generate(lm, [text for _, text in asked], prefix=asked[0][0], **options)
             out |= {i: read(text, len(passages[i])) for i, text in zip(places, said, strict=True)}
     return [out[i] for i in range(len(questions))]
 
