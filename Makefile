@@ -22,7 +22,7 @@ help:
 	@echo "make check             lint, types, import rules and the fast tests: under two minutes"
 	@echo "make test              set up, build, and run all checks and tests"
 	@echo "make serve             show the built site at http://localhost:8000"
-	@echo "make bench             speed and accuracy against other tools, side by side"
+	@echo "make bench             speed and accuracy against other tools, each part in a process of its own"
 	@echo "make assignments       write the students' versions of the labs"
 	@echo "make notebooks         write the repository's address into badges, install cells and error messages"
 	@echo "make clean             remove what was built (the models and runs in your cache stay)"
@@ -56,7 +56,9 @@ serve: book
 	@$(PY) -m http.server --directory _build/html 8000
 
 bench: $(READY)
-	@$(PY) -m whentofinetune.commands.bench
+	@failed=0; for part in "speed.py scoring" "speed.py training" "speed.py generation" memory.py; do \
+		printf '\n==== %s ====\n' "$$part"; $(PY) bench/$$part || failed=1; \
+	done; exit $$failed
 
 assignments: $(READY)
 	@$(PY) -m tunewise labs make

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas
 import torch
 
 from tunewise.experiment import device_name
@@ -320,6 +321,9 @@ def main() -> None:
     path = book_files.data_dir() / "bench" / f"speed-{part}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(record, indent=1) + "\n")
+    shown = pandas.DataFrame(rows).map(lambda v: len(v) if isinstance(v, list) else v)  # lists are counted
+    print(f"\n{part}; {record['device']}, {record['date']}")
+    print(shown.to_string(index=False, na_rep="", float_format="{:.3g}".format))
     print(f"written: {path.name}")
 
 

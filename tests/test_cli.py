@@ -183,33 +183,3 @@ def test_json_is_json_and_nothing_else(monkeypatch, capsys):
     *lines, last = capsys.readouterr().out.strip().splitlines()
     assert len(lines) == len(record.rows) and "accuracy 0." in lines[0] and "n=" in lines[0]
     assert last.startswith(f"{len(record.rows)} rows")
-
-
-# -- make bench -----------------------------------------------------------------------------------------------------------
-
-
-def test_bench_runs_the_parts_that_are_there_and_prints_what_they_recorded(monkeypatch, tmp_path, capfd):
-    from whentofinetune.commands import bench
-
-    monkeypatch.setattr(bench, "ROOT", tmp_path)
-    (tmp_path / "bench").mkdir()
-    (tmp_path / "bench" / "speed.py").write_text(
-        "import json, pathlib, sys\n"
-        "part = sys.argv[1]\n"
-        "if part == 'training': sys.exit('no memory left')\n"
-        "path = pathlib.Path('data/bench') / f'speed-{part}.json'\n"
-        "path.parent.mkdir(parents=True, exist_ok=part == 'generation')\n"
-        "path.write_text(json.dumps({'device': 'a CPU', 'date': '2026-01-01', 'results': [{'k': 0, 'ratio': 1.5}, {'k': 24, 'margins': [1, 2]}]}))\n"
-    )
-    assert bench.main([]) == 1
-    said = capfd.readouterr()
-    assert "bench/memory.py is not here: left out" in said.out and "a CPU, 2026-01-01" in said.out
-    assert said.out.rstrip().splitlines()[-8:-5] == [
-        " k  ratio  margins",
-        " 0    1.5         ",
-        "24               2",
-    ]
-    assert "no memory left" in said.err and "Failed: training." in said.err
-    assert bench.main(["scoring"]) == 1  # its folder is there already: mkdir fails, and so does the part
-    with pytest.raises(SystemExit):
-        bench.main(["dancing"])
