@@ -28,20 +28,35 @@ def lexicon(texts: Sequence[str], threshold: float = 0.05) -> np.ndarray:
 
 
 def tfidf(train: Sequence[tuple[str, int]], texts: Sequence[str]) -> np.ndarray:
-    """Logistic regression on TF-IDF of words and word pairs; regularisation chosen by cross-validation in training."""
+    """Labels of ``texts`` by :func:`fit_tfidf` on words and word pairs."""
+    return fit_tfidf(train).predict(texts)
+
+
+def fit_tfidf(train: Sequence[tuple[str, int]], *, characters: bool = False) -> Any:
+    """Logistic regression on TF-IDF of words and word pairs, a scikit-learn pipeline; regularisation chosen by cross-validation in training.
+
+    characters: runs of two to five characters instead, for scripts without spaces, word forms and misspellings.
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline
 
     x, y = zip(*train, strict=True)
-    vectors = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    units: dict[str, Any] = (
+        dict(analyzer="char_wb", ngram_range=(2, 5)) if characters else dict(ngram_range=(1, 2))
+    )
     with _one_thread():
-        return make_pipeline(vectors, _regression(y)).fit(x, y).predict(texts)
+        return make_pipeline(TfidfVectorizer(**units, sublinear_tf=True), _regression(y)).fit(x, y)
 
 
 def embeddings(train_vectors: np.ndarray, train_labels: Sequence[int], vectors: np.ndarray) -> np.ndarray:
-    """Logistic regression on sentence embeddings [N, d]; returns labels [n] of ``vectors`` [n, d]."""
+    """Labels [n] of ``vectors`` [n, d] by :func:`fit_embeddings`."""
+    return fit_embeddings(train_vectors, train_labels).predict(vectors)
+
+
+def fit_embeddings(train_vectors: np.ndarray, train_labels: Sequence[int]) -> Any:
+    """Logistic regression of scikit-learn on sentence embeddings [N, d]."""
     with _one_thread():
-        return _regression(train_labels).fit(train_vectors, train_labels).predict(vectors)
+        return _regression(train_labels).fit(train_vectors, train_labels)
 
 
 def _one_thread() -> AbstractContextManager[Any]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tunewise.control_tokens import inert
+
 if TYPE_CHECKING:
     from tunewise.data import Task
     from tunewise.models.packing import LanguageModel
@@ -32,6 +34,8 @@ class PromptTemplate:
         What surrounds the text.
     verbal
         The word that stands for each label, in the order of the task's labels (None: the labels themselves).
+    separator
+        What follows an example's answer.
     """
 
     name: str
@@ -39,6 +43,7 @@ class PromptTemplate:
     before: str
     after: str
     verbal: tuple[str, ...] | None = None
+    separator: str = "\n\n"
 
     def answers(self, labels: Sequence[str]) -> list[str]:
         """The strings that are scored, with their leading space, in the order of ``labels``."""
@@ -50,8 +55,8 @@ class PromptTemplate:
         return [" " + w for w in words]
 
     def query(self, task: Task, text: str) -> str:
-        """The part of the prompt that belongs to one item. Line breaks in the text become spaces."""
-        return " " + " ".join(text.split()) + self.after.format(**self._words(task))
+        """The part of the prompt that belongs to one item. Line breaks in the text become spaces, control tokens stay text."""
+        return " " + inert(" ".join(text.split())) + self.after.format(**self._words(task))
 
     def instruction(self, task: Task) -> str:
         """What is said once, before all examples."""
@@ -60,7 +65,9 @@ class PromptTemplate:
     def prefix(self, task: Task, shots: Sequence[tuple[str, int]] = ()) -> str:
         """Instruction and examples (pairs of text and label index), up to where the item's text begins."""
         answers = self.answers(task.labels)
-        done = "".join(f"{self.before}{self.query(task, text)}{answers[y]}\n\n" for text, y in shots)
+        done = "".join(
+            f"{self.before}{self.query(task, text)}{answers[y]}{self.separator}" for text, y in shots
+        )
         return self.instruction(task) + done + self.before
 
     def _words(self, task: Task) -> dict[str, str]:
@@ -144,11 +151,19 @@ def calibrate(scores: np.ndarray, empty: np.ndarray) -> np.ndarray:
     renormalised log-probabilities [n, m] with that bias divided out.
     """
 
-    def normal(logs: np.ndarray) -> np.ndarray:
-        return logs - np.logaddexp.reduce(logs, axis=1, keepdims=True)
+    return normalised(normalised(scores) - label_bias(empty))
 
-    bias = np.log(np.exp(normal(empty)).mean(axis=0))
-    return normal(normal(scores) - bias)
+
+def normalised(logs: np.ndarray) -> np.ndarray:
+    """Log-probabilities [n, m] of the labels among themselves: each row's probabilities add up to 1."""
+    among: np.ndarray = logs - np.logaddexp.reduce(logs, axis=1, keepdims=True)
+    return among
+
+
+def label_bias(empty: np.ndarray) -> np.ndarray:
+    """What a prompt says of texts without content, as log-probabilities of the labels [m], from scores [e, m] of such texts."""
+    bias: np.ndarray = np.log(np.exp(normalised(empty)).mean(axis=0))
+    return bias
 
 
 EMPTY_TEXTS = ("N/A", "[MASK]", "...")

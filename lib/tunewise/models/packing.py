@@ -22,6 +22,8 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from tunewise import control_tokens
+
 Ids = Sequence[int]
 T = TypeVar("T")
 
@@ -34,8 +36,11 @@ class LanguageModel(Protocol):
 
 
 def encode(tokenizer: Any, text: str) -> list[int]:
-    """Token ids of ``text`` without special tokens."""
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    """Token ids of ``text``; nothing is added at its ends. What :func:`tunewise.control_tokens.inert` marked gives no control token."""
+    ids: list[int] = []
+    for part, plain in control_tokens.parts(tokenizer, text):
+        options = {"split_special_tokens": True} if plain else {}
+        ids += tokenizer(part, add_special_tokens=False, **options)["input_ids"]
     return ids
 
 
