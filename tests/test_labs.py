@@ -12,13 +12,15 @@ import nbformat
 import numpy as np
 import pytest
 import yaml
+from conftest import load
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from tunewise import stats
 from tunewise.prompting import calibrate
-from whentofinetune.labs import course, icl_lab, notebooks, sphinx_labs, variant
+from whentofinetune.labs import course, icl_lab, notebooks, variant
 
-LABS = sorted((Path(__file__).parents[1] / "labs").glob("lab_*.ipynb"))
+BOOK = Path(__file__).parents[1]
+LABS = sorted((BOOK / "labs").glob("lab_*.ipynb"))
 
 
 @pytest.fixture(params=LABS, ids=lambda p: p.stem)
@@ -92,10 +94,9 @@ def test_the_install_cell_follows_the_repository_and_leaves_colab_alone(lab):
 
 
 def test_the_page_shows_no_answer_unless_asked_and_never_the_marks():
-    text = LABS[0].read_text(encoding="utf-8")
+    text, page = LABS[0].read_text(encoding="utf-8"), load(BOOK / "book" / "sphinx_labs.py").page
     shown, full = (
-        nbformat.reads(sphinx_labs.page(text, s, "https://c.example/x", "../a.ipynb"), 4)
-        for s in (False, True)
+        nbformat.reads(page(text, s, "https://c.example/x", "../a.ipynb"), 4) for s in (False, True)
     )
     student, solved = ("\n".join(c.source for c in nb.cells) for nb in (shown, full))
     assert "NormalDist().inv_cdf((1 + level) / 2)" in solved and "inv_cdf((1" not in student
@@ -112,17 +113,18 @@ def test_the_page_shows_no_answer_unless_asked_and_never_the_marks():
     nbformat.validate(shown)
 
 
-def test_sphinx_builds_the_student_page_and_its_links(tmp_path):
+def test_sphinx_builds_the_student_page_and_its_links(tmp_path, monkeypatch):
     """A small site with the book's theme: buttons, download and the offered source must all be the student version."""
     pytest.importorskip("nbgrader")
     from sphinx.application import Sphinx
 
+    monkeypatch.syspath_prepend(BOOK / "book")
     root = tmp_path / "site"
     (root / "labs").mkdir(parents=True)
     shutil.copy(LABS[0], root / "labs")
     (root / "index.md").write_text(f"# Labs\n\n```{{toctree}}\nlabs/{LABS[0].stem}\n```\n")
     confoverrides = {
-        "extensions": ["myst_nb", "whentofinetune.labs.sphinx_labs"],
+        "extensions": ["myst_nb", "sphinx_labs"],
         "html_theme": "sphinx_book_theme",
         "nb_execution_mode": "force",
         "nb_execution_raise_on_error": True,

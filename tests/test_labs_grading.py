@@ -12,18 +12,21 @@ import pytest
 
 pytest.importorskip("nbgrader")
 
+from conftest import load
+
 from tunewise import cli
 from whentofinetune.labs import course, notebooks
 
 SOURCE = Path(__file__).parents[1] / "labs" / "lab_icl_vs_finetuning.ipynb"
 LAB = SOURCE.stem
+sphinx_labs = load(SOURCE.parents[1] / "book" / "sphinx_labs.py")
 
 
 def solved(release, source, student="ab123", only=None):
     """The release with the source's answers filled in (of the questions in ``only``), as a student would."""
     nb = copy.deepcopy(release)
     answers = {
-        notebooks.marker(c.source): notebooks.readable(c.source)
+        notebooks.marker(c.source): sphinx_labs.readable(c.source)
         for c in source.cells
         if notebooks.marker(c.source)
     }
@@ -55,7 +58,7 @@ def duplicated(nb):
     """The answer pasted twice: the old one where it was, metadata and all, the better one at the end, and an untouched copy last."""
     good = nb.cells[find(nb, "icl-choose")]
     stub = copy.deepcopy(good)
-    stub.source = notebooks.cleared(nbformat.read(SOURCE, 4).cells[find(nb, "icl-choose")].source, "code")
+    stub.source = sphinx_labs.cleared(nbformat.read(SOURCE, 4).cells[find(nb, "icl-choose")].source, "code")
     better = copy.deepcopy(good)
     good.source = "# lab:icl-choose\ndef choose(item):\n    return 'no idea'"
     nb.cells += [better, stub]
@@ -255,7 +258,7 @@ def test_the_student_version_has_no_answers(graded, tmp_path):
     nbformat.validate(release)
     assert not any(c.get("outputs") for c in release.cells)
     # what the site shows is cut by our own few lines: they must do what nbgrader does
-    assert [notebooks.open_hints(notebooks.cleared(c.source, c.cell_type)) for c in source.cells] == [
+    assert [notebooks.open_hints(sphinx_labs.cleared(c.source, c.cell_type)) for c in source.cells] == [
         c.source for c in release.cells
     ]
     assert course.make(SOURCE, tmp_path, solutions=True).read_bytes() == SOURCE.read_bytes()

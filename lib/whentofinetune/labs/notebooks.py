@@ -1,4 +1,4 @@
-"""What is done to a lab notebook: known by its markers, made into a student's version, repaired when it comes back.
+"""What is done to a lab notebook: known by its markers, its hints opened for students, repaired when it comes back.
 
 Every cell that matters carries its name in its first line, ``# lab:NAME`` in code and ``<!-- lab:NAME -->`` in Markdown.
 nbgrader knows cells by their metadata alone, and metadata is lost: by pasting, by tools that strip it, by retyping. The
@@ -13,18 +13,10 @@ import re
 import uuid
 
 MARKER = re.compile(r"^\s*(?:#|<!--)\s*lab:([\w-]+)")
-_REGION = re.compile(
-    r"^([ \t]*)### BEGIN (SOLUTION|HIDDEN TESTS)[^\n]*\n(.*?)^[ \t]*### END \2[^\n]*(?:\n|\Z)",
-    re.DOTALL | re.MULTILINE,
-)
 _HINT = re.compile(
     r"^(`{3,}|:{3,})\{admonition\} (?P<title>[^\n]*)\n:class: dropdown\n(?P<body>.*?)\n\1[ \t]*$",
     re.DOTALL | re.MULTILINE,
 )
-# nbgrader's own
-STUBS = {"code": "# YOUR CODE HERE\nraise NotImplementedError()", "markdown": "YOUR ANSWER HERE"}
-
-
 _KEYS = ("nbgrader", "deletable", "editable")  # metadata that nbgrader sets
 
 
@@ -40,23 +32,6 @@ def marker(source: str) -> str | None:
 
 
 # -- the student's version --------------------------------------------------------------------------------------------
-
-
-def cleared(source: str, cell_type: str) -> str:
-    """A cell's source as nbgrader leaves it for students: solutions replaced by its stub, hidden tests cut."""
-
-    def replacement(found: re.Match) -> str:
-        if found.group(2) == "HIDDEN TESTS":
-            return ""
-        return "".join(f"{found.group(1)}{line}\n" for line in STUBS[cell_type].split("\n"))
-
-    return _REGION.sub(replacement, source).rstrip("\n")
-
-
-def readable(source: str) -> str:
-    """A cell's source without the lines that only nbgrader and this module read: marker and BEGIN / END."""
-    ours = re.compile(MARKER.pattern + r"|\s*### (BEGIN|END) (SOLUTION|HIDDEN TESTS)")
-    return "\n".join(line for line in source.split("\n") if not ours.match(line)).strip("\n")
 
 
 def open_hints(source: str) -> str:

@@ -10,13 +10,37 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
-from whentofinetune.labs import notebooks
+from whentofinetune.labs.notebooks import MARKER
 
 COLAB = "https://colab.research.google.com"
 LAB = "labs/lab_"  # how the names of their pages begin
+_REGION = re.compile(
+    r"^([ \t]*)### BEGIN (SOLUTION|HIDDEN TESTS)[^\n]*\n(.*?)^[ \t]*### END \2[^\n]*(?:\n|\Z)",
+    re.DOTALL | re.MULTILINE,
+)
+# nbgrader's own
+STUBS = {"code": "# YOUR CODE HERE\nraise NotImplementedError()", "markdown": "YOUR ANSWER HERE"}
+
+
+def cleared(source: str, cell_type: str) -> str:
+    """A cell's source as nbgrader leaves it for students: solutions replaced by its stub, hidden tests cut."""
+
+    def replacement(found: re.Match) -> str:
+        if found.group(2) == "HIDDEN TESTS":
+            return ""
+        return "".join(f"{found.group(1)}{line}\n" for line in STUBS[cell_type].split("\n"))
+
+    return _REGION.sub(replacement, source).rstrip("\n")
+
+
+def readable(source: str) -> str:
+    """A cell's source without the lines that only nbgrader and the library read: marker and BEGIN / END."""
+    ours = re.compile(MARKER.pattern + r"|\s*### (BEGIN|END) (SOLUTION|HIDDEN TESTS)")
+    return "\n".join(line for line in source.split("\n") if not ours.match(line)).strip("\n")
 
 
 def page(text: str, solutions: bool = False, colab: str | None = None, download: str | None = None) -> str:
@@ -28,8 +52,8 @@ def page(text: str, solutions: bool = False, colab: str | None = None, download:
     nb = json.loads(text)
     for cell in nb["cells"]:
         source, metadata = "".join(cell["source"]), cell["metadata"]
-        shown = source if solutions else notebooks.cleared(source, cell["cell_type"])
-        cell["source"] = notebooks.readable(shown)
+        shown = source if solutions else cleared(source, cell["cell_type"])
+        cell["source"] = readable(shown)
         answer, tags = metadata.pop("nbgrader", {}).get("solution"), metadata.get("tags", [])
         if answer and not solutions:  # nothing to hide: it is where the student writes
             metadata["tags"] = [t for t in tags if t != "hide-input"]
