@@ -138,6 +138,7 @@ class Settings:
     docs: Path | None = None
     scorer: str | None = None
     output: Path = Path("report.html")
+    prices: Path | None = None  # a TOML file of the user's own, as prices.toml
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,8 @@ class Decision:
         (a, b) -> a minus b on the test items, Holm-corrected as one family.
     items_to_settle
         How many more test items would settle it; None where it is settled or no number would.
+    leading
+        Name of the arm that did best on the test items, also where there is no winner.
     """
 
     kind: Literal["use", "cheaper", "cannot_tell", "none_good_enough"]
@@ -216,11 +219,15 @@ class Decision:
     reasons: Sequence[str]
     comparisons: Mapping[tuple[str, str], Comparison]
     items_to_settle: int | None = None
+    leading: str = ""
 
 
 @dataclass(frozen=True)
 class Report:
-    """All of it. ``curve`` holds the arms at fewer labels; ``missing`` the arms that were not run: name and why."""
+    """All of it. ``curve`` holds the arms at fewer labels; ``missing`` the arms that were not run: name and why.
+
+    ``label_next``: the rows of the pool to label first.
+    """
 
     data: OwnData
     settings: Settings
@@ -232,6 +239,12 @@ class Report:
     seconds: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)
     date: str = ""
+    label_next: Sequence[Item] = ()
+
+    def _repr_html_(self) -> str:
+        from tunewise.compare.html_report import fragment
+
+        return fragment(self)
 
     def arm(self, name: str) -> ArmResult:
         """An arm by its name. Raises KeyError with the names that there are."""

@@ -1,0 +1,146 @@
+"""The verdict on own data: each kind of it, what it counts as cheaper, and what it says."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import made_up
+import pytest
+
+from tunewise.compare.base import Cost, Settings
+from tunewise.compare.decision import decide
+
+
+def decided(shares, n=400, settings=None, **options):
+    own = made_up.data(n)
+    arms = [made_up.drawn(name, s, own, seed=k, **options) for k, (name, s) in enumerate(shares.items())]
+    return decide(own, arms, settings or Settings())
+
+
+def test_an_arm_that_is_better_than_all_others_is_used():
+    found = decided({"majority": 0.3, "tfidf": 0.6, "lora": 0.9})
+    assert (found.kind, found.winner, found.leading) == ("use", "lora", "lora")
+    assert found.sentence.startswith(
+        "Use LoRA: 90% on 400 test items, 30 points better than the next, TF-IDF"
+    )
+    assert set(found.comparisons) == {("lora", "majority"), ("lora", "tfidf")}
+    # two comparisons as one family: Bonferroni's intervals
+    assert all(c.level == pytest.approx(0.975) and c.significant for c in found.comparisons.values())
+
+
+def nearly(own, base, changed):
+    """Two arms that differ on ``changed`` items only, as often for as against."""
+    right = [i % 10 != 0 for i in range(len(own.test))]
+    other = [r != (i < changed) for i, r in enumerate(right)]
+    return right, other, base
+
+
+def test_of_two_that_cannot_be_told_apart_the_cheaper_is_taken():
+    own = made_up.data(400)
+    right, other, _ = nearly(own, 0.9, 4)
+    cheap = made_up.arm("few_shot", other, own)
+    dear = made_up.arm("lora", right, own, memory=12_000_000_000)
+    found = decide(own, [dear, cheap], Settings())
+    assert (found.kind, found.winner) == ("cheaper", "few_shot")
+    assert (
+        "Prompt with examples and LoRA can't be told apart: take the cheaper, Prompt with examples"
+        in found.sentence
+    )
+    # and by calls, where one is paid by the call
+    served = made_up.arm("endpoint", right, own, cost=Cost(0, euro_a_call=0.001))
+    assert decide(own, [served, cheap], Settings(calls=100)).winner == "endpoint"
+    assert decide(own, [served, cheap], Settings(calls=1_000_000)).winner == "few_shot"
+
+
+def test_what_is_better_by_less_than_the_margin_is_not_worth_its_price():
+    own = made_up.data(2000)
+    right = [i % 10 != 0 for i in range(2000)]
+    other = [r and i % 100 != 1 for i, r in enumerate(right)]  # wrong on one item in a hundred more
+    cheap, dear = made_up.arm("tfidf", other, own), made_up.arm("lora", right, own, memory=12_000_000_000)
+    found = decide(own, [cheap, dear], Settings())
+    assert (found.kind, found.winner) == ("cheaper", "tfidf")
+    assert (
+        "LoRA did better than TF-IDF and logistic regression, but by less than the 3 points" in found.sentence
+    )
+    assert decide(own, [cheap, dear], Settings(margin=0.005)).winner == "lora"
+
+
+def test_cannot_tell_says_how_many_more_items_and_what_to_use_until_then():
+    found = decided({"majority": 0.3, "few_shot": 0.82, "lora": 0.86}, n=100)
+    assert (found.kind, found.winner, found.leading) == ("cannot_tell", None, "lora")
+    assert f"about {found.items_to_settle} more test items would settle it" in found.sentence
+    assert any("Until then take LoRA" in r for r in found.reasons)
+    # with that many items and the same shares it is settled, with a tenth fewer it is not
+    wanted = 100 + found.items_to_settle
+    tables = {
+        n: decided({"majority": 0.3, "few_shot": 0.82, "lora": 0.86}, n=n).kind
+        for n in (wanted // 3, 4 * wanted)
+    }
+    assert tables == {wanted // 3: "cannot_tell", 4 * wanted: "use"}
+
+
+def test_a_cheaper_arm_that_may_be_as_good_is_in_the_way_of_a_verdict():
+    own = made_up.data(200)
+    right = [i % 10 != 0 for i in range(200)]
+    other = [r and i % 25 != 1 for i, r in enumerate(right)]
+    other[0:40:10] = [True] * 4
+    cheap, dear = made_up.arm("tfidf", other, own), made_up.arm("lora", right, own, memory=12_000_000_000)
+    found = decide(own, [cheap, dear], Settings(margin=0.02))
+    assert found.kind == "cannot_tell"
+    assert any("TF-IDF and logistic regression would be cheaper" in r for r in found.reasons)
+    # at the same price it is no reason to wait
+    assert decide(own, [cheap, replace(dear, cost=cheap.cost)], Settings(margin=0.02)).winner == "lora"
+
+
+def test_a_need_is_held_against_the_interval():
+    shares = {"tfidf": 0.5, "lora": 0.8}
+    assert decided(shares, settings=Settings(need=0.9)).kind == "none_good_enough"
+    found = decided(shares, settings=Settings(need=0.79))
+    assert found.kind == "cannot_tell" and "reaches the 79% that you need" in found.sentence
+    found = decided(shares, settings=Settings(need=0.7))
+    assert found.kind == "use" and any("reaches the 70%" in r for r in found.reasons)
+
+
+def test_items_of_one_group_count_once():
+    one, many = made_up.data(240), made_up.data(240, group_size=8)
+    right = [(i // 8) % 10 != 0 for i in range(240)]
+    worse = [(i // 8) % 3 != 0 for i in range(240)]
+    found = [
+        decide(own, [made_up.arm("tfidf", worse, own), made_up.arm("lora", right, own)], Settings())
+        for own in (one, many)
+    ]
+    wide = [c.high - c.low for d in found for c in d.comparisons.values()]
+    assert wide[1] > 2 * wide[0]
+    assert any("in 30 groups" in r for r in found[1].reasons)
+
+
+def test_one_arm_alone_and_scores_without_bounds():
+    own = replace(made_up.data(40), metric="score")
+    arm = made_up.drawn("lora", 0.5, own)
+    assert (
+        decide(own, [arm], Settings()).sentence
+        == "Use LoRA, the only arm that was run: 0.5 on 40 test items."
+    )
+    long = replace(arm, name="few_shot", title="long", outcomes={"score": [7.0 + i % 3 for i in range(40)]})
+    found = decide(own, [arm, long], Settings())
+    assert (
+        found.winner == "few_shot" and math.isinf(next(iter(found.comparisons.values())).detectable) is False
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [(dict(margin=0), "--margin"), (dict(margin=float("nan")), "--margin")],
+)
+def test_bad_settings_are_named(change, words):
+    with pytest.raises(ValueError, match=words):
+        decided({"tfidf": 0.5}, settings=Settings(**change))
+
+
+def test_arms_that_do_not_fit_the_items_are_named():
+    own = made_up.data(40)
+    with pytest.raises(ValueError, match="no arm was run"):
+        decide(own, [], Settings())
+    with pytest.raises(ValueError, match="tfidf has 40 outcomes of accuracy for 50 items"):
+        decide(made_up.data(50), [made_up.drawn("tfidf", 0.5, own)], Settings())
