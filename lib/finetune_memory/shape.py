@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 
@@ -88,9 +88,8 @@ class Shape:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"the config's {name} must be a whole number of at least 1, not {value!r}")
         if self.heads % self.kv_heads:
-            raise ValueError(
-                f"{self.heads} attention heads cannot share {self.kv_heads} key-value heads evenly"
-            )
+            both = f"{self.heads} attention heads cannot share {self.kv_heads} key-value heads"
+            raise ValueError(f"{both} evenly")
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Shape:
@@ -107,14 +106,13 @@ class Shape:
         if config.get("is_encoder_decoder"):
             raise UnknownModel(f"{family} is an encoder-decoder; only decoder-only models are computed here")
         if experts := _experts(config, family):
-            raise UnknownModel(
-                f"{family} is a mixture of experts ({experts}); only dense models are computed here"
-            )
+            mixture = f"{family} is a mixture of experts ({experts})"
+            raise UnknownModel(f"{mixture}; only dense models are computed here")
         if family not in _READERS:
-            raise UnknownModel(
-                f"the architecture {family!r} is not known here; known are {', '.join(sorted(_READERS))}"
-            )
-        return _READERS[family](_Reader(config))
+            known = ", ".join(sorted(_READERS))
+            raise UnknownModel(f"the architecture {family!r} is not known here; known are {known}")
+        read, sizes = _READERS[family]
+        return read(_Config(config, sizes))
 
     @property
     def q_width(self) -> int:
@@ -127,35 +125,28 @@ class Shape:
     @cached_property
     def attention_linears(self) -> tuple[Linear, ...]:
         q, kv, h = self.q_width, self.kv_width, self.hidden
-        fused, out = {
+        names = {
             "phi3": ("qkv_proj", "o_proj"),
             "neox": ("query_key_value", "dense"),
             "gpt2": ("c_attn", "c_proj"),
-        }.get(self.layout, ("", "dense" if self.family == "phi" else "o_proj"))
-        inputs: tuple[Linear, ...]
-        if fused:
-            inputs = (Linear(fused, h, q + 2 * kv, self.qkv_bias),)
-        else:
-            inputs = tuple(
-                Linear(f"{n}_proj", h, w, self.qkv_bias) for n, w in (("q", q), ("k", kv), ("v", kv))
-            )
-        return (*inputs, Linear(out, q, h, self.o_bias))
+        }
+        fused, out = names.get(self.layout, ("", "dense" if self.family == "phi" else "o_proj"))
+        widths = {fused: q + 2 * kv} if fused else {"q_proj": q, "k_proj": kv, "v_proj": kv}
+        inputs = (Linear(name, h, width, self.qkv_bias) for name, width in widths.items())
+        return *inputs, Linear(out, q, h, self.o_bias)
 
     @cached_property
     def mlp_linears(self) -> tuple[Linear, ...]:
         h, f, bias = self.hidden, self.intermediate, self.mlp_bias
-        if self.gated and self.layout == "phi3":
-            return Linear("gate_up_proj", h, 2 * f, bias), Linear("down_proj", f, h, bias)
-        if self.gated:
-            return (
-                Linear("gate_proj", h, f, bias),
-                Linear("up_proj", h, f, bias),
-                Linear("down_proj", f, h, bias),
+        names = {"phi": ("fc1", "fc2"), "gpt_neox": ("dense_h_to_4h", "dense_4h_to_h")}
+        up, down = "gate_up_proj", "down_proj"
+        if not self.gated:
+            up, down = names.get(self.family, ("c_fc", "c_proj"))
+        elif self.layout != "phi3":
+            return tuple(Linear(name, h, f, bias) for name in ("gate_proj", "up_proj")) + (
+                Linear(down, f, h, bias),
             )
-        up, down = {"phi": ("fc1", "fc2"), "gpt_neox": ("dense_h_to_4h", "dense_4h_to_h")}.get(
-            self.family, ("c_fc", "c_proj")
-        )
-        return Linear(up, h, f, bias), Linear(down, f, h, bias)
+        return Linear(up, h, 2 * f if self.gated else f, bias), Linear(down, f, h, bias)
 
     @cached_property
     def linears(self) -> tuple[Linear, ...]:
@@ -176,16 +167,14 @@ class Shape:
     @property
     def norm_sizes(self) -> list[int]:
         """Elements of each norm's weight and bias in one block."""
-        sizes = (
-            self.final_norm_sizes * {"pre": 2, "post": 2, "both": 4, "parallel": 2, "shared": 1}[self.norms]
-        )
+        count = {"pre": 2, "post": 2, "both": 4, "parallel": 2, "shared": 1}[self.norms]
+        sizes = self.final_norm_sizes * count
         if self.qk_norm == "whole":
             return [*sizes, self.q_width, self.kv_width]
-        if (
-            self.qk_norm == "head" and self.norm == "layer"
-        ):  # a LayerNorm for all heads (phi), or one of each (stablelm)
-            return sizes + [self.head_dim] * (4 if self.family == "phi" else self.heads + self.kv_heads)
-        return sizes + ([self.head_dim] * 2 if self.qk_norm == "head" else [])
+        of_heads = 2 if self.qk_norm == "head" else 0
+        if of_heads and self.norm == "layer":  # a LayerNorm for all heads (phi), or one of each (stablelm)
+            of_heads = 4 if self.family == "phi" else self.heads + self.kv_heads
+        return sizes + [self.head_dim] * of_heads
 
     @property
     def block_parameters(self) -> int:
@@ -215,42 +204,25 @@ class Shape:
         end of the module's path; "all-linear" stands for all but the head. Raises ValueError for a name that fits nothing."""
         if names == "all-linear":
             return self.linears
-        chosen, known = [], {linear.name for linear in self.linears} | {self.head.name}
+        modules = (*self.linears, self.head)
+        known = sorted({linear.name for linear in modules})
         wanted = {name.rpartition(".")[2]: name for name in ([names] if isinstance(names, str) else names)}
-        if missing := [name for leaf, name in wanted.items() if leaf not in known]:
-            raise ValueError(
-                f"{self.family} has no module {', '.join(missing)} to adapt; there are {', '.join(sorted(known))}, or all-linear"
-            )
-        for linear in (*self.linears, self.head):
-            if linear.name in wanted:
-                chosen.append(linear)
-        return tuple(chosen)
+        if missing := ", ".join(name for leaf, name in wanted.items() if leaf not in known):
+            there = f"there are {', '.join(known)}, or all-linear"
+            raise ValueError(f"{self.family} has no module {missing} to adapt; {there}")
+        return tuple(linear for linear in modules if linear.name in wanted)
 
 
-class _Reader:
-    """Reads a config with an architecture's defaults."""
+class _Config:
+    """A config.json, and the sizes of its model by the names of :class:`Shape`."""
 
-    def __init__(self, config: Mapping[str, Any]):
-        self.config = config
+    def __init__(self, config: Mapping[str, Any], defaults: tuple[int, ...]):
+        self.config, self.defaults = config, defaults
 
-    def __call__(self, *names: str, default: Any = None) -> Any:
-        for name in names:
-            if self.config.get(name) is not None:
-                return self.config[name]
-        return default
-
-    def sizes(
-        self,
-        vocab: int,
-        hidden: int,
-        layers: int,
-        heads: int,
-        intermediate: int,
-        kv_heads: int = 0,
-        head_dim: int = 0,
-        tied: bool = False,
-    ) -> dict[str, Any]:
-        """The sizes under their usual names; the arguments are the defaults."""
+    @cached_property
+    def sizes(self) -> dict[str, Any]:
+        """The sizes under their usual names."""
+        vocab, hidden, layers, heads, intermediate, kv_heads, head_dim, tied = self.defaults
         hidden, heads = self("hidden_size", default=hidden), self("num_attention_heads", default=heads)
         if not isinstance(hidden, int) or not isinstance(heads, int) or heads < 1:
             raise ValueError(
@@ -265,8 +237,15 @@ class _Reader:
             "kv_heads": self("num_key_value_heads", default=kv_heads or heads),
             "head_dim": self("head_dim", default=head_dim or hidden // heads),
             "intermediate": self("intermediate_size", default=intermediate),
-            "tied": self("tie_word_embeddings", default=tied),
+            "tied": self("tie_word_embeddings", default=bool(tied)),
         }
+
+    def __call__(self, *names: str, default: Any = None) -> Any:
+        """The first of these fields that is given and not null."""
+        return next((v for name in names if (v := self.config.get(name)) is not None), default)
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        return bool(self(name, default=default))
 
     def dropout(self, name: str, after_embedding: str = "", default: float = 0.0) -> dict[str, float]:
         """What the model drops in training, by the names of its config."""
@@ -282,20 +261,20 @@ class _Reader:
             raise UnknownModel(f"the activation {name!r} is not known here; known are {', '.join(known)}")
         return known[name]
 
-    def windows(self, layers: int, size: Any, sliding: Callable[[int], object]) -> tuple[int, ...]:
+    def windows(self, size: Any, sliding: Callable[[int], object] = lambda block: True) -> dict[str, Any]:
         """The window of each block, 0 where it sees everything. sliding: (block) -> whether it slides, where the config
         does not list its ``layer_types``."""
         types = self("layer_types")
-        slides = [t == "sliding_attention" for t in types] if types else [sliding(i) for i in range(layers)]
-        return tuple(size if size and s else 0 for s in slides) if any(slides) and size else ()
+        slides = [t == "sliding_attention" for t in types or ()] or [
+            sliding(block) for block in range(self.sizes["layers"])
+        ]
+        return {"windows": tuple(size if s else 0 for s in slides) if any(slides) and size else ()}
 
-    def partial(self, default: float) -> float:
+    def rotary(self, default: float) -> float:
+        """The share of a head that is rotated."""
         rope = self("rope_parameters", "rope_scaling", default={})
         given = self("partial_rotary_factor", "rotary_pct", default=default)
         return float(rope.get("partial_rotary_factor") or given)
-
-    def flag(self, name: str, default: bool = False) -> bool:
-        return bool(self(name, default=default))
 
 
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "num_experts_per_tok")
@@ -317,80 +296,59 @@ def _biases(attention: bool, mlp: bool) -> dict[str, Any]:
     return {"qkv_bias": attention, "o_bias": attention, "mlp_bias": mlp}
 
 
-def _llama(c: _Reader, **more: Any) -> Shape:
-    values = c.sizes(32000, 4096, 32, 32, 11008) | _biases(c.flag("attention_bias"), c.flag("mlp_bias"))
+def _llama(c: _Config, **more: Any) -> Shape:
+    values = c.sizes | _biases(c.flag("attention_bias"), c.flag("mlp_bias"))
     return Shape(**{**values, "activation": c.activation("silu"), **more})
 
 
-def _mistral(c: _Reader) -> Shape:
-    sizes = c.sizes(32000, 4096, 32, 32, 14336, kv_heads=8)
-    size = c.config.get("sliding_window", 4096)
-    return _llama(c, **sizes, windows=c.windows(sizes["layers"], size, lambda i: True))
+def _mistral(c: _Config) -> Shape:
+    return _llama(c, **c.windows(c.config.get("sliding_window", 4096)))
 
 
-def _qwen2(c: _Reader, **more: Any) -> Shape:
-    sizes = c.sizes(151936, 4096, 32, 32, 22016)
+def _qwen(c: _Config, **more: Any) -> Shape:
     size = c("sliding_window") if c.flag("use_sliding_window") else None
-    windows = c.windows(sizes["layers"], size, lambda i: i >= c("max_window_layers", default=28))
-    return _llama(c, **{**sizes, "windows": windows, **(more or {"qkv_bias": True, "o_bias": False})})
+    return _llama(c, **more, **c.windows(size, lambda i: i >= c("max_window_layers", default=28)))
 
 
-def _qwen3(c: _Reader) -> Shape:
-    return _qwen2(c, head_dim=c("head_dim", default=128), qk_norm="head")
+def _gemma(c: _Config, activation: str = "gelu", **more: Any) -> Shape:
+    return _llama(c, norm="gemma", activation=activation, scaled_embedding=True, **more)
 
 
-def _gemma(c: _Reader, **more: Any) -> Shape:
-    values = c.sizes(256000, 3072, 28, 16, 24576, head_dim=256, tied=True)
-    given = c.activation("gelu_pytorch_tanh", "hidden_activation", "hidden_act") if more else "gelu"
-    return _llama(c, **{**values, "norm": "gemma", "activation": given, "scaled_embedding": True, **more})
+def _gemma2(c: _Config) -> Shape:
+    more = c.windows(c("sliding_window", default=4096), lambda i: (i + 1) % 2)
+    more["softcap_logits"] = c.config.get("final_logit_softcapping", 30.0) is not None
+    more["softcap_scores"] = c.config.get("attn_logit_softcapping", 50.0) is not None
+    return _gemma(
+        c, c.activation("gelu_pytorch_tanh", "hidden_activation", "hidden_act"), norms="both", **more
+    )
 
 
-def _gemma2(c: _Reader) -> Shape:
-    sizes = c.sizes(256000, 2304, 26, 8, 9216, kv_heads=4, head_dim=256, tied=True)
-    windows = c.windows(sizes["layers"], c("sliding_window", default=4096), lambda i: (i + 1) % 2)
-    logits = c.config.get("final_logit_softcapping", 30.0) is not None
-    scores = c.config.get("attn_logit_softcapping", 50.0) is not None
-    return _gemma(c, **sizes, norms="both", windows=windows, softcap_logits=logits, softcap_scores=scores)
-
-
-def _gemma3(c: _Reader) -> Shape:
-    sizes = c.sizes(262208, 2304, 26, 8, 9216, kv_heads=4, head_dim=256, tied=True)
+def _gemma3(c: _Config) -> Shape:
     every = c("sliding_window_pattern", "_sliding_window_pattern", default=6)
-    windows = c.windows(sizes["layers"], c("sliding_window", default=4096), lambda i: (i + 1) % every)
-    logits = c("final_logit_softcapping") is not None
-    return _gemma(c, **sizes, norms="both", qk_norm="head", softcap_logits=logits, windows=windows)
+    more = c.windows(c("sliding_window", default=4096), lambda i: (i + 1) % every)
+    more |= {"norms": "both", "qk_norm": "head", "softcap_logits": c("final_logit_softcapping") is not None}
+    return _gemma(c, c.activation("gelu_pytorch_tanh", "hidden_activation", "hidden_act"), **more)
 
 
-def _phi(c: _Reader) -> Shape:
-    values = (
-        c.sizes(51200, 2048, 24, 32, 8192)
-        | _UNGATED
-        | _biases(True, True)
-        | c.dropout("resid_pdrop", "embd_pdrop")
-    )
+def _phi(c: _Config) -> Shape:
+    values = c.sizes | _UNGATED | _biases(True, True) | c.dropout("resid_pdrop", "embd_pdrop")
     values |= {"norms": "shared", "head_bias": True, "qk_norm": "head" if c.flag("qk_layernorm") else ""}
-    return Shape(**values, activation=c.activation("gelu_new"), rotary=c.partial(0.5))
+    return Shape(**values, activation=c.activation("gelu_new"), rotary=c.rotary(0.5))
 
 
-def _phi3(c: _Reader) -> Shape:
-    values = c.sizes(32064, 3072, 32, 32, 8192) | c.dropout("resid_pdrop", "embd_pdrop")
-    windows = c.windows(values["layers"], c("sliding_window"), lambda i: True)
-    return Shape(
-        **values, layout="phi3", activation=c.activation("silu"), rotary=c.partial(1.0), windows=windows
-    )
+def _phi3(c: _Config) -> Shape:
+    values = c.sizes | c.dropout("resid_pdrop", "embd_pdrop") | c.windows(c("sliding_window"))
+    return Shape(**values, layout="phi3", activation=c.activation("silu"), rotary=c.rotary(1.0))
 
 
-def _smollm3(c: _Reader) -> Shape:
-    sizes = c.sizes(128256, 2048, 36, 16, 11008, kv_heads=4, tied=True)
+def _smollm3(c: _Config) -> Shape:
     every, listed = c("no_rope_layer_interval", default=4), c("no_rope_layers")
-    rotated = tuple(bool(v) for v in listed or ((i + 1) % every for i in range(sizes["layers"])))
+    rotated = tuple(bool(v) for v in listed or ((i + 1) % every for i in range(c.sizes["layers"])))
     size = c("sliding_window") if c.flag("use_sliding_window") else None
-    return _llama(
-        c, **sizes, rotated=rotated, windows=c.windows(sizes["layers"], size, lambda i: not rotated[i])
-    )
+    return _llama(c, rotated=rotated, **c.windows(size, lambda i: not rotated[i]))
 
 
-def _gpt2(c: _Reader) -> Shape:
+def _gpt2(c: _Config) -> Shape:
     hidden, heads = c("n_embd", "hidden_size", default=768), c("n_head", "num_attention_heads", default=12)
     if c.flag("add_cross_attention"):
         raise UnknownModel(
@@ -405,56 +363,52 @@ def _gpt2(c: _Reader) -> Shape:
     return Shape("gpt2", layers, hidden, inner, vocab, heads, heads, hidden // heads, **values)
 
 
-def _gpt_neox(c: _Reader) -> Shape:
-    values = c.sizes(50432, 6144, 44, 64, 24576) | _UNGATED | _biases(c.flag("attention_bias", True), True)
-    values |= c.dropout("hidden_dropout", "hidden_dropout") | {"layout": "neox", "rotary": c.partial(0.25)}
+def _gpt_neox(c: _Config) -> Shape:
+    values = c.sizes | _UNGATED | _biases(c.flag("attention_bias", True), True)
+    values |= c.dropout("hidden_dropout", "hidden_dropout") | {"layout": "neox", "rotary": c.rotary(0.25)}
     norms = "parallel" if c.flag("use_parallel_residual", True) else "pre"
     return Shape(**values, norms=norms, activation=c.activation("gelu"))
 
 
-def _olmo(c: _Reader) -> Shape:
-    return _llama(c, **c.sizes(50304, 4096, 32, 32, 11008), norm="plain")
-
-
-def _olmo2(c: _Reader) -> Shape:
-    return _llama(c, **c.sizes(50304, 4096, 32, 32, 11008), norm="rms32", norms="post", qk_norm="whole")
-
-
-def _granite(c: _Reader) -> Shape:
-    return _llama(c, scaled_embedding=True, scaled_residual=True, scaled_logits=True)
-
-
-def _stablelm(c: _Reader) -> Shape:
-    values = c.sizes(50304, 2560, 32, 32, 6912) | _LAYER_NORM | c.dropout("hidden_dropout")
-    values |= _biases(False, False) | {"qkv_bias": c.flag("use_qkv_bias"), "rotary": c.partial(0.25)}
+def _stablelm(c: _Config) -> Shape:
+    values = _LAYER_NORM | c.dropout("hidden_dropout") | _biases(False, False)
+    values |= {"qkv_bias": c.flag("use_qkv_bias"), "rotary": c.rotary(0.25)}
     values |= {"norms": "shared" if c.flag("use_parallel_residual") else "pre"}
     return _llama(c, **values, qk_norm="head" if c.flag("qk_layernorm") else "")
 
 
-def _starcoder2(c: _Reader) -> Shape:
-    sizes, bias = c.sizes(49152, 3072, 30, 24, 12288, kv_heads=2, tied=True), c.flag("use_bias", True)
-    values = sizes | _UNGATED | _biases(bias, bias) | c.dropout("residual_dropout", "embedding_dropout")
-    windows = c.windows(sizes["layers"], c("sliding_window"), lambda i: True)
-    return _llama(c, **values, activation=c.activation("gelu_pytorch_tanh"), windows=windows)
+def _starcoder2(c: _Config) -> Shape:
+    bias = c.flag("use_bias", True)
+    values = _UNGATED | _biases(bias, bias) | c.dropout("residual_dropout", "embedding_dropout")
+    activation = c.activation("gelu_pytorch_tanh")
+    return _llama(c, **values, activation=activation, **c.windows(c("sliding_window")))
 
 
-_READERS = {
-    "llama": _llama,
-    "mistral": _mistral,
-    "qwen2": _qwen2,
-    "qwen3": _qwen3,
-    "gemma": _gemma,
-    "gemma2": _gemma2,
-    "gemma3_text": _gemma3,
-    "phi": _phi,
-    "phi3": _phi3,
-    "smollm3": _smollm3,
-    "gpt2": _gpt2,
-    "gpt_neox": _gpt_neox,
-    "olmo": _olmo,
-    "olmo2": _olmo2,
-    "granite": _granite,
-    "stablelm": _stablelm,
-    "starcoder2": _starcoder2,
+# Of each architecture what reads its config, and the sizes that its class in transformers has where the config gives none:
+# vocabulary, width, blocks, heads, MLP width, key-value heads (0: as many), head size (0: width by heads), tied.
+_READERS: dict[str, tuple[Callable[[_Config], Shape], tuple[int, ...]]] = {
+    "llama": (_llama, (32000, 4096, 32, 32, 11008, 0, 0, False)),
+    "mistral": (_mistral, (32000, 4096, 32, 32, 14336, 8, 0, False)),
+    "qwen2": (partial(_qwen, qkv_bias=True, o_bias=False), (151936, 4096, 32, 32, 22016, 0, 0, False)),
+    "qwen3": (partial(_qwen, qk_norm="head"), (151936, 4096, 32, 32, 22016, 0, 128, False)),
+    "gemma": (_gemma, (256000, 3072, 28, 16, 24576, 0, 256, True)),
+    "gemma2": (_gemma2, (256000, 2304, 26, 8, 9216, 4, 256, True)),
+    "gemma3_text": (_gemma3, (262208, 2304, 26, 8, 9216, 4, 256, True)),
+    "phi": (_phi, (51200, 2048, 24, 32, 8192, 0, 0, False)),
+    "phi3": (_phi3, (32064, 3072, 32, 32, 8192, 0, 0, False)),
+    "smollm3": (_smollm3, (128256, 2048, 36, 16, 11008, 4, 0, True)),
+    "gpt2": (_gpt2, ()),  # its config has other names
+    "gpt_neox": (_gpt_neox, (50432, 6144, 44, 64, 24576, 0, 0, False)),
+    "olmo": (partial(_llama, norm="plain"), (50304, 4096, 32, 32, 11008, 0, 0, False)),
+    "olmo2": (
+        partial(_llama, norm="rms32", norms="post", qk_norm="whole"),
+        (50304, 4096, 32, 32, 11008, 0, 0, False),
+    ),
+    "granite": (
+        partial(_llama, scaled_embedding=True, scaled_residual=True, scaled_logits=True),
+        (32000, 4096, 32, 32, 11008, 0, 0, False),
+    ),
+    "stablelm": (_stablelm, (50304, 2560, 32, 32, 6912, 0, 0, False)),
+    "starcoder2": (_starcoder2, (49152, 3072, 30, 24, 12288, 2, 0, True)),
 }
 FAMILIES = tuple(_READERS)

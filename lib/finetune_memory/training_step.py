@@ -109,19 +109,13 @@ class _Program:
         self.s, self.shape = s, s.shape
         self.tape = Tape(BYTES[s.dtype] if s.master_weights else None, update)
         self.tokens, self.kernel, self.e = s.batch * s.seq, kernel(s), small_bytes(s)
-        shape, adapted, ea = (
-            s.shape,
-            () if s.method == "full" else s.shape.targets(s.targets),
-            BYTES[s.adapter_dtype],
-        )
-        # weight, bias and LoRA's two matrices of each linear layer
-        self.parameters: dict[
-            int, tuple[Parameter, Parameter | None, tuple[Parameter, Parameter] | None]
-        ] = {}
+        shape, adapted = s.shape, () if s.method == "full" else s.shape.targets(s.targets)
+        # weight, bias and, where it is adapted, LoRA's two matrices of each linear layer
+        self.parameters: dict[int, tuple[Parameter, Parameter | None, list[Parameter]]] = {}
         for linear in (*shape.linears, shape.head):
             bias = self.parameter(linear.outputs) if linear.bias else None
-            a, b = (Parameter(s.rank * width, ea, True) for width in (linear.inputs, linear.outputs))
-            lora = (a, b) if linear in adapted else None
+            widths = (linear.inputs, linear.outputs) if linear in adapted else ()
+            lora = [Parameter(s.rank * width, BYTES[s.adapter_dtype], True) for width in widths]
             self.parameters[id(linear)] = self.parameter(linear.weights), bias, lora
         self.norm_weight, self.head_norm = self.parameter(shape.hidden), self.parameter(shape.head_dim)
         self.norm_bias = self.parameter(shape.hidden) if shape.norm_bias else None
@@ -148,10 +142,9 @@ class _Program:
             y = t.linear_4bit(x, linear.inputs, linear.outputs, BYTES[s.dtype], scales, keeps)
         else:
             y = t.linear(x, weight, linear.outputs, bias)
-        if lora is None:
+        if not lora:
             return y
-        a, b = lora
-        e = y.e
+        (a, b), e = lora, y.e
         if four_bit:
             y = t.copy(y)
         x = t.cast(x, a.e)
@@ -176,9 +169,7 @@ class _Program:
             return t.cast(out, e)
         x = t.cast(x, 4)
         x = self._scaled_by_root(x, rows)
-        if kind == "rms32":
-            return t.cast(t.multiply(weight, x), e)
-        return t.multiply(weight, t.cast(x, e))
+        return t.cast(t.multiply(weight, x), e) if kind == "rms32" else t.multiply(weight, t.cast(x, e))
 
     def _scaled_by_root(self, x: Value, rows: int) -> Value:
         return self.tape.multiply(x, self.tape.inverse_root_mean_square(x, rows))
@@ -190,26 +181,23 @@ class _Program:
         t, kind = self.tape, self.shape.activation
         if kind == "gelu_new":  # 0.5 * x * (1 + tanh(c * (x + 0.044715 * x**3)))
             half = t.plain(x)
-            return t.multiply(
-                half, t.copy(t.unary(t.plain(t.add(x, t.plain(t.power(x)))), keeps_result=True))
-            )
+            tanh = t.copy(t.unary(t.plain(t.add(x, t.plain(t.power(x)))), keeps_result=True))
+            return t.multiply(half, tanh)
         return t.unary(x, keeps_result=kind == "relu")
 
     def mlp(self, x: Value) -> Value:
         t, shape = self.tape, self.shape
-        if not shape.gated:
-            first, down = shape.mlp_linears
+        first, *second, down = shape.mlp_linears
+        if second:
+            x = t.multiply(self.activation(self.linear(x, first)), self.linear(x, second[0]))
+        elif shape.gated:
+            x = self.linear(x, first)
+            gate, x = t.parts(x, (x.n // 2, x.n // 2))
+            x = t.multiply(x, self.activation(gate))
+        else:
             x = self.linear(x, first)
             x = self.activation(x)
-            return self.linear(x, down)
-        if shape.layout == "phi3":
-            first, down = shape.mlp_linears
-            states = self.linear(x, first)
-            gate, states = t.parts(states, (states.n // 2, states.n // 2))
-            states = t.multiply(states, self.activation(gate))
-            return self.linear(states, down)
-        first, second, down = shape.mlp_linears
-        return self.linear(t.multiply(self.activation(self.linear(x, first)), self.linear(x, second)), down)
+        return self.linear(x, down)
 
     def attention(self, x: Value, window: int, rotated: bool) -> tuple[Value, Value | None]:
         """Projections, rotation, the kernel, the output projection; also the attention weights where the code holds on to them."""
@@ -220,20 +208,13 @@ class _Program:
             if shape.family in ("phi", "stablelm"):  # their code holds on to what there is before and after
                 turned = [t.new(int(x.n * shape.rotary), max(x.e, self.e)) for x in (q, k)]
                 held = (q, k, turned)  # noqa: F841
-            q2 = t.rotate(q, self.angles, shape.rotary)
-            k2 = t.rotate(k, self.angles, shape.rotary)
-            q, k = q2, k2
-            del q2, k2
+            q, k = (t.rotate(x, self.angles, shape.rotary) for x in (q, k))
         if self.s.use_cache and not self.s.checkpointing:
             k, v = t.copy(k), t.copy(v)
             self.cache += [x.block for x in (k, v) if x.block is not None]
         mask = self.mask(window)
-        if self.kernel == "eager":
-            out, weights = self._eager(q, k, v)
-        else:
-            out, weights = self._fused(q, k, v, mask), None
-        out = self.linear(out, shape.attention_linears[-1])
-        return out, weights
+        out, weights = self._eager(q, k, v) if self.kernel == "eager" else (self._fused(q, k, v, mask), None)
+        return self.linear(out, shape.attention_linears[-1]), weights
 
     def _projections(self, x: Value) -> list[Value]:
         t, shape, T = self.tape, self.shape, self.tokens
@@ -285,19 +266,15 @@ class _Program:
             weights = t.cast(t.softmax(weights, 4), dtype)
         else:
             weights = t.cast(t.softmax(t.cast(weights, 4)), dtype)
-        out = t.matmul(t.cast(weights, v2.e), v2, q.n)
-        out = t.view(t.copy(out))
-        return out, weights
+        return t.copy(t.matmul(t.cast(weights, v2.e), v2, q.n)), weights
 
     def mask(self, window: int) -> Value | None:
         """A mask for scaled_dot_product_attention, made additive in each block, where rows or a window need one."""
         if self.kernel == "eager" or not self.needs_mask(window):
             return None
         t, n = self.tape, self.s.batch * self.s.seq * self.s.seq
-        inverse = t.new(n, 1)
-        bias = t.new(n, self.tape.autocast or self.e)
-        del inverse
-        return Value(bias, n, self.e)
+        inverse = t.new(n, 1)  # noqa: F841  (is there while the mask is made)
+        return Value(t.new(n, t.autocast or self.e), n, self.e)
 
     def needs_mask(self, window: int) -> bool:
         return self.s.rows != "full" or 0 < window < self.s.seq
@@ -314,8 +291,7 @@ class _Program:
         elif use == "flash" and q.e == 4:
             q, k, v = (t.cast(x, 2) for x in (q, k, v))
         if use != "flash" and groups > 1:
-            k = t.plain(k, groups)
-            v = t.plain(v, groups)
+            k, v = t.plain(k, groups), t.plain(v, groups)
         if use == "math":
             return self._math(q, k, v, mask)
         e, grad, qn, kn, b, n = q.e, q.grad or k.grad or v.grad, q.n, k.n, s.batch, s.seq
@@ -366,7 +342,6 @@ class _Program:
         """One decoder layer."""
         t, shape = self.tape, self.shape
         norms = shape.norms
-        residual = x
         if norms in ("parallel", "shared"):
             h = self.hidden_norm(x)
             a, weights = self.attention(h, window, rotated)
@@ -379,29 +354,25 @@ class _Program:
             if shape.dropout:
                 m = t.dropout(m)
             if norms == "shared":
-                return t.add(t.add(a, m), residual)
+                return t.add(t.add(a, m), x)
             return t.add(t.add(m, a), x)
-        if norms != "post":
-            x = self.hidden_norm(x)
-        x, weights = self.attention(x, window, rotated)
-        if shape.dropout and shape.family in ("gpt2", "phi3", "starcoder2"):
-            x = t.dropout(x)
-        if norms in ("post", "both"):
-            x = self.hidden_norm(x)
-        if shape.scaled_residual:
-            x = t.plain(x)
-        x = t.add(residual, x)
-        residual = x
-        if norms != "post":
-            x = self.hidden_norm(x)
-        x = self.mlp(x)
-        if shape.dropout:
-            x = t.dropout(x)
-        if norms in ("post", "both"):
-            x = self.hidden_norm(x)
-        if shape.scaled_residual:
-            x = t.plain(x)
-        return t.add(residual, x)
+        weights = None
+        for part in ("attention", "mlp"):
+            residual = x
+            if norms != "post":
+                x = self.hidden_norm(x)
+            if part == "attention":
+                x, weights = self.attention(x, window, rotated)
+            else:
+                x = self.mlp(x)
+            if shape.dropout and (part == "mlp" or shape.family in ("gpt2", "phi3", "starcoder2")):
+                x = t.dropout(x)
+            if norms in ("post", "both"):
+                x = self.hidden_norm(x)
+            if shape.scaled_residual:
+                x = t.plain(x)
+            x = t.add(residual, x)
+        return x
 
     def common(self) -> int:
         """What lives through forward and backward pass beside the blocks' own: token numbers, labels, positions, rotary
