@@ -1,0 +1,294 @@
+"""Which column is the text and which the answer: as the user says, else by name and content, with the reason in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any, get_args
+
+from tunewise.compare.base import Columns, Kind
+from tunewise.compare.table_files import DataError, text_of
+
+MOST_LABELS = 150
+# The likelier ones first.
+TEXTS = [
+    "text",
+    "prompt",
+    "question",
+    "body",
+    "message",
+    "content",
+    "description",
+    "input",
+    "instruction",
+    "sentence",
+    "comment",
+    "review",
+    "query",
+    "ticket",
+    "tweet",
+    "utterance",
+    "document",
+    "mail",
+    "email",
+    "request",
+    "article",
+    "post",
+    "title",
+    "subject",
+    "summary",
+    "nachricht",
+    "beschreibung",
+    "anfrage",
+    "frage",
+    "texte",
+    "texto",
+    "testo",
+    "tekst",
+]
+LABELS = [
+    "label",
+    "labels",
+    "class",
+    "category",
+    "intent",
+    "topic",
+    "queue",
+    "target",
+    "sentiment",
+    "kategorie",
+    "klasse",
+    "thema",
+    "categorie",
+    "catégorie",
+    "étiquette",
+    "categoria",
+    "categoría",
+    "etiqueta",
+    "etichetta",
+    "clase",
+]
+ANSWERS = [
+    "completion",
+    "answer",
+    "answers",
+    "response",
+    "output",
+    "expected",
+    "reference",
+    "gold",
+    "extraction",
+    "antwort",
+    "réponse",
+    "respuesta",
+    "risposta",
+]
+GROUPS = [
+    "group",
+    "group_id",
+    "thread",
+    "thread_id",
+    "conversation_id",
+    "session_id",
+    "customer",
+    "customer_id",
+    "user_id",
+    "author_id",
+    "document_id",
+    "patient_id",
+    "gruppe",
+]
+SPLITS = ["split", "fold", "subset", "partition", "set"]
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("valid", "validation", "val", "dev", "development"), "valid"),
+    **dict.fromkeys(("test", "testing", "eval", "heldout", "held-out"), "test"),
+}
+TOGETHER = (
+    ("instruction", "input"),
+    ("instruction", "context"),
+    ("subject", "body"),
+    ("title", "body"),
+    ("question", "context"),
+)
+CHATS = ("messages", "conversations", "conversation")
+CHAT_TARGET = "the assistant's last message"
+
+
+def choose(
+    name: str,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    text: str | None = None,
+    label: str | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    split: str | None = None,
+    task: str | None = None,
+) -> Columns:
+    """The columns of a table from its first rows; what is given by name is taken as it is.
+
+    ``text`` may name several columns with commas between them: they are read one after the other. The kind is settled by
+    ``kind_of`` when all targets are known, unless ``task`` says it.
+
+    Raises
+    ------
+    DataError
+        For a column that is not there, and where more than one column could be meant, with the candidates.
+    """
+    if task is not None and task not in get_args(Kind):
+        raise DataError(f"--task {task}: choose one of {', '.join(get_args(Kind))}")
+    there = list(dict.fromkeys(key for row in rows for key in row))
+    for option, given in (("--label", label), ("--group", group), ("--time", time), ("--split", split)):
+        if given is not None and given not in there:
+            raise DataError(f"{name}: {option} {given}: there is no such column; there are {_listed(there)}")
+    guessed: list[str] = []
+    values = {column: [v for row in rows if (v := text_of(row.get(column)))] for column in there}
+    chat = next((c for c in there if c.lower() in CHATS and _is_chat(values[c])), None)
+    taken = {c for c in (label, group, time, split) if c}
+    if text is not None:
+        for part in parts(text, there):
+            if part not in there:
+                raise DataError(f"{name}: --text {part}: there is no such column; there are {_listed(there)}")
+    elif chat and label is None:
+        guessed.append(
+            f"Each row is a chat ({chat!r}): the assistant's last message is the target, what stands before it the prompt."
+        )
+        text = chat
+    else:
+        text = _text(name, values, taken, guessed)
+    if label is None:
+        read = {*parts(text, there), *taken}
+        label = chat if text == chat and chat else _label(name, values, read, guessed, len(rows))
+    if split is None and (
+        found := next((c for c in there if c.lower() in SPLITS and _is_split(values[c])), None)
+    ):
+        split = found
+        guessed.append(f"{found!r} gives the splits (its values are {_listed(sorted(set(values[found])))}).")
+    if group is None:
+        group = _group(values, {text, label, time, split}, guessed)
+    return Columns(task or "answers", text, label, group, time, split, tuple(guessed))  # type: ignore[arg-type]
+
+
+def parts(text: str, there: Sequence[str]) -> list[str]:
+    """The columns that ``--text`` names."""
+    return [text] if text in there else [part.strip() for part in text.split(",")]
+
+
+def kind_of(label_column: str, counts: Mapping[str, int]) -> tuple[Kind, str]:
+    """Classification, answers or extraction, by the targets and how often each stands there; and why, in words."""
+    n, different = sum(counts.values()), len(counts)
+    if sum(_is_object(target) for target in counts) > 0.9 * different:
+        return "extraction", f"The targets in {label_column!r} are JSON objects: an extraction."
+    short = sum(len(target) <= 60 for target in counts) > 0.9 * different
+    named = label_column.lower() in LABELS
+    if short and (
+        different <= n / 5 or (named and different <= n / 2) or (different <= 20 and different <= n / 2)
+    ):
+        return (
+            "classification",
+            f"{label_column!r} has {different} different short values in {n:,} rows: a classification.",
+        )
+    return (
+        "answers",
+        f"{label_column!r} has {different:,} different values in {n:,} rows: answers in free text.",
+    )
+
+
+def _text(name: str, values: Mapping[str, list[str]], taken: set[str], guessed: list[str]) -> str:
+    free = [c for c in values if c not in taken and values[c]]
+    lower = {c.lower(): c for c in reversed(free)}
+    for pair in TOGETHER:
+        if all(part in lower for part in pair):
+            both = [lower[part] for part in pair]
+            guessed.append(f"The text is {both[0]!r} and {both[1]!r}, one after the other (by their names).")
+            return ",".join(both)
+    named = [lower[n] for n in TEXTS if n in lower]
+    if named:
+        others = f"; {_listed(named[1:3])} could be it too: --text" if len(named) > 1 else ""
+        guessed.append(f"The text is {named[0]!r} (by its name{others}).")
+        return named[0]
+    lengths = {
+        c: fmean(map(len, values[c]))
+        for c in free
+        if len(set(values[c])) > len(values[c]) / 2 and not _is_split(values[c])
+    }
+    by_length = sorted(lengths, key=lengths.__getitem__, reverse=True)
+    if (
+        by_length
+        and lengths[by_length[0]] >= 15
+        and (len(by_length) == 1 or lengths[by_length[0]] > 2 * lengths[by_length[1]])
+    ):
+        guessed.append(f"The text is {by_length[0]!r} (the column with the longest values).")
+        return by_length[0]
+    hint = "" if len(values) > 1 else " There is only one column: is the delimiter a comma, semicolon or tab?"
+    likely = f"; likely {_listed(by_length[:3])}" if by_length else ""
+    raise DataError(
+        f"{name}: which column is the text? Name it with --text; there are {_listed(list(values))}{likely}.{hint}"
+    )
+
+
+def _label(name: str, values: Mapping[str, list[str]], read: set[str], guessed: list[str], n: int) -> str:
+    free = [
+        c
+        for c in values
+        if c not in read and values[c] and not (c.lower() in SPLITS and _is_split(values[c]))
+    ]
+    lower = {c.lower(): c for c in reversed(free)}
+    likely = [c for c in free if _few(values[c], n) and c.lower() not in GROUPS]
+    answers = [lower[a] for a in ANSWERS if a in lower]
+    named = [c for c in free if c.lower() in LABELS]
+    could = [lower["completion"]] if "completion" in lower else named + answers or likely
+    if len(could) > 1:
+        raise DataError(
+            f"{name}: {_listed(could, 'and')} could each be the label; name the one to predict with --label"
+        )
+    if not could:
+        hint = " Is the first line a header?" if free else ""
+        raise DataError(
+            f"{name}: which column is the label? Name it with --label; there are {_listed(list(values))}.{hint}"
+        )
+    others = [c for c in likely if c not in could]
+    more = f"; {_listed(others)} could be predicted too: --label" if others else ""
+    why = "it has few different values" if could == likely and not named else "by its name"
+    guessed.append(f"The label or answer is {could[0]!r} ({why}{more}).")
+    return could[0]
+
+
+def _group(values: Mapping[str, list[str]], taken: set[str | None], guessed: list[str]) -> str | None:
+    """A column that by its name says what belongs together, with many values, each a small part of the rows."""
+    for column, cells in values.items():
+        if column.lower() in GROUPS and column not in taken and 20 <= len(set(cells)) < len(cells):
+            guessed.append(f"Rows with the same {column!r} stay in the same split (by its name).")
+            return column
+    return None
+
+
+def _few(values: list[str], n: int) -> bool:
+    different = len(set(values))
+    return 2 <= different <= min(MOST_LABELS, max(2, n / 5)) and fmean(map(len, set(values))) <= 60
+
+
+def _is_split(values: list[str]) -> bool:
+    return len(set(values)) > 1 and all(v.lower() in SPLIT_NAMES for v in set(values))
+
+
+def _is_object(text: str) -> bool:
+    if not text.startswith("{"):
+        return False
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
+
+
+def _is_chat(values: list[str]) -> bool:
+    return (
+        bool(values) and values[0].startswith("[") and any(key in values[0] for key in ('"role"', '"from"'))
+    )
+
+
+def _listed(names: Sequence[str], last: str = "or") -> str:
+    shown = [repr(name) for name in names[:12]] + ([f"{len(names) - 12} more"] if len(names) > 12 else [])
+    return f" {last} ".join(shown) if len(shown) == 2 else ", ".join(shown)

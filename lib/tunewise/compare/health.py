@@ -1,0 +1,345 @@
+"""What is wrong with labelled rows, with row numbers, and what was done about it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from tunewise.compare.base import Columns, Finding, Item
+from tunewise.compare.personal_data import SENSITIVE, kinds
+from tunewise.data import plain
+
+if TYPE_CHECKING:
+    from tunewise.compare.splits import Ties
+
+WINDOW = 2048  # tokens
+ENCODER_WINDOW = 256
+LONG = 500  # tokens on average, from which a language model takes seconds a text on a small machine
+IMBALANCE = 10  # times as many rows of the most frequent label as of the rarest
+ODD_LENGTH = 10  # times the median length
+CONTROL_TOKEN = re.compile(
+    r"<\|[\w.-]{1,40}\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>"
+)
+ESCAPE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+HTML = re.compile(
+    r"</?(?:p|br|div|span|a|b|i|ul|li|table|tr|td|html|body|font|img|script|style|h[1-6])(?:\s[^<>]*)?/?>",
+    re.I,
+)
+FORMULA = re.compile(r"=\s*[A-Z][A-Z0-9.]*\s*\(|=\s*\$?[A-Z]{1,3}\$?\d+")
+
+
+def listed(rows: Iterable[int], most: int = 5) -> str:
+    """``rows 2, 5 and 9``, or ``rows 2, 5, 9, 11, 12 and 30 more``."""
+    numbers = sorted(set(rows))
+    shown = [str(n) for n in numbers[:most]]
+    if len(numbers) > most:
+        return f"rows {', '.join(shown)} and {len(numbers) - most:,} more"
+    return f"row{'s' * (len(numbers) > 1)} {' and '.join([', '.join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)}"
+
+
+def printable(text: str) -> str:
+    """Text as a terminal may have it: without control characters and what turns its direction."""
+    return ESCAPE.sub("", re.sub(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)", "", text))
+
+
+def estimated_tokens(text: str) -> int:
+    """About how many tokens a text has: four characters of ASCII each, one and a half bytes of other scripts."""
+    ascii_characters = len(text) if text.isascii() else sum(map(str.isascii, text))
+    other = (
+        0 if ascii_characters == len(text) else len(text.encode("utf-8", "surrogatepass")) - ascii_characters
+    )
+    return round(ascii_characters / 4 + other / 1.5) + 1
+
+
+def of_reading(
+    name: str, no_text: Sequence[int], labelled: int, items: Sequence[Item], unlabelled: int
+) -> list[Finding]:
+    """Rows without a text, without a target, and rows that a sample leaves out."""
+    found = []
+    n = len(no_text) + labelled + unlabelled
+    if no_text:
+        said = f"{name}: {len(no_text):,} of {n:,} rows have no text ({listed(no_text)})."
+        found.append(Finding("empty", tuple(no_text), said, "left out", len(no_text) > 0.05 * n))
+    if unlabelled:
+        said = f"{name}: {unlabelled:,} of {n:,} rows have a text but no target."
+        found.append(
+            Finding(
+                "unlabelled",
+                (),
+                said,
+                "kept apart, as rows that could be labelled next",
+                unlabelled > 0.05 * n,
+            )
+        )
+    if len(items) < labelled:
+        said = f"{name} has {labelled:,} labelled rows; a random sample of {len(items):,} is used."
+        found.append(
+            Finding(
+                "sampled", (), said, "the same rows each time, chosen by a hash of their content and the seed"
+            )
+        )
+    return found
+
+
+def without_repeats(name: str, items: Sequence[Item], columns: Columns) -> tuple[list[Item], list[Finding]]:
+    """Each text once (in each given split), and none with two labels, since no method can be right on both."""
+    kept: dict[tuple[str, str], list[Item]] = defaultdict(list)
+    again, clashes = [], []
+    for item in items:
+        split = item.features.get(columns.split, "") if columns.split else ""
+        same = kept[split, plain(item.text) or item.text]
+        if same and any(other.target == item.target for other in same):
+            again.append(item.row)
+        else:
+            same.append(item)
+    targets = defaultdict(set)
+    for (_, text), same in kept.items():
+        targets[text] |= {item.target for item in same}
+    found = []
+    if again:
+        said = f"{name}: {len(again):,} rows repeat the text and target of an earlier row ({listed(again)})."
+        found.append(
+            Finding("duplicate", tuple(again), said, "each is used once", len(again) > 0.2 * len(items))
+        )
+    left = []
+    for (_, text), same in kept.items():
+        if len(targets[text]) > 1 and columns.kind == "classification":
+            clashes += same
+        else:
+            left += same
+    if clashes:
+        first = [item for item in clashes if plain(item.text) == plain(clashes[0].text)]
+        example = " and ".join(f"row {i.row} {(i.target or '')[:30]!r}" for i in first[:2])
+        n = len({plain(item.text) or item.text for item in clashes})
+        said = f"{name}: {n:,} texts stand there with two labels (such as {example}; {listed(i.row for i in clashes)})."
+        rows = tuple(sorted(item.row for item in clashes))
+        found.append(Finding("two_labels", rows, said, "left out: decide on one label each", True))
+    several = [item.row for (_, text), same in kept.items() if len(targets[text]) > 1 for item in same]
+    if several and columns.kind != "classification":
+        said = f"{name}: {len(several):,} rows ask the same with another target ({listed(several)})."
+        found.append(Finding("two_targets", tuple(sorted(several)), said, "kept, and in the same split"))
+    return sorted(left, key=lambda item: item.row), found
+
+
+def apart(
+    name: str, items: Sequence[Item], split: list[str], ties: Ties
+) -> tuple[list[Item], list[str], list[Finding]]:
+    """Items and splits without those that the splits have in common: what the test holds leaves training and validation.
+
+    Where that would cost more than a third of training, it is only said.
+    """
+    gone: set[int] = set()
+    shared: set[int] = set()
+    for members in ties.bundles().values():
+        there = {split[i] for i in members}
+        if len(there) > 1:
+            highest = next(s for s in ("test", "valid") if s in there)
+            shared |= set(members)
+            gone |= {i for i in members if split[i] != highest}
+    found = []
+    near = {i for pair in ties.near for i in pair}
+    if near:
+        rows = tuple(sorted(items[i].row for i in near))
+        said = f"{name}: {len(near):,} rows are near-duplicates of another ({listed(rows)})."
+        done = "near-duplicates stay in one split"
+        if ties.templated:
+            said += f" {len(set(ties.templated)):,} of them follow a template."
+            done = "only the closest of these stay in one split, since all of them together would fill it: figures may be too good"
+        found.append(Finding("near_duplicate", rows, said, done, bool(ties.templated)))
+    if gone:
+        rows = tuple(sorted(items[i].row for i in shared))
+        said = f"{name}: {len(shared):,} rows of different splits are near-duplicates or of one group ({listed(rows)}): a leak."
+        n_train = split.count("train")
+        if sum(split[i] == "train" for i in gone) > n_train / 3:
+            found.append(
+                Finding(
+                    "leak",
+                    rows,
+                    said,
+                    "nothing, because too few rows would be left: figures may be too good",
+                    True,
+                )
+            )
+            gone = set()
+        else:
+            found.append(
+                Finding("leak", rows, said, f"{len(gone):,} rows left out of training and validation", True)
+            )
+    left = [i for i in range(len(items)) if i not in gone]
+    return [items[i] for i in left], [split[i] for i in left], found
+
+
+def look(
+    name: str,
+    items: Sequence[Item],
+    split: Sequence[str],
+    columns: Columns,
+    window: int = WINDOW,
+    count_tokens: Callable[[str], int] | None = None,
+) -> list[Finding]:
+    """Everything else: balance, lengths, odd rows, likely label errors, personal data, control tokens, HTML, formulas."""
+    found = []
+    if columns.kind == "classification":
+        found += _balance(name, items, split)
+        found += label_errors(name, items)
+    found += _lengths(name, items, window, count_tokens)
+    found += _personal(name, items)
+    for kind, pattern, what, done in (
+        (
+            "control_token",
+            CONTROL_TOKEN,
+            "hold what looks like a control token of a model, such as <|im_start|>",
+            "kept as text; no model reads it as a command",
+        ),
+        (
+            "control_character",
+            ESCAPE,
+            "hold control characters, such as terminal escapes",
+            "kept in the data, removed where it is printed",
+        ),
+        ("html", HTML, "hold HTML", "kept as text: take it out if it is not what the model will see"),
+    ):
+        if rows := tuple(i.row for i in items if pattern.search(i.text) or pattern.search(i.target or "")):
+            found.append(Finding(kind, rows, f"{name}: {len(rows):,} rows {what} ({listed(rows)}).", done))
+    if rows := tuple(i.row for i in items if FORMULA.match(i.text) or FORMULA.match(i.target or "")):
+        found.append(
+            Finding(
+                "formula",
+                rows,
+                f"{name}: {len(rows):,} rows hold a formula instead of its result ({listed(rows)}).",
+                "kept as text, never computed",
+            )
+        )
+    return found
+
+
+def _balance(name: str, items: Sequence[Item], split: Sequence[str]) -> list[Finding]:
+    counts = Counter(item.target or "" for item in items)
+    (most, n_most), (least, n_least) = counts.most_common()[0], counts.most_common()[-1]
+    found = []
+    if n_most >= IMBALANCE * n_least:
+        said = f"{name}: {most[:40]!r} has {n_most:,} rows, {least[:40]!r} {n_least:,}: look at recall a label, not at accuracy alone."
+        found.append(Finding("imbalance", (), said, "the splits keep these shares"))
+    for part, named in (("train", "training"), ("test", "the test")):
+        there = {item.target for item, s in zip(items, split, strict=True) if s == part}
+        if lacking := sorted(label for label in counts if label not in there):
+            said = f"{name}: {named} has no row of {', '.join(repr(label[:40]) for label in lacking[:5])}."
+            found.append(
+                Finding("label_not_in_split", (), said, "nothing: add rows, or change the split", True)
+            )
+    return found
+
+
+def _lengths(
+    name: str, items: Sequence[Item], window: int, count_tokens: Callable[[str], int] | None
+) -> list[Finding]:
+    # what is far below the limit by the estimate need not be counted
+    tokens = [estimated_tokens(item.text) for item in items]
+    if count_tokens:
+        tokens = [
+            count_tokens(item.text) if n > window / 3 else n for item, n in zip(items, tokens, strict=True)
+        ]
+    about = "" if count_tokens else "about "
+    found = []
+    if rows := tuple(i.row for i, n in zip(items, tokens, strict=True) if n > window):
+        said = f"{name}: {len(rows):,} texts are longer than the {window:,} tokens that the model reads ({listed(rows)}; the longest has {about}{max(tokens):,})."
+        found.append(
+            Finding(
+                "too_long",
+                rows,
+                said,
+                "nothing: shorten them, or take a model that reads more",
+                len(rows) > 0.01 * len(items),
+            )
+        )
+    elif (mean := sum(tokens) / len(tokens)) > LONG:
+        said = f"{name}: the texts have about {round(mean, -2):,.0f} tokens on average (the longest {about}{max(tokens):,})."
+        found.append(
+            Finding(
+                "long",
+                (),
+                said,
+                "nothing; prompting and fine-tuning take longer in proportion, and few examples fit a prompt",
+            )
+        )
+    if rows := tuple(i.row for i, n in zip(items, tokens, strict=True) if n > ENCODER_WINDOW):
+        said = f"{name}: {len(rows):,} texts are longer than about {ENCODER_WINDOW} tokens ({listed(rows)})."
+        found.append(
+            Finding("cut_by_embedding", rows, said, "sentence embeddings may read their beginning only")
+        )
+    median = sorted(len(i.text) for i in items)[len(items) // 2]
+    if rows := tuple(
+        i.row for i in items if not plain(i.text) or len(i.text) > ODD_LENGTH * max(median, 200)
+    ):
+        said = f"{name}: {len(rows):,} texts have no word, or over {ODD_LENGTH} times the usual length ({listed(rows)})."
+        found.append(Finding("odd", rows, said, "kept: look at them"))
+    return found
+
+
+def _personal(name: str, items: Sequence[Item]) -> list[Finding]:
+    of: dict[str, list[int]] = defaultdict(list)
+    for item in items:
+        for kind in {*kinds(item.text), *kinds(item.target or "")}:
+            of[kind].append(item.row)
+    return [
+        Finding(
+            "personal",
+            tuple(rows),
+            f"{name}: {len(rows):,} rows hold what looks like a {kind} ({listed(rows)}).".replace(
+                "a e-", "an e-"
+            ).replace("a IP", "an IP"),
+            "kept: a fine-tuned model can repeat what it was trained on, so mask it first if it may not leave",
+            kind in SENSITIVE,
+        )
+        for kind, rows in sorted(of.items())
+    ]
+
+
+def label_errors(name: str, items: Sequence[Item]) -> list[Finding]:
+    """Rows whose label is likely wrong, by confident learning (Northcutt et al. 2021, the library cleanlab) on cross-validated
+    probabilities of TF-IDF and logistic regression; the likeliest first in the sentence, all in ``rows``."""
+    try:
+        from cleanlab.filter import find_label_issues
+    except ModuleNotFoundError:
+        return [
+            Finding(
+                "label_error",
+                (),
+                f"{name}: label errors were not looked for.",
+                "to have them looked for: pip install cleanlab",
+            )
+        ]
+    import numpy as np
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from threadpoolctl import threadpool_limits
+
+    labels, y = np.unique([item.target for item in items], return_inverse=True)
+    folds = StratifiedKFold(min(5, int(np.bincount(y).min())), shuffle=True, random_state=0)
+    # balanced classes: else few rows of a rare label would all look like errors
+    model = make_pipeline(
+        TfidfVectorizer(sublinear_tf=True, min_df=1, token_pattern=r"(?u)\b\w+\b"),
+        LogisticRegression(C=10, max_iter=300, class_weight="balanced"),
+    )
+    texts = [" ".join(item.text.split()[:400]) for item in items]
+    try:
+        with threadpool_limits(1):
+            p = cross_val_predict(model, texts, y, cv=folds, method="predict_proba")
+    except ValueError:  # no word in any text
+        return []
+    order = find_label_issues(y, p, return_indices_ranked_by="self_confidence", n_jobs=1)
+    if not len(order):
+        return []
+    worst = ", ".join(
+        f"row {items[i].row} {items[i].target[:30]!r}, rather {labels[p[i].argmax()][:30]!r}"
+        for i in order[:3]
+    )
+    said = f"{name}: {len(order):,} of {len(items):,} labels may be wrong, the likeliest first: {worst}."
+    rows = tuple(items[i].row for i in order)
+    return [
+        Finding("label_error", rows, said, "kept: look at them, in this order", len(order) > 0.1 * len(items))
+    ]

@@ -1,0 +1,308 @@
+"""From the user's file to data that a comparison can run on: columns, kind, sample, health, splits.
+
+mine = prepare("tickets.csv")            # or a pandas frame; label="queue", group="customer", task="answers", ...
+mine.labels, len(mine.train), len(mine.test), mine.findings
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import itertools
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tunewise.compare import health, splits
+from tunewise.compare.base import Columns, Finding, Item, OwnData
+from tunewise.compare.columns import MOST_LABELS, SPLIT_NAMES, choose, kind_of, parts
+from tunewise.compare.table_files import DataError, Row, Table, open_table, text_of
+
+ROWS = 10_000  # at most; 4,000 test rows tell two points of accuracy apart
+EVERY_LABEL = 30  # rows of each label that a sample has, where there are
+LEAST_A_LABEL = 10
+HEAD = 1000  # rows by which the columns are guessed
+OTHER_COLUMNS = 20
+
+
+def prepare(
+    source: Any,
+    *,
+    text: str | None = None,
+    label: str | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    split: str | None = None,
+    task: str | None = None,
+    drop_rare: bool = False,
+    seed: int = 0,
+    most_rows: int = ROWS,
+    pool: str | Path | None = None,
+    window: int = health.WINDOW,
+    count_tokens: Callable[[str], int] | None = None,
+) -> OwnData:
+    """Read, check and split labelled rows.
+
+    Parameters
+    ----------
+    source
+        Path of a CSV, TSV, JSONL, JSON, Parquet or Excel file; a pandas frame; a list of dicts.
+    text, label, group, time, split
+        Names of columns; guessed where not given (``time`` never is). ``text`` may be several, with commas between them.
+    task
+        ``classification``, ``answers`` or ``extraction``; guessed from the targets where not given.
+    drop_rare
+        Leave out labels with fewer than ten different texts, instead of refusing the file.
+    most_rows
+        Of a longer file a sample of this many rows is taken, with at least thirty of each label where there are.
+    pool
+        Another file with unlabelled rows, beside the rows without a label in this one.
+    window
+        Tokens that the model reads at most; ``count_tokens`` counts them exactly, else they are estimated.
+
+    Raises
+    ------
+    DataError
+        For whatever can't be read or compared on, with file, row and remedy.
+    """
+    table = open_table(source)
+    columns, items, unlabelled, findings = _read(
+        table, dict(text=text, label=label, group=group, time=time, split=split, task=task), seed, most_rows
+    )
+    if pool is not None:
+        unlabelled += _pool(pool, columns)
+    items, found = health.without_repeats(table.name, items, columns)
+    findings += found
+    labels: tuple[str, ...] = ()
+    if columns.kind == "classification":
+        items, labels, found = _labels(table.name, items, columns, drop_rare)
+        findings += found
+    elif len(items) < 3 * LEAST_A_LABEL:
+        raise DataError(
+            f"{table.name}: {len(items)} different rows with a target; at least {3 * LEAST_A_LABEL} are needed to train and to test"
+        )
+    ties = splits.tie(items)
+    split_of = _split(table, items, columns, ties, seed)
+    items, split_of, found = health.apart(table.name, items, split_of, ties)
+    findings += found
+    findings += health.look(table.name, items, split_of, columns, window, count_tokens)
+    part = {
+        name: tuple(i for i, s in zip(items, split_of, strict=True) if s == name) for name in splits.NAMES
+    }
+    for name, named in zip(splits.NAMES, ("training", "validation", "test"), strict=True):
+        if not part[name]:
+            raise DataError(
+                f"{table.name}: no rows are left for {named}; add rows, or leave out --split and --group"
+            )
+    metric = {"classification": "accuracy", "extraction": "fields", "answers": "f1"}[columns.kind]
+    columns = replace(columns, guessed=(*columns.guessed, *table.notes))
+    path = table.path.resolve() if table.path else None
+    return OwnData(
+        table.name,
+        path,
+        columns,
+        labels,
+        **part,
+        pool=tuple(unlabelled),
+        findings=tuple(findings),
+        metric=metric,
+    )
+
+
+def _read(
+    table: Table, asked: Mapping[str, str | None], seed: int, most: int
+) -> tuple[Columns, list[Item], list[Item], list[Finding]]:
+    """Columns, rows with a target, rows without one, and what was found on the way."""
+    head = list(itertools.islice(table.rows, HEAD))
+    if not head:
+        raise DataError(f"{table.name} has no rows below its header: add rows, one text and its label each")
+    columns = choose(table.name, [record for _, record in head], **asked)
+    there = list(dict.fromkeys(key for _, record in head for key in record))
+    counts: Counter[str] = Counter()
+    sample, pool = Sample(most, seed), Sample(most, seed)
+    no_text: list[int] = []
+    for row, record in itertools.chain(head, table.rows):
+        item = _item(table, row, record, columns, there)
+        if not item.text:
+            no_text.append(row)
+        elif item.target is None:
+            pool.add(item)
+        else:
+            if len(counts) < most or item.target in counts:
+                counts[item.target] += 1
+            sample.add(item)
+    if not counts:
+        raise DataError(
+            f"{table.name}: no row has both a text ({columns.text!r}) and a target ({columns.target!r}); fill them, or name others with --text and --label"
+        )
+    if asked["task"] is None:
+        kind, why = kind_of(columns.target, counts)
+        columns = replace(columns, kind=kind, guessed=(*columns.guessed, f"{why} Another: --task"))
+    items = sample.taken(counts if columns.kind == "classification" else {})
+    return (
+        columns,
+        items,
+        pool.taken({}),
+        health.of_reading(table.name, no_text, sample.seen, items, pool.seen),
+    )
+
+
+def _item(table: Table, row: int, record: Mapping[str, Any], columns: Columns, there: Sequence[str]) -> Item:
+    features = {}
+    if columns.text == columns.target:  # a chat
+        text, target, features = _chat(table, row, record.get(columns.text))
+    else:
+        text = "\n".join(filter(None, (text_of(record.get(part)) for part in parts(columns.text, there))))
+        target = text_of(record.get(columns.target))
+    named = {*parts(columns.text, there), columns.target, columns.group}
+    others = [c for c in there if c not in named and not isinstance(record.get(c), dict | list)]
+    kept = [c for c in (columns.time, columns.split) if c] + others
+    features |= {c: text_of(record.get(c))[:200] for c in kept[:OTHER_COLUMNS]}
+    digest = hashlib.sha256(f"{text}\0{target}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    id = f"{table.name}:{digest}"
+    group = text_of(record.get(columns.group)) if columns.group else ""
+    return Item(id, row, text, target or None, group or id, features)
+
+
+def _chat(table: Table, row: int, value: Any) -> tuple[str, str, dict[str, str]]:
+    """Prompt, target and system prompt of a list of messages (``role``/``content``, or ``from``/``value``)."""
+    where = f"{table.name}, {table.unit} {row}"
+    try:
+        messages = json.loads(value) if isinstance(value, str) else list(value or ())
+        said = [
+            (str(m.get("role") or m["from"]), text_of(m.get("content", m.get("value")))) for m in messages
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f'{where}: the messages must be a list such as [{{"role": "user", "content": "..."}}, ...]'
+        ) from error
+    system = "\n".join(text for role, text in said if role in ("system", "developer"))
+    said = [(role, text) for role, text in said if role not in ("system", "developer")]
+    target = said.pop()[1] if said and said[-1][0] in ("assistant", "gpt", "model") else ""
+    text = said[0][1] if len(said) == 1 else "\n".join(f"{role}: {text}" for role, text in said)
+    return text, target, {"system": system} if system else {}
+
+
+def _pool(source: str | Path, columns: Columns) -> list[Item]:
+    table = open_table(source)
+    rows: list[Row] = list(itertools.islice(table.rows, ROWS))
+    there = list(dict.fromkeys(key for _, record in rows for key in record))
+    for part in parts(columns.text, there):
+        if part not in there:
+            raise DataError(
+                f"{table.name}: there is no column {part!r}, which holds the text of the labelled rows"
+            )
+    items = (_item(table, row, record, columns, there) for row, record in rows)
+    return [replace(item, target=None) for item in items if item.text]
+
+
+class Sample:
+    """The items whose hash is smallest, and a few of each target: the same ones whatever the order, and few change when rows are added."""
+
+    def __init__(self, most: int, seed: int) -> None:
+        self.most, self.seed, self.seen = most, seed, 0
+        self._kept: list[tuple[float, int, Item]] = []
+        self._rest: dict[str, list[tuple[float, int, Item]]] = defaultdict(list)
+
+    def add(self, item: Item) -> None:
+        """Look at one more item."""
+        self.seen += 1
+        entry = (-splits.position(item.id, self.seed), -self.seen, item)
+        if len(self._kept) < self.most:
+            heapq.heappush(self._kept, entry)
+            return
+        entry = heapq.heappushpop(self._kept, entry)
+        target = entry[2].target or ""
+        if target in self._rest or len(self._rest) < MOST_LABELS * 2:
+            rest = self._rest[target]
+            (heapq.heappush if len(rest) < EVERY_LABEL else heapq.heappushpop)(rest, entry)
+
+    def taken(self, counts: Mapping[str, int]) -> list[Item]:
+        """The sample in the order of the file; for each target in ``counts`` at least thirty, where there are."""
+        taken = [item for *_, item in self._kept]
+        have = Counter(item.target for item in taken)
+        for target in counts:
+            lacking = EVERY_LABEL - have[target]
+            if lacking > 0:
+                taken += [
+                    item for *_, item in sorted(self._rest.get(target, ()), key=lambda e: -e[0])[:lacking]
+                ]
+        return sorted(taken, key=lambda item: item.row)
+
+
+def _labels(
+    name: str, items: list[Item], columns: Columns, drop_rare: bool
+) -> tuple[list[Item], tuple[str, ...], list[Finding]]:
+    """Items of the labels that can be compared on, the labels by frequency, and what was left out."""
+    rows = defaultdict(list)
+    for item in items:
+        rows[item.target or ""].append(item.row)
+    rare = {label: found for label, found in rows.items() if len(found) < LEAST_A_LABEL}
+    findings = []
+    if rare and (drop_rare or len(rows) == len(rare)) and len(rows) - len(rare) >= 1:
+        gone = tuple(sorted(itertools.chain.from_iterable(rare.values())))
+        said = (
+            f"{name}: {len(rare)} labels have fewer than {LEAST_A_LABEL} different texts: {_counted(rare)}."
+        )
+        findings.append(Finding("rare_label", gone, said, f"left out, {len(gone)} rows (--drop-rare)"))
+        rows = {label: found for label, found in rows.items() if label not in rare}
+        rare = {}
+    if len(rows) > MOST_LABELS:
+        said = f"{name}: {columns.target!r} has {len(rows)} different labels; up to {MOST_LABELS} can be compared"
+        raise DataError(f"{said}. Merge labels, --drop-rare, or --task answers if it is free text")
+    if len(rows) == 1 and not rare:
+        only = f"{name}: all rows have the label {next(iter(rows))!r}"
+        raise DataError(
+            f"{only}; a classification needs at least two. Is {columns.target!r} the right column (--label)?"
+        )
+    if rare:
+        said = f"{name}: fewer than {LEAST_A_LABEL} different texts of a label: {_counted(rare)}"
+        remedy = "Label more, merge labels, or leave these out with --drop-rare"
+        hint = (
+            f"; is {columns.target!r} the right column (--label), or free text (--task answers)?"
+            if len(rare) > 10
+            else "."
+        )
+        raise DataError(f"{said}; {LEAST_A_LABEL} are needed to train and to test. {remedy}{hint}")
+    labels = tuple(sorted(rows, key=lambda label: (-len(rows[label]), label)))
+    return [item for item in items if item.target in rows], labels, findings
+
+
+def _counted(rows: Mapping[str, Sequence[int]]) -> str:
+    shown = [f"{label[:40]!r} has {len(found)}" for label, found in sorted(rows.items())[:8]]
+    return ", ".join(shown) + (f" and {len(rows) - 8} more labels" if len(rows) > 8 else "")
+
+
+def _split(table: Table, items: Sequence[Item], columns: Columns, ties: splits.Ties, seed: int) -> list[str]:
+    if columns.time and columns.split:
+        raise DataError(
+            f"{table.name}: splits by time and by the column {columns.split!r} exclude each other: name one"
+        )
+    if columns.time:
+        return splits.by_time(_times(table, items, columns.time))
+    if columns.split:
+        given = []
+        for item in items:
+            value = item.features[columns.split]
+            if value.lower() not in SPLIT_NAMES:
+                said = f"{table.name}, {table.unit} {item.row}: {value!r} in {columns.split!r} is no split"
+                raise DataError(f"{said}: write train, valid or test")
+            given.append(SPLIT_NAMES[value.lower()])
+        return splits.completed(given, items, ties, seed)
+    return splits.by_hash(items, ties, seed, columns.kind == "classification")
+
+
+def _times(table: Table, items: Sequence[Item], column: str) -> list[float]:
+    import pandas
+
+    cells = [item.features[column] for item in items]
+    parsed = pandas.to_datetime(pandas.Series(cells), errors="coerce", format="mixed", utc=True)
+    if bad := [item for item, unread in zip(items, parsed.isna(), strict=True) if unread]:
+        said = (
+            f"{table.name}, {table.unit} {bad[0].row}: {bad[0].features[column]!r} in {column!r} is no date"
+        )
+        raise DataError(f"{said} ({len(bad)} rows have none); write dates as 2026-01-31")
+    return [float(stamp.timestamp()) for stamp in parsed]

@@ -1,0 +1,55 @@
+"""Personal data in texts: e-mail and network addresses, telephone numbers, bank accounts and payment cards.
+
+What looks like one is looked for by a pattern; accounts and cards then have to pass their check digits (python-stdnum). Names and postal
+addresses are not looked for.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+PATTERNS = {
+    "e-mail address": re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[a-z]{2,24}\b", re.I),
+    "bank account (IBAN)": re.compile(r"\b[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]{4}){2,7}(?:[ ]?[A-Z0-9]{1,3})?\b"),
+    "payment card": re.compile(r"(?<![\d.-])\d(?:[ -]?\d){12,18}(?![\d-])"),
+    "IP address": re.compile(
+        r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]{1,4}(?::{1,2}[0-9a-f]{1,4}){3,7})(?![\w:]|\.\d)",
+        re.I,
+    ),
+    "telephone number": re.compile(
+        r"(?<![\w+.,/-])(?:(?:\+|00)[1-9]\d{0,2}|\(?0[1-9]\d{1,4}\)?(?=[ /-])|\(\d{3}\)|\d{3}(?=[-.]\d{3}[-.]\d{4}\b))(?:[ ()/.-]{0,2}\d){5,12}(?![\w-])"
+    ),
+}
+SENSITIVE = ("bank account (IBAN)", "payment card")
+
+
+def kinds(text: str) -> list[str]:
+    """Which kinds of personal data a text seems to hold."""
+    if not any(ch.isdigit() or ch == "@" for ch in text):
+        return []
+    return [
+        kind
+        for kind, pattern in PATTERNS.items()
+        if any(_genuine(kind, m.group()) for m in pattern.finditer(text))
+    ]
+
+
+def _genuine(kind: str, found: str) -> bool:
+    from stdnum import iban, luhn
+
+    if kind == "payment card":
+        digits = re.sub(r"\D", "", found)
+        # the first digit of a card is its industry: 3 to 6 are travel and banking, 2 the newer Mastercards
+        return digits[0] in "23456" and len(set(digits)) > 2 and bool(luhn.is_valid(digits))
+    if kind == "bank account (IBAN)":
+        # the pattern may have run into the words behind
+        words = found.split(" ")
+        return any(iban.is_valid("".join(words[:k])) for k in range(1, len(words) + 1))
+    if kind == "IP address":
+        try:
+            ipaddress.ip_address(found)
+        except ValueError:
+            return False
+        return found.count(".") == 3 or "::" in found or found.count(":") == 7
+    return True

@@ -1,0 +1,176 @@
+"""Training, validation and test rows that share nothing: by a column, by time, or by a hash of the text.
+
+The hash is of the text alone (and the seed), so that a row stays where it was when others are added. The test part is large: how small a
+difference can be told depends on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tunewise.compare.base import Item
+from tunewise.data import near_duplicates, plain
+
+TEST, VALID = 0.4, 0.2
+TRAIN_LEAST = 10  # training rows a label, where there are
+LARGEST = 0.1  # of the rows: near-duplicates that chain to more than this follow a template, and only closer ones are tied
+SHARES = (0.6, 0.8)  # of the words that two near-duplicates have in common
+NAMES = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Ties:
+    """Which items belong together.
+
+    Parameters
+    ----------
+    of
+        The number of its bundle, an item.
+    near
+        Pairs of items (places) that are near-duplicates.
+    templated
+        Items of chains that were too long to be kept together.
+    """
+
+    of: tuple[int, ...]
+    near: tuple[tuple[int, int], ...]
+    templated: tuple[int, ...] = ()
+
+    def bundles(self) -> dict[int, list[int]]:
+        """Bundle -> places of its items."""
+        found = defaultdict(list)
+        for i, bundle in enumerate(self.of):
+            found[bundle].append(i)
+        return dict(found)
+
+
+def tie(items: Sequence[Item]) -> Ties:
+    """Bundles of items of the same group or near-duplicate texts (also over several steps)."""
+    near = near_duplicates([excerpt(item.text) for item in items], SHARES[0])
+    parent = list(range(len(items)))
+    first: dict[str, int] = {}
+    for i, item in enumerate(items):
+        _join(parent, first.setdefault(item.group, i), i)
+    by_group = [_root(parent, i) for i in range(len(items))]
+    for i, j in near:
+        _join(parent, i, j)
+    bundles = defaultdict(list)
+    for i in range(len(items)):
+        bundles[_root(parent, i)].append(i)
+    templated: list[int] = []
+    of = [_root(parent, i) for i in range(len(items))]
+    for members in bundles.values():
+        if len(members) <= _largest(items) or len({by_group[i] for i in members}) == 1:
+            continue
+        templated += members
+        closer = list(range(len(members)))
+        for i, j in near_duplicates([excerpt(items[i].text) for i in members], SHARES[1]):
+            _join(closer, i, j)
+        roots = Counter(_root(closer, k) for k in range(len(members)))
+        too_long = max(roots.values()) > LARGEST * len(items)
+        place = {i: k for k, i in enumerate(members)}
+        for i in members:
+            of[i] = by_group[i] if too_long else min(by_group[i], by_group[members[_root(closer, place[i])]])
+    return Ties(tuple(of), tuple(near), tuple(templated))
+
+
+def excerpt(text: str, most: int = 1000) -> str:
+    """A long text's beginning and end, which are enough to see that it repeats another."""
+    return text if len(text) <= most else f"{text[: most // 2]} {text[-most // 2 :]}"
+
+
+def _root(parent: list[int], i: int) -> int:
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]
+        i = parent[i]
+    return i
+
+
+def _join(parent: list[int], i: int, j: int) -> None:
+    a, b = sorted((_root(parent, i), _root(parent, j)))
+    parent[b] = a
+
+
+def by_hash(items: Sequence[Item], ties: Ties, seed: int = 0, labelled: bool = True) -> list[str]:
+    """The split of each item: a bundle goes where the hash of its first text in the alphabet falls.
+
+    A bundle with more than a tenth of all items goes to training. With ``labelled``, rare labels are then seen to: at least one item for
+    validation and a fifth for the test, and the rest for training until it has ten.
+    """
+    bundles = ties.bundles()
+    at = _positions(items, bundles, seed)
+    split = {}
+    for bundle, members in bundles.items():
+        too_large = len(members) > _largest(items)
+        split[bundle] = _name(1.0 if too_large else at[bundle], TEST, VALID)
+    if labelled:
+        _see_to_rare_labels(items, bundles, at, split)
+    return [split[bundle] for bundle in ties.of]
+
+
+def position(text: str, seed: int = 0) -> float:
+    """Where a text falls between 0 and 1; the same whatever its case and punctuation."""
+    digest = hashlib.sha256(f"{seed}\0{plain(text) or text}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def _see_to_rare_labels(
+    items: Sequence[Item], bundles: Mapping[int, list[int]], at: Mapping[int, float], split: dict[int, str]
+) -> None:
+    of_label: dict[str, list[int]] = defaultdict(list)
+    for bundle, members in bundles.items():
+        if len({items[i].target for i in members}) == 1 and len(members) <= _largest(items):
+            of_label[items[members[0]].target or ""].append(bundle)
+    for _, mine in sorted(of_label.items()):
+        mine.sort(key=at.__getitem__, reverse=True)
+        n = sum(len(bundles[b]) for b in mine)
+        least = {"test": max(1, round(TEST / 2 * n)), "valid": 1, "train": min(TRAIN_LEAST, n // 2)}
+        for target, wanted in (("test", least["test"]), ("valid", 1), ("train", TRAIN_LEAST)):
+            for origin in ("train", "valid", "test"):
+                for bundle in mine:
+                    count = Counter(split[b] for b in mine for _ in bundles[b])
+                    if count[target] >= wanted:
+                        break
+                    if (
+                        split[bundle] == origin != target
+                        and count[origin] - len(bundles[bundle]) >= least[origin]
+                    ):
+                        split[bundle] = target
+
+
+def by_time(times: Sequence[float]) -> list[str]:
+    """The latest items for the test, those before them for validation, the earliest for training; equal times stay together."""
+    order = sorted(times)
+    valid_from, test_from = (
+        order[min(len(order) - 1, round(share * len(order)))] for share in (1 - TEST - VALID, 1 - TEST)
+    )
+    return ["test" if t >= test_from else "valid" if t >= valid_from else "train" for t in times]
+
+
+def completed(given: Sequence[str], items: Sequence[Item], ties: Ties, seed: int = 0) -> list[str]:
+    """Given splits; what they lack is taken out of training, by hash. Splits that are named keep their rows."""
+    test = 0.0 if "test" in given else TEST
+    valid = 0.0 if "valid" in given else VALID
+    at = _positions(items, ties.bundles(), seed)
+    return [
+        _name(at[bundle], test, valid) if name == "train" else name
+        for name, bundle in zip(given, ties.of, strict=True)
+    ]
+
+
+def _name(at: float, test: float, valid: float) -> str:
+    return "test" if at < test else "valid" if at < test + valid else "train"
+
+
+def _largest(items: Sequence[Item]) -> float:
+    return max(LARGEST * len(items), 5)
+
+
+def _positions(items: Sequence[Item], bundles: Mapping[int, list[int]], seed: int) -> dict[int, float]:
+    """Where a bundle falls: where the first of its texts in the alphabet does."""
+    return {
+        bundle: position(min(items[i].text for i in members), seed) for bundle, members in bundles.items()
+    }

@@ -1,0 +1,350 @@
+"""The rows of a table file, one at a time: CSV, TSV, JSONL, JSON, Parquet or Excel, each with the number that a person sees beside it.
+
+Nothing is held but the row at hand (JSON excepted, which is one value), so that a file may be larger than memory.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import datetime
+import functools
+import importlib
+import io
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+LONGEST = 10_000_000  # bytes of a line, characters of a cell
+JSON_MOST = 300_000_000  # bytes: a JSON list is read as a whole
+FORMATS = ".csv, .tsv, .jsonl, .ndjson, .json, .parquet or .xlsx"
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+MAGIC = ((b"PK\x03\x04", ".xlsx"), (b"PAR1", ".parquet"))
+Row = tuple[int, dict[str, Any]]
+
+
+class DataError(ValueError):
+    """The reader's file can't be used as it is. The message says where and what to do."""
+
+
+@dataclass
+class Table:
+    """A file's rows as (number, column -> value).
+
+    Parameters
+    ----------
+    name
+        The file's name, for messages.
+    unit
+        What the numbers count: ``line``, ``row`` or ``entry``.
+    rows
+        To be gone through once.
+    notes
+        What was guessed or met while reading, one sentence each; complete when the rows are through.
+    """
+
+    name: str
+    path: Path | None
+    unit: str
+    rows: Iterator[Row]
+    notes: list[str] = field(default_factory=list)
+
+
+def open_table(source: Any) -> Table:
+    """The table of a path, of a pandas frame (or what has ``to_pandas``), or of a list of dicts.
+
+    Raises
+    ------
+    DataError
+        For what is no file, or no table; while the rows are gone through also for a row that can't be read.
+    """
+    if not isinstance(source, str | Path):
+        return _in_memory(source)
+    path = Path(source)
+    if not path.exists():
+        raise DataError(f"there is no file {path}: check the name, and the folder you are in ({Path.cwd()})")
+    if path.is_dir():
+        raise DataError(f"{path} is a folder: name the file in it that has the labelled rows")
+    if not path.is_file():
+        raise DataError(f"{path} is not an ordinary file (a pipe or a device): save the rows to a file first")
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+    except OSError as error:
+        raise DataError(f"{path.name} can't be opened: {error.strerror}") from error
+    if not head:
+        raise DataError(f"{path.name} is empty: was it saved, or downloaded to the end?")
+    suffix = next((kind for magic, kind in MAGIC if head.startswith(magic)), path.suffix.lower())
+    if head.startswith(b"\xd0\xcf\x11\xe0") or suffix == ".xls":
+        raise DataError(f"{path.name} is an old Excel file (.xls): save it as .xlsx or CSV UTF-8")
+    table = Table(path.name, path, "line", iter(()))
+    if suffix in (".csv", ".tsv"):
+        table.rows = _csv(table, path, _encoding(table, path), "\t" if suffix == ".tsv" else None)
+    elif suffix in (".jsonl", ".ndjson"):
+        table.rows = _jsonl(table, path, _encoding(table, path))
+    elif suffix == ".json":
+        table.unit, table.rows = "entry", _json(table, path)
+    elif suffix == ".parquet":
+        table.unit, table.rows = "row", _parquet(table, path)
+    elif suffix == ".xlsx":
+        table.unit, table.rows = "row", _excel(table, path)
+    else:
+        raise DataError(f"{path.name}: the name must end in {FORMATS}, so that the format is known")
+    return table
+
+
+def _in_memory(source: Any) -> Table:
+    frame = source.to_pandas() if hasattr(source, "to_pandas") else source
+    if hasattr(frame, "to_dict") and hasattr(frame, "columns"):
+        columns = [str(c) for c in frame.columns]
+        values = frame.itertuples(index=False, name=None)
+        records: Any = (dict(zip(columns, row, strict=True)) for row in values)
+    elif isinstance(frame, list | tuple) and all(isinstance(r, dict) for r in frame):
+        records = frame
+    else:
+        said = f"a {type(source).__name__} is no table: give a path, a pandas frame or a list of dicts"
+        raise DataError(said)
+    return Table("frame", None, "row", enumerate(records))
+
+
+def text_of(value: Any) -> str:
+    """A cell as text: nothing for an empty one, ``3`` for 3.0, ``true`` for True, JSON for a list or dict."""
+    if value is None or value != value:  # NaN, NaT
+        return ""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    if isinstance(value, dict | list | tuple):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value).strip()
+
+
+def _encoding(table: Table, path: Path) -> str:
+    """The file's encoding: by its mark, UTF-8 if all of it is, else guessed and noted.
+
+    Raises DataError for a binary file, and for one that is UTF-8 in some lines and something else in others.
+    """
+    with path.open("rb") as file:
+        head = file.read(65_536)
+        if mark := next((codec for mark, codec in BYTE_ORDER_MARKS if head.startswith(mark)), None):
+            if mark != "utf-8-sig":
+                table.notes.append(f"{path.name} is read as {mark.upper()}, as its first bytes say.")
+                return mark
+        elif b"\0" in head:
+            if wide := _without_mark(head):
+                table.notes.append(
+                    f"{path.name} is read as {wide.upper()} (guessed: it has no byte order mark)."
+                )
+                return wide
+            raise DataError(f"{path.name} is a binary file, not a table: save the rows as {FORMATS}")
+        file.seek(0)
+        good = 0
+        bad: list[tuple[int, bytes]] = []
+        n_bad = 0
+        for number, line in enumerate(iter(functools.partial(file.readline, LONGEST), b""), 1):
+            if len(line) == LONGEST:
+                raise DataError(
+                    f"{path.name}, line {number} is longer than {LONGEST // 10**6} MB: one row a line is read"
+                )
+            if line.isascii():
+                continue
+            try:
+                line.decode("utf-8")
+                good += 1
+            except UnicodeDecodeError:
+                n_bad += 1
+                if len(bad) < 500:
+                    bad.append((number, line))
+    if not n_bad:
+        return "utf-8-sig"
+    if good >= n_bad:
+        said = (
+            f"{path.name} mixes encodings: {n_bad} lines are not UTF-8 ({_some([n for n, _ in bad], n_bad)})"
+        )
+        raise DataError(f"{said}, {good} others are. Save those lines as UTF-8 again, or remove them")
+    return _guess(table, b"".join(line for _, line in bad))
+
+
+def _some(numbers: list[int], n: int) -> str:
+    shown = ", ".join(map(str, numbers[:5]))
+    return f"line{'s' * (n > 1)} {shown}" + (f" and {n - 5} more" if n > 5 else "")
+
+
+def _without_mark(head: bytes) -> str | None:
+    """UTF-16 shows by a zero in every second byte of Latin text."""
+    head = head[: len(head) // 2 * 2]
+    for codec, zeros in (("utf-16-le", head[1::2]), ("utf-16-be", head[0::2])):
+        if zeros.count(0) > 0.7 * len(zeros):
+            return codec
+    return None
+
+
+def _guess(table: Table, sample: bytes) -> str:
+    try:
+        from charset_normalizer import from_bytes
+    except ModuleNotFoundError:
+        best = None
+    else:
+        best = from_bytes(sample).best()
+    # a few accented letters say little: Windows-1252 is by far the most usual of the old one-byte encodings
+    rare = sum(byte > 127 for byte in sample) < 0.1 * len(sample)
+    codec = (
+        "cp1252" if best is None or (rare and best.encoding not in ("cp1250", "cp1251")) else best.encoding
+    )
+    try:
+        sample.decode(codec)
+    except UnicodeDecodeError:
+        codec = best.encoding if best else "latin-1"
+    shown = "Windows-1252" if codec == "cp1252" else codec
+    table.notes.append(
+        f"{table.name} is not UTF-8; it is read as {shown} (guessed: look at its accented letters)."
+    )
+    return codec
+
+
+def _csv(table: Table, path: Path, encoding: str, delimiter: str | None) -> Iterator[Row]:
+    csv.field_size_limit(LONGEST)
+    with path.open(encoding=encoding, newline="") as file:
+        if delimiter is None:  # Excel writes semicolons in many countries
+            first = next((line for line in file if line.strip()), "")
+            delimiter = max(",;\t|", key=first.count)
+            file.seek(0)
+            if delimiter in ";|":
+                table.notes.append(f"Columns are parted by {delimiter!r}.")
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        columns: list[str] = []
+        begins = 1
+        try:
+            for cells in reader:
+                number, begins = begins, reader.line_num + 1
+                if not any(cells):
+                    continue
+                if not columns:
+                    columns = _named(cells)
+                    continue
+                if len(cells) > len(columns):
+                    said = f"{table.name}, line {number}: {len(cells)} values, but {len(columns)} columns in the header"
+                    raise DataError(f"{said}; a text that contains {delimiter!r} must stand in double quotes")
+                yield number, dict(itertools.zip_longest(columns, cells))
+        except csv.Error as error:
+            said = f"{table.name}, line {begins}: this row is not CSV ({error})"
+            remedy = "a quote that is opened must be closed, and a quote inside a text is written twice"
+            raise DataError(f"{said}; {remedy}") from error
+        except UnicodeDecodeError as error:
+            raise DataError(f"{table.name}, after line {begins}: not {encoding}; save it as UTF-8") from error
+
+
+def _named(cells: list[Any]) -> list[str]:
+    """Names of the columns: a nameless one gets its place, a second of the same name a number."""
+    names: list[str] = []
+    for place, cell in enumerate(cells, 1):
+        name = text_of(cell) or f"column {place}"
+        n = names.count(name)
+        names.append(f"{name} ({n + 1})" if n else name)
+    return names
+
+
+def _jsonl(table: Table, path: Path, encoding: str) -> Iterator[Row]:
+    with path.open(encoding=encoding, newline="\n") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                said = f"{table.name}, line {number} is not JSON ({error})"
+                raise DataError(f"{said}; JSONL has one object a line: mend or remove this line") from error
+            yield number, _object(table, number, record)
+
+
+def _object(table: Table, number: int, record: Any) -> dict[str, Any]:
+    if not isinstance(record, dict):
+        said = f"{table.name}, {table.unit} {number} is a {type(record).__name__}, not an object"
+        raise DataError(f'{said} such as {{"text": ..., "label": ...}}')
+    return record
+
+
+def _json(table: Table, path: Path) -> Iterator[Row]:
+    if path.stat().st_size > JSON_MOST:
+        size = f"{path.stat().st_size / 1e9:.1f} GB"
+        raise DataError(
+            f"{path.name} has {size} and would be read as a whole: save it as .jsonl, one object a line"
+        )
+    raw = path.read_bytes()
+    try:
+        content = json.loads(raw)
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path.name} is not in UTF-8, as JSON has to be (byte {error.start}); save it as UTF-8"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        hint = " One object a line? Then name it .jsonl." if raw.lstrip().startswith(b"{") else ""
+        raise DataError(f"{path.name} is not JSON: {error}.{hint}") from error
+    if isinstance(content, dict):
+        lists = {key: value for key, value in content.items() if isinstance(value, list)}
+        if len(lists) != 1:
+            raise DataError(
+                f"{path.name} must hold a list of objects; it is one object with {len(lists)} lists"
+            )
+        ((key, content),) = lists.items()
+        table.notes.append(f"The rows are the list {key!r} of {path.name}.")
+    if not isinstance(content, list):
+        raise DataError(f"{path.name} must hold a list of objects, not a {type(content).__name__}")
+    for number, record in enumerate(content, 1):
+        yield number, _object(table, number, record)
+
+
+def _parquet(table: Table, path: Path) -> Iterator[Row]:
+    parquet = _needed("pyarrow.parquet", "Parquet", "pyarrow")
+    try:
+        file = parquet.ParquetFile(path)
+        batches = (batch.to_pylist() for batch in file.iter_batches(batch_size=1000))
+        yield from enumerate(itertools.chain.from_iterable(batches), 1)
+    except (ValueError, OSError) as error:  # pyarrow's own errors are of these kinds
+        raise DataError(f"{path.name} can't be read as Parquet: {str(error).splitlines()[0]}") from error
+
+
+def _excel(table: Table, path: Path) -> Iterator[Row]:
+    openpyxl = _needed("openpyxl", "Excel", "openpyxl")
+    try:
+        book = openpyxl.load_workbook(io.BytesIO(path.read_bytes()), read_only=True)
+        sheets = [sheet for sheet in book.worksheets if sheet.max_row]
+    except Exception as error:  # a zip or XML library's own, of many kinds
+        raise DataError(
+            f"{path.name} can't be read as an Excel file ({error}): save it again as .xlsx or as CSV UTF-8"
+        ) from error
+    if not sheets:
+        raise DataError(f"{path.name} has no sheet with rows")
+    if len(sheets) > 1:
+        table.notes.append(f"Of {len(sheets)} sheets the first is read: {sheets[0].title!r}.")
+    columns: list[str] = []
+    for number, cells in enumerate(sheets[0].iter_rows(values_only=True), 1):
+        if all(cell is None or cell == "" for cell in cells):
+            continue
+        if not columns:
+            columns = _named(list(cells))
+        else:
+            yield number, dict(zip(columns, cells, strict=False))
+
+
+def _needed(module: str, what: str, package: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise DataError(
+            f"to read {what} files: pip install {package}; or save the file as CSV UTF-8"
+        ) from error
