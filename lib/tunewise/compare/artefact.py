@@ -13,10 +13,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from tunewise.finetune import Tuned, save_adapter
 from tunewise.step_cache import write_whole
+
+if TYPE_CHECKING:
+    from tunewise.finetune import Tuned
 
 How = Literal["score", "write", "classifier", "neighbours", "endpoint"]
 
@@ -77,6 +79,8 @@ class Artefact:
 
             skops.io.dump(classifier, folder / "classifier.skops")
         if tuned is not None:
+            from tunewise.finetune import save_adapter
+
             save_adapter(tuned, folder / "adapter")
         told = dataclasses.asdict(dataclasses.replace(self, adapter=tuned is not None))
         write_whole(folder / "arm.json", json.dumps(told, ensure_ascii=False, indent=1))

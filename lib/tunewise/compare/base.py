@@ -138,6 +138,7 @@ class Settings:
     docs: Path | None = None
     scorer: str | None = None
     output: Path = Path("report.html")
+    balanced: bool = False  # train on as many of each label
     prices: Path | None = None  # a TOML file of the user's own, as prices.toml
 
 

@@ -1,0 +1,146 @@
+"""Arms without a language model: the most frequent label, logistic regression on words or on sentence embeddings, nearest neighbours."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tunewise import baselines, prompting
+from tunewise.compare.artefact import Artefact
+from tunewise.compare.base import ArmResult, Cost, Item
+from tunewise.compare.workbench import Arm, Workbench, accuracy, surprise
+
+NEIGHBOURS = (1, 3, 5, 9, 15, 25)
+TITLES = {
+    "majority": "The most frequent label",
+    "tfidf": "TF-IDF and logistic regression",
+    "embeddings": "Sentence embeddings and logistic regression",
+    "neighbours": "Nearest neighbours by sentence embeddings",
+}
+
+
+def arms(bench: Workbench) -> list[Arm]:
+    """On all training items."""
+    makers = {"majority": majority, "tfidf": tfidf, "embeddings": embeddings, "neighbours": neighbours}
+    return [_arm(bench, name, name, maker) for name, maker in makers.items()]
+
+
+def curve(bench: Workbench) -> list[Arm]:
+    """On fewer training items."""
+    return [
+        _arm(bench, f"{name}@{n}", name, lambda b, n=n, maker=maker: maker(b, n))
+        for name, maker in (("tfidf", tfidf), ("embeddings", embeddings))
+        for n in bench.points()
+    ]
+
+
+def _arm(bench: Workbench, name: str, title: str, maker: Callable[[Workbench], ArmResult]) -> Arm:
+    rows = len(bench.train) + len(bench.data.valid) + len(bench.data.test)
+    seconds = {"majority": 0.0, "tfidf": 1 + rows / 500, "embeddings": 4 + rows / 60, "neighbours": 1.0}[
+        title
+    ]
+    family = "rule" if title == "majority" else "classifier"
+    return Arm(name, TITLES[title], family, maker, lambda pace: seconds, needs_model=False)
+
+
+def majority(bench: Workbench) -> ArmResult:
+    """The label that training has most of."""
+    counts = np.bincount(bench.y(bench.train), minlength=len(bench.labels))
+    scores = np.tile(np.log(np.maximum(counts, 1e-9) / counts.sum()), (len(bench.data.test), 1))
+    arm = ("majority", TITLES["majority"], "rule")
+    return bench.classified(arm, scores, settings={}, cost=Cost(labels=len(bench.train)))
+
+
+def tfidf(bench: Workbench, n: int | None = None) -> ArmResult:
+    """Words or runs of characters, chosen on validation."""
+    items = bench.draw(n)
+    pairs = [(item.text, y) for item, y in zip(items, bench.y(items), strict=True)]
+    start, tried = time.perf_counter(), []
+    for characters in (False, True):
+        try:
+            model = baselines.fit_tfidf(pairs, characters=characters)
+        except ValueError:  # no text holds a word of two letters
+            continue
+        tried.append(({"features": "characters" if characters else "words"}, model))
+    return _chosen(bench, "tfidf", items, tried, lambda part: [i.text for i in part], start)
+
+
+def embeddings(bench: Workbench, n: int | None = None) -> ArmResult:
+    """Vectors of the bundled sentence encoder."""
+    items = bench.draw(n)
+    start = time.perf_counter()
+    model = baselines.fit_embeddings(bench.embed([i.text for i in items]), bench.y(items))
+
+    def vectors(part: Sequence[Item]) -> np.ndarray:
+        return bench.embed([i.text for i in part])
+
+    return _chosen(bench, "embeddings", items, [({"encoder": "minilm"}, model)], vectors, start)
+
+
+def _chosen(
+    bench: Workbench,
+    name: str,
+    items: Sequence[Item],
+    tried: Sequence[tuple[dict[str, Any], Any]],
+    inputs: Callable[[Sequence[Item]], Any],
+    start: float,
+) -> ArmResult:
+    """The fitted classifier (settings, model) that does best on validation, on the test items."""
+    valid = bench.y(bench.data.valid)
+    scored = [_log_probabilities(bench, model, inputs(bench.data.valid)) for _, model in tried]
+    trials = [{**tried[i][0], "score": accuracy(s, valid)} for i, s in enumerate(scored)]
+    best = max(range(len(tried)), key=lambda i: (accuracy(scored[i], valid), -surprise(scored[i], valid)))
+    settings, model = tried[best]
+    trained = time.perf_counter() - start
+    start = time.perf_counter()
+    scores = _log_probabilities(bench, model, inputs(bench.data.test))
+    cost = Cost(len(items), trained, (time.perf_counter() - start) / len(bench.data.test))
+    whole = len(items) == len(bench.train)
+    arm = (name if whole else f"{name}@{len(items)}", TITLES[name], "classifier")
+    folder = None
+    if whole:
+        labels = [bench.labels[c] for c in model.classes_]
+        made = Artefact("classifier", labels, encoder=settings.get("encoder", ""), settings=settings)
+        folder = bench.leave(name, made, classifier=model)
+    return bench.classified(arm, scores, settings=settings, cost=cost, trials=trials, artefact=folder)
+
+
+def _log_probabilities(bench: Workbench, model: Any, inputs: Any) -> np.ndarray:
+    """Of all labels [n, labels]; one that training had no text of gets next to none."""
+    found = np.full((len(inputs), len(bench.labels)), 1e-9)
+    found[:, model.classes_] = model.predict_proba(inputs)
+    logs: np.ndarray = np.log(np.maximum(found, 1e-9))
+    return logs
+
+
+def neighbours(bench: Workbench) -> ArmResult:
+    """A vote of the k nearest training texts, k chosen on validation."""
+    start = time.perf_counter()
+    train, test, valid = list(bench.train), bench.data.test, bench.data.valid
+    known, y = bench.embed([i.text for i in train]), bench.y(train)
+    asked = bench.embed([i.text for i in valid])
+    trials = []
+    for k in (k for k in NEIGHBOURS if k <= len(train)):
+        said = prompting.nearest_vote(y, known, asked, k)
+        trials.append({"k": k, "score": float(np.mean(said == np.array(bench.y(valid))))})
+    k = max(trials, key=lambda t: t["score"])["k"]
+    trained = time.perf_counter() - start
+    start = time.perf_counter()
+    said = prompting.nearest_vote(y, known, bench.embed([i.text for i in test]), k)
+    cost = Cost(len(train), trained, (time.perf_counter() - start) / len(test))
+    shots = [(i.text, i.target or "") for i in train]
+    made = Artefact("neighbours", bench.labels, encoder="minilm", shots=shots, nearest=k)
+    return ArmResult(
+        "neighbours",
+        TITLES["neighbours"],
+        "classifier",
+        settings={"k": k, "encoder": "minilm"},
+        predictions=[bench.labels[p] for p in said],
+        outcomes={"accuracy": [float(p == t) for p, t in zip(said, bench.y(test), strict=True)]},
+        cost=cost,
+        trials=trials,
+        artefact=bench.leave("neighbours", made),
+    )

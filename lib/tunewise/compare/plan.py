@@ -1,0 +1,102 @@
+"""What will be run, in which order, and what it will take, before anything is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tunewise.compare.arms import classifiers
+from tunewise.compare.workbench import Arm, Pace, Workbench
+
+ROUGH_FLOPS = 4e10  # a second, of a machine on which the model does not lie yet: nothing was measured
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Arms in the order in which they are run, with what each is expected to take.
+
+    Parameters
+    ----------
+    pace
+        None where no arm needs the language model.
+    measured
+        Whether the pace was measured on this machine, or is a rough guess.
+    """
+
+    arms: Sequence[Arm]
+    pace: Pace | None
+    measured: bool = True
+
+    def seconds(self, arm: Arm) -> float:
+        """What the arm is expected to take."""
+        return arm.seconds(self.pace or Pace(1.0, 1.0))
+
+    def lines(self) -> list[str]:
+        """The plan in words: one line an arm, and the sum."""
+        total = sum(map(self.seconds, self.arms))
+        disk = sum(arm.disk for arm in self.arms)
+        rows = [f"  {arm.name:16} {arm.title:48} {duration(self.seconds(arm)):>8}" for arm in self.arms]
+        guess = "by a short trial on this machine" if self.measured else "roughly: the model is not here yet"
+        return [
+            f"The plan, the cheap and strong arms first ({guess}):",
+            *rows,
+            f"  About {duration(total)}, and {disk / 1e6:,.0f} MB on disk. Stop at any time with Ctrl-C: what is done is kept.",
+        ]
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: ``12 s``, ``4 min``, ``1.5 h``."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def arms_of(bench: Workbench) -> list[Arm]:
+    """All arms that this data can have, in the order in which they are run."""
+    return [*classifiers.arms(bench), *classifiers.curve(bench)]
+
+
+def chosen(arms: Sequence[Arm], only: Sequence[str], skip: Sequence[str]) -> list[Arm]:
+    """The arms that the user wants. Raises ValueError for a name that there is not."""
+    names = list(dict.fromkeys(arm.base_name for arm in arms))
+    for name in (*only, *skip):
+        if name not in names:
+            raise ValueError(f"there is no arm {name!r} for this data; there are {', '.join(names)}")
+    kept = [a for a in arms if a.base_name in (only or names) and a.base_name not in skip]
+    if not kept:
+        raise ValueError("no arm is left to run: --only and --skip leave out all of them")
+    return kept
+
+
+def plan(bench: Workbench, *, dry: bool = False) -> Plan:
+    """What to run, and what it will take: the model reads eight texts for it (not in a dry run that would have to fetch the model first)."""
+    arms = chosen(arms_of(bench), bench.settings.only, bench.settings.skip)
+    if not any(arm.needs_model for arm in arms):
+        return Plan(arms, None)
+    texts = [item.text for item in bench.data.valid[:8]]
+    if not bench.given:
+        from tunewise.models import registry
+        from tunewise.models.load import place
+
+        spec = registry.get(bench.settings.model)
+        if dry and place(spec) is None:
+            tokens = float(np.mean([len(text) for text in texts])) / 4 + 20
+            return Plan(arms, Pace(ROUGH_FLOPS / 2 / max(spec.parameters, 1e8), tokens), measured=False)
+    return Plan(arms, measure(bench, texts))
+
+
+def measure(bench: Workbench, texts: Sequence[str]) -> Pace:
+    """The pace of the model on these texts, each with a line around it as a prompt has."""
+    from tunewise.models.packing import encode
+    from tunewise.scoring import text_bits
+
+    lm = bench.ctx.lm
+    asked = [f"{bench.shorten(text)}\nLabel:" for text in texts]
+    lengths = [len(encode(lm.tokenizer, text)) for text in asked]
+    text_bits(lm, asked[:1])  # the first pass is slower than all others
+    start = time.perf_counter()
+    text_bits(lm, asked)
+    return Pace(sum(lengths) / (time.perf_counter() - start), float(np.mean(lengths)))

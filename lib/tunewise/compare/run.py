@@ -1,0 +1,184 @@
+"""Run the arms of a comparison one after another, each kept when it is done, and make the report of what there is."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import platform
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tunewise import paths, record
+from tunewise.compare.base import ArmResult, Cost, OwnData, Report, Settings
+from tunewise.compare.decision import decide
+from tunewise.compare.plan import Plan, duration, plan
+from tunewise.compare.workbench import VERSION, Arm, Workbench, fingerprint
+from tunewise.experiment import Context, device_name
+from tunewise.step_cache import digest
+
+
+class Running(RuntimeError):
+    """Another comparison of the same data with the same model is under way."""
+
+
+def run(
+    data: OwnData, settings: Settings, say: Callable[[str], None] = print, *, given: Context | None = None
+) -> Report:
+    """Compare the arms on ``data``.
+
+    Parameters
+    ----------
+    say
+        Called with a line of text: the plan, then one an arm. Progress goes to stderr.
+    given
+        A context with a model and an encoder, for who has them loaded.
+
+    Returns
+    -------
+    Report
+        Of all arms that were run; ``missing`` names the others, and why: the budget, Ctrl-C, or what went wrong.
+
+    Raises
+    ------
+    ValueError
+        For settings that do not fit the data, or when no arm could be run.
+    Running
+        When another process does the same.
+    """
+    start = time.perf_counter()
+    with _alone(data, settings):
+        bench = Workbench(data, settings, say, given)
+        arms, missing = _perform(bench, start)
+    if not arms:
+        raise ValueError(f"no arm could be run: {'; '.join(f'{name}: {why}' for name, why in missing)}")
+    whole = [arm for arm in arms if "@" not in arm.name]
+    return Report(
+        data=data,
+        settings=settings,
+        arms=whole,
+        decision=decide(data, whole, settings),
+        curve=[arm for arm in arms if "@" in arm.name],
+        missing=missing,
+        machine=device_name(bench.ctx.precision)
+        if "ctx" in bench.__dict__
+        else platform.processor() or platform.machine(),
+        seconds=time.perf_counter() - start,
+        versions=record.versions(),
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+    )
+
+
+def _perform(bench: Workbench, start: float) -> tuple[list[ArmResult], list[tuple[str, str]]]:
+    """Arm after arm, until all are done, time is up, or the user has seen enough."""
+    from tqdm.auto import tqdm
+
+    done: list[ArmResult] = []
+    missing: list[tuple[str, str]] = []
+    todo: list[Arm] = []
+    say = bench.say
+    try:
+        made = plan(bench)
+        todo = list(made.arms)
+        for line in made.lines():
+            say(line)
+        total = sum(map(made.seconds, made.arms))
+        with tqdm(
+            total=round(total, 1),
+            disable=None,
+            leave=False,
+            bar_format="{desc} {percentage:3.0f}% |{bar}| {remaining} left",
+        ) as bar:
+            bench.say = lambda line: _above(bar, say, line)
+            while todo:
+                bar.set_description(todo[0].name)
+                result = _one(bench, made, todo[0], start, missing)
+                bar.update(made.seconds(todo.pop(0)))
+                if result is not None:
+                    done.append(result)
+                    bench.say(row(result, bench.data.metric))
+    except KeyboardInterrupt:
+        bench.forget_model()
+        missing += [(arm.name, "stopped by Ctrl-C") for arm in todo]
+        say("Stopped. What is done is kept: the same command goes on from here.")
+    return done, missing
+
+
+def _one(
+    bench: Workbench, made: Plan, arm: Arm, start: float, missing: list[tuple[str, str]]
+) -> ArmResult | None:
+    """The result of one arm, new or kept; None where there is none, with the reason in ``missing``."""
+    settings = {"seed": bench.settings.seed, "balanced": bench.settings.balanced}
+    model = bench.ctx.ingredients if arm.needs_model else None
+    key = digest(["arm", VERSION, arm.name, fingerprint(bench.data), settings, model, arm.inputs])
+    for kept in bench.cache.find(key):
+        result = _read(kept)
+        if result.artefact is None or result.artefact.exists():
+            return result
+    budget, spent = bench.settings.budget, time.perf_counter() - start
+    if budget is not None and spent + made.seconds(arm) > budget:
+        missing.append(
+            (
+                arm.name,
+                f"the budget: it takes about {duration(made.seconds(arm))}, {duration(max(0, budget - spent))} were left",
+            )
+        )
+        return None
+    try:
+        result = arm.evaluate(bench)
+    except Exception as error:  # one arm that fails must not cost the others
+        said = str(error).split("\n", 1)[0] or type(error).__name__
+        missing.append((arm.name, said))
+        bench.say(f"  {arm.name}: could not be run: {said}")
+        return None
+    if bench.cut and arm.needs_model:
+        note = f"{len(bench.cut)} texts were too long for a prompt: the model saw their beginning only"
+        result = dataclasses.replace(result, notes=[*result.notes, note])
+    bench.cache.keep(key, _plain(result))
+    return result
+
+
+def row(result: ArmResult, metric: str) -> str:
+    """One arm in one line of text."""
+    outcomes = result.outcomes[metric]
+    return f"  {result.name:16} {result.title:48} {sum(outcomes) / len(outcomes):7.1%}"
+
+
+def _above(bar: Any, say: Callable[[str], None], line: str) -> None:
+    """Print a line without breaking the bar."""
+    with bar.external_write_mode():
+        say(line)
+
+
+def _plain(result: ArmResult) -> dict[str, Any]:
+    """A result as JSON can hold it."""
+    artefact = str(result.artefact) if result.artefact else None
+    return dataclasses.asdict(dataclasses.replace(result, artefact=None)) | {"artefact": artefact}
+
+
+def _read(kept: dict[str, Any]) -> ArmResult:
+    """What :func:`_plain` gave."""
+    artefact = Path(kept["artefact"]) if kept["artefact"] else None
+    return ArmResult(**{**kept, "cost": Cost(**kept["cost"]), "artefact": artefact})
+
+
+@contextlib.contextmanager
+def _alone(data: OwnData, settings: Settings) -> Iterator[None]:
+    """Raises Running while another process compares the same data with the same model."""
+    name = digest([fingerprint(data), settings.model])[:24]
+    try:
+        lock = FileLock(paths.cache_dir("locks") / f"{name}.lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise Running(
+            f"{data.name} is being compared with {settings.model} by another process: wait for it, or stop it"
+        ) from None
+    except OSError:  # a read-only cache: nothing is kept that two could disturb
+        yield
+        return
+    with lock:
+        yield

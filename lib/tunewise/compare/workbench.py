@@ -1,0 +1,287 @@
+"""What all arms of a comparison work with: the data, the model, what was computed before, and the time that is left."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tunewise.compare.artefact import Artefact
+from tunewise.compare.base import ArmResult, Cost, Item, OwnData, Settings
+from tunewise.data import Task
+from tunewise.experiment import Context, context
+from tunewise.prompting import normalised
+from tunewise.step_cache import StepCache, digest
+
+# Raise it when an arm changes so that results do: what was kept before is then not found any more.
+VERSION = 1
+CHUNK = 64  # texts that are scored or embedded before they are kept
+TEXT_TOKENS = 512  # of one text in a prompt or a training pair; the rest is cut off, and that is said
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast this machine is, by a short trial: ``tokens_a_second`` read by the model, ``text_tokens`` of a mean prompt without examples."""
+
+    tokens_a_second: float
+    text_tokens: float
+
+    def reading(self, texts: float) -> float:
+        """Seconds to score so many texts (or prompts as long as so many texts)."""
+        return texts * self.text_tokens / self.tokens_a_second
+
+    def training(self, texts: float) -> float:
+        """Seconds to train on so many texts, repeats counted: forward and back is about three times the work."""
+        return 3 * self.reading(texts)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One step of a comparison.
+
+    Parameters
+    ----------
+    name, title, family
+        As in :class:`tunewise.compare.base.ArmResult`.
+    evaluate
+        Runs it on the test items; what it chooses, it chooses on the validation items.
+    seconds
+        What it is expected to take, from the machine's pace.
+    disk
+        Bytes that it keeps, roughly.
+    needs_model
+        Whether the language model must be loaded.
+    inputs
+        What it rests on beside data, model, seed and balance, such as the user's prompt; anything JSON can hold.
+    """
+
+    name: str
+    title: str
+    family: str
+    evaluate: Callable[[Workbench], ArmResult]
+    seconds: Callable[[Pace], float]
+    disk: int = 0
+    needs_model: bool = True
+    inputs: Any = None
+
+    @property
+    def base_name(self) -> str:
+        """The name without the number of labels of a learning curve."""
+        return self.name.partition("@")[0]
+
+
+@dataclass
+class Workbench:
+    """What an arm works with.
+
+    Parameters
+    ----------
+    given
+        A context with a model and an encoder, for who has them; else they are loaded when they are first asked for.
+    """
+
+    data: OwnData
+    settings: Settings
+    say: Callable[[str], None]
+    given: Context | None = None
+    _vectors: dict[str, np.ndarray] = field(default_factory=dict)
+    _short: dict[str, str] = field(default_factory=dict)
+    cut: set[str] = field(default_factory=set)
+
+    @cached_property
+    def ctx(self) -> Context:
+        """The language model, and the adapters that were trained on it."""
+        return self.given or context({"model": self.settings.model}, say=self.say)
+
+    @cached_property
+    def cache(self) -> StepCache:
+        """What was computed before, in this run or an earlier one."""
+        return StepCache(say=self.say)
+
+    @cached_property
+    def encoder(self) -> Any:
+        """The sentence encoder."""
+        if self.given:
+            return self.given.encoder
+        from tunewise.models.encoder import Encoder
+
+        return Encoder()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels; what the arms predict are places in this list."""
+        return self.data.labels
+
+    def y(self, items: Sequence[Item]) -> list[int]:
+        """The place of each item's label."""
+        place = {label: i for i, label in enumerate(self.labels)}
+        return [place[item.target or ""] for item in items]
+
+    @cached_property
+    def train(self) -> tuple[Item, ...]:
+        """The training items, those that come first in every smaller draw first; as many of each label where the user wants it so.
+
+        By a hash of each text, so that rows that are added leave the others in their order.
+        """
+        of: dict[str, list[Item]] = defaultdict(list)
+        for item in sorted(self.data.train, key=lambda i: hashlib.sha256(i.id.encode()).hexdigest()):
+            of[item.target or ""].append(item)
+        if self.settings.balanced and self.data.kind == "classification":
+            of = defaultdict(
+                list, {label: group[: min(map(len, of.values()))] for label, group in of.items()}
+            )
+        ranked = [(rank / len(group), item) for group in of.values() for rank, item in enumerate(group)]
+        return tuple(item for _, item in sorted(ranked, key=lambda pair: pair[0]))
+
+    def draw(self, n: int | None) -> list[Item]:
+        """The first ``n`` training items (all for None): of each label its share, and one at least where n allows."""
+        return list(self.train[:n])
+
+    def points(self) -> list[int]:
+        """The numbers of labels of the learning curve below all: a quarter and a half, where there are two a label."""
+        n, least = len(self.train), 2 * max(1, len(self.labels))
+        return [part for part in (n // 4, n // 2) if part >= least]
+
+    def shorten(self, text: str) -> str:
+        """``text``, or its beginning where it is too long for a prompt."""
+        if len(text) * 3 <= TEXT_TOKENS:  # no character takes more than three tokens or so
+            return text
+        if text not in self._short:
+            from tunewise.models.packing import encode
+
+            tokenizer = self.ctx.lm.tokenizer
+            ids = encode(tokenizer, text[: 20 * TEXT_TOKENS])
+            long = len(ids) > TEXT_TOKENS or len(text) > 20 * TEXT_TOKENS
+            self._short[text] = tokenizer.decode(ids[:TEXT_TOKENS]) if long else text
+            if long:
+                self.cut.add(text)
+        return self._short[text]
+
+    @cached_property
+    def task(self) -> Task:
+        """The labels as prompts know them."""
+        from tunewise.control_tokens import inert
+
+        return Task("own", tuple(inert(label) for label in self.labels), (), (), ())
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Sentence embeddings, float32 [n, 384]; each text is computed once and kept."""
+        key = digest(["embeddings", VERSION, getattr(getattr(self.encoder, "spec", None), "revision", "")])
+        if not self._vectors:
+            for chunk in self.cache.find(key):
+                for name, held in chunk["vectors"].items():
+                    self._vectors[name] = np.frombuffer(base64.b64decode(held), dtype=np.float32)
+        names = [_name(text) for text in texts]
+        missing = dict(zip(names, texts, strict=True))
+        missing = {name: text for name, text in missing.items() if name not in self._vectors}
+        for part in _chunks(list(missing), 16 * CHUNK):
+            vectors = self.encoder.encode([missing[name] for name in part]).astype(np.float32)
+            self._vectors.update(zip(part, vectors, strict=True))
+            held = {n: base64.b64encode(v.tobytes()).decode() for n, v in zip(part, vectors, strict=True)}
+            self.cache.keep(key, {"vectors": held})
+        return np.stack([self._vectors[name] for name in names])
+
+    def scores(
+        self, prefix: str, queries: Sequence[str], answers: Sequence[str], *, tuned: Any = None
+    ) -> tuple[np.ndarray, float]:
+        """Log-probability of each answer after each prompt, float64 [n, m], and mean seconds a prompt; each is computed once and kept.
+
+        tuned: what :meth:`tunewise.experiment.Context.adapter` gave; None for the model as it is.
+        """
+        from tunewise.scoring import label_logprobs
+
+        key = digest(
+            ["scores", VERSION, self.ctx.ingredients, tuned.key if tuned else "", prefix, list(answers)]
+        )
+        kept = self.cache.find(key)
+        known = {name: row for chunk in kept for name, row in chunk["rows"].items()}
+        names = [_name(query) for query in queries]
+        missing = {name: q for name, q in zip(names, queries, strict=True) if name not in known}
+        for part in _chunks(list(missing), CHUNK):
+            start = time.perf_counter()
+            found = label_logprobs(tuned or self.ctx.lm, prefix, [missing[name] for name in part], answers)
+            chunk = {
+                "seconds": time.perf_counter() - start,
+                "rows": dict(zip(part, found.tolist(), strict=True)),
+            }
+            self.cache.keep(key, chunk)
+            kept.append(chunk)
+            known |= chunk["rows"]
+        seconds = sum(chunk["seconds"] for chunk in kept) / max(1, sum(len(chunk["rows"]) for chunk in kept))
+        return np.array([known[name] for name in names]).reshape(len(queries), len(answers)), seconds
+
+    def classified(
+        self,
+        arm: tuple[str, str, str],
+        scores: np.ndarray,
+        *,
+        settings: Mapping[str, Any],
+        cost: Cost,
+        trials: Sequence[Mapping[str, Any]] = (),
+        notes: Sequence[str] = (),
+        artefact: Path | None = None,
+    ) -> ArmResult:
+        """The result of an arm (name, title, family) that gave the test items log-probabilities [n, labels]."""
+        best = scores.argmax(axis=1)
+        probability = np.exp(normalised(scores)).max(axis=1)
+        right = [float(p == y) for p, y in zip(best, self.y(self.data.test), strict=True)]
+        return ArmResult(
+            *arm,
+            settings=settings,
+            predictions=[self.labels[p] for p in best],
+            outcomes={"accuracy": right},
+            cost=cost,
+            confidences=[float(p) for p in probability],
+            trials=trials,
+            notes=notes,
+            artefact=artefact,
+        )
+
+    def leave(self, name: str, made: Artefact, **parts: Any) -> Path | None:
+        """The folder with what an arm's users need; None where it cannot be written, which is said and costs no result."""
+        made_of = digest(
+            [name, VERSION, self.settings.model, fingerprint(self.data), dataclasses.asdict(made)]
+        )
+        folder = self.cache.folder.parent / "arms" / made_of
+        try:
+            return made.save(folder, **parts)
+        except OSError as error:
+            self.say(f"  {name}: what its users need could not be kept in {folder} ({error.strerror})")
+            return None
+
+    def forget_model(self) -> None:
+        """Let go of the model, as after an interrupted training, which leaves half an adapter on it."""
+        self.__dict__.pop("ctx", None)
+
+
+def fingerprint(data: OwnData) -> str:
+    """SHA-256 of all items and their splits."""
+    splits = [[[i.id, i.text, i.target] for i in part] for part in (data.train, data.valid, data.test)]
+    return digest([data.columns.kind, list(data.labels), data.metric, data.schema, splits])
+
+
+def accuracy(scores: np.ndarray, y: Sequence[int]) -> float:
+    """Share of rows [n, labels] whose highest score is the right one."""
+    return float(np.mean(scores.argmax(axis=1) == np.asarray(y)))
+
+
+def surprise(scores: np.ndarray, y: Sequence[int]) -> float:
+    """Mean negative log-probability of the right label: parts settings of equal accuracy."""
+    return -float(np.mean(normalised(scores)[np.arange(len(y)), list(y)]))
+
+
+def _name(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def _chunks(items: list[str], size: int) -> list[list[str]]:
+    return [items[i : i + size] for i in range(0, len(items), size)]
