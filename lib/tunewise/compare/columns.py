@@ -8,98 +8,19 @@ from statistics import fmean
 from typing import Any, get_args
 
 from tunewise.compare.base import Columns, Kind
-from tunewise.compare.table_files import DataError, text_of
+from tunewise.compare.table_files import text_of
+from tunewise.compare.text_encoding import DataError
 
 MOST_LABELS = 150
-# The likelier ones first.
-TEXTS = [
-    "text",
-    "prompt",
-    "question",
-    "body",
-    "message",
-    "content",
-    "description",
-    "input",
-    "instruction",
-    "sentence",
-    "comment",
-    "review",
-    "query",
-    "ticket",
-    "tweet",
-    "utterance",
-    "document",
-    "mail",
-    "email",
-    "request",
-    "article",
-    "post",
-    "title",
-    "subject",
-    "summary",
-    "nachricht",
-    "beschreibung",
-    "anfrage",
-    "frage",
-    "texte",
-    "texto",
-    "testo",
-    "tekst",
-]
-LABELS = [
-    "label",
-    "labels",
-    "class",
-    "category",
-    "intent",
-    "topic",
-    "queue",
-    "target",
-    "sentiment",
-    "kategorie",
-    "klasse",
-    "thema",
-    "categorie",
-    "catégorie",
-    "étiquette",
-    "categoria",
-    "categoría",
-    "etiqueta",
-    "etichetta",
-    "clase",
-]
-ANSWERS = [
-    "completion",
-    "answer",
-    "answers",
-    "response",
-    "output",
-    "expected",
-    "reference",
-    "gold",
-    "extraction",
-    "antwort",
-    "réponse",
-    "respuesta",
-    "risposta",
-]
-GROUPS = [
-    "group",
-    "group_id",
-    "thread",
-    "thread_id",
-    "conversation_id",
-    "session_id",
-    "customer",
-    "customer_id",
-    "user_id",
-    "author_id",
-    "document_id",
-    "patient_id",
-    "gruppe",
-]
-SPLITS = ["split", "fold", "subset", "partition", "set"]
+# Names of columns in lower case, the likelier ones first.
+TEXTS = """text prompt question body message content description input instruction sentence comment review query ticket tweet
+utterance document mail email request article post title subject summary nachricht beschreibung anfrage frage texte texto testo"""
+LABELS = """label labels class category intent topic queue target sentiment kategorie klasse thema categorie catégorie étiquette
+categoria categoría etiqueta etichetta clase"""
+ANSWERS = "completion answer answers response output expected reference gold extraction antwort réponse respuesta risposta"
+GROUPS = """group group_id thread thread_id conversation_id session_id customer customer_id user_id author_id document_id patient_id
+gruppe"""
+SPLITS = ("split", "fold", "subset", "partition", "set")
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("valid", "validation", "val", "dev", "development"), "valid"),
@@ -182,7 +103,7 @@ def kind_of(label_column: str, counts: Mapping[str, int]) -> tuple[Kind, str]:
     if sum(_is_object(target) for target in counts) > 0.9 * different:
         return "extraction", f"The targets in {label_column!r} are JSON objects: an extraction."
     short = sum(len(target) <= 60 for target in counts) > 0.9 * different
-    named = label_column.lower() in LABELS
+    named = label_column.lower() in LABELS.split()
     if short and (
         different <= n / 5 or (named and different <= n / 2) or (different <= 20 and different <= n / 2)
     ):
@@ -204,7 +125,7 @@ def _text(name: str, values: Mapping[str, list[str]], taken: set[str], guessed: 
             both = [lower[part] for part in pair]
             guessed.append(f"The text is {both[0]!r} and {both[1]!r}, one after the other (by their names).")
             return ",".join(both)
-    named = [lower[n] for n in TEXTS if n in lower]
+    named = [lower[n] for n in TEXTS.split() if n in lower]
     if named:
         others = f"; {_listed(named[1:3])} could be it too: --text" if len(named) > 1 else ""
         guessed.append(f"The text is {named[0]!r} (by its name{others}).")
@@ -236,9 +157,9 @@ def _label(name: str, values: Mapping[str, list[str]], read: set[str], guessed: 
         if c not in read and values[c] and not (c.lower() in SPLITS and _is_split(values[c]))
     ]
     lower = {c.lower(): c for c in reversed(free)}
-    likely = [c for c in free if _few(values[c], n) and c.lower() not in GROUPS]
-    answers = [lower[a] for a in ANSWERS if a in lower]
-    named = [c for c in free if c.lower() in LABELS]
+    likely = [c for c in free if _few(values[c], n) and c.lower() not in GROUPS.split()]
+    answers = [lower[a] for a in ANSWERS.split() if a in lower]
+    named = [c for c in free if c.lower() in LABELS.split()]
     could = [lower["completion"]] if "completion" in lower else named + answers or likely
     if len(could) > 1:
         raise DataError(
@@ -259,7 +180,7 @@ def _label(name: str, values: Mapping[str, list[str]], read: set[str], guessed: 
 def _group(values: Mapping[str, list[str]], taken: set[str | None], guessed: list[str]) -> str | None:
     """A column that by its name says what belongs together, with many values, each a small part of the rows."""
     for column, cells in values.items():
-        if column.lower() in GROUPS and column not in taken and 20 <= len(set(cells)) < len(cells):
+        if column.lower() in GROUPS.split() and column not in taken and 20 <= len(set(cells)) < len(cells):
             guessed.append(f"Rows with the same {column!r} stay in the same split (by its name).")
             return column
     return None

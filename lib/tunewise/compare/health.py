@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from tunewise.compare.base import Columns, Finding, Item
+from tunewise.compare.label_errors import label_errors
 from tunewise.compare.personal_data import SENSITIVE, kinds
 from tunewise.data import plain
 
@@ -37,11 +38,6 @@ def listed(rows: Iterable[int], most: int = 5) -> str:
     if len(numbers) > most:
         return f"rows {', '.join(shown)} and {len(numbers) - most:,} more"
     return f"row{'s' * (len(numbers) > 1)} {' and '.join([', '.join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)}"
-
-
-def printable(text: str) -> str:
-    """Text as a terminal may have it: without control characters and what turns its direction."""
-    return ESCAPE.sub("", re.sub(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)", "", text))
 
 
 def estimated_tokens(text: str) -> int:
@@ -94,7 +90,7 @@ def without_repeats(name: str, items: Sequence[Item], columns: Columns) -> tuple
             again.append(item.row)
         else:
             same.append(item)
-    targets = defaultdict(set)
+    targets: dict[str, set[str | None]] = defaultdict(set)
     for (_, text), same in kept.items():
         targets[text] |= {item.target for item in same}
     found = []
@@ -294,52 +290,4 @@ def _personal(name: str, items: Sequence[Item]) -> list[Finding]:
             kind in SENSITIVE,
         )
         for kind, rows in sorted(of.items())
-    ]
-
-
-def label_errors(name: str, items: Sequence[Item]) -> list[Finding]:
-    """Rows whose label is likely wrong, by confident learning (Northcutt et al. 2021, the library cleanlab) on cross-validated
-    probabilities of TF-IDF and logistic regression; the likeliest first in the sentence, all in ``rows``."""
-    try:
-        from cleanlab.filter import find_label_issues
-    except ModuleNotFoundError:
-        return [
-            Finding(
-                "label_error",
-                (),
-                f"{name}: label errors were not looked for.",
-                "to have them looked for: pip install cleanlab",
-            )
-        ]
-    import numpy as np
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from threadpoolctl import threadpool_limits
-
-    labels, y = np.unique([item.target for item in items], return_inverse=True)
-    folds = StratifiedKFold(min(5, int(np.bincount(y).min())), shuffle=True, random_state=0)
-    # balanced classes: else few rows of a rare label would all look like errors
-    model = make_pipeline(
-        TfidfVectorizer(sublinear_tf=True, min_df=1, token_pattern=r"(?u)\b\w+\b"),
-        LogisticRegression(C=10, max_iter=300, class_weight="balanced"),
-    )
-    texts = [" ".join(item.text.split()[:400]) for item in items]
-    try:
-        with threadpool_limits(1):
-            p = cross_val_predict(model, texts, y, cv=folds, method="predict_proba")
-    except ValueError:  # no word in any text
-        return []
-    order = find_label_issues(y, p, return_indices_ranked_by="self_confidence", n_jobs=1)
-    if not len(order):
-        return []
-    worst = ", ".join(
-        f"row {items[i].row} {items[i].target[:30]!r}, rather {labels[p[i].argmax()][:30]!r}"
-        for i in order[:3]
-    )
-    said = f"{name}: {len(order):,} of {len(items):,} labels may be wrong, the likeliest first: {worst}."
-    rows = tuple(items[i].row for i in order)
-    return [
-        Finding("label_error", rows, said, "kept: look at them, in this order", len(order) > 0.1 * len(items))
     ]

@@ -19,7 +19,8 @@ from typing import Any
 from tunewise.compare import health, splits
 from tunewise.compare.base import Columns, Finding, Item, OwnData
 from tunewise.compare.columns import MOST_LABELS, SPLIT_NAMES, choose, kind_of, parts
-from tunewise.compare.table_files import DataError, Row, Table, open_table, text_of
+from tunewise.compare.table_files import Row, Table, open_table, text_of
+from tunewise.compare.text_encoding import DataError
 
 ROWS = 10_000  # at most; 4,000 test rows tell two points of accuracy apart
 EVERY_LABEL = 30  # rows of each label that a sample has, where there are
@@ -99,13 +100,14 @@ def prepare(
             )
     metric = {"classification": "accuracy", "extraction": "fields", "answers": "f1"}[columns.kind]
     columns = replace(columns, guessed=(*columns.guessed, *table.notes))
-    path = table.path.resolve() if table.path else None
     return OwnData(
         table.name,
-        path,
+        table.path.resolve() if table.path else None,
         columns,
         labels,
-        **part,
+        part["train"],
+        part["valid"],
+        part["test"],
         pool=tuple(unlabelled),
         findings=tuple(findings),
         metric=metric,
@@ -151,7 +153,7 @@ def _read(
 
 
 def _item(table: Table, row: int, record: Mapping[str, Any], columns: Columns, there: Sequence[str]) -> Item:
-    features = {}
+    features: dict[str, str] = {}
     if columns.text == columns.target:  # a chat
         text, target, features = _chat(table, row, record.get(columns.text))
     else:
@@ -237,7 +239,7 @@ def _labels(
     name: str, items: list[Item], columns: Columns, drop_rare: bool
 ) -> tuple[list[Item], tuple[str, ...], list[Finding]]:
     """Items of the labels that can be compared on, the labels by frequency, and what was left out."""
-    rows = defaultdict(list)
+    rows: dict[str, list[int]] = defaultdict(list)
     for item in items:
         rows[item.target or ""].append(item.row)
     rare = {label: found for label, found in rows.items() if len(found) < LEAST_A_LABEL}

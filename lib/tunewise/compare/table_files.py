@@ -5,10 +5,8 @@ Nothing is held but the row at hand (JSON excepted, which is one value), so that
 
 from __future__ import annotations
 
-import codecs
 import csv
 import datetime
-import functools
 import importlib
 import io
 import itertools
@@ -18,22 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-LONGEST = 10_000_000  # bytes of a line, characters of a cell
+from tunewise.compare.text_encoding import LONGEST, DataError, encoding_of
+
 JSON_MOST = 300_000_000  # bytes: a JSON list is read as a whole
 FORMATS = ".csv, .tsv, .jsonl, .ndjson, .json, .parquet or .xlsx"
-BYTE_ORDER_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 MAGIC = ((b"PK\x03\x04", ".xlsx"), (b"PAR1", ".parquet"))
 Row = tuple[int, dict[str, Any]]
-
-
-class DataError(ValueError):
-    """The reader's file can't be used as it is. The message says where and what to do."""
 
 
 @dataclass
@@ -88,9 +76,9 @@ def open_table(source: Any) -> Table:
         raise DataError(f"{path.name} is an old Excel file (.xls): save it as .xlsx or CSV UTF-8")
     table = Table(path.name, path, "line", iter(()))
     if suffix in (".csv", ".tsv"):
-        table.rows = _csv(table, path, _encoding(table, path), "\t" if suffix == ".tsv" else None)
+        table.rows = _csv(table, path, encoding_of(path, table.notes), "\t" if suffix == ".tsv" else None)
     elif suffix in (".jsonl", ".ndjson"):
-        table.rows = _jsonl(table, path, _encoding(table, path))
+        table.rows = _jsonl(table, path, encoding_of(path, table.notes))
     elif suffix == ".json":
         table.unit, table.rows = "entry", _json(table, path)
     elif suffix == ".parquet":
@@ -131,89 +119,6 @@ def text_of(value: Any) -> str:
     if isinstance(value, dict | list | tuple):
         return json.dumps(value, ensure_ascii=False, default=str)
     return str(value).strip()
-
-
-def _encoding(table: Table, path: Path) -> str:
-    """The file's encoding: by its mark, UTF-8 if all of it is, else guessed and noted.
-
-    Raises DataError for a binary file, and for one that is UTF-8 in some lines and something else in others.
-    """
-    with path.open("rb") as file:
-        head = file.read(65_536)
-        if mark := next((codec for mark, codec in BYTE_ORDER_MARKS if head.startswith(mark)), None):
-            if mark != "utf-8-sig":
-                table.notes.append(f"{path.name} is read as {mark.upper()}, as its first bytes say.")
-                return mark
-        elif b"\0" in head:
-            if wide := _without_mark(head):
-                table.notes.append(
-                    f"{path.name} is read as {wide.upper()} (guessed: it has no byte order mark)."
-                )
-                return wide
-            raise DataError(f"{path.name} is a binary file, not a table: save the rows as {FORMATS}")
-        file.seek(0)
-        good = 0
-        bad: list[tuple[int, bytes]] = []
-        n_bad = 0
-        for number, line in enumerate(iter(functools.partial(file.readline, LONGEST), b""), 1):
-            if len(line) == LONGEST:
-                raise DataError(
-                    f"{path.name}, line {number} is longer than {LONGEST // 10**6} MB: one row a line is read"
-                )
-            if line.isascii():
-                continue
-            try:
-                line.decode("utf-8")
-                good += 1
-            except UnicodeDecodeError:
-                n_bad += 1
-                if len(bad) < 500:
-                    bad.append((number, line))
-    if not n_bad:
-        return "utf-8-sig"
-    if good >= n_bad:
-        said = (
-            f"{path.name} mixes encodings: {n_bad} lines are not UTF-8 ({_some([n for n, _ in bad], n_bad)})"
-        )
-        raise DataError(f"{said}, {good} others are. Save those lines as UTF-8 again, or remove them")
-    return _guess(table, b"".join(line for _, line in bad))
-
-
-def _some(numbers: list[int], n: int) -> str:
-    shown = ", ".join(map(str, numbers[:5]))
-    return f"line{'s' * (n > 1)} {shown}" + (f" and {n - 5} more" if n > 5 else "")
-
-
-def _without_mark(head: bytes) -> str | None:
-    """UTF-16 shows by a zero in every second byte of Latin text."""
-    head = head[: len(head) // 2 * 2]
-    for codec, zeros in (("utf-16-le", head[1::2]), ("utf-16-be", head[0::2])):
-        if zeros.count(0) > 0.7 * len(zeros):
-            return codec
-    return None
-
-
-def _guess(table: Table, sample: bytes) -> str:
-    try:
-        from charset_normalizer import from_bytes
-    except ModuleNotFoundError:
-        best = None
-    else:
-        best = from_bytes(sample).best()
-    # a few accented letters say little: Windows-1252 is by far the most usual of the old one-byte encodings
-    rare = sum(byte > 127 for byte in sample) < 0.1 * len(sample)
-    codec = (
-        "cp1252" if best is None or (rare and best.encoding not in ("cp1250", "cp1251")) else best.encoding
-    )
-    try:
-        sample.decode(codec)
-    except UnicodeDecodeError:
-        codec = best.encoding if best else "latin-1"
-    shown = "Windows-1252" if codec == "cp1252" else codec
-    table.notes.append(
-        f"{table.name} is not UTF-8; it is read as {shown} (guessed: look at its accented letters)."
-    )
-    return codec
 
 
 def _csv(table: Table, path: Path, encoding: str, delimiter: str | None) -> Iterator[Row]:

@@ -1,0 +1,55 @@
+"""Labels that are likely wrong, by confident learning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tunewise.compare.base import Finding, Item
+
+
+def label_errors(name: str, items: Sequence[Item]) -> list[Finding]:
+    """Rows whose label is likely wrong, by confident learning (Northcutt et al. 2021, the library cleanlab) on cross-validated
+    probabilities of TF-IDF and logistic regression; the likeliest first in the sentence, all in ``rows``."""
+    try:
+        from cleanlab.filter import find_label_issues
+    except ModuleNotFoundError:
+        return [
+            Finding(
+                "label_error",
+                (),
+                f"{name}: label errors were not looked for.",
+                "to have them looked for: pip install cleanlab",
+            )
+        ]
+    import numpy as np
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from threadpoolctl import threadpool_limits
+
+    labels, y = np.unique([item.target for item in items], return_inverse=True)
+    folds = StratifiedKFold(min(5, int(np.bincount(y).min())), shuffle=True, random_state=0)
+    # balanced classes: else few rows of a rare label would all look like errors
+    model = make_pipeline(
+        TfidfVectorizer(sublinear_tf=True, min_df=1, token_pattern=r"(?u)\b\w+\b"),
+        LogisticRegression(C=10, max_iter=300, class_weight="balanced"),
+    )
+    texts = [" ".join(item.text.split()[:400]) for item in items]
+    try:
+        with threadpool_limits(1):
+            p = cross_val_predict(model, texts, y, cv=folds, method="predict_proba")
+    except ValueError:  # no word in any text
+        return []
+    order = find_label_issues(y, p, return_indices_ranked_by="self_confidence", n_jobs=1)
+    if not len(order):
+        return []
+    worst = ", ".join(
+        f"row {items[i].row} {items[i].target[:30]!r}, rather {labels[p[i].argmax()][:30]!r}"
+        for i in order[:3]
+    )
+    said = f"{name}: {len(order):,} of {len(items):,} labels may be wrong, the likeliest first: {worst}."
+    rows = tuple(items[i].row for i in order)
+    return [
+        Finding("label_error", rows, said, "kept: look at them, in this order", len(order) > 0.1 * len(items))
+    ]
