@@ -7,15 +7,16 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from conftest import load
 from small_model import made_up, run_small, small, small_context
 
+from tunewise.data import near_duplicates
 from tunewise.experiment import Condition, Scores
 from tunewise.generation import generate
 from tunewise.report import mean
 from tunewise.scoring import choose, encode, label_logprobs, option_logprobs, written
 from whentofinetune import book_files
 from whentofinetune.datasets import company, glossary, hindi_pairs, patient_notes
-from whentofinetune.datasets.vader import near_duplicates
 from whentofinetune.experiments import jargon, new_language
 from whentofinetune.experiments import notes as note_experiment
 from whentofinetune.pages import domains
@@ -144,6 +145,12 @@ def test_notes_are_what_their_card_says():
     assert sum(n.new for n in test) == len(test) // 2 and not any(
         n.new for s in ("train", "valid") for n in patient_notes.notes(s)
     )
+
+
+def test_rebuild_gives_the_same_notes(tmp_path):
+    folder = book_files.data_dir() / "notes"
+    load(folder / "build.py").build(tmp_path)
+    assert (tmp_path / "notes.jsonl").read_bytes() == (folder / "notes.jsonl").read_bytes()
 
 
 def test_no_patient_or_finding_is_in_two_splits():

@@ -6,9 +6,10 @@ import math
 import numpy as np
 import pytest
 
-from tunewise import cli, record, stats
-from tunewise.experiment import Condition, Scores
+from tunewise import cli, data, record, stats
+from tunewise.experiment import ENGINE, Condition, Params, Scores, resolve
 from tunewise.record import NotMeasured, Record, Row, estimate, pack, unpack
+from tunewise.step_cache import digest
 from whentofinetune import book_files, book_records, experiments
 from whentofinetune.commands.run_experiment import line
 
@@ -80,6 +81,23 @@ def test_a_damaged_record_of_ones_own_is_said_and_set_aside(tmp_path, monkeypatc
     assert str(record.cached("k")) in said[0] and not record.cached("k").exists()
     made().save(record.cached("k"))
     assert record.find("k") == made() and record.find("another") is None
+
+
+def test_the_books_own_records_are_found_by_what_went_into_them():
+    """A changed text, task or parameter would orphan a record; what is still to be recorded again has another version."""
+    space, found = book_records.workspace(), 0
+    for path in COMMITTED:
+        r = Record.read(path)
+        experiment = experiments.get(r.experiment)
+        if r.version != experiment.version:
+            continue
+        tasks = {t: data.fingerprint(resolve(t, space)) for t in r.params.get("tasks", [])}
+        sources = digest([tasks, experiment.sources and experiment.sources(Params(r.params))])
+        machine = {"model": r.checksums["model"], "dtype": r.notes["dtype"], "engine": ENGINE}
+        assert r.key == digest([r.experiment, r.version, r.params, machine, sources]), path.name
+        assert tasks == r.checksums["tasks"]
+        found += 1
+    assert found > 25
 
 
 def test_rows_are_found_by_their_settings():

@@ -11,8 +11,9 @@ import tarfile
 from collections import Counter
 
 import pytest
+from conftest import load
 
-from tunewise.data import DataError, fingerprint, overlap, own_data
+from tunewise.data import DataError, fingerprint, near_duplicates, overlap, own_data, plain
 from tunewise.models.download import FetchError, fetch
 from whentofinetune import book_files
 from whentofinetune.datasets import rated_tasks, vader
@@ -69,8 +70,9 @@ def test_labels_follow_the_published_mean_rating(archive):
 
 def test_labels_agree_with_the_raters_themselves(archive):
     """The label from the published mean is the label from the single ratings, for all sources."""
+    ratings = load(book_files.data_dir() / "vader" / "build.py").ratings
     for source in vader.FILES:
-        said = vader.ratings(source)
+        said = ratings(source)
         for row in vader.read(source):
             mean = sum(said[row.id]) / len(said[row.id])
             assert row.sentiment == (
@@ -125,6 +127,12 @@ def test_unknown_names_are_said():
         load_task("tweet")
 
 
+def test_rebuild_gives_the_same_groups(archive, tmp_path):
+    folder = book_files.data_dir() / "vader"
+    load(folder / "build.py").build(tmp_path)
+    assert (tmp_path / "groups.json").read_bytes() == (folder / "groups.json").read_bytes()
+
+
 def test_made_up_variants_stay_together(archive):
     """The authors wrote variants of thirty tweets; ids of three such families, taken from the file by eye."""
     group = dict(zip([r.id for r in vader.read("tweets")], vader.groups("tweets"), strict=True))
@@ -142,7 +150,7 @@ def test_near_duplicates_by_hand():
         "So cold!!!",
         "cold so",
     ]
-    assert {tuple(sorted(p)) for p in vader.near_duplicates(texts)} == {(0, 1), (4, 5)}
+    assert {tuple(sorted(p)) for p in near_duplicates(texts)} == {(0, 1), (4, 5)}
 
 
 def test_card_tells_the_data_as_they_are(archive):
@@ -154,16 +162,17 @@ def test_card_tells_the_data_as_they_are(archive):
         assert counts == [
             str(next(iter(task.counts()[split].values()))) for split in ("train", "valid", "test")
         ]
+    build = load(book_files.data_dir() / "vader" / "build.py")
     for source in vader.FILES:
-        texts, raters = vader.read(source), [len(r) for r in vader.ratings(source).values()]
+        texts, raters = vader.read(source), [len(r) for r in build.ratings(source).values()]
         sentiments = Counter(r.sentiment for r in texts)
         assert _rows(card, source)[0] == [
             str(len(texts)),
-            str(len({vader.plain(r.text) for r in texts})),
+            str(len({plain(r.text) for r in texts})),
             str(len(set(vader.groups(source)))),
             *(str(sentiments[s]) for s in ("positive", "neutral", "negative")),
             f"{min(raters)} to {max(raters)}",
-            f"{vader.rater_agreement(load_task(source).test):.0%}".replace("%", " %"),
+            f"{build.rater_agreement(load_task(source).test):.0%}".replace("%", " %"),
         ]
 
 
@@ -228,7 +237,7 @@ def test_repeated_texts_are_kept_once_and_never_in_two_splits(tmp_path):
     again = [(t.upper() + "!!", y) for t, y in data]
     task = own_data(write_csv(tmp_path / "a.csv", data + again))
     assert len(task.train) + len(task.valid) + len(task.test) == len(data)
-    assert not {vader.plain(e.text) for e in task.test} & {vader.plain(e.text) for e in task.train}
+    assert not {plain(e.text) for e in task.test} & {plain(e.text) for e in task.train}
 
 
 @pytest.mark.parametrize(

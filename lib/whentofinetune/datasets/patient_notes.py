@@ -12,14 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-import numpy as np
-import yaml
-
 from whentofinetune import book_files
-from whentofinetune.datasets import check_one_of, drawn
+from whentofinetune.datasets import SPLITS as SPLITS
+from whentofinetune.datasets import drawn, of_split, read_lines
 
-SPLITS = {"train": 90, "valid": 30, "test": 60}
-_OWN = ("first", "last", "complaint", "diagnosis", "medicine", "allergy")
 FIELDS = ("file", "age", "complaint", "diagnosis", "medicine", "allergy", "next")
 
 
@@ -39,43 +35,7 @@ class Note:
 @cache
 def notes(split: str) -> tuple[Note, ...]:
     """The notes of a split, always the same ones; half of those of test are in a hand that training does not have."""
-    check_one_of(split, SPLITS, "split")
-    spec = yaml.safe_load((book_files.data_dir() / "notes" / "notes.yaml").read_text(encoding="utf-8"))
-    place, found, taken = list(SPLITS).index(split), [], set()
-    rng = np.random.default_rng([61, place])
-
-    own = {key: spec[key][place::3] for key in _OWN}  # every third value is this split's
-
-    def one(values: list):
-        return values[rng.integers(len(values))]
-
-    hands = [(h, t) for h in spec["hands"] for t in h["templates"]]
-    pronoun = dict(zip(spec["first"], spec["pronouns"], strict=True))
-    while len(found) < SPLITS[split]:
-        first, last = one(own["first"]), one(own["last"])
-        number = "".join(str(d) for d in rng.integers(0, 10, 6))
-        if (first, last) in taken:
-            continue
-        taken.add((first, last))
-        old, current = rng.permutation(own["medicine"])[:2]
-        doses = [spec["dose"][i] for i in rng.permutation(len(spec["dose"]))[:2]]
-        age, other = rng.permutation(np.arange(19, 95))[:2]
-        record = {
-            "file": number,
-            "age": str(age),
-            "complaint": one(own["complaint"]),
-            "diagnosis": one(own["diagnosis"]),
-            "medicine": f"{current} {doses[0]}",
-            "allergy": one(own["allergy"]),
-            "next": one(spec["next"]),
-        }
-        new = split == "test" and len(found) % 2 == 1
-        hand, template = one([h for h in hands if h[0]["new"] == new])
-        words = {"name": f"{first} {last}", "former": f"{old} {doses[1]}", "other_age": str(other)}
-        words["Pronoun"], words["object"] = ("She", "her") if pronoun[first] == "she" else ("He", "him")
-        text, id = template.format(**record, **words), f"note-{split}-{len(found):03d}"
-        found.append(Note(id, split, words["name"], hand["name"], new, text, record))
-    return tuple(found)
+    return of_split(read_lines(book_files.data_dir() / "notes" / "notes.jsonl", Note), split)
 
 
 def summary(note: Note) -> str:

@@ -10,14 +10,14 @@ import html
 import json
 import tarfile
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from tunewise.data import near_duplicates, plain
+from tunewise.data import plain
 from tunewise.models.download import Source, fetch
+from whentofinetune import book_files
 from whentofinetune.datasets import check_one_of
 
 SDIST = Source(
@@ -59,34 +59,14 @@ def read(source: str) -> tuple[Rated, ...]:
     """All texts of one source in the order of its file: HTML entities decoded, white space made single; texts without a letter
     are left out."""
     rows = []
-    for number, rating, text in _table(source, "GroundTruth"):
+    for number, rating, text in table(source, "GroundTruth"):
         text = " ".join(html.unescape(text).split())
         if any(c.isalpha() for c in text):
             rows.append(Rated(f"{source}/{number}", text, float(rating)))
     return tuple(rows)
 
 
-@lru_cache(maxsize=4)
-def ratings(source: str) -> dict[str, tuple[int, ...]]:
-    """id -> what each rater said, -4 to 4."""
-    table = _table(source, "anonDataRatings")
-    return {f"{source}/{number}": tuple(json.loads(said)) for number, _, _, said in table}
-
-
-def rater_agreement(examples: Sequence) -> float:
-    """How often a single rater, taken as saying positive above 0, neutral at 0 and negative below, is of one mind with the label
-    that all raters' mean gives. Mean over examples (with ``id`` and ``label``) of a three-class sentiment task.
-
-    What a method can reach is not bounded by it (the mean is steadier than one rater), but it tells how clear the texts are.
-    """
-    shares = []
-    for e in examples:
-        said = ratings(e.id.split("/")[0])[e.id]
-        shares.append(np.mean([(0 if r > 0 else 2 if r < 0 else 1) == e.label for r in said]))
-    return float(np.mean(shares))
-
-
-def _table(source: str, kind: str) -> list[list[str]]:
+def table(source: str, kind: str) -> list[list[str]]:
     """The fields of each line of one file of the distribution."""
     check_one_of(source, FILES, "source")
     with tarfile.open(fetch(SDIST) / "hutto_ICWSM_2014.tar.gz") as tar:
@@ -97,16 +77,9 @@ def _table(source: str, kind: str) -> list[list[str]]:
 @lru_cache(maxsize=4)
 def groups(source: str) -> tuple[int, ...]:
     """For each text of :func:`read` the number of its group. Texts of the same review or article (products, news) and
-    near-duplicates are one group; a group is never spread over two splits."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    rows, first = read(source), {}
-    pairs = list(near_duplicates([r.text for r in rows]))
-    pairs += [(first.setdefault(r.id.split("_")[0], i), i) for i, r in enumerate(rows) if "_" in r.id]
-    ends = np.array(pairs, dtype=int).reshape(-1, 2).T
-    joined = coo_array((np.ones(ends.shape[1]), tuple(ends)), shape=(len(rows), len(rows)))
-    return tuple(connected_components(joined, directed=False)[1].tolist())
+    near-duplicates are one group; a group is never spread over two splits. ``python data/vader/build.py`` finds them."""
+    held = json.loads((book_files.data_dir() / "vader" / "groups.json").read_text(encoding="utf-8"))
+    return tuple(held[source])
 
 
 def split(source: str, seed: int = 0) -> dict[str, list[Rated]]:

@@ -38,19 +38,18 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
         (plain, calibrated), tokens = plain_and_calibrated(ctx, prompt, task, task.valid)
         scores = answered(task.valid, plain, says=prompt.opening, prompt_tokens=tokens)
         return scores.add("calibrated", answered(task.valid, calibrated))
-    task = desks(ctx.params.test_n)
+    p, task = ctx.params, desks(ctx.params.test_n)
     scored = partial(answered, task.test, slices=wording(task.test))
     if c.method == "majority":
         return scored(baselines.majority([e.label for e in task.train], len(task.test)))
     if c.method == "trouble known":
         return scored(by_trouble(task))
     if c.method == "lora":
-        recipe = Recipe(method="lora", seed=c.seed, **ctx.params.recipe)
-        found = tuned(ctx, task, c.n_labels, recipe, ctx.params.wording, task.test)
+        found = tuned(ctx, task, c.n_labels, Recipe(seed=c.seed, **p.recipe), p.wording, task.test)
         return scored(found.predictions, **found.facts)
     if c.n_labels:
-        train = sample(task, c.n_labels, c.seed)
-        return scored(without_llm(ctx, c.method, train, [e.text for e in task.test]))
+        train, texts = sample(task, c.n_labels, c.seed), [e.text for e in task.test]
+        return scored(without_llm(ctx, c.method, train, texts))
     name, calibrate = _chosen(ctx, "rule" if "rule" in c.method else "names")
     shots = sample(task, c.k, c.seed) if c.k else []
     found, tokens = plain_and_calibrated(ctx, PROMPTS[name], task, task.test, shots)
@@ -72,6 +71,7 @@ _SMOKE = {"k": 3, "rules": 1, "labels": [6, 12, 24], "tuned": [6], "forecast": [
 _SMOKE |= {"test_n": 12, "recipe": {"learning_rate": 1e-3, "epochs": 1, "min_steps": 2}}
 _LAPTOP = {"recipe": _RECIPE, "tuned": [100], "seeds": [0], "test_n": 60}
 _FULL = {"recipe": _RECIPE, "tuned": [10, 30, 100, 300], "test_n": 150}
+_FIELDS = ("name", "opening", "before", "after", "verbal")  # of a prompt template: what these prompts set
 _GPU = {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}, "test_n": None}
 
 EXPERIMENT = Experiment(
@@ -80,7 +80,7 @@ EXPERIMENT = Experiment(
     evaluate,
     question="A rule that nobody wrote down: describe it, show it, or learn it?",
     claims=("C12", "C37"),
-    sources=lambda p: [fingerprint(desks()), [vars(w) for w in PROMPTS.values()]],
+    sources=lambda p: [fingerprint(desks()), [{f: vars(w)[f] for f in _FIELDS} for w in PROMPTS.values()]],
     scales={
         "smoke": _COMMON | _SMOKE,
         "laptop": _COMMON | _LAPTOP,
