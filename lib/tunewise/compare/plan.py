@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tunewise.compare.arms import classifiers
+from tunewise.compare.arms import classifiers, prompts, tuned
 from tunewise.compare.workbench import Arm, Pace, Workbench
 
 ROUGH_FLOPS = 4e10  # a second, of a machine on which the model does not lie yet: nothing was measured
@@ -56,7 +56,7 @@ def duration(seconds: float) -> str:
 
 def arms_of(bench: Workbench) -> list[Arm]:
     """All arms that this data can have, in the order in which they are run."""
-    return [*classifiers.arms(bench), *classifiers.curve(bench)]
+    return [*classifiers.arms(bench), *prompts.arms(bench), *classifiers.curve(bench), *tuned.arms(bench)]
 
 
 def chosen(arms: Sequence[Arm], only: Sequence[str], skip: Sequence[str]) -> list[Arm]:
