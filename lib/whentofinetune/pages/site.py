@@ -18,7 +18,8 @@ from pathlib import Path
 from docutils import nodes
 
 from finetune_memory import PURE
-from tunewise.report.figures import PLOTLY, Figure, table_from_lists
+from tunewise.report.figures import PLOTLY, Figure
+from tunewise.report.tables import table_from_lists
 from whentofinetune.calculators import from_yaml
 from whentofinetune.calculators.found import found
 from whentofinetune.pages.live import LIVE, paragraphs
@@ -152,6 +153,8 @@ def on_page(app, pagename, templatename, context, doctree) -> None:
         app.add_js_file("figures.js", loading_method="defer")
     if 'class="tw-live"' in raw:
         app.add_js_file("live.mjs", type="module")
+    if 'class="tw-question' in raw:
+        app.add_js_file("questions.js", loading_method="defer")
 
 
 def make_accessible(context: dict) -> None:
