@@ -25,8 +25,8 @@ def test_an_arm_that_is_better_than_all_others_is_used():
         "Use LoRA: 90% on 400 test items, 30 points better than the next, TF-IDF"
     )
     assert set(found.comparisons) == {("lora", "majority"), ("lora", "tfidf")}
-    # two comparisons as one family: Bonferroni's intervals
-    assert all(c.level == pytest.approx(0.975) and c.significant for c in found.comparisons.values())
+    # three pairs as one family: Bonferroni's intervals
+    assert all(c.level == pytest.approx(1 - 0.05 / 3) and c.significant for c in found.comparisons.values())
 
 
 def nearly(own, base, changed):
@@ -71,13 +71,13 @@ def test_cannot_tell_says_how_many_more_items_and_what_to_use_until_then():
     assert (found.kind, found.winner, found.leading) == ("cannot_tell", None, "lora")
     assert f"about {found.items_to_settle} more test items would settle it" in found.sentence
     assert any("Until then take LoRA" in r for r in found.reasons)
-    # with that many items and the same shares it is settled, with a tenth fewer it is not
+    # with several times that many items and the same shares it is settled, with a third it is not
     wanted = 100 + found.items_to_settle
-    tables = {
-        n: decided({"majority": 0.3, "few_shot": 0.82, "lora": 0.86}, n=n).kind
-        for n in (wanted // 3, 4 * wanted)
-    }
-    assert tables == {wanted // 3: "cannot_tell", 4 * wanted: "use"}
+    shares = {"majority": 0.3, "few_shot": 0.82, "lora": 0.86}
+    assert (
+        decided(shares, n=wanted // 3).kind == "cannot_tell"
+        and decided(shares, n=4 * wanted).winner == "lora"
+    )
 
 
 def test_a_cheaper_arm_that_may_be_as_good_is_in_the_way_of_a_verdict():

@@ -53,7 +53,7 @@ def test_a_slice_that_is_really_worse_is_found_and_others_are_not():
     assert weak.name == "channel: telephone" and weak.n == 100
     assert (weak.mean, weak.others, weak.rival) == (0.2, 1.0, 1.0)
     names = {s.name for s in found}
-    assert {"label: billing", "channel: mail", "length: 11 words or fewer"} <= names
+    assert {"label: billing", "channel: mail", "length: more than 16 words"} <= names
     assert any(n.startswith("day: before 2026-0") for n in names)
 
 

@@ -139,6 +139,8 @@ class Settings:
     scorer: str | None = None
     output: Path = Path("report.html")
     balanced: bool = False  # train on as many of each label
+    metric: str | None = None  # of written answers; None for the usual one of the kind
+    schema: Path | None = None  # JSON Schema of an extraction; None to read it off the targets
     prices: Path | None = None  # a TOML file of the user's own, as prices.toml
 
 
@@ -207,7 +209,7 @@ class Decision:
     sentence
         The verdict in one sentence, with its figures.
     comparisons
-        (a, b) -> a minus b on the test items, Holm-corrected as one family.
+        (a, b) -> the winner (or the leading arm) minus each other on the test items; Holm-corrected, all pairs of arms as one family.
     items_to_settle
         How many more test items would settle it; None where it is settled or no number would.
     leading

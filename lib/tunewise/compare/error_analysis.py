@@ -106,7 +106,7 @@ def confident_mistakes(data: OwnData, arm: ArmResult, count: int = 10) -> list[M
     sure = arm.confidences
     found = [
         Mistake(data.test[n], arm.predictions[n], None if sure is None else float(sure[n]))
-        for n in np.flatnonzero(wrong(data, arm))
+        for n in np.flatnonzero(wrong(data, arm)).tolist()
     ]
     return sorted(found, key=lambda m: -(m.confidence or 0))[:count]
 
@@ -179,7 +179,7 @@ def _by_number(name: str, values: Sequence[float], unit: str = "") -> Iterator[t
     x, unit = np.asarray(values, dtype=float), f" {unit}" if unit else ""
     low, high = np.quantile(x, [1 / 3, 2 / 3])
     if low < high:
-        yield f"{name}: {low:g}{unit} or fewer", x <= low
+        yield f"{name}: at most {low:g}{unit}", x <= low
         yield f"{name}: more than {high:g}{unit}", x > high
 
 

@@ -1,0 +1,139 @@
+"""The sentences of a verdict on own data: what to use, what it rests on, what to do until more is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from tunewise.compare.base import ArmResult, OwnData, Settings
+    from tunewise.comparison import Comparison
+
+
+@dataclass(frozen=True)
+class Words:
+    """The sentences of a verdict; arms in the order of price."""
+
+    data: OwnData
+    settings: Settings
+    arms: Sequence[ArmResult]
+    months: Sequence[float]
+    leading: int
+    level: float
+
+    @property
+    def n(self) -> int:
+        return len(self.data.test)
+
+    def size(self, value: float, sign: bool = False) -> str:
+        plus = "+" if sign else ""
+        if self.data.metric == "score":
+            return f"{value:{plus}.3g}"
+        return f"{100 * value:{plus}.1f} points".replace(".0 points", " points").replace("-", "−")
+
+    def mean(self, value: float) -> str:
+        return f"{value:.3g}" if self.data.metric == "score" else f"{100 * value:.0f}%"
+
+    def title(self, i: int) -> str:
+        return self.arms[i].title
+
+    def names(self, places: Sequence[int]) -> str:
+        names = [self.title(i) for i in places]
+        return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+    def got(self, i: int) -> str:
+        values = self.arms[i].outcomes[self.data.metric]
+        return f"{self.mean(float(np.mean(values)))} on {self.n} test items"
+
+    def use(self, winner: int, tested: Mapping[int, Comparison]) -> str:
+        if not tested:
+            return f"Use {self.title(winner)}, the only arm that was run: {self.got(winner)}."
+        j, near = min(tested.items(), key=lambda p: p[1].estimate)
+        span = f" ({self.size(near.low, True)} to {self.size(near.high, True)})" if near.low > 0 else ""
+        return f"Use {self.title(winner)}: {self.got(winner)}, {self.size(near.estimate)} better than the next, {self.title(j)}{span}."
+
+    def cheaper(self, winner: int, tested: Mapping[int, Comparison]) -> str:
+        x, margin = self.title(winner), self.size(self.settings.margin)
+        behind = [j for j, c in tested.items() if c.significant and c.estimate < 0]
+        if behind:
+            return f"{self.names(behind)} did better than {x}, but by less than the {margin} that matter: take the cheaper, {x} ({self.got(winner)})."
+        equal = [j for j, c in tested.items() if not c.significant]
+        told = f"{self.names([winner, *equal])} can't be told apart"
+        if all(round(self.months[j]) > round(self.months[winner]) for j in equal):
+            return f"{told}: take {'the cheaper' if len(equal) == 1 else 'the cheapest'}, {x} ({self.got(winner)})."
+        if all(j > winner for j in equal):
+            return f"{told}, and cost about the same: take the simplest, {x} ({self.got(winner)})."
+        return f"{told}: take {x}, which no other beats by {margin} or more ({self.got(winner)})."
+
+    def cannot(self, more: int | None) -> str:
+        if more is None:
+            return "Cannot tell: the arms are too close for any realistic number of test items."
+        return f"Cannot tell: about {more:,} more test items would settle it."
+
+    def undecided(self, still: Sequence[int], blocking: Sequence[int]) -> list[str]:
+        margin, best = self.size(self.settings.margin), self.title(self.leading)
+        out = (
+            [f"{self.names(still)} may each be the best, or within {margin} of it."] if len(still) > 1 else []
+        )
+        if blocking:
+            they = "it is" if len(blocking) == 1 else "they are"
+            out.append(
+                f"{self.names(blocking)} would be cheaper; whether {they} as good, these items cannot tell."
+            )
+        cheap = f", or {self.title(still[0])} ({self.got(still[0])}), the cheapest that may be as good"
+        cheap = "" if still[0] == self.leading else cheap
+        return [*out, f"Until then take {best}, which did best ({self.got(self.leading)}){cheap}."]
+
+    def none(self, best: Mapping[str, Any]) -> str:
+        return (
+            f"None is good enough: {self.title(self.leading)} did best with {self.got(self.leading)} "
+            f"({self.mean(best['low'])} to {self.mean(best['high'])}), below the {self.mean(self.settings.need or 0)} that you need."
+        )
+
+    def unsure_of_need(self, winner: int, found: Mapping[str, Any], more: int | None) -> str:
+        remedy = (
+            "no realistic number of test items would tell"
+            if more is None
+            else f"about {more:,} more test items would tell"
+        )
+        return (
+            f"Cannot tell whether {self.title(winner)} reaches the {self.mean(self.settings.need or 0)} that you need "
+            f"({self.got(winner)}, {self.mean(found['low'])} to {self.mean(found['high'])}): {remedy}."
+        )
+
+    def reaches(self, winner: int, found: Mapping[str, Any]) -> str:
+        return f"{self.title(winner)} reaches the {self.mean(self.settings.need or 0)} that you need: at least {self.mean(found['low'])}."
+
+    def sure(self, winner: int, chance: float) -> list[str]:
+        """How sure it is that no other arm is better by the margin."""
+        if len(self.arms) < 2:
+            return []
+        shown = f"at most {100 * max(chance, 0.001):.1f}%"
+        return [
+            f"If another arm were better than {self.title(winner)} by {self.size(self.settings.margin)} or more, results like these would come up "
+            f"in {shown} of cases."
+        ]
+
+    def basis(self, tested: Mapping[int, Comparison]) -> list[str]:
+        """What the verdict rests on."""
+        groups = len({i.group for i in self.data.test})
+        together = f" in {groups} groups of rows that belong together" if groups < self.n else ""
+        margin, k = self.size(self.settings.margin), len(self.arms)
+        out = [
+            f"A difference of {margin} or more matters; {self.n} test items{together}, which no arm saw before."
+        ]
+        if tested:
+            least = self.size(max(c.detectable for c in tested.values()))
+            out.append(
+                f"{k} arms were compared, each with each. The intervals hold for all {k * (k - 1) // 2} pairs at once at {100 * self.level:.0f}%, so "
+                "that picking the best of them on the same items does no harm. The smallest difference that these items would show in four "
+                f"of five cases is {least}."
+            )
+        if any(a.family == "tuned" for a in self.arms):
+            out.append(
+                "A tuned arm stands for the one model that was trained here: a new training may come out a little differently."
+            )
+        return out
