@@ -170,6 +170,11 @@ def _label(name: str, values: Mapping[str, list[str]], read: set[str], guessed: 
         raise DataError(
             f"{name}: which column is the label? Name it with --label; there are {_listed(list(values))}.{hint}"
         )
+    if could[0] in values[could[0]]:
+        said = (
+            f"{name}: the first line seems to be a row, not a header ({could[0]!r} stands there again below)"
+        )
+        raise DataError(f"{said}; put a line such as text,label above it")
     others = [c for c in likely if c not in could]
     more = f"; {_listed(others)} could be predicted too: --label" if others else ""
     why = "it has few different values" if could == likely and not named else "by its name"

@@ -15,7 +15,7 @@ from tunewise.data import plain
 if TYPE_CHECKING:
     from tunewise.compare.splits import Ties
 
-WINDOW = 2048  # tokens
+WINDOW = 8192  # tokens, of the default model
 ENCODER_WINDOW = 256
 LONG = 500  # tokens on average, from which a language model takes seconds a text on a small machine
 IMBALANCE = 10  # times as many rows of the most frequent label as of the rarest
@@ -40,6 +40,11 @@ def listed(rows: Iterable[int], most: int = 5) -> str:
     return f"row{'s' * (len(numbers) > 1)} {' and '.join([', '.join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)}"
 
 
+def counted(n: int, what: str = "row") -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{n:,} {what}{'s' * (n != 1)}"
+
+
 def estimated_tokens(text: str) -> int:
     """About how many tokens a text has: four characters of ASCII each, one and a half bytes of other scripts."""
     ascii_characters = len(text) if text.isascii() else sum(map(str.isascii, text))
@@ -56,10 +61,10 @@ def of_reading(
     found = []
     n = len(no_text) + labelled + unlabelled
     if no_text:
-        said = f"{name}: {len(no_text):,} of {n:,} rows have no text ({listed(no_text)})."
+        said = f"{name}: no text in {len(no_text):,} of {n:,} rows ({listed(no_text)})."
         found.append(Finding("empty", tuple(no_text), said, "left out", len(no_text) > 0.05 * n))
     if unlabelled:
-        said = f"{name}: {unlabelled:,} of {n:,} rows have a text but no target."
+        said = f"{name}: a text but no target in {unlabelled:,} of {n:,} rows."
         found.append(
             Finding(
                 "unlabelled",
@@ -95,7 +100,7 @@ def without_repeats(name: str, items: Sequence[Item], columns: Columns) -> tuple
         targets[text] |= {item.target for item in same}
     found = []
     if again:
-        said = f"{name}: {len(again):,} rows repeat the text and target of an earlier row ({listed(again)})."
+        said = f"{name}: text and target of an earlier row again in {counted(len(again))} ({listed(again)})."
         found.append(
             Finding("duplicate", tuple(again), said, "each is used once", len(again) > 0.2 * len(items))
         )
@@ -109,12 +114,12 @@ def without_repeats(name: str, items: Sequence[Item], columns: Columns) -> tuple
         first = [item for item in clashes if plain(item.text) == plain(clashes[0].text)]
         example = " and ".join(f"row {i.row} {(i.target or '')[:30]!r}" for i in first[:2])
         n = len({plain(item.text) or item.text for item in clashes})
-        said = f"{name}: {n:,} texts stand there with two labels (such as {example}; {listed(i.row for i in clashes)})."
+        said = f"{name}: the same text with two labels: {counted(n, 'text')} (such as {example}; {listed(i.row for i in clashes)})."
         rows = tuple(sorted(item.row for item in clashes))
         found.append(Finding("two_labels", rows, said, "left out: decide on one label each", True))
     several = [item.row for (_, text), same in kept.items() if len(targets[text]) > 1 for item in same]
     if several and columns.kind != "classification":
-        said = f"{name}: {len(several):,} rows ask the same with another target ({listed(several)})."
+        said = f"{name}: the same text with another target in {counted(len(several))} ({listed(several)})."
         found.append(Finding("two_targets", tuple(sorted(several)), said, "kept, and in the same split"))
     return sorted(left, key=lambda item: item.row), found
 
@@ -138,15 +143,15 @@ def apart(
     near = {i for pair in ties.near for i in pair}
     if near:
         rows = tuple(sorted(items[i].row for i in near))
-        said = f"{name}: {len(near):,} rows are near-duplicates of another ({listed(rows)})."
+        said = f"{name}: near-duplicates: {counted(len(near))} ({listed(rows)})."
         done = "near-duplicates stay in one split"
         if ties.templated:
-            said += f" {len(set(ties.templated)):,} of them follow a template."
-            done = "only the closest of these stay in one split, since all of them together would fill it: figures may be too good"
+            said += f" {counted(len(ties.templated))} of them seem to follow a template."
+            done = "only the closest of these stay in one split, since all together would fill it: figures may be too good"
         found.append(Finding("near_duplicate", rows, said, done, bool(ties.templated)))
     if gone:
         rows = tuple(sorted(items[i].row for i in shared))
-        said = f"{name}: {len(shared):,} rows of different splits are near-duplicates or of one group ({listed(rows)}): a leak."
+        said = f"{name}: near-duplicates or one group in different splits, a leak: {counted(len(shared))} ({listed(rows)})."
         n_train = split.count("train")
         if sum(split[i] == "train" for i in gone) > n_train / 3:
             found.append(
@@ -161,7 +166,7 @@ def apart(
             gone = set()
         else:
             found.append(
-                Finding("leak", rows, said, f"{len(gone):,} rows left out of training and validation", True)
+                Finding("leak", rows, said, f"{counted(len(gone))} left out of training and validation", True)
             )
     left = [i for i in range(len(items)) if i not in gone]
     return [items[i] for i in left], [split[i] for i in left], found
@@ -186,25 +191,27 @@ def look(
         (
             "control_token",
             CONTROL_TOKEN,
-            "hold what looks like a control token of a model, such as <|im_start|>",
+            "what looks like a control token of a model, such as <|im_start|>,",
             "kept as text; no model reads it as a command",
         ),
         (
             "control_character",
             ESCAPE,
-            "hold control characters, such as terminal escapes",
+            "control characters, such as terminal escapes,",
             "kept in the data, removed where it is printed",
         ),
-        ("html", HTML, "hold HTML", "kept as text: take it out if it is not what the model will see"),
+        ("html", HTML, "HTML", "kept as text: take it out if it is not what the model will see"),
     ):
         if rows := tuple(i.row for i in items if pattern.search(i.text) or pattern.search(i.target or "")):
-            found.append(Finding(kind, rows, f"{name}: {len(rows):,} rows {what} ({listed(rows)}).", done))
+            found.append(
+                Finding(kind, rows, f"{name}: {what} in {counted(len(rows))} ({listed(rows)}).", done)
+            )
     if rows := tuple(i.row for i in items if FORMULA.match(i.text) or FORMULA.match(i.target or "")):
         found.append(
             Finding(
                 "formula",
                 rows,
-                f"{name}: {len(rows):,} rows hold a formula instead of its result ({listed(rows)}).",
+                f"{name}: a formula instead of its result in {counted(len(rows))} ({listed(rows)}).",
                 "kept as text, never computed",
             )
         )
@@ -215,6 +222,14 @@ def _balance(name: str, items: Sequence[Item], split: Sequence[str]) -> list[Fin
     counts = Counter(item.target or "" for item in items)
     (most, n_most), (least, n_least) = counts.most_common()[0], counts.most_common()[-1]
     found = []
+    spelled: dict[str, list[str]] = defaultdict(list)
+    for label in sorted(counts):
+        spelled[plain(label) or label].append(label)
+    for same in (labels for labels in spelled.values() if len(labels) > 1):
+        rows = tuple(item.row for item in items if item.target in same[1:])
+        said = f"{name}: {' and '.join(repr(label[:40]) for label in same[:3])} differ in case or punctuation only."
+        done = "nothing: write them the same way if they mean the same"
+        found.append(Finding("label_spelling", rows, said, done, True))
     if n_most >= IMBALANCE * n_least:
         said = f"{name}: {most[:40]!r} has {n_most:,} rows, {least[:40]!r} {n_least:,}: look at recall a label, not at accuracy alone."
         found.append(Finding("imbalance", (), said, "the splits keep these shares"))
@@ -240,7 +255,7 @@ def _lengths(
     about = "" if count_tokens else "about "
     found = []
     if rows := tuple(i.row for i, n in zip(items, tokens, strict=True) if n > window):
-        said = f"{name}: {len(rows):,} texts are longer than the {window:,} tokens that the model reads ({listed(rows)}; the longest has {about}{max(tokens):,})."
+        said = f"{name}: longer than the {window:,} tokens that the model reads: {counted(len(rows), 'text')} ({listed(rows)}; the longest has {about}{max(tokens):,})."
         found.append(
             Finding(
                 "too_long",
@@ -261,7 +276,7 @@ def _lengths(
             )
         )
     if rows := tuple(i.row for i, n in zip(items, tokens, strict=True) if n > ENCODER_WINDOW):
-        said = f"{name}: {len(rows):,} texts are longer than about {ENCODER_WINDOW} tokens ({listed(rows)})."
+        said = f"{name}: longer than about {ENCODER_WINDOW} tokens: {counted(len(rows), 'text')} ({listed(rows)})."
         found.append(
             Finding("cut_by_embedding", rows, said, "sentence embeddings may read their beginning only")
         )
@@ -269,7 +284,7 @@ def _lengths(
     if rows := tuple(
         i.row for i in items if not plain(i.text) or len(i.text) > ODD_LENGTH * max(median, 200)
     ):
-        said = f"{name}: {len(rows):,} texts have no word, or over {ODD_LENGTH} times the usual length ({listed(rows)})."
+        said = f"{name}: no word, or over {ODD_LENGTH} times the usual length: {counted(len(rows), 'text')} ({listed(rows)})."
         found.append(Finding("odd", rows, said, "kept: look at them"))
     return found
 
@@ -283,9 +298,7 @@ def _personal(name: str, items: Sequence[Item]) -> list[Finding]:
         Finding(
             "personal",
             tuple(rows),
-            f"{name}: {len(rows):,} rows hold what looks like a {kind} ({listed(rows)}).".replace(
-                "a e-", "an e-"
-            ).replace("a IP", "an IP"),
+            f"{name}: what looks like {kind} in {counted(len(rows))} ({listed(rows)}).",
             "kept: a fine-tuned model can repeat what it was trained on, so mask it first if it may not leave",
             kind in SENSITIVE,
         )

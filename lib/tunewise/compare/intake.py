@@ -69,6 +69,8 @@ def prepare(
     DataError
         For whatever can't be read or compared on, with file, row and remedy.
     """
+    if most_rows < 3 * LEAST_A_LABEL:
+        raise DataError(f"a sample of {most_rows} rows is too small (--rows): at least {3 * LEAST_A_LABEL}")
     table = open_table(source)
     columns, items, unlabelled, findings = _read(
         table, dict(text=text, label=label, group=group, time=time, split=split, task=task), seed, most_rows
@@ -96,7 +98,7 @@ def prepare(
     for name, named in zip(splits.NAMES, ("training", "validation", "test"), strict=True):
         if not part[name]:
             raise DataError(
-                f"{table.name}: no rows are left for {named}; add rows, or leave out --split and --group"
+                f"{table.name}: no rows are left for {named}; add rows, or leave out --split, --time and --group"
             )
     metric = {"classification": "accuracy", "extraction": "fields", "answers": "f1"}[columns.kind]
     columns = replace(columns, guessed=(*columns.guessed, *table.notes))
@@ -246,10 +248,10 @@ def _labels(
     findings = []
     if rare and (drop_rare or len(rows) == len(rare)) and len(rows) - len(rare) >= 1:
         gone = tuple(sorted(itertools.chain.from_iterable(rare.values())))
-        said = (
-            f"{name}: {len(rare)} labels have fewer than {LEAST_A_LABEL} different texts: {_counted(rare)}."
+        said = f"{name}: fewer than {LEAST_A_LABEL} different texts of a label: {_counted(rare)}."
+        findings.append(
+            Finding("rare_label", gone, said, f"left out, {health.counted(len(gone))} (--drop-rare)")
         )
-        findings.append(Finding("rare_label", gone, said, f"left out, {len(gone)} rows (--drop-rare)"))
         rows = {label: found for label, found in rows.items() if label not in rare}
         rare = {}
     if len(rows) > MOST_LABELS:

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from tunewise.compare.base import Finding, Item
 
+SERIOUS = 0.05  # share of labels
+UNLIKELY = 0.4  # so many would be the classifier's fault
+
 
 def label_errors(name: str, items: Sequence[Item]) -> list[Finding]:
     """Rows whose label is likely wrong, by confident learning (Northcutt et al. 2021, the library cleanlab) on cross-validated
@@ -41,15 +44,21 @@ def label_errors(name: str, items: Sequence[Item]) -> list[Finding]:
             p = cross_val_predict(model, texts, y, cv=folds, method="predict_proba")
     except ValueError:  # no word in any text
         return []
+    right = float((p.argmax(axis=1) == y).mean())
+    guess = float(np.bincount(y).max() / len(y))
     order = find_label_issues(y, p, return_indices_ranked_by="self_confidence", n_jobs=1)
+    if right < guess + 2 * (guess * (1 - guess) / len(y)) ** 0.5 or len(order) > UNLIKELY * len(y):
+        said = f"{name}: the words of a text hardly tell its label (a simple classifier is right for {right:.0%} of the rows)."
+        done = "label errors can't be looked for: are these the right columns?"
+        return [Finding("label_error", (), said, done)]
     if not len(order):
         return []
-    worst = ", ".join(
-        f"row {items[i].row} {items[i].target[:30]!r}, rather {labels[p[i].argmax()][:30]!r}"
+    worst = "; ".join(
+        f"row {items[i].row} {str(items[i].target)[:30]!r}, rather {str(labels[p[i].argmax()])[:30]!r}"
         for i in order[:3]
     )
     said = f"{name}: {len(order):,} of {len(items):,} labels may be wrong, the likeliest first: {worst}."
     rows = tuple(items[i].row for i in order)
     return [
-        Finding("label_error", rows, said, "kept: look at them, in this order", len(order) > 0.1 * len(items))
+        Finding("label_error", rows, said, "kept: look at them, in this order", len(order) > SERIOUS * len(y))
     ]

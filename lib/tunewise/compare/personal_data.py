@@ -10,18 +10,18 @@ import ipaddress
 import re
 
 PATTERNS = {
-    "e-mail address": re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[a-z]{2,24}\b", re.I),
-    "bank account (IBAN)": re.compile(r"\b[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]{4}){2,7}(?:[ ]?[A-Z0-9]{1,3})?\b"),
-    "payment card": re.compile(r"(?<![\d.-])\d(?:[ -]?\d){12,18}(?![\d-])"),
-    "IP address": re.compile(
+    "an e-mail address": re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[a-z]{2,24}\b", re.I),
+    "a bank account (IBAN)": re.compile(r"\b[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]{4}){2,7}(?:[ ]?[A-Z0-9]{1,3})?\b"),
+    "a payment card": re.compile(r"(?<![\d.-])\d(?:[ -]?\d){12,18}(?![\d-])"),
+    "an IP address": re.compile(
         r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]{1,4}(?::{1,2}[0-9a-f]{1,4}){3,7})(?![\w:]|\.\d)",
         re.I,
     ),
-    "telephone number": re.compile(
+    "a telephone number": re.compile(
         r"(?<![\w+.,/-])(?:(?:\+|00)[1-9]\d{0,2}|\(?0[1-9]\d{1,4}\)?(?=[ /-])|\(\d{3}\)|\d{3}(?=[-.]\d{3}[-.]\d{4}\b))(?:[ ()/.-]{0,2}\d){5,12}(?![\w-])"
     ),
 }
-SENSITIVE = ("bank account (IBAN)", "payment card")
+SENSITIVE = ("a bank account (IBAN)", "a payment card")
 
 
 def kinds(text: str) -> list[str]:
@@ -38,15 +38,15 @@ def kinds(text: str) -> list[str]:
 def _genuine(kind: str, found: str) -> bool:
     from stdnum import iban, luhn
 
-    if kind == "payment card":
+    if kind == "a payment card":
         digits = re.sub(r"\D", "", found)
         # the first digit of a card is its industry: 3 to 6 are travel and banking, 2 the newer Mastercards
         return digits[0] in "23456" and len(set(digits)) > 2 and bool(luhn.is_valid(digits))
-    if kind == "bank account (IBAN)":
+    if kind == "a bank account (IBAN)":
         # the pattern may have run into the words behind
         words = found.split(" ")
         return any(iban.is_valid("".join(words[:k])) for k in range(1, len(words) + 1))
-    if kind == "IP address":
+    if kind == "an IP address":
         try:
             ipaddress.ip_address(found)
         except ValueError:

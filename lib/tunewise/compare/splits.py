@@ -106,6 +106,14 @@ def by_hash(items: Sequence[Item], ties: Ties, seed: int = 0, labelled: bool = T
     for bundle, members in bundles.items():
         too_large = len(members) > _largest(items)
         split[bundle] = _name(1.0 if too_large else at[bundle], TEST, VALID)
+    everywhere = sorted(bundles, key=at.__getitem__, reverse=True)
+    n = len(items)
+    _top_up(
+        everywhere,
+        bundles,
+        split,
+        {"test": round(TEST / 2 * n), "valid": round(VALID / 4 * n), "train": round(0.2 * n)},
+    )
     if labelled:
         _see_to_rare_labels(items, bundles, at, split)
     return [split[bundle] for bundle in ties.of]
@@ -127,18 +135,30 @@ def _see_to_rare_labels(
     for _, mine in sorted(of_label.items()):
         mine.sort(key=at.__getitem__, reverse=True)
         n = sum(len(bundles[b]) for b in mine)
-        least = {"test": max(1, round(TEST / 2 * n)), "valid": 1, "train": min(TRAIN_LEAST, n // 2)}
-        for target, wanted in (("test", least["test"]), ("valid", 1), ("train", TRAIN_LEAST)):
-            for origin in ("train", "valid", "test"):
-                for bundle in mine:
-                    count = Counter(split[b] for b in mine for _ in bundles[b])
-                    if count[target] >= wanted:
-                        break
-                    if (
-                        split[bundle] == origin != target
-                        and count[origin] - len(bundles[bundle]) >= least[origin]
-                    ):
-                        split[bundle] = target
+        least = {"test": max(1, round(TEST / 2 * n)), "valid": 1, "train": min(TRAIN_LEAST, n)}
+        _top_up(mine, bundles, split, least, {**least, "train": min(TRAIN_LEAST, n // 2)})
+
+
+def _top_up(
+    order: Sequence[int],
+    bundles: Mapping[int, list[int]],
+    split: dict[int, str],
+    wanted: Mapping[str, int],
+    kept: Mapping[str, int] | None = None,
+) -> None:
+    """Move bundles, in this order, to a split that has fewer items than ``wanted``, from those that then still have ``kept``."""
+    kept = kept or wanted
+    for target in ("test", "valid", "train"):
+        count = Counter(split[b] for b in order for _ in bundles[b])
+        for origin in ("train", "valid", "test"):
+            for bundle in order:
+                size = len(bundles[bundle])
+                if count[target] >= wanted[target]:
+                    break
+                if split[bundle] == origin != target and count[origin] - size >= kept[origin]:
+                    split[bundle] = target
+                    count[target] += size
+                    count[origin] -= size
 
 
 def by_time(times: Sequence[float]) -> list[str]:

@@ -106,14 +106,17 @@ def _in_memory(source: Any) -> Table:
 
 def text_of(value: Any) -> str:
     """A cell as text: nothing for an empty one, ``3`` for 3.0, ``true`` for True, JSON for a list or dict."""
-    if value is None or value != value:  # NaN, NaT
+    if hasattr(value, "tolist"):  # numpy's
+        value = value.tolist()
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return ""
     if isinstance(value, str):
-        return value.strip()
+        # half a character, as a cut JSON string may hold, can't be written anywhere
+        return (value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")).strip()
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
+    if isinstance(value, float):
+        return "" if value != value else str(int(value)) if value.is_integer() else str(value)
     if isinstance(value, datetime.date):
         return value.isoformat()
     if isinstance(value, dict | list | tuple):
@@ -171,7 +174,8 @@ def _jsonl(table: Table, path: Path, encoding: str) -> Iterator[Row]:
             try:
                 record = json.loads(line)
             except (ValueError, RecursionError) as error:
-                said = f"{table.name}, line {number} is not JSON ({error})"
+                why = getattr(error, "msg", "nested too deeply")
+                said = f"{table.name}, line {number} is not JSON ({why})"
                 raise DataError(f"{said}; JSONL has one object a line: mend or remove this line") from error
             yield number, _object(table, number, record)
 

@@ -14,6 +14,13 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+# The letters beyond ASCII of the languages that are written in an encoding; the first wins a tie.
+LETTERS = {
+    "cp1252": "àâæçéèêëîïôœùûüÿäößñáíóúåøãõìò¿¡€",
+    "cp1250": "ąćęłńóśźżáčďéěíňřšťúůýžäôĺľŕőűöüß€",
+    "cp1254": "çğıöşüâîû€",
+}
+OTHER_SCRIPTS = ("cp1251", "cp1253", "cp1255", "cp1256", "cp932", "gb18030", "big5", "euc_jp", "euc_kr")
 
 
 class DataError(ValueError):
@@ -60,9 +67,7 @@ def encoding_of(path: Path, notes: list[str]) -> str:
     if not n_bad:
         return "utf-8-sig"
     if good >= n_bad:
-        said = (
-            f"{path.name} mixes encodings: {n_bad} lines are not UTF-8 ({_some([n for n, _ in bad], n_bad)})"
-        )
+        said = f"{path.name} mixes encodings: {_some([n for n, _ in bad], n_bad)} {'are' if n_bad > 1 else 'is'} not UTF-8"
         raise DataError(f"{said}, {good} others are. Save those lines as UTF-8 again, or remove them")
     return _guess(path, notes, b"".join(line for _, line in bad))
 
@@ -87,16 +92,12 @@ def _guess(path: Path, notes: list[str], sample: bytes) -> str:
     except ModuleNotFoundError:
         best = None
     else:
-        best = from_bytes(sample).best()
-    # a few accented letters say little: Windows-1252 is by far the most usual of the old one-byte encodings
-    rare = sum(byte > 127 for byte in sample) < 0.1 * len(sample)
-    codec = (
-        "cp1252" if best is None or (rare and best.encoding not in ("cp1250", "cp1251")) else best.encoding
-    )
-    try:
-        sample.decode(codec)
-    except UnicodeDecodeError:
-        codec = best.encoding if best else "latin-1"
-    shown = "Windows-1252" if codec == "cp1252" else codec
+        best = from_bytes(sample, cp_isolation=[*LETTERS, *OTHER_SCRIPTS]).best()
+    codec: str = best.encoding if best else "cp1252"
+    if codec in LETTERS:  # these differ in a few letters only
+        codec = max(
+            LETTERS, key=lambda c: sum(ch in LETTERS[c] for ch in sample.decode(c, "replace").lower())
+        )
+    shown = codec.replace("cp125", "Windows-125")
     notes.append(f"{path.name} is not UTF-8; it is read as {shown} (guessed: look at its accented letters).")
     return codec
