@@ -30,6 +30,18 @@ __version__ = "0.2.0"
 
 # Subcommands of ``tunewise``: name -> (module, one line of help).
 COMMANDS = {
+    "ask": (
+        "tunewise.compare.ask_command",
+        "a question to your own documents, with the passages that the answer is from",
+    ),
+    "check": (
+        "tunewise.compare.check_command",
+        "what is in a file of labelled rows, and what is wrong with it",
+    ),
+    "compare": (
+        "tunewise.compare.compare_command",
+        "your own labelled file: what to do, and how sure you can be",
+    ),
     "models": (
         "tunewise.models_command",
         "the models by name: which are here, what they take, where they come from",
@@ -48,7 +60,8 @@ _HOMES = {
     "retrieval": ("Retriever",),
     "experiment": ("Condition", "Context", "Experiment", "Scores", "perform"),
     "record": ("Record",),
-    "comparison": ("compare", "compare_arrays", "judge"),
+    "compare": ("compare",),
+    "comparison": ("compare_arrays", "judge"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME)

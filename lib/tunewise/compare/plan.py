@@ -11,6 +11,7 @@ import numpy as np
 from tunewise.compare.arms import classifiers, prompts, tuned
 from tunewise.compare.workbench import Arm, Pace, Workbench
 
+LABELS = (" one", " two")  # for the trial of the pace
 ROUGH_FLOPS = 4e10  # a second, of a machine on which the model does not lie yet: nothing was measured
 
 
@@ -91,12 +92,12 @@ def plan(bench: Workbench, *, dry: bool = False) -> Plan:
 def measure(bench: Workbench, texts: Sequence[str]) -> Pace:
     """The pace of the model on these texts, each with a line around it as a prompt has."""
     from tunewise.models.packing import encode
-    from tunewise.scoring import text_bits
+    from tunewise.scoring import label_logprobs
 
     lm = bench.ctx.lm
     asked = [f"{bench.shorten(text)}\nLabel:" for text in texts]
     lengths = [len(encode(lm.tokenizer, text)) for text in asked]
-    text_bits(lm, asked[:1])  # the first pass is slower than all others
+    label_logprobs(lm, "", asked[:1], LABELS)  # the first pass is slower than all others
     start = time.perf_counter()
-    text_bits(lm, asked)
+    label_logprobs(lm, "", asked, LABELS)
     return Pace(sum(lengths) / (time.perf_counter() - start), float(np.mean(lengths)))

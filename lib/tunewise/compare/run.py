@@ -51,6 +51,7 @@ def run(
         When another process does the same.
     """
     start = time.perf_counter()
+    data = to_score(data, settings)
     with _alone(data, settings):
         bench = Workbench(data, settings, say, given)
         arms, missing = _perform(bench, start)
@@ -71,6 +72,28 @@ def run(
         versions=record.versions(),
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
     )
+
+
+def to_score(data: OwnData, settings: Settings) -> OwnData:
+    """The data with what the user said about scoring: the outcome that decides, and the schema of an extraction. Raises ValueError."""
+    if data.kind == "classification":
+        if given := [f"--{n}" for n in ("metric", "scorer", "schema") if getattr(settings, n) is not None]:
+            raise ValueError(
+                f"{given[0]} is for written answers; labels are scored by accuracy (or say --task answers)"
+            )
+        return data
+    from tunewise.compare.answer_scoring import METRICS, infer_schema, read_schema
+
+    metric = "score" if settings.scorer else settings.metric or data.metric
+    if metric not in (*METRICS[data.kind], "score"):
+        raise ValueError(
+            f"--metric {metric} is none of {data.kind}; there are {', '.join(METRICS[data.kind])}"
+        )
+    schema = data.schema
+    if data.kind == "extraction":
+        targets = [i.target for i in data.train if i.target]
+        schema = read_schema(settings.schema) if settings.schema else schema or infer_schema(targets)
+    return dataclasses.replace(data, metric=metric, schema=schema)
 
 
 def _perform(bench: Workbench, start: float) -> tuple[list[ArmResult], list[tuple[str, str]]]:

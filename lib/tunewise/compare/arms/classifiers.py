@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,10 @@ def arms(bench: Workbench) -> list[Arm]:
 
 def curve(bench: Workbench) -> list[Arm]:
     """On fewer training items."""
+    makers = {"tfidf": tfidf, "embeddings": embeddings}
     return [
-        _arm(bench, f"{name}@{n}", name, lambda b, n=n, maker=maker: maker(b, n))
-        for name, maker in (("tfidf", tfidf), ("embeddings", embeddings))
+        _arm(bench, f"{name}@{n}", name, partial(maker, n=n))
+        for name, maker in makers.items()
         for n in bench.points()
     ]
 
@@ -122,14 +124,14 @@ def neighbours(bench: Workbench) -> ArmResult:
     train, test, valid = list(bench.train), bench.data.test, bench.data.valid
     known, y = bench.embed([i.text for i in train]), bench.y(train)
     asked = bench.embed([i.text for i in valid])
-    trials = []
+    trials: list[dict[str, Any]] = []
     for k in (k for k in NEIGHBOURS if k <= len(train)):
         said = prompting.nearest_vote(y, known, asked, k)
         trials.append({"k": k, "score": float(np.mean(said == np.array(bench.y(valid))))})
-    k = max(trials, key=lambda t: t["score"])["k"]
+    k = int(max(trials, key=lambda t: t["score"])["k"])
     trained = time.perf_counter() - start
     start = time.perf_counter()
-    said = prompting.nearest_vote(y, known, bench.embed([i.text for i in test]), k)
+    voted = prompting.nearest_vote(y, known, bench.embed([i.text for i in test]), k)
     cost = Cost(len(train), trained, (time.perf_counter() - start) / len(test))
     shots = [(i.text, i.target or "") for i in train]
     made = Artefact("neighbours", bench.labels, encoder="minilm", shots=shots, nearest=k)
@@ -138,8 +140,8 @@ def neighbours(bench: Workbench) -> ArmResult:
         TITLES["neighbours"],
         "classifier",
         settings={"k": k, "encoder": "minilm"},
-        predictions=[bench.labels[p] for p in said],
-        outcomes={"accuracy": [float(p == t) for p, t in zip(said, bench.y(test), strict=True)]},
+        predictions=[bench.labels[p] for p in voted],
+        outcomes={"accuracy": [float(p == t) for p, t in zip(voted, bench.y(test), strict=True)]},
         cost=cost,
         trials=trials,
         artefact=bench.leave("neighbours", made),

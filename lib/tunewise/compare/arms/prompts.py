@@ -155,7 +155,7 @@ def _best(bench: Workbench, arm: tuple[str, str, str], prompts: Sequence[_Prompt
 
     valid, y = bench.data.valid, bench.y(bench.data.valid)
     trials: list[dict[str, Any]] = []
-    ranked = []
+    ranked: list[tuple[float, float, int, _Prompt, np.ndarray]] = []
     for prompt in prompts:
         scores, _ = prompt.scores(bench, valid)
         for calibrated in (False, True)[: 1 if prompt.nearest else 2]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import shutil
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 TITLE = "The model fine-tuned (LoRA)"
 SEEN = 480  # examples that the shortest recipe sees, repeats counted; between 1 and 4 passes
-LONGER = 2.5  # times as many passes in the longer recipe
+LONGER = 2  # times as many passes in the longer recipe
 RATE, HIGHER, LOWER = 1e-3, 2e-3, 5e-4
 HIGH_LOSS = 0.5  # of the loss of guessing by the labels' shares: training that ends above it was too short
 
@@ -44,7 +43,7 @@ def _arm(bench: Workbench, n: int | None) -> Arm:
 def passes(n: int) -> tuple[int, int]:
     """Passes over n examples of the shorter and the longer recipe: small sets are seen more often."""
     short = min(4, max(1, round(SEEN / n)))
-    return short, math.ceil(LONGER * short)
+    return short, LONGER * short
 
 
 def recipes(n: int, seed: int) -> Iterator[Recipe]:
