@@ -54,6 +54,7 @@ SLOW = {
     "test_quick_start",
     "test_retrieval::test_the_handbook_gives_the_right_passage_back",
     "test_runs",
+    "test_winner",
     "test_tasks::test_rebuild_gives_the_same_groups",
 }
 

@@ -59,8 +59,8 @@ def base(tmp_path_factory):
     return lm
 
 
-def evaluated(lm, made):
-    """Labels as the library scores them."""
+def scored(lm, made):
+    """Log-probability of each answer as the library scores it, [texts, labels]."""
 
     def query(text):
         cut = lm.tokenizer.decode(lm.tokenizer(text, add_special_tokens=False)["input_ids"][:512])
@@ -68,22 +68,28 @@ def evaluated(lm, made):
 
     shots = "".join(made.before + query(t) + a + made.separator for t, a in made.shots)
     prefix = made.opening + shots + made.before
-    scores = scoring.label_logprobs(lm, prefix, [query(t) for t in TEXTS], made.answers)
-    return [made.labels[i] for i in (scores - np.array(made.bias or [0] * 3)).argmax(axis=1)]
+    return scoring.label_logprobs(lm, prefix, [query(t) for t in TEXTS], made.answers)
 
 
-PROMPT = dict(
-    labels=made_up.LABELS, answers=ANSWERS, opening="Say what it is.\n\n", before="Text:", after="\nLabel:"
-)
+def balanced(lm, **parts):
+    """An artefact whose bias makes a model of random weights give more labels than one, and these labels."""
+    asked = dict(
+        labels=made_up.LABELS, answers=ANSWERS, before="Text:", after="\nLabel:", model=str(lm.folder)
+    )
+    made = Artefact("score", **asked, **parts)
+    scores = scored(lm, made)
+    bias = scores.mean(axis=0)
+    labels = [made.labels[i] for i in (scores - bias).argmax(axis=1)]
+    assert len(set(labels)) > 1
+    return dataclasses.replace(made, bias=bias.tolist()), labels
 
 
-@pytest.mark.parametrize("biased", [False, True])
-def test_a_prompt_gives_the_labels_that_were_evaluated(base, tmp_path, biased):
+def test_a_prompt_gives_the_labels_that_were_evaluated(base, tmp_path):
     shots = [("an invoice <|endoftext|> twice", ANSWERS[0]), ("a parcel", ANSWERS[1])]
-    made = Artefact("score", model=str(base.folder), shots=shots, bias=[-9, -20, -28] * biased, **PROMPT)
+    made, labels = balanced(base, shots=shots, opening="Say what it is.\n\n")
     folder = won(made.save(tmp_path / "arm"), tmp_path)
     assert folder == tmp_path / "report" / "winner"
-    assert predicted(folder, TEXTS, tmp_path) == evaluated(base, made)
+    assert predicted(folder, TEXTS, tmp_path) == labels
 
 
 def test_an_adapter_gives_the_labels_that_were_evaluated_and_is_as_peft_wants_it(base, tmp_path):
@@ -91,11 +97,12 @@ def test_an_adapter_gives_the_labels_that_were_evaluated_and_is_as_peft_wants_it
 
     pairs = [(f" {t[:40]}\nLabel:", ANSWERS[i % 3]) for i, t in enumerate(TEXTS)]
     tuned = finetune.finetune(base, pairs, finetune.Recipe(learning_rate=0.05, min_steps=15), prefix="Text:")
-    made = Artefact("score", model=str(base.folder), **(PROMPT | {"opening": ""}))
+    tuned.folder = base.folder
+    made, labels = balanced(tuned)
     folder = won(made.save(tmp_path / "arm", tuned=tuned), tmp_path)
-    wanted = evaluated(tuned, made)
     base.model = finetune.restore(tuned)
-    assert predicted(folder, TEXTS, tmp_path) == wanted != evaluated(base, made)
+    assert predicted(folder, TEXTS, tmp_path) == labels
+    assert not np.allclose(scored(base, made) - made.bias, 0, atol=1)  # the base model is another
     assert PeftConfig.from_pretrained(folder).r == 8
     card = (folder / "README.md").read_text()
     assert card.startswith(f'---\nbase_model: "{base.folder}"') and "library_name" in card.split("---")[1]
@@ -126,7 +133,6 @@ def test_a_classifier_is_kept_without_pickle_and_gives_the_same_labels(tmp_path)
     folder = won(Artefact("classifier", made_up.LABELS).save(tmp_path / "arm", classifier=model), tmp_path)
     wanted = [made_up.LABELS[p] for p in model.predict([*TEXTS, *(i.text for i in own.test)])]
     assert predicted(folder, [*TEXTS, *(i.text for i in own.test)], tmp_path) == wanted
-    assert not {"pickle", "joblib"} & set((folder / "predict.py").read_text().split())
     assert {p.name for p in folder.iterdir()} == {"README.md", "arm.json", "classifier.skops", "predict.py"}
 
 
