@@ -26,15 +26,11 @@ if TYPE_CHECKING:
 
 PURE = ("calculator", "fit", "formula", "known_models", "settings", "shape", "tape", "training_step")
 
+_ESTIMATE = "how much GPU memory a fine-tuning step takes, and what it fits"
+_MEASURE = "take real training steps here and record their peak memory"
 COMMANDS = {
-    "memory": (
-        "finetune_memory.estimate_command",
-        "how much GPU memory a fine-tuning step takes, and what it fits",
-    ),
-    "measure-memory": (
-        "finetune_memory.measure_command",
-        "take real training steps here and record their peak memory",
-    ),
+    "memory": ("finetune_memory.estimate_command", _ESTIMATE),
+    "measure-memory": ("finetune_memory.measure_command", _MEASURE),
 }
 _MODULES = {
     "fit": ("GPUS", "Gpu", "changes", "fits", "largest"),

@@ -32,9 +32,8 @@ def verdict(e: Estimate, gpu: Gpu) -> str:
     name = {"full": "Full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}[s.method]
     each = f" on each of {s.gpus} GPUs" if s.gpus > 1 else ""
     size = f"{gib(e.peak_bytes)} ({e.peak_bytes / 1e9:.1f} GB)"
-    return (
-        f"{name} with {s.batch} x {s.seq} tokens takes {size} at its highest{each}, {_WHEN[e.phase]}. {says}"
-    )
+    what = f"{name} with {s.batch} x {s.seq} tokens"
+    return f"{what} takes {size} at its highest{each}, {_WHEN[e.phase]}. {says}"
 
 
 _WHEN = {
@@ -91,16 +90,13 @@ def memory_json(settings: str) -> str:
     if options := changes(s, gpu):
         said = [f"{n}. {c.text} ({gib(c.peak_bytes)}; costs {c.costs})" for n, c in enumerate(options, 1)]
         lines.append(f"Cheapest changes that make it fit: {'; '.join(said)}.")
-    answer = {
-        "figures": [_figure(e, gpu)],
-        "tables": [_gpu_table(e), _part_table(e)],
-        "text": "\n".join(lines),
-    }
-    return json.dumps(answer)
+    tables = [_gpu_table(e), _part_table(e)]
+    return json.dumps({"figures": [_figure(e, gpu)], "tables": tables, "text": "\n".join(lines)})
 
 
 def _figure(e: Estimate, gpu: Gpu) -> dict[str, Any]:
     names = [name.capitalize() for name in PHASES]
+    patterns = ("", "/", ".", "\\", "x", "-", "+", "|", "", "/")
     bars = [
         {
             "type": "bar",
@@ -110,7 +106,7 @@ def _figure(e: Estimate, gpu: Gpu) -> dict[str, Any]:
             "marker": {"pattern": {"shape": shape, "fgcolor": "#ffffff", "fillmode": "overlay"}},
             "hovertemplate": "%{x}, " + part + ": %{y:.2f} GiB",
         }
-        for part, shape in zip(COMPONENTS, ("", "/", ".", "\\", "x", "-", "+", "|", "", "/"), strict=True)
+        for part, shape in zip(COMPONENTS, patterns, strict=True)
         if any(e.by_phase[m][part] for m in PHASES)
     ]
     top = 1.6 * e.peak_bytes
@@ -128,41 +124,33 @@ def _figure(e: Estimate, gpu: Gpu) -> dict[str, Any]:
         }
         for (size, name), dash in zip(sizes, ("dot", "dashdot", "dash")[-len(sizes) :], strict=True)
     ]
-    peaks = ", ".join(
-        f"{name.lower()} {gib(size)}" for name, size in zip(names, e.phases.values(), strict=True)
-    )
-    return {
-        "data": bars + lines,
-        "layout": {
-            "title": {"text": "Memory at each phase of the step"},
-            "barmode": "stack",
-            "yaxis": {"title": {"text": "GiB"}, "rangemode": "tozero"},
-            "legend": {"traceorder": "normal"},
-        },
-        "alt": f"Stacked bars of GPU memory at each phase of a step: {peaks}. Lines: {', '.join(f'{name} {gib(size)}' for size, name in sizes)}.",
+    peaks = ", ".join(f"{phase} {gib(size)}" for phase, size in e.phases.items())
+    cards = ", ".join(f"{name} {gib(size)}" for size, name in sizes)
+    layout = {
+        "title": {"text": "Memory at each phase of the step"},
+        "barmode": "stack",
+        "yaxis": {"title": {"text": "GiB"}, "rangemode": "tozero"},
+        "legend": {"traceorder": "normal"},
     }
+    alt = f"Stacked bars of GPU memory at each phase of a step: {peaks}. Lines: {cards}."
+    return {"data": bars + lines, "layout": layout, "alt": alt}
 
 
 def _gpu_table(e: Estimate) -> dict[str, Any]:
     rows = [[GPUS[key].name, gib(GPUS[key].total), fits(e, GPUS[key])] for key in GPUS]
-    caption = (
-        f"Which GPU it fits (CUDA's own needs, {CONTEXT[0] / GIB:.1f} to {CONTEXT[1] / GIB:.1f} GiB, counted)"
-    )
+    context = f"{CONTEXT[0] / GIB:.1f} to {CONTEXT[1] / GIB:.1f} GiB"
+    caption = f"Which GPU it fits (CUDA's own needs, {context}, counted)"
     return {"caption": caption, "header": ["GPU", "Usable memory", "Fits"], "rows": rows}
 
 
 def _part_table(e: Estimate) -> dict[str, Any]:
-    rows = [
-        [part, gib(size), f"{100 * size / e.peak_bytes:.0f} %"] for part, size in e.components.items() if size
-    ]
+    parts = {part: size for part, size in e.components.items() if size}
+    rows = [[part, gib(size), f"{100 * size / e.peak_bytes:.0f} %"] for part, size in parts.items()]
     rows.append(["together (allocated)", gib(e.peak_bytes), "100 %"])
     rows.append(["reserved by the allocator, about", gib(e.reserved_bytes), ""])
     rows.append(["CUDA context, beside that", f"{gib(CONTEXT[0])} to {gib(CONTEXT[1])}", ""])
-    return {
-        "caption": f"What the memory holds at its highest, {_WHEN[e.phase]}",
-        "header": ["Part", "Memory", "Share"],
-        "rows": rows,
-    }
+    caption = f"What the memory holds at its highest, {_WHEN[e.phase]}"
+    return {"caption": caption, "header": ["Part", "Memory", "Share"], "rows": rows}
 
 
 _MODELS = """
@@ -181,9 +169,8 @@ def _control(name: str, label: str, value: Any, options: list[Any] | None = None
     """Add a control to the form: a menu of options, else a check box or a slider."""
     kind = "select" if options else "checkbox" if isinstance(value, bool) else "range"
     choice = {"options": options} if options else {}
-    CONTROLS.append(
-        {"name": name, "group": _GROUP, "label": label, "kind": kind, **choice, "value": value, **more}
-    )
+    known = {"name": name, "group": _GROUP, "label": label, "kind": kind}
+    CONTROLS.append({**known, **choice, "value": value, **more})
 
 
 _GROUP = "Model and method"
@@ -191,9 +178,8 @@ _control("model", "Model", "meta-llama/Llama-2-7b-hf", [[m, m.rpartition("/")[2]
 _METHODS = [["full", "full fine-tuning"], ["lora", "LoRA"], ["qlora", "QLoRA (NF4)"]]
 _control("method", "Method", "lora", _METHODS)
 _control("rank", "Rank of LoRA", 8, min=1, max=256, step=1)
-_control(
-    "targets", "LoRA on", "attention", [["attention", "query and value"], ["all-linear", "all linear layers"]]
-)
+_TARGETS = [["attention", "query and value"], ["all-linear", "all linear layers"]]
+_control("targets", "LoRA on", "attention", _TARGETS)
 _GROUP = "A step"
 _control("batch", "Batch", 2, min=1, max=64, step=1, unit="rows")
 _control("seq", "Length", 512, min=64, max=8192, step=64, unit="tokens")
@@ -201,14 +187,8 @@ _AGAIN = "Each block is computed again in the backward pass instead of being sav
 _control("checkpointing", "Gradient checkpointing", True, help=_AGAIN)
 _GROUP = "Numbers"
 _control("dtype", "Type of the weights", "bf16", ["bf16", "fp16", "fp32"])
-_OPTIMISERS = {
-    "adamw": "AdamW",
-    "adamw8bit": "AdamW, 8-bit",
-    "paged_adamw8bit": "AdamW, paged 8-bit",
-    "adafactor": "Adafactor",
-    "sgd_momentum": "SGD with momentum",
-    "sgd": "SGD",
-}
+_OPTIMISERS = {"adamw": "AdamW", "adamw8bit": "AdamW, 8-bit", "paged_adamw8bit": "AdamW, paged 8-bit"}
+_OPTIMISERS |= {"adafactor": "Adafactor", "sgd_momentum": "SGD with momentum", "sgd": "SGD"}
 _control("optimizer", "Optimiser", "adamw", [list(pair) for pair in _OPTIMISERS.items()])
 _control("attention", "Attention", "sdpa", [["sdpa", "SDPA"], ["flash", "flash"], ["eager", "eager"]])
 _LOSSES = {"default": "cross-entropy over all logits", "chunked": "in chunks", "fused": "fused with the head"}

@@ -21,42 +21,27 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options: one for each of the settings, with its words as help."""
     parser.set_defaults(prog=parser.prog)
-    words = Settings.words()
-    parser.add_argument(
-        "--model",
-        required=True,
-        metavar="NAME",
-        help="Hub id or short name (llama-2-7b), or the path of a config.json; 'list' lists them",
-    )
-    for field in dataclasses.fields(Settings):
-        if field.name == "model":
-            continue
-        flag, text = "--" + field.name.replace("_", "-"), words.get(field.name, "").replace("%", "%%")
-        if isinstance(field.default, bool):
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=field.default, help=text)
-        elif field.name == "targets":
-            names = ",".join(Settings.targets)
-            parser.add_argument(flag, default=names, metavar="NAMES", help=f"{text}; {names}")
-        elif isinstance(field.default, str):
-            choices = f" ({', '.join(CHOICES[field.name])})" if field.name in CHOICES else ""
-            parser.add_argument(
-                flag, default=field.default, metavar="NAME", help=f"{text}{choices}; {field.default}"
-            )
-        else:
-            parser.add_argument(
-                flag,
-                type=type(field.default),
-                default=None if field.name == "arch" else field.default,
-                metavar="N",
-                help=f"{text}; {field.default}",
-            )
-    parser.add_argument("--gpu", metavar="NAME", help=f"the GPU it should fit: {', '.join(GPUS)}")
-    parser.add_argument(
-        "--simulate",
-        action="store_true",
-        help="also take the step with the real libraries on fake tensors (needs torch, transformers, peft)",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON; all sizes in bytes")
+    words, option = Settings.words(), parser.add_argument
+    text = "Hub id or short name (llama-2-7b), or the path of a config.json; 'list' lists them"
+    option("--model", required=True, metavar="NAME", help=text)
+    for field in dataclasses.fields(Settings)[1:]:
+        name, default = field.name, field.default
+        flag, text = "--" + name.replace("_", "-"), words[name].replace("%", "%%")
+        if name == "targets":
+            default = ",".join(Settings.targets)
+            option(flag, default=default, metavar="NAMES", help=f"{text}; {default}")
+        elif isinstance(default, bool):
+            option(flag, action=argparse.BooleanOptionalAction, default=default, help=text)
+        elif isinstance(default, str):
+            choices = f" ({', '.join(CHOICES[name])})" if name in CHOICES else ""
+            option(flag, default=default, metavar="NAME", help=f"{text}{choices}; {default}")
+        else:  # a number; the GPU, if one is named, says its arch
+            used = None if name == "arch" else default
+            option(flag, type=type(default), default=used, metavar="N", help=f"{text}; {default}")
+    option("--gpu", metavar="NAME", help=f"the GPU it should fit: {', '.join(GPUS)}")
+    text = "also take the step with the real libraries on fake tensors (needs torch, transformers, peft)"
+    option("--simulate", action="store_true", help=text)
+    option("--json", action="store_true", help="print JSON; all sizes in bytes")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -93,9 +78,8 @@ def _simulate(s: Settings) -> Simulation:
 
         return simulate(s)
     except ImportError as error:
-        raise ImportError(
-            f"--simulate needs torch, transformers and peft ({error}): install them, or leave --simulate out"
-        ) from error
+        needs = f"--simulate needs torch, transformers and peft ({error})"
+        raise ImportError(f"{needs}: install them, or leave --simulate out") from error
 
 
 def _as_json(e: Estimate, gpu: Gpu | None, simulation: Simulation | None) -> dict[str, Any]:
@@ -149,9 +133,8 @@ def _as_text(e: Estimate, gpu: Gpu | None, simulation: Simulation | None) -> str
         lines += [f"Simulated, reserved:      {_both(simulation.reserved_bytes)}", ""]
     if gpu:
         batch, seq = largest(s, gpu, "batch") or "none", largest(s, gpu, "seq", 64) or "none"
-        lines.append(
-            f"On the {gpu.name}: largest batch of this length {batch}, longest text of this batch {seq} tokens"
-        )
+        longest = f"longest text of this batch {seq} tokens"
+        lines.append(f"On the {gpu.name}: largest batch of this length {batch}, {longest}")
         options = changes(s, gpu)
         lines += ["Cheapest changes that make it fit:"] if options else []
         for number, change in enumerate(options, 1):

@@ -45,18 +45,8 @@ GPUS: dict[str, Gpu] = {
     "h100": Gpu("H100 80 GB", 79.11, 90),
     "h200": Gpu("H200 141 GB", 139.71, 90),
 }
-
-
-OTHER_NAMES = {
-    "a100-80": "a100",
-    "h100-80": "h100",
-    "v100-32": "v100",
-    "4090": "rtx4090",
-    "3090": "rtx3090",
-    "4080": "rtx4080",
-    "5090": "rtx5090",
-    "a10": "a10g",
-}
+OTHER_NAMES = {"a100-80": "a100", "h100-80": "h100", "v100-32": "v100", "a10": "a10g"}
+OTHER_NAMES |= {name: f"rtx{name}" for name in ("3090", "4080", "4090", "5090")}
 
 
 def gpu_named(name: str) -> Gpu:
@@ -150,42 +140,29 @@ class Change:
     peak_bytes: int
 
 
-def _candidates(s: Settings) -> list[tuple[str, str, dict[str, Any]]]:
-    """(text, cost, changes) that could save memory, in the order of what they cost: nothing, speed, quality or convenience."""
+_Candidate = tuple[str, str, dict[str, Any]]  # in words, what it costs, the settings that change
+
+
+def _candidates(s: Settings) -> list[_Candidate]:
+    """What could save memory, in the order of what it costs: nothing, speed, quality or convenience."""
     half_batch, half_seq = max(1, s.batch // 2), max(64, s.seq // 2)
     full, adamw, qlora = s.method == "full", s.optimizer == "adamw", s.method == "qlora"
-    eager, foreach = (
-        s.attention == "eager" and not s.shape.softcap_scores,
-        adamw and s.optimizer_mode == "foreach",
-    )
+    eager = s.attention == "eager" and not s.shape.softcap_scores
+    foreach = adamw and s.optimizer_mode == "foreach"
     wide, free = s.master_weights or (s.dtype == "fp32" and not qlora), "nothing: the same result, and faster"
     sixteen = {"master_weights": False, "dtype": "bf16" if s.arch >= 80 else "fp16"}
     lora: dict[str, Any] = {"method": "lora", "targets": "all-linear", "in_backward": False}
-    four = {
-        **lora,
-        "method": "qlora",
-        "targets": s.targets if s.method == "lora" else "all-linear",
-        **sixteen,
-    }
+    four = lora | sixteen | {"method": "qlora"} | ({"targets": s.targets} if s.method == "lora" else {})
     updates, clip = full and not s.in_backward and not s.accumulation, "no gradient accumulation, no clipping"
     moved, drop = "speed while states move to and fro", "drop the model's output before the backward pass"
-    fsdp = {"gpus": 2, "sharding": "fsdp"}
+    fsdp, fused = {"gpus": 2, "sharding": "fsdp"}, "fuse the loss with the head (Liger-Kernel)"
+    again, shorter = "speed: about a third more computing", f"texts of at most {half_seq} tokens"
     found: list[tuple[bool, str, str, dict[str, Any]]] = [
         (eager, "use SDPA instead of eager attention", free, {"attention": "sdpa"}),
         (foreach, "use the fused AdamW (fused=True)", "nothing: it is faster", {"optimizer_mode": "fused"}),
-        (
-            s.loss == "default",
-            "fuse the loss with the head (Liger-Kernel)",
-            "nothing: a further package",
-            {"loss": "fused"},
-        ),
+        (s.loss == "default", fused, "nothing: a further package", {"loss": "fused"}),
         (s.outputs != "dropped", drop, "nothing", {"outputs": "dropped"}),
-        (
-            not s.checkpointing,
-            "gradient checkpointing",
-            "speed: about a third more computing",
-            {"checkpointing": True},
-        ),
+        (not s.checkpointing, "gradient checkpointing", again, {"checkpointing": True}),
         (s.batch > 1, f"batch {half_batch} with gradient accumulation", "some speed", {"batch": half_batch}),
         (s.batch > 2, "batch 1 with gradient accumulation", "speed", {"batch": 1}),
         (adamw and not s.master_weights, "8-bit AdamW", "hardly any quality", {"optimizer": "adamw8bit"}),
@@ -194,12 +171,7 @@ def _candidates(s: Settings) -> list[tuple[str, str, dict[str, Any]]]:
         (wide, "16-bit weights (bf16)", "some quality in long runs", sixteen),
         (full, "LoRA instead of full fine-tuning", "quality, if there is much to learn", lora),
         (not qlora and s.shape.layout != "gpt2", "QLoRA: 4-bit weights", "speed, and some quality", four),
-        (
-            s.seq > 64,
-            f"texts of at most {half_seq} tokens",
-            "what is cut off is not learned",
-            {"seq": half_seq},
-        ),
+        (s.seq > 64, shorter, "what is cut off is not learned", {"seq": half_seq}),
         (s.gpus == 1, "two GPUs with FSDP", "a second GPU", fsdp),
     ]
     return [(text, cost, change) for possible, text, cost, change in found if possible]
@@ -226,35 +198,34 @@ def changes(s: Settings, gpu: Gpu, most: int = 3) -> list[Change]:
     before = estimate(s)
     if _goes(before, gpu):
         return []
-    found: list[Change] = []
-    others: list[tuple[str, str, dict[str, Any]]] = []
-    for text, cost, change in _candidates(s):
-        e = _tried(s, change)
+    found, others = [], []
+    for candidate in _candidates(s):
+        e = _tried(s, [candidate])
         if e is None or e.peak_bytes >= before.peak_bytes:
             continue
-        if _goes(e, gpu):
-            found.append(Change(text, cost, e.settings, e.peak_bytes))
-            if len(found) == most:
-                return found
-        else:
-            others.append((text, cost, change))
+        if not _goes(e, gpu):
+            others.append(candidate)
+            continue
+        found.append(Change(*candidate[:2], e.settings, e.peak_bytes))
+        if len(found) == most:
+            return found
     return found + _together(s, gpu, others)
 
 
-def _tried(s: Settings, *some: dict[str, Any]) -> Estimate | None:
+def _tried(s: Settings, some: list[_Candidate]) -> Estimate | None:
     """The estimate after some changes, None if they make no sense together."""
     try:
-        return estimate(s.replace(**{name: value for change in some for name, value in change.items()}))
+        return estimate(s.replace(**{name: value for *_, change in some for name, value in change.items()}))
     except ValueError:
         return None
 
 
-def _together(s: Settings, gpu: Gpu, others: list[tuple[str, str, dict[str, Any]]]) -> list[Change]:
+def _together(s: Settings, gpu: Gpu, others: list[_Candidate]) -> list[Change]:
     """The cheapest of these changes, none of which is enough alone, that are enough together: added one by one until they are,
     then without those that turn out not to be needed, the dearest first."""
-    taken: list[tuple[str, str, dict[str, Any]]] = []
+    taken: list[_Candidate] = []
     for other in others:
-        e = _tried(s, *(change for *_, change in taken), other[2])
+        e = _tried(s, [*taken, other])
         if e is None:
             continue
         taken.append(other)
@@ -262,7 +233,7 @@ def _together(s: Settings, gpu: Gpu, others: list[tuple[str, str, dict[str, Any]
             continue
         for spare in reversed(taken[:-1]):
             fewer = [one for one in taken if one is not spare]
-            without = _tried(s, *(change for *_, change in fewer))
+            without = _tried(s, fewer)
             if without is not None and _goes(without, gpu):
                 taken, e = fewer, without
         texts, costs, _ = zip(*taken, strict=True)

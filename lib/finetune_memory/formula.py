@@ -16,18 +16,9 @@ from finetune_memory.tape import rounded
 from finetune_memory.training_step import Stretch, run, small_bytes
 
 PHASES = ("load", "forward", "loss", "backward", "optimiser")
-COMPONENTS = (
-    "weights",
-    "quantisation constants",
-    "adapters",
-    "gathered weights",
-    "optimiser",
-    "workspace",
-    "gradients",
-    "saved activations",
-    "logits and loss",
-    "temporaries",
-)
+_STANDING = ("weights", "quantisation constants", "adapters", "gathered weights", "optimiser", "workspace")
+_PASSING = ("gradients", "saved activations", "logits and loss", "temporaries")
+COMPONENTS = _STANDING + _PASSING
 
 
 @dataclass(frozen=True)
@@ -84,14 +75,11 @@ class Tensors:
 def _base_tensors(s: Settings, layers: int) -> list[Tensors]:
     """The base model's tensors, unquantised, in the order of its parameters."""
     shape, e = s.shape, small_bytes(s)
-    once = [shape.vocab * shape.hidden, *([shape.positions * shape.hidden] if shape.positions else [])]
-    block = [
-        n for linear in shape.linears for n in (linear.weights, *([linear.outputs] if linear.bias else []))
-    ]
-    last = [*shape.final_norm_sizes, *([] if shape.tied else [shape.head.weights])]
-    last += [shape.vocab] if shape.head.bias else []
-    in_blocks = [Tensors(layers, n, e) for n in block + shape.norm_sizes]
-    return [*(Tensors(1, n, e) for n in once), *in_blocks, *(Tensors(1, n, e) for n in last)]
+    block = [n for linear in shape.linears for n in (linear.weights, linear.outputs * linear.bias)]
+    first = [shape.vocab * shape.hidden, shape.positions * shape.hidden]
+    last = [*shape.final_norm_sizes, shape.head.weights * (not shape.tied), shape.vocab * shape.head.bias]
+    counts = ((1, first), (layers, block + shape.norm_sizes), (1, last))
+    return [Tensors(count, n, e) for count, sizes in counts for n in sizes if n]
 
 
 def weights(s: Settings, layers: int | None = None) -> tuple[int, int]:
@@ -115,14 +103,15 @@ def weights(s: Settings, layers: int | None = None) -> tuple[int, int]:
         Bytes of weights, bytes of quantisation constants.
     """
     layers = s.shape.layers if layers is None else layers
-    total, constants = sum(t.size for t in _base_tensors(s, layers)), 0
-    if s.method == "qlora":
-        for linear in s.shape.linears:
-            total += layers * (rounded(-(-linear.weights // 2)) - rounded(linear.weights * small_bytes(s)))
-            scales = -(-linear.weights // 64)
-            double = rounded(scales) + rounded(-(-scales // 256) * 4) + rounded(4)
-            constants += layers * (rounded(16 * 4) + (double if s.double_quant else rounded(4 * scales)))
-        constants += rounded(256 * 4) if s.double_quant else 0
+    total = sum(t.size for t in _base_tensors(s, layers))
+    if s.method != "qlora":
+        return total, 0
+    constants = rounded(256 * 4) if s.double_quant else 0
+    for linear in s.shape.linears:
+        total += layers * (rounded(-(-linear.weights // 2)) - rounded(linear.weights * small_bytes(s)))
+        scales = -(-linear.weights // 64)
+        double = rounded(scales) + rounded(-(-scales // 256) * 4) + rounded(4)
+        constants += layers * (rounded(16 * 4) + (double if s.double_quant else rounded(4 * scales)))
     return total, constants
 
 
@@ -131,9 +120,8 @@ def trained(s: Settings) -> list[Tensors]:
     shape = s.shape
     if s.method == "full":
         return _base_tensors(s, shape.layers)
-    count = {id(linear): shape.layers for linear in shape.linears}
     return [
-        Tensors(count.get(id(linear), 1), s.rank * width, BYTES[s.adapter_dtype])
+        Tensors(1 if linear is shape.head else shape.layers, s.rank * width, BYTES[s.adapter_dtype])
         for linear in shape.targets(s.targets)
         for width in (linear.inputs, linear.outputs)
     ]
@@ -147,36 +135,32 @@ def optimiser_states(s: Settings) -> int:
     with an fp32 scale for each 256, but fp32 for tensors of under 4096 elements; paged: tensors of 100,000 elements and
     more keep theirs in CUDA managed memory, outside the allocator (bitsandbytes, optim/optimizer.py).
     """
-    total, name, books = 0, s.optimizer, False
-    for t in trained(s):
-        eight, paged = "8bit" in name and t.n >= 4096, "paged" in name and t.n >= 100_000
+    tensors, name = trained(s), s.optimizer
+
+    def states(t: Tensors) -> int:
         if name == "adamw":
-            one = 2 * rounded(t.n * t.e) + (512 if s.optimizer_mode == "fused" else 0)
-        elif name == "sgd_momentum":
-            one = rounded(t.n * t.e)
-        elif name == "adafactor":
-            one = sum(rounded(4 * n) for n in _factors(s, t))
-        elif name == "sgd":
-            one = 0
-        else:
-            one = 0 if paged else 2 * rounded(t.n * (1 if eight else 4))
-            one += 2 * rounded(-(-t.n // 256) * 4) if eight else 0
-        books = books or eight
-        total += t.count * one
-    return total + (2 * rounded(256 * 4) if books else 0)
+            return 2 * rounded(t.n * t.e) + (512 if s.optimizer_mode == "fused" else 0)
+        if name == "adafactor":
+            return sum(rounded(4 * n) for n in _factors(s, t))
+        if name in ("sgd", "sgd_momentum"):
+            return rounded(t.n * t.e) if name == "sgd_momentum" else 0
+        eight, paged = "8bit" in name and t.n >= 4096, "paged" in name and t.n >= 100_000
+        scales = 2 * rounded(-(-t.n // 256) * 4) if eight else 0
+        return scales + (0 if paged else 2 * rounded(t.n * (1 if eight else 4)))
+
+    code_books = 2 * rounded(256 * 4) if "8bit" in name and any(t.n >= 4096 for t in tensors) else 0
+    return code_books + sum(t.count * states(t) for t in tensors)
 
 
 def _factors(s: Settings, t: Tensors) -> tuple[int, ...]:
     """Rows and columns of a matrix of ``t.n`` elements; a vector keeps all of its own."""
     shape = s.shape
-    if s.method == "full":
-        for linear in (*shape.linears, shape.head):
-            if linear.weights == t.n:
-                return linear.inputs, linear.outputs
-        if t.n in (shape.vocab * shape.hidden, shape.positions * shape.hidden):
-            return t.n // shape.hidden, shape.hidden
-        return (t.n,)
-    return s.rank, t.n // s.rank
+    if s.method != "full":
+        return s.rank, t.n // s.rank
+    matrices = {linear.weights: (linear.inputs, linear.outputs) for linear in (*shape.linears, shape.head)}
+    for rows in (shape.vocab, shape.positions):
+        matrices.setdefault(rows * shape.hidden, (rows, shape.hidden))
+    return matrices.get(t.n, (t.n,))
 
 
 def update_temporaries(s: Settings) -> int:
@@ -191,19 +175,20 @@ def update_temporaries(s: Settings) -> int:
         if s.optimizer_mode == "foreach" and not s.in_backward:
             return sum(t.size for t in tensors)
         return max(rounded(t.n * t.e) for t in tensors) * (1 if s.optimizer_mode == "foreach" else 2)
-    if s.optimizer == "adafactor":
-        most = before = 0
-        block = [t for t in tensors if t.count > 1] or tensors
-        for t in (*(t for t in tensors if t.count == 1), *block, *block):
-            here = rounded(4 * t.n)
-            most = max(most, here * (4 if t.e == 2 else 2) + before)
-            before = here
-        return most
-    return 0
+    if s.optimizer != "adafactor":
+        return 0
+    most = before = 0
+    block = [t for t in tensors if t.count > 1] or tensors
+    for t in (*(t for t in tensors if t.count == 1), *block, *block):
+        here = rounded(4 * t.n)
+        most = max(most, here * (4 if t.e == 2 else 2) + before)
+        before = here
+    return most
 
 
 def workspace(s: Settings) -> int:
-    """cuBLAS takes a workspace at the first matrix product of each thread (forward, backward): 8320 KiB, on Hopper and newer 32 MiB (aten/src/ATen/cuda/CublasHandlePool.cpp)."""
+    """Bytes of the workspace that cuBLAS takes at the first matrix product of each thread (forward, backward): 8320 KiB, on Hopper
+    and newer 32 MiB (aten/src/ATen/cuda/CublasHandlePool.cpp)."""
     return 2 * (32 * 1024 if s.arch >= 90 else 8320) * 1024
 
 
@@ -231,15 +216,10 @@ def estimate(s: Settings) -> Estimate:
     total, constants = weights(s)
     mine = trained(s)
     trainable = sum(t.size for t in mine)
-    fixed = {
-        "weights": -(-total // shared),
-        "quantisation constants": -(-constants // shared),
-        "adapters": 0 if s.method == "full" else -(-trainable // shared),
-        "gathered weights": 0,
-        "optimiser": -(-optimiser_states(s) // shared),
-        "workspace": workspace(s),
-    }
-    loaded = {**dict.fromkeys(COMPONENTS, 0), **fixed, "optimiser": 0, "workspace": 0}
+    adapters = 0 if s.method == "full" else trainable
+    standing = [-(-size // shared) for size in (total, constants, adapters, 0, optimiser_states(s))]
+    fixed = dict(zip(_STANDING, (*standing, workspace(s)), strict=True))
+    loaded = dict.fromkeys(COMPONENTS, 0) | fixed | {"optimiser": 0, "workspace": 0}
     loaded["temporaries"] = max(0, loading(s) - fixed["adapters"])
     if shared > 1:
         outside = total + constants - s.shape.layers * _block_bytes(s)
@@ -254,24 +234,19 @@ def estimate(s: Settings) -> Estimate:
     by_phase: dict[str, dict[str, int]] = {"load": loaded}
     highest = dict.fromkeys(PHASES, -1)
 
-    def at(phase: str, *parts: int) -> None:  # saved activations, gradients, logits and loss, temporaries
+    def at(phase: str, *parts: int) -> None:  # in the order of _PASSING
         if sum(parts) > highest[phase]:  # what is fixed does not change within a phase
             highest[phase] = sum(parts)
-            names = ("saved activations", "gradients", "logits and loss", "temporaries")
-            by_phase[phase] = {
-                **dict.fromkeys(COMPONENTS, 0),
-                **fixed,
-                **dict(zip(names, parts, strict=True)),
-            }
+            by_phase[phase] = fixed | dict(zip(_PASSING, parts, strict=True))
 
     saved = step.common + step.embedding.kept[1] + left
-    at("forward", saved, gradients, old, step.embedding.forward[0])
+    at("forward", gradients, saved, old, step.embedding.forward[0])
     for number, block in enumerate(blocks):
-        at("forward", saved, gradients, old, sum(block.forward) + (step.local if number else step.masks))
+        at("forward", gradients, saved, old, sum(block.forward) + (step.local if number else step.masks))
         saved += block.kept[1]
         old += block.cached
-    at("forward", saved, gradients, old, sum(step.norm.forward) + step.local)
-    at("loss", saved, gradients, old + step.loss_forward[3], step.loss_forward[0])
+    at("forward", gradients, saved, old, sum(step.norm.forward) + step.local)
+    at("loss", gradients, saved, old + step.loss_forward[3], step.loss_forward[0])
     saved -= left
 
     # one block's gradients, while they are summed up
@@ -282,7 +257,7 @@ def estimate(s: Settings) -> Estimate:
         and goes again."""
         nonlocal gradients
         temporary, kept, made, logits = part.backward
-        at(phase, saved + kept, gradients + made + unit, held + logits, temporary)
+        at(phase, gradients + made + unit, saved + kept, held + logits, temporary)
         if not s.accumulation and (part is step.norm or not s.in_backward):
             gradients += -(-part.gradients[2] // shared)
 
@@ -299,7 +274,7 @@ def estimate(s: Settings) -> Estimate:
     scratch = -(-update_temporaries(s) // shared)
     if s.in_backward:
         gradients = scratch = 0
-    at("optimiser", rounded(8 * s.batch * s.seq) + step.leaf + graph, gradients, returned, scratch)
+    at("optimiser", gradients, rounded(8 * s.batch * s.seq) + step.leaf + graph, returned, scratch)
     peak = max(PHASES, key=lambda name: sum(by_phase[name].values()))
     ordered = {name: by_phase[name] for name in PHASES}
     return Estimate(s, sum(ordered[peak].values()), peak, ordered[peak], ordered)
@@ -334,19 +309,12 @@ def loading(s: Settings) -> int:
     shape, wide = s.shape, BYTES[s.dtype]
     grows = 2 if s.kbit_preparation and wide == 2 else 0
     embedding, head = shape.vocab * shape.hidden, 0 if shape.tied else shape.head.weights
-    small = shape.layers * (
-        sum(shape.norm_sizes) + sum(linear.outputs for linear in shape.linears if linear.bias)
-    )
+    small = shape.layers * (shape.block_parameters - sum(linear.weights for linear in shape.linears))
     rest = grows * (embedding + head + small)  # what will be added by turning to fp32
-    linears = sorted(
-        shape.linears, key=lambda linear: (linear in shape.attention_linears) ^ (shape.layout == "neox")
-    )
     later, highest = 0, 0
-    for linear in reversed(linears):
+    first, last = shape.attention_linears, shape.mlp_linears  # of a block, by the alphabet
+    for linear in reversed(first + last if shape.layout == "neox" else last + first):
         scales = rounded(4 * -(-linear.weights // 64)) if s.double_quant else 0
         highest = max(highest, linear.weights * wide + 2 * scales - later)
         later += linear.weights // 2 + linear.weights // 16
-    points = [highest - rest]
-    if grows:
-        points += [4 * embedding - rest, 2 * head]
-    return max(0, *points)
+    return max(0, highest - rest, *([4 * embedding - rest, 2 * head] if grows else []))

@@ -26,16 +26,9 @@ from finetune_memory.known_models import config_file
 from finetune_memory.settings import METHODS, Settings
 
 SMALL = "HuggingFaceTB/SmolLM2-135M"
-GRID_MODELS = (
-    SMALL,
-    "Qwen/Qwen2.5-0.5B",
-    "Qwen/Qwen2.5-1.5B",
-    "meta-llama/Llama-2-7b-hf",
-    "meta-llama/Llama-2-13b-hf",
-)
+GRID_MODELS = [SMALL, "Qwen/Qwen2.5-0.5B", "Qwen/Qwen2.5-1.5B"]
+GRID_MODELS += ["meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-13b-hf"]
 COMMON = {"double_quant": True, "targets": "all-linear", "outputs": "dropped"}
-
-
 _OPTIONS = {
     "--model": "Hub ids or paths of a config.json, separated by commas",
     "--method": "full, lora, qlora; several separated by commas, as in all options here",
@@ -58,9 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--device", choices=("cpu", "cuda"), help="default: cuda if there is one")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--out", type=Path, help="record to write or go on with (default: in your cache)")
-    where.add_argument(
-        "--to", type=Path, metavar="FOLDER", help="folder of the record, named after the device"
-    )
+    text = "folder of the record, named after the device"
+    where.add_argument("--to", type=Path, metavar="FOLDER", help=text)
     text = "the longest one setting may take (default: 1800)"
     option("--timeout", type=float, default=1800, metavar="SECONDS", help=text)
     option("--fresh", action="store_true", help="measure again what is finished")
@@ -107,24 +99,19 @@ def main(args: argparse.Namespace) -> int:
 def plan(args: argparse.Namespace, device: str) -> list[dict[str, Any]]:
     """The settings asked for, smallest models first. Raises ValueError for those that are not possible."""
     gpu = device.startswith("cuda")
-    models = [
-        config_file(name) or name
-        for name in _list(args.model, GRID_MODELS if args.grid and gpu else (SMALL,))
-    ]
+    models = _list(args.model, GRID_MODELS if args.grid and gpu else [SMALL])
     axes: dict[str, list[Any]] = {
+        "model": [config_file(name) or name for name in models],
         "method": _list(args.method, METHODS),
-        "optimizer": _list(args.optimizer, ("adamw",)),
-        "seq": [_whole("seq", v) for v in _list(args.seq, ("512", "2048") if gpu else ("64", "128"))],
-        "batch": [_whole("batch", v) for v in _list(args.batch, ("1", "4") if gpu and args.grid else ("1",))],
-        "checkpointing": [_switch(v) for v in _list(args.checkpointing, ("on", "off"))],
+        "optimizer": _list(args.optimizer, ["adamw"]),
+        "seq": [_whole("seq", v) for v in _list(args.seq, ["512", "2048"] if gpu else ["64", "128"])],
+        "batch": [_whole("batch", v) for v in _list(args.batch, ["1", "4"] if gpu and args.grid else ["1"])],
+        "checkpointing": [_switch(v) for v in _list(args.checkpointing, ["on", "off"])],
     }
     more = {**COMMON, **machine.hardware(device), **dict(_pair(text) for text in args.set)}
-    found = []
-    for model in models:
-        for values in itertools.product(*axes.values()):
-            settings = {"model": model, **dict(zip(axes, values, strict=True)), **more}
-            Settings.from_dict(settings)  # raises for what is not possible
-            found.append(settings)
+    found = [dict(zip(axes, values, strict=True)) | more for values in itertools.product(*axes.values())]
+    for settings in found:
+        Settings.from_dict(settings)  # raises for what is not possible
     return found
 
 
@@ -147,10 +134,9 @@ def _switch(text: str) -> bool:
 
 def _pair(text: str) -> tuple[str, object]:
     name, _, value = text.partition("=")
-    if name not in {f.name for f in fields(Settings)}:
-        raise ValueError(
-            f"--set {text}: there is no setting {name!r}; there are {', '.join(f.name for f in fields(Settings))}"
-        )
+    names = [f.name for f in fields(Settings)]
+    if name not in names:
+        raise ValueError(f"--set {text}: there is no setting {name!r}; there are {', '.join(names)}")
     try:
         return name, json.loads(value)
     except ValueError:
@@ -162,9 +148,8 @@ def _device(asked: str | None) -> str:
 
     there = torch.cuda.is_available()
     if asked == "cuda" and not there:
-        raise ValueError(
-            f"torch {torch.__version__} sees no CUDA GPU here; leave --device out to measure on the CPU"
-        )
+        instead = "leave --device out to measure on the CPU"
+        raise ValueError(f"torch {torch.__version__} sees no CUDA GPU here; {instead}")
     return asked or ("cuda" if there else "cpu")
 
 
@@ -181,9 +166,8 @@ def _open(path: Path, device: str) -> dict[str, Any]:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         known = record["device"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} is no record of measured memory ({error!r}); delete it or name another with --out"
-        ) from error
+        wrong = f"{path} is no record of measured memory ({error!r})"
+        raise ValueError(f"{wrong}; delete it or name another with --out") from error
     if known != device:
         raise ValueError(f"{path} is a record of {known}, not of {device}; name another with --out")
     return record
@@ -205,11 +189,8 @@ def _key(settings: dict[str, Any]) -> str:
 def _measure(settings: dict[str, Any], device: str, timeout: float) -> dict[str, Any]:
     start = time.perf_counter()
     row = {"settings": settings, **_in_own_process(settings, device, timeout)}
-    return row | {
-        "seconds": round(time.perf_counter() - start, 1),
-        "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
-        "versions": machine.versions(),
-    }
+    seconds, now = round(time.perf_counter() - start, 1), datetime.datetime.now(datetime.UTC)
+    return row | {"seconds": seconds, "date": f"{now:%Y-%m-%d}", "versions": machine.versions()}
 
 
 def _in_own_process(settings: dict[str, Any], device: str, timeout: float) -> dict[str, Any]:
@@ -223,10 +204,8 @@ def _in_own_process(settings: dict[str, Any], device: str, timeout: float) -> di
     except subprocess.TimeoutExpired:
         return {"outcome": "failed", "why": f"took more than {timeout:.0f} s (see --timeout)"}
     if run.returncode == -9:
-        return {
-            "outcome": "out of memory",
-            "why": "the system ended the process, which it does when the host's memory is used up",
-        }
+        why = "the system ended the process, which it does when the host's memory is used up"
+        return {"outcome": "out of memory", "why": why}
     try:
         found: dict[str, Any] = json.loads(run.stdout.strip().splitlines()[-1])
         return found

@@ -5,14 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from finetune_memory import estimate_command, measure_command
+from finetune_memory import COMMANDS, estimate_command, measure_command
 
 SUBCOMMANDS = {
-    "estimate": (
-        estimate_command,
-        "how much GPU memory a fine-tuning step takes, and what it fits (the default)",
-    ),
-    "measure": (measure_command, "take real training steps here and record their peak memory"),
+    "estimate": (estimate_command, COMMANDS["memory"][1] + " (the default)"),
+    "measure": (measure_command, COMMANDS["measure-memory"][1]),
 }
 
 
@@ -32,9 +29,8 @@ def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     if not words or words[0] not in (*SUBCOMMANDS, "-h", "--help"):
         words = ["estimate", *words]
-    parser = argparse.ArgumentParser(
-        prog="finetune-memory", description="Will this fine-tuning step fit the GPU?"
-    )
+    question = "Will this fine-tuning step fit the GPU?"
+    parser = argparse.ArgumentParser(prog="finetune-memory", description=question)
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, (module, text) in SUBCOMMANDS.items():
         subparser = subparsers.add_parser(name, help=text, description=text)

@@ -31,14 +31,9 @@ CHOICES = {
 WHOLE = ("batch", "seq", "rank", "loss_chunks", "arch", "gpus")
 LONGEST = 2**20  # tokens of a row; no model known here was trained on longer texts
 # other common names of the optimisers
-ALIASES = {
-    "adamw_torch": "adamw",
-    "adamw_8bit": "adamw8bit",
-    "adamw_bnb_8bit": "adamw8bit",
-    "paged_adamw_8bit": "paged_adamw8bit",
-    "paged_adamw_32bit": "paged_adamw",
-    "sgd-momentum": "sgd_momentum",
-}
+ALIASES = {"adamw_torch": "adamw", "adamw_8bit": "adamw8bit", "adamw_bnb_8bit": "adamw8bit"}
+ALIASES |= {"paged_adamw_8bit": "paged_adamw8bit", "paged_adamw_32bit": "paged_adamw"}
+ALIASES["sgd-momentum"] = "sgd_momentum"
 
 
 @dataclass(frozen=True)
@@ -172,9 +167,8 @@ class Settings:
         shape = self.shape  # raises for an unknown model
         if self.method != "full":
             shape.targets(self.targets)  # raises for an unknown module
-        for why, wrong in self._contradictions().items():
-            if wrong:
-                raise ValueError(why)
+        if wrong := [why for why, so in self._contradictions().items() if so]:
+            raise ValueError(wrong[0])
 
     def _contradictions(self) -> dict[str, bool]:
         """{why it cannot be: whether it is so} of values that do not go together."""
@@ -188,6 +182,8 @@ class Settings:
             limit += f" (this model was trained on {trained_on:,})"
         mixed = self.method != "full" and {self.dtype, self.adapter_dtype} == {"bf16", "fp16"}
         conv1d = "GPT-2 keeps its weights in Conv1D modules, which 4-bit quantisation does not take; use lora"
+        four = "qlora has no fp32 master weights: its weights are 4-bit; leave master_weights out"
+        adapters = f"adapters are fp32 or of the weights' type: set adapter_dtype to fp32 or {self.dtype}"
         masters = "master_weights means fp32 weights computed with in 16 bits: set dtype to bf16 or fp16, or leave it out"
         later = "an optimiser in the backward pass cannot accumulate gradients: leave out accumulation or in_backward"
         wide = "flash attention needs 16-bit numbers: set dtype to bf16 or fp16, or attention to sdpa"
@@ -195,9 +191,8 @@ class Settings:
         several = "several GPUs need a sharding: ddp (a copy of the model on each) or fsdp (a share on each)"
         return {
             conv1d: qlora and shape.layout == "gpt2",
-            "qlora has no fp32 master weights: its weights are 4-bit; leave master_weights out": qlora
-            and self.master_weights,
-            f"adapters are fp32 or of the weights' type: set adapter_dtype to fp32 or {self.dtype}": mixed,
+            four: qlora and self.master_weights,
+            adapters: mixed,
             masters: self.master_weights and self.dtype == "fp32",
             wide: flash and self.dtype == "fp32",
             old: flash and self.arch < 80,
@@ -239,10 +234,8 @@ class Settings:
         if isinstance(self.model, Mapping):
             return self.model
         if self.model_id is None:
-            raise UnknownModel(
-                f"the model {self.model!r} is not among the {len(known_models.CONFIGS)} known ones; "
-                "give the path of its config.json instead"
-            )
+            unknown = f"the model {self.model!r} is not among the {len(known_models.CONFIGS)} known ones"
+            raise UnknownModel(f"{unknown}; give the path of its config.json instead")
         return known_models.CONFIGS[self.model_id]
 
     @cached_property
