@@ -126,10 +126,10 @@ class Words:
             f"A difference of {margin} or more matters; {self.n} test items{together}, which no arm saw before."
         ]
         if tested:
-            least = self.size(max(c.detectable for c in tested.values()))
+            least = self.size(min(tested.values(), key=lambda c: c.estimate).detectable)
             out.append(
                 f"{k} arms were compared, each with each. The intervals hold for all {k * (k - 1) // 2} pairs at once at {100 * self.level:.0f}%, so "
-                "that picking the best of them on the same items does no harm. The smallest difference that these items would show in four "
+                "that picking the best of them on the same items does no harm. The smallest difference between the two best that these items would show in four "
                 f"of five cases is {least}."
             )
         if any(a.family == "tuned" for a in self.arms):

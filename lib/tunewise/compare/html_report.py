@@ -1,0 +1,276 @@
+"""The report as one HTML file: no network, no script, printable; all text of the user's is escaped.
+
+What it says is put together here, how it looks in ``report.html.jinja`` and ``report.css`` beside this file.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tunewise import stats
+from tunewise.compare import error_analysis, more_data
+from tunewise.compare.monthly_cost import Prices, bill, break_even, rank, read_prices
+from tunewise.step_cache import write_whole
+
+if TYPE_CHECKING:
+    from tunewise.compare.base import ArmResult, Report
+
+LONGEST = 280  # characters of a text that are shown
+HEAD = {
+    "use": "Use this",
+    "cheaper": "Take the cheaper",
+    "cannot_tell": "Cannot tell yet",
+    "none_good_enough": "None is good enough",
+}
+
+
+def write_html(report: Report, path: Path) -> Path:
+    """Write the page to ``path``; its folder is made. Raises OSError where it cannot be written."""
+    write_whole(path, page(report))
+    return path
+
+
+def page(report: Report) -> str:
+    """The whole page, which needs no other file."""
+    return _template().render(whole=True, **view(report))
+
+
+def fragment(report: Report) -> str:
+    """The same for a notebook: one element with its own style."""
+    return _template().render(whole=False, **view(report))
+
+
+@functools.cache
+def _template() -> Any:
+    import jinja2
+
+    loader = jinja2.PackageLoader("tunewise.compare", ".")
+    made = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    made.globals["zip"] = zip
+    made.filters |= {"text": shown, "share": share, "number": number, "seconds": duration, "euro": euro}
+    return made.get_template("report.html.jinja")
+
+
+def view(report: Report) -> dict[str, Any]:
+    """All that the template prints."""
+    data, decision, prices = report.data, report.decision, read_prices(report.settings.prices)
+    centre = report.arm(decision.winner or decision.leading)
+    rival = _rival(report, centre)
+    curves = _curves(report)
+    slices = error_analysis.slices(data, centre, rival)
+    found: dict[str, Any] = dict(
+        report=report,
+        data=data,
+        settings=report.settings,
+        decision=decision,
+        head=HEAD[decision.kind],
+        centre=centre,
+        rival=rival,
+        arms=_arms(report, centre, prices),
+        domain=_domain(report),
+        score=data.metric == "score",
+        prices=prices,
+        costs=_cost_sentences(report, centre, rival, prices),
+        curves=[(c, _picture(c)) for c in curves],
+        slices=error_analysis.weak_slices(slices),
+        tried=len(slices),
+        mistakes=error_analysis.confident_mistakes(data, centre),
+        wrong=int(error_analysis.wrong(data, centre).sum()),
+        flips=_flips(report, centre, rival),
+        scores=[],
+        confusion=None,
+    )
+    found["steps"] = steps(report, centre, curves)
+    if data.kind == "classification":
+        found["scores"] = error_analysis.label_scores(data, centre)
+        if len(data.labels) <= 12:
+            found["confusion"] = error_analysis.confusion(data, centre)
+    return found
+
+
+def steps(report: Report, centre: ArmResult, curves: Sequence[more_data.LearningCurve]) -> list[str]:
+    """What to do next, in order."""
+    data, decision, title = report.data, report.decision, centre.title
+    serious = [f for f in data.findings if f.serious]
+    out = [f"First look at this: {f.said} Correct the file, and run the same command again." for f in serious]
+    if decision.kind == "cannot_tell" and decision.items_to_settle:
+        out.append(
+            f"Label about {decision.items_to_settle:,} more rows for the test, add them to {data.name}, and run the same command again. "
+            "What is computed already is used again."
+        )
+    elif decision.kind == "none_good_enough":
+        out.append(
+            "Try a larger model (--model), or a server with a better one (--endpoint), on the same rows."
+        )
+    if decision.winner:
+        way = (
+            "It is a line of your own code."
+            if centre.artefact is None
+            else "The folder winner/ beside this report holds it, ready to use."
+        )
+        out.append(f"Put {title} to use. {way}")
+    elif decision.kind == "cannot_tell":
+        out.append(f"Until then use {title}: it did best so far.")
+    if error_analysis.wrong(data, centre).any():
+        out.append(
+            "Read the most confident mistakes below. Where the file is wrong and not the answer, correct the file."
+        )
+    if weak := error_analysis.weak_slices(error_analysis.slices(data, centre)):
+        names = ", ".join(s.name for s in weak[:3])
+        out.append(
+            f"Check the answers for {names} by hand for a while: there {title} is worse than elsewhere."
+        )
+    more = [c for c in curves if c.advice == "label more"]
+    if more:
+        which = (
+            "the rows listed below first" if report.label_next else "rows of kinds that are often mistaken"
+        )
+        out.append(f"Label more training rows ({which}): {more[0].title} would probably gain.")
+    elif curves and all(c.advice == "enough" for c in curves):
+        out.append("Don't label more training rows: they would hardly help.")
+    out.append("Keep the test rows aside. Run the comparison again when your texts, labels or prices change.")
+    return out
+
+
+def _rival(report: Report, centre: ArmResult) -> ArmResult | None:
+    """The best of the other arms; of equals the first in the order of price."""
+    metric = report.data.metric
+    others = [a for a in report.arms if a.name != centre.name]
+    return max(others, key=lambda a: float(np.mean(a.outcomes[metric])), default=None)
+
+
+def _arms(report: Report, centre: ArmResult, prices: Prices) -> list[dict[str, Any]]:
+    """A row of the table an arm, best first."""
+    metric, groups = report.data.metric, [i.group for i in report.data.test]
+    gaps = {b: c for (_, b), c in report.decision.comparisons.items()}
+    out = []
+    for arm in report.arms:
+        cost = bill(arm, report.settings.calls, prices)
+        mean = stats.mean_interval([float(v) for v in arm.outcomes[metric]], groups)
+        row: dict[str, Any] = dict(arm=arm, mean=mean, bill=cost, gap=None, winner=arm.name == centre.name)
+        if found := gaps.get(arm.name):
+            row["gap"] = dict(value=-found.estimate, low=-found.high, high=-found.low, sure=found.significant)
+        if report.data.kind == "classification":
+            row["macro_f1"] = error_analysis.macro_f1(report.data, arm)
+        out.append(row)
+    return sorted(out, key=lambda r: (-r["mean"]["value"], rank(r["arm"], r["bill"].month)))
+
+
+def _domain(report: Report) -> tuple[float, float]:
+    """Ends of the axis of differences: all intervals, zero and the margin."""
+    margin, found = report.settings.margin, report.decision.comparisons.values()
+    ends = [-margin * 1.5, margin * 1.5, *(-c.high for c in found), *(-c.low for c in found)]
+    return min(ends), max(ends)
+
+
+def _curves(report: Report) -> list[more_data.LearningCurve]:
+    names = {a.name.partition("@")[0]: None for a in report.curve}
+    known = {a.name for a in report.arms}
+    return [c for n in names if n in known and (c := more_data.learning_curve(report, n))]
+
+
+def _picture(curve: more_data.LearningCurve) -> dict[str, Any]:
+    """Where the points, the forecasts and the axes' marks of a learning curve lie in a picture of 360 by 220."""
+    xs = [n for n, _ in curve.points] + [f.labels for f in curve.forecasts]
+    ys = [y for _, y in curve.points] + [v for f in curve.forecasts for v in (f.low, f.high)]
+    low, high = max(0.0, min(ys) - 0.05), min(1.0, max(ys) + 0.05)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = math.log(x / xs[0]) / math.log(max(xs) / xs[0])
+        return round(48 + 290 * across, 1), round(180 - 165 * (y - low) / (high - low), 1)
+
+    last = place(*curve.points[-1])
+    band = [last, *(place(f.labels, f.high) for f in curve.forecasts)]
+    band += [place(f.labels, f.low) for f in reversed(curve.forecasts)]
+    marks = [low + k * (high - low) / 4 for k in range(5)]
+    return dict(
+        points=[place(*p) for p in curve.points],
+        forecasts=[last, *(place(f.labels, f.value) for f in curve.forecasts)],
+        band=band,
+        xs=[(place(x, low)[0], f"{x:,}") for x in xs],
+        ys=[(place(xs[0], y)[1], share(y)) for y in marks],
+    )
+
+
+def _cost_sentences(report: Report, centre: ArmResult, rival: ArmResult | None, prices: Prices) -> list[str]:
+    calls = report.settings.calls
+    cost = bill(centre, calls, prices)
+    out = [f"{centre.title} costs about {euro(cost.month)} a month at {calls:,} calls ({cost.how})."]
+    if not cost.fits:
+        out.append("No machine of the price file has the memory for it: this is the price of the largest.")
+    if centre.cost.labels:
+        out.append(
+            f"It learned from {centre.cost.labels:,} labels, about {euro(cost.labels)} of work at "
+            f"{prices.seconds_a_label:g} seconds a label, and trained for {duration(centre.cost.train_seconds)}."
+        )
+    if rival:
+        other = bill(rival, calls, prices)
+        turn = break_even(centre, rival, prices)
+        said = f"The next best, {rival.title}, costs {euro(other.month)} a month"
+        if turn:
+            below, above = report.arm(turn.below).title, report.arm(turn.above).title
+            out.append(
+                f"{said}. Over the first year {below} is cheaper below {turn.calls:,.0f} calls a month, {above} above."
+            )
+        else:
+            cheap = centre if cost.first_year <= other.first_year else rival
+            same = abs(cost.first_year - other.first_year) < 1
+            out.append(
+                f"{said}; over the first year {'both cost the same' if same else f'{cheap.title} is the cheaper at any number of calls'}."
+            )
+    return out
+
+
+def _flips(report: Report, centre: ArmResult, rival: ArmResult | None) -> dict[str, Any] | None:
+    """Items that change between the two best arms, as rows to show."""
+    if rival is None:
+        return None
+    better, worse = error_analysis.flips(report.data, centre, rival)
+    test = report.data.test
+    show = [(test[n], centre.predictions[n], rival.predictions[n]) for n in [*worse[:6], *better[:6]]]
+    return dict(better=len(better), worse=len(worse), rows=show)
+
+
+def shown(value: Any, longest: int = LONGEST) -> str:
+    """Text of the user's as it may be printed: no control or direction characters, cut where it is long."""
+    out = "".join(
+        " "
+        if c in "\t\n\r"
+        else ""
+        if unicodedata.category(c) in ("Cc", "Cf", "Cs") and c not in "\u200c\u200d"
+        else c
+        for c in str(value)[: 2 * longest]
+    )
+    return out if len(out) <= longest else f"{out[: longest - 1]}…"
+
+
+def share(value: float, score: bool = False) -> str:
+    """A share in per cent, or a score as it is."""
+    return f"{value:.3g}" if score else f"{100 * value:.0f}%"
+
+
+def number(value: float, score: bool = False) -> str:
+    """A difference with its sign, in points or as it is."""
+    return (f"{value:+.3g}" if score else f"{100 * value:+.1f}").replace("-", "−")
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that suits them."""
+    for limit, unit, size in ((1e-3, "µs", 1e-6), (1, "ms", 1e-3), (90, "s", 1.0), (5400, "min", 60.0)):
+        if seconds < limit:
+            return f"{seconds / size:.3g} {unit}" if seconds else "none"
+    return f"{seconds / 3600:.1f} h"
+
+
+def euro(value: float) -> str:
+    """Euro, with cents below ten."""
+    return f"€{value:,.2f}" if 0 < value < 10 else f"€{value:,.0f}"
