@@ -15,9 +15,13 @@ import random
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
+import yaml
+
 from tunewise.data import near_duplicates
+from whentofinetune.datasets import company
 from whentofinetune.datasets.company import (
     DESKS,
     Entity,
@@ -29,9 +33,8 @@ from whentofinetune.datasets.company import (
     Question,
     Term,
     Ticket,
-    desk,
 )
-from whentofinetune.datasets.company_sources import SourceError, day, handbook, source, source_facts
+from whentofinetune.datasets.company_sources import SourceError, day, handbook
 
 MAILS = {"train": 240, "valid": 40, "test": 120}
 TICKETS = {"train": 240, "valid": 40, "test": 120}
@@ -42,7 +45,7 @@ _TRIES = 400
 def build(target: Path) -> dict[str, int]:
     """Write all files into ``target``; file name -> number of lines."""
     ents, facts = source_facts()
-    pages = handbook()
+    pages = handbook({}, facts)
     rows = {
         "entities": list(ents.values()),
         "facts": list(facts.values()),
@@ -64,6 +67,43 @@ def _plain(item) -> dict:
         for f in dataclasses.fields(item)
         if f.default is dataclasses.MISSING or getattr(item, f.name) != f.default
     }
+
+
+# -- facts -----------------------------------------------------------------------------------------------------------
+
+_FILES = ("products", "people", "sites", "policies", "suppliers", "customers")
+_GROUPS = ("product", "person", "site", "policy", "supplier", "customer")
+
+
+def source(name: str):
+    """A source file in YAML. All values are texts: no number loses its zeros, no time of day becomes a number."""
+    return yaml.load((company.folder() / name).read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+
+
+@lru_cache(maxsize=1)
+def source_facts() -> tuple[dict[str, Entity], dict[str, Fact]]:
+    """The entities and facts of ``facts/*.yaml``, by id."""
+    ents, raw = {}, {}
+    for file, group in zip(_FILES, _GROUPS, strict=True):
+        for id, spec in source(f"facts/{file}.yaml").items():
+            if id in ents:
+                raise SourceError(f"facts/{file}.yaml: there are two entities {id!r}")
+            ents[id] = Entity(id, group, spec["kind"], spec["name"], spec["split"])
+            raw[id] = spec["facts"]
+    withheld = source("facts/withheld.yaml")
+    found = [_fact(ents, e, a, value, True) for e, spec in raw.items() for a, value in spec.items()]
+    found += [_fact(ents, e, a, v, False) for e, spec in withheld["asked"].items() for a, v in spec.items()]
+    for number, own in enumerate(withheld["own"]):
+        found.append(_fact(ents, own["entity"], f"own{number:02}", own["truth"], False))
+    return ents, {fact.id: fact for fact in found}
+
+
+def _fact(ents: Mapping[str, Entity], entity: str, attribute: str, value: str | dict, stated: bool) -> Fact:
+    value = value if isinstance(value, dict) else {"now": value, "was": None, "since": None}
+    target = value["now"][1:] if value["now"].startswith("@") else None
+    now, was = (v and (ents[v[1:]].name if v.startswith("@") else v) for v in (value["now"], value["was"]))
+    id, split = f"{entity}.{attribute}", ents[entity].split
+    return Fact(id, entity, attribute, now, split, target, was, value["since"], stated)
 
 
 # -- questions -------------------------------------------------------------------------------------------------------
@@ -692,6 +732,33 @@ def _labelled(words: Mapping, products: Mapping) -> list[Labelled]:
         decks.draw.shuffle(part)
         out[-wanted:] = part
     return out
+
+
+def desk(signs: Mapping[str, str]) -> str:
+    """Which desk a ticket goes to: ``bench`` (the thing is sent in), ``road`` (a fitter drives out) or ``letter`` (it is answered).
+
+    The house has never written this down; the dispatcher "sees it". signs:
+
+    - ``trouble``: rhythm (a noise with a beat), drone (an even noise), water, cloth (torn or loose), dead (does nothing), paper (bills,
+      orders), looks (marks, colour)
+    - ``who``: trade (an installer or dealer writes for somebody), public (hotel, school, town), private
+    - ``place``: high (upper floor), low, or unsaid
+    - ``before``: again (has written already) or first
+    """
+    trouble, who, place, before = (signs[k] for k in ("trouble", "who", "place", "before"))
+    if trouble in (
+        "paper",
+        "looks",
+    ):  # it can be answered; but a mark that was written about twice is looked at
+        return "road" if trouble == "looks" and before == "again" else "letter"
+    if who == "trade":  # they have a ladder: send it in, and for what can't be sent they get a letter
+        return "letter" if trouble in ("water", "cloth") else "bench"
+    if trouble in ("water", "cloth"):
+        return "road"
+    if trouble == "drone":  # all drives drone: said politely, until they write again
+        return "road" if before == "again" else "letter"
+    # rhythm or dead: the drive has to come to the bench, and somebody has to take it down where the owner can't
+    return "road" if place == "high" or who == "public" else "bench"
 
 
 def _signs(draw: random.Random, words: Mapping, label: str) -> dict[str, str]:

@@ -122,7 +122,7 @@ class Ticket:
 
 @dataclass(frozen=True)
 class Labelled:
-    """A ticket with the desk that it goes to. signs: what the rule looks at (see :func:`desk`). wording: ``seen`` if the signs are worded as
+    """A ticket with the desk that it goes to. signs: what the rule looks at (``desk`` in ``data/company/build.py``). wording: ``seen`` if the signs are worded as
     in training, ``new`` if each is worded in a way that training does not have (half of valid and of test)."""
 
     id: str
@@ -326,33 +326,3 @@ def schema_errors(record: Mapping[str, str]) -> list[str]:
         elif "pattern" in spec and not re.search(spec["pattern"], value):
             errors.append(f"{field} is not of the form {spec['pattern']}")
     return errors
-
-
-# -- the private labelling rule --------------------------------------------------------------------------------------
-
-
-def desk(signs: Mapping[str, str]) -> str:
-    """Which desk a ticket goes to: ``bench`` (the thing is sent in), ``road`` (a fitter drives out) or ``letter`` (it is answered).
-
-    The house has never written this down; the dispatcher "sees it". signs:
-
-    - ``trouble``: rhythm (a noise with a beat), drone (an even noise), water, cloth (torn or loose), dead (does nothing), paper (bills,
-      orders), looks (marks, colour)
-    - ``who``: trade (an installer or dealer writes for somebody), public (hotel, school, town), private
-    - ``place``: high (upper floor), low, or unsaid
-    - ``before``: again (has written already) or first
-    """
-    trouble, who, place, before = (signs[k] for k in ("trouble", "who", "place", "before"))
-    if trouble in (
-        "paper",
-        "looks",
-    ):  # it can be answered; but a mark that was written about twice is looked at
-        return "road" if trouble == "looks" and before == "again" else "letter"
-    if who == "trade":  # they have a ladder: send it in, and for what can't be sent they get a letter
-        return "letter" if trouble in ("water", "cloth") else "bench"
-    if trouble in ("water", "cloth"):
-        return "road"
-    if trouble == "drone":  # all drives drone: said politely, until they write again
-        return "road" if before == "again" else "letter"
-    # rhythm or dead: the drive has to come to the bench, and somebody has to take it down where the owner can't
-    return "road" if place == "high" or who == "public" else "bench"

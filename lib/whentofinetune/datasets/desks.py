@@ -1,6 +1,6 @@
 """The company's complaints as a classification task, and what a prompt can say of the rule behind it.
 
-The complaints go to one of three desks by a rule that was never written down (:func:`whentofinetune.datasets.company.desk`). Half of
+The complaints go to one of three desks by a rule that was never written down (``desk`` in ``data/company/build.py``). Half of
 the validation and test texts are worded as in training (``seen``), half anew (``new``).
 """
 

@@ -12,6 +12,7 @@ The passages of training state facts of training entities only; those of a split
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,7 +20,7 @@ from functools import cache
 import numpy as np
 
 from tunewise.experiment import Scores
-from whentofinetune.datasets import check_one_of, company
+from whentofinetune.datasets import check_one_of, company, read_lines
 
 LABELS = ("yes", "no")
 ERRORS = ("absent", "present", "stale")
@@ -38,57 +39,27 @@ class Item:
     group = property(lambda self: self.id.rsplit("/", 1)[0])
 
 
-def shape(value: str) -> str:
-    """What a value looks like, coarsely: digits, capitals and words, so that a wrong answer is of the right kind."""
-    words = value.split()[:2]
-    return " ".join("9" if re.search(r"\d", w) else "A" if w[0].isupper() else w for w in words)
-
-
 @cache
 def items(split: str, error: str | None = None) -> tuple[Item, ...]:
     """All items of a split and kind of error (None: ``absent`` and ``present``, as many of each as there are of the rarer), in a fixed shuffle."""
-    if error is None:
-        kinds = [_pairs(split, e) for e in ERRORS[:2]]
-        least = min(map(len, kinds))
-        pairs = [p for kind in kinds for p in kind[:least]]
-    else:
+    if error is not None:
         check_one_of(error, ERRORS, "error")
-        pairs = _pairs(split, error)
+    kinds = [_pairs()[split, e] for e in (ERRORS[:2] if error is None else (error,))]
+    pairs = [pair for kind in kinds for pair in kind[: min(map(len, kinds))]]
     order = np.random.default_rng(0).permutation(len(pairs))
     return tuple(item for i in order for item in pairs[i])
 
 
-def _pairs(split: str, error: str) -> list[tuple[Item, ...]]:
-    facts, held = company.facts(), {p.id: p for p in company.passages()}
-    rng, pairs = np.random.default_rng([company.SPLITS.index(split), ERRORS.index(error)]), []
-    stale = error == "stale"
-    for q in company.questions("changed" if stale else "direct", split):
-        if stale and q.aspect != "now":
-            continue
-        fact, fitting = facts[q.facts[0]], [held[p] for p in q.passages[0]]
-        if split == "train":
-            fitting = [p for p in fitting if all(facts[f].split == "train" for f in p.facts)]
-        options = [(p, w) for p in fitting for w in _wrong(fact, p, facts, error)]
-        if options:
-            passage, wrong = options[rng.integers(len(options))]
-            ask, text = q.ask[rng.integers(len(q.ask))], " ".join(passage.text.split())
-            ids = [f"{q.id}/{error}/{label}" for label in LABELS]
-            pairs.append(
-                tuple(Item(ids[y], text, ask, a, y, error) for y, a in enumerate((fact.value, wrong)))
-            )
-    return [pairs[i] for i in rng.permutation(len(pairs))]
-
-
-def _wrong(fact: company.Fact, passage: company.Passage, facts, error: str) -> list[str]:
-    """Wrong answers of one kind for a fact that the passage states."""
-    if error == "stale":
-        return [fact.was] if fact.id in passage.changes and company.says(passage.text, fact.was) else []
-    if error == "present":
-        stated = [facts[f].value for f in passage.facts if f != fact.id and facts[f].value != fact.value]
-        return [v for v in stated if shape(v) == shape(fact.value) and company.says(passage.text, v)]
-    alike = [f for f in facts.values() if (f.attribute, f.split) == (fact.attribute, fact.split)]
-    others = dict.fromkeys(f.value for f in alike if f.value != fact.value)
-    return [v for v in others if not company.says(passage.text, v)][:20]
+@cache
+def _pairs() -> dict[tuple[str, str], list[tuple[Item, ...]]]:
+    """(split, kind of error) -> pairs of right and wrong, in the order in which ``data/company/build_grounded.py`` drew them."""
+    texts, found = {p.id: " ".join(p.text.split()) for p in company.passages()}, defaultdict(list)
+    for row in read_lines(company.folder() / "built" / "grounded.jsonl", dict):
+        told, kind = (texts[row["passage"]], row["question"]), row["error"]
+        answers = enumerate(zip(LABELS, row["answers"], strict=True))
+        pair = tuple(Item(f"{row['id']}/{kind}/{label}", *told, a, y, kind) for y, (label, a) in answers)
+        found[row["split"], kind].append(pair)
+    return found
 
 
 def training_items(n: int, seed: int) -> list[Item]:
