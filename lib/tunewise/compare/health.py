@@ -55,7 +55,7 @@ def estimated_tokens(text: str) -> int:
 
 
 def of_reading(
-    name: str, no_text: Sequence[int], labelled: int, items: Sequence[Item], unlabelled: int
+    name: str, no_text: Sequence[int], labelled: int, sampled: int, unlabelled: int
 ) -> list[Finding]:
     """Rows without a text, without a target, and rows that a sample leaves out."""
     found = []
@@ -74,8 +74,8 @@ def of_reading(
                 unlabelled > 0.05 * n,
             )
         )
-    if len(items) < labelled:
-        said = f"{name} has {labelled:,} labelled rows; a random sample of {len(items):,} is used."
+    if sampled < labelled:
+        said = f"{name} has {labelled:,} labelled rows; a random sample of {sampled:,} is used."
         found.append(
             Finding(
                 "sampled", (), said, "the same rows each time, chosen by a hash of their content and the seed"
@@ -146,7 +146,7 @@ def apart(
         said = f"{name}: near-duplicates: {counted(len(near))} ({listed(rows)})."
         done = "near-duplicates stay in one split"
         if ties.templated:
-            said += f" {counted(len(ties.templated))} of them seem to follow a template."
+            said += f" {len(ties.templated):,} of them seem to follow a template."
             done = "only the closest of these stay in one split, since all together would fill it: figures may be too good"
         found.append(Finding("near_duplicate", rows, said, done, bool(ties.templated)))
     if gone:

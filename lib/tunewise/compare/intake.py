@@ -7,7 +7,6 @@ mine.labels, len(mine.train), len(mine.test), mine.findings
 from __future__ import annotations
 
 import hashlib
-import heapq
 import itertools
 import json
 from collections import Counter, defaultdict
@@ -19,11 +18,11 @@ from typing import Any
 from tunewise.compare import health, splits
 from tunewise.compare.base import Columns, Finding, Item, OwnData
 from tunewise.compare.columns import MOST_LABELS, SPLIT_NAMES, choose, kind_of, parts
+from tunewise.compare.sampling import RawRow, Sample
 from tunewise.compare.table_files import Row, Table, open_table, text_of
 from tunewise.compare.text_encoding import DataError
 
 ROWS = 10_000  # at most; 4,000 test rows tell two points of accuracy apart
-EVERY_LABEL = 30  # rows of each label that a sample has, where there are
 LEAST_A_LABEL = 10
 HEAD = 1000  # rows by which the columns are guessed
 OTHER_COLUMNS = 20
@@ -125,50 +124,52 @@ def _read(
         raise DataError(f"{table.name} has no rows below its header: add rows, one text and its label each")
     columns = choose(table.name, [record for _, record in head], **asked)
     there = list(dict.fromkeys(key for _, record in head for key in record))
+    text_columns = parts(columns.text, there)
     counts: Counter[str] = Counter()
     sample, pool = Sample(most, seed), Sample(most, seed)
     no_text: list[int] = []
     for row, record in itertools.chain(head, table.rows):
-        item = _item(table, row, record, columns, there)
-        if not item.text:
+        raw = _raw(table, row, record, columns, text_columns)
+        if not raw.text:
             no_text.append(row)
-        elif item.target is None:
-            pool.add(item)
+        elif not raw.target:
+            pool.add(raw)
         else:
-            if len(counts) < most or item.target in counts:
-                counts[item.target] += 1
-            sample.add(item)
+            if len(counts) < most or raw.target in counts:
+                counts[raw.target] += 1
+            sample.add(raw)
     if not counts:
-        raise DataError(
-            f"{table.name}: no row has both a text ({columns.text!r}) and a target ({columns.target!r}); fill them, or name others with --text and --label"
-        )
+        what = f"both a text ({columns.text!r}) and a target ({columns.target!r})"
+        raise DataError(f"{table.name}: no row has {what}; fill them, or name others with --text and --label")
     if asked["task"] is None:
         kind, why = kind_of(columns.target, counts)
         columns = replace(columns, kind=kind, guessed=(*columns.guessed, f"{why} Another: --task"))
-    items = sample.taken(counts if columns.kind == "classification" else {})
-    return (
-        columns,
-        items,
-        pool.taken({}),
-        health.of_reading(table.name, no_text, sample.seen, items, pool.seen),
+    labelled = sample.taken(counts if columns.kind == "classification" else ())
+    found = health.of_reading(table.name, no_text, sample.seen, len(labelled), pool.seen)
+    items, unlabelled = (
+        [_item(table.name, raw, columns, there) for raw in rows] for rows in (labelled, pool.taken())
     )
+    return columns, items, unlabelled, found
 
 
-def _item(table: Table, row: int, record: Mapping[str, Any], columns: Columns, there: Sequence[str]) -> Item:
-    features: dict[str, str] = {}
+def _raw(
+    table: Table, row: int, record: dict[str, Any], columns: Columns, text_columns: Sequence[str]
+) -> RawRow:
     if columns.text == columns.target:  # a chat
-        text, target, features = _chat(table, row, record.get(columns.text))
-    else:
-        text = "\n".join(filter(None, (text_of(record.get(part)) for part in parts(columns.text, there))))
-        target = text_of(record.get(columns.target))
+        return RawRow(row, *_chat(table, row, record.get(columns.text)), record)
+    text = "\n".join(filter(None, [text_of(record.get(part)) for part in text_columns]))
+    return RawRow(row, text, text_of(record.get(columns.target)), {}, record)
+
+
+def _item(name: str, raw: RawRow, columns: Columns, there: Sequence[str]) -> Item:
     named = {*parts(columns.text, there), columns.target, columns.group}
-    others = [c for c in there if c not in named and not isinstance(record.get(c), dict | list)]
-    kept = [c for c in (columns.time, columns.split) if c] + others
-    features |= {c: text_of(record.get(c))[:200] for c in kept[:OTHER_COLUMNS]}
-    digest = hashlib.sha256(f"{text}\0{target}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    id = f"{table.name}:{digest}"
-    group = text_of(record.get(columns.group)) if columns.group else ""
-    return Item(id, row, text, target or None, group or id, features)
+    kept = [c for c in (columns.time, columns.split) if c]
+    kept += [c for c in there if c not in named and not isinstance(raw.record.get(c), dict | list)]
+    features = raw.added | {c: text_of(raw.record.get(c))[:200] for c in kept[:OTHER_COLUMNS]}
+    digest = hashlib.sha256(f"{raw.text}\0{raw.target}".encode()).hexdigest()[:16]
+    group = text_of(raw.record.get(columns.group)) if columns.group else ""
+    id = f"{name}:{digest}"
+    return Item(id, raw.row, raw.text, raw.target or None, group or id, features)
 
 
 def _chat(table: Table, row: int, value: Any) -> tuple[str, str, dict[str, str]]:
@@ -199,42 +200,8 @@ def _pool(source: str | Path, columns: Columns) -> list[Item]:
             raise DataError(
                 f"{table.name}: there is no column {part!r}, which holds the text of the labelled rows"
             )
-    items = (_item(table, row, record, columns, there) for row, record in rows)
-    return [replace(item, target=None) for item in items if item.text]
-
-
-class Sample:
-    """The items whose hash is smallest, and a few of each target: the same ones whatever the order, and few change when rows are added."""
-
-    def __init__(self, most: int, seed: int) -> None:
-        self.most, self.seed, self.seen = most, seed, 0
-        self._kept: list[tuple[float, int, Item]] = []
-        self._rest: dict[str, list[tuple[float, int, Item]]] = defaultdict(list)
-
-    def add(self, item: Item) -> None:
-        """Look at one more item."""
-        self.seen += 1
-        entry = (-splits.position(item.id, self.seed), -self.seen, item)
-        if len(self._kept) < self.most:
-            heapq.heappush(self._kept, entry)
-            return
-        entry = heapq.heappushpop(self._kept, entry)
-        target = entry[2].target or ""
-        if target in self._rest or len(self._rest) < MOST_LABELS * 2:
-            rest = self._rest[target]
-            (heapq.heappush if len(rest) < EVERY_LABEL else heapq.heappushpop)(rest, entry)
-
-    def taken(self, counts: Mapping[str, int]) -> list[Item]:
-        """The sample in the order of the file; for each target in ``counts`` at least thirty, where there are."""
-        taken = [item for *_, item in self._kept]
-        have = Counter(item.target for item in taken)
-        for target in counts:
-            lacking = EVERY_LABEL - have[target]
-            if lacking > 0:
-                taken += [
-                    item for *_, item in sorted(self._rest.get(target, ()), key=lambda e: -e[0])[:lacking]
-                ]
-        return sorted(taken, key=lambda item: item.row)
+    raws = (_raw(table, row, record, columns, parts(columns.text, there)) for row, record in rows)
+    return [replace(_item(table.name, raw, columns, there), target=None) for raw in raws if raw.text]
 
 
 def _labels(

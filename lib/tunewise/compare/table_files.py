@@ -106,13 +106,13 @@ def _in_memory(source: Any) -> Table:
 
 def text_of(value: Any) -> str:
     """A cell as text: nothing for an empty one, ``3`` for 3.0, ``true`` for True, JSON for a list or dict."""
+    if isinstance(value, str):
+        # half a character, as a cut JSON string may hold, can't be written anywhere
+        return (value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")).strip()
     if hasattr(value, "tolist"):  # numpy's
         value = value.tolist()
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return ""
-    if isinstance(value, str):
-        # half a character, as a cut JSON string may hold, can't be written anywhere
-        return (value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")).strip()
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
