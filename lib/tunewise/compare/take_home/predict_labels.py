@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from tunewise.compare.take_home.prompted_model import ARM, encode, model, prefix, query
+from tunewise.compare.take_home.prompted_model import ARM, encode, model, prompt
 
 
 @torch.inference_mode()
@@ -25,16 +25,16 @@ def predict(texts: Sequence[str]) -> list[str]:
     """The label whose words are the likeliest after the prompt."""
     found, begun = [], {}
     for text in texts:
-        start = prefix(text)
+        start, rest = prompt(text)
         if start and start not in begun:
             begun = {start: read(encode(start))[1]}  # most prompts begin alike
-        last, past = read(encode(query(text)), begun.get(start))
+        last, past = read(encode(rest), begun.get(start))
         scores = [-bias for bias in ARM["bias"] or [0.0] * len(ARM["labels"])]
         for i, ids in enumerate(map(encode, ARM["answers"])):
             scores[i] += float(last[-1, ids[0]])
             if len(ids) > 1:
-                rest, _ = read(ids[:-1], past, len(ids) - 1)
-                scores[i] += float(rest[range(len(ids) - 1), ids[1:]].sum())
+                further, _ = read(ids[:-1], past, len(ids) - 1)
+                scores[i] += float(further[range(len(ids) - 1), ids[1:]].sum())
         found.append(ARM["labels"][scores.index(max(scores))])
     return found
 

@@ -35,20 +35,23 @@ def encode(prompt: str) -> list[int]:
 
 
 def query(text: str) -> str:
-    """The part of the prompt that belongs to one text."""
-    text = re.sub("[\ufdd0\ufdd1]", "", text)
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    if ARM["text_tokens"] and len(ids) > ARM["text_tokens"]:
-        text = tokenizer.decode(ids[: ARM["text_tokens"]])
+    """The part of the prompt that belongs to one text, whose beginning counts where it is long."""
+    text, most = re.sub("[\ufdd0\ufdd1]", "", text), ARM["text_tokens"]
+    ids = tokenizer(text[: 20 * most], add_special_tokens=False)["input_ids"]
+    if len(ids) > most or len(text) > 20 * most:
+        text = tokenizer.decode(ids[:most])
     text = text if ARM["keep_lines"] else " ".join(text.split())
     return " " + re.sub("|".join(map(re.escape, CONTROL)), "\ufdd0\\g<0>\ufdd1", text) + ARM["after"]
 
 
-def prefix(text: str) -> str:
-    """What stands before it: instruction and examples."""
+def prompt(text: str) -> tuple[str, str]:
+    """What other texts' prompts begin with too, and the rest."""
     shots = nearest(text) if ARM["nearest"] else ARM["shots"]
     shown = [ARM["before"] + query(shot) + answer + ARM["separator"] for shot, answer in shots]
-    return str(ARM["opening"] + "".join(shown) + ARM["before"])
+    examples = "".join(shown) + ARM["before"]
+    if ARM["nearest"]:
+        return ARM["opening"], examples + query(text)
+    return ARM["opening"] + examples, query(text)
 
 
 def nearest(text: str) -> Sequence[tuple[str, str]]:
