@@ -303,7 +303,7 @@ def test_a_missing_package_is_named(module, package, monkeypatch):
 
 
 def test_importing_it_imports_no_package_of_retrieval():
-    code = "import sys, tunewise.retrieval, tunewise.documents; print([m for m in ('bm25s', 'qdrant_client', 'pypdf', 'torch') if m in sys.modules])"
+    code = "import sys, tunewise.retrieval, tunewise.compare.documents_folder; print([m for m in ('bm25s', 'qdrant_client', 'pdfminer', 'torch') if m in sys.modules])"
     assert (
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True

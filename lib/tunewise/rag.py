@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from tunewise.control_tokens import inert
+
 Texts = Sequence[str]
 ABSTENTION = "not stated"
 WITH_PASSAGES = f"""Answer the question from the passages, in a few words, and give the number of the passage. \
@@ -72,9 +74,9 @@ class Reader:
 
 
 def prompt(question: str, passages: Sequence[str] = ()) -> str:
-    """What follows the instruction: numbered passages, the question, up to where the answer begins."""
+    """What follows the instruction: numbered passages, the question, up to where the answer begins. Control tokens in them stay text."""
     held = "".join(f"[{i}] {' '.join(p.split())}\n\n" for i, p in enumerate(passages, 1))
-    return f"{held}Question: {question}\nAnswer:"
+    return f"{inert(held)}Question: {inert(question)}\nAnswer:"
 
 
 def target(answer: str | None, cited: int | None = None) -> str:

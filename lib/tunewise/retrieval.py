@@ -28,6 +28,7 @@ HOWS = ("bm25", "dense", "hybrid")
 RRF_K = 60  # Cormack et al. (2009): what they found on a pilot, and kept
 _DIGITS = 6  # of a score: what rounding does to vectors and sums (about 1e-7) decides no rank
 _PART = 512  # texts are embedded and stored in parts of so many, so that what is interrupted is not lost
+_PACKAGES = {"markdown_it": "markdown-it-py", "bs4": "beautifulsoup4", "pdfminer": "pdfminer.six"}
 _SPARE = 16  # vectors asked for beyond k, so that equal ones at the end are told apart here, by their places
 
 Embed = Callable[[Sequence[str]], np.ndarray]
@@ -261,7 +262,7 @@ def needed(module: str, what: str = "retrieval") -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError:
-        package = {"markdown_it": "markdown-it-py"}.get(module, module.replace("_", "-"))
+        package = _PACKAGES.get(module, module.replace("_", "-"))
         raise ImportError(f"{what} needs {package}: {paths.install_command('rag')}") from None
 
 

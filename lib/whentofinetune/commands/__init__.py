@@ -1,10 +1,6 @@
 """Subcommands that the book adds to the command ``tunewise``: name -> (module, one line of help)."""
 
 COMMANDS = {
-    "ask": (
-        "whentofinetune.commands.ask_documents",
-        "a question to your own documents, with the passages that the answer is from",
-    ),
     "claims": (
         "whentofinetune.commands.claims_command",
         "the article's claims: their tests, and what the records say",
