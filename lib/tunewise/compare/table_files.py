@@ -120,7 +120,7 @@ def text_of(value: Any) -> str:
     if isinstance(value, datetime.date):
         return value.isoformat()
     if isinstance(value, dict | list | tuple):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return text_of(json.dumps(value, ensure_ascii=False, default=str))
     return str(value).strip()
 
 

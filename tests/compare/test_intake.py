@@ -1,0 +1,290 @@
+"""A file is read as its user means it, or refused in one sentence that says where and what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+
+import numpy as np
+import pandas
+import pytest
+
+from tunewise.compare.intake import prepare
+from tunewise.compare.sampling import EVERY_TARGET, RawRow, Sample
+from tunewise.compare.splits import NAMES
+from tunewise.compare.table_files import open_table, text_of
+from tunewise.compare.text_encoding import DataError, encoding_of
+
+WORDS = [
+    a + b for a in ("lo", "mi", "ra", "te", "su", "ka", "pe") for b in ("ban", "der", "fil", "gat", "hun")
+]
+OWN = {"pay": "invoice", "send": "parcel", "open": "login"}
+
+
+def rows(n=60, labels=("pay", "send"), seed=0):
+    """(text, label): words by chance, and one that tells the label."""
+    rng = random.Random(seed)
+    return [
+        (" ".join([*rng.choices(WORDS, k=8), OWN[labels[i % len(labels)]]]), labels[i % len(labels)])
+        for i in range(n)
+    ]
+
+
+def csv_of(data, header="text,label", sep=","):
+    return "\n".join([header, *(f'"{t}"{sep}{y}' for t, y in data)])
+
+
+def items(data):
+    return [item for name in NAMES for item in getattr(data, name)]
+
+
+def pairs(data):
+    return sorted((item.text, item.target) for item in items(data))
+
+
+def write(folder, name, content, encoding="utf-8"):
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
+    return path
+
+
+def test_every_format_gives_the_same_rows(tmp_path):
+    data = rows()
+    frame = pandas.DataFrame(data, columns=["text", "label"])
+    records = [{"text": t, "label": y} for t, y in data]
+    frame.to_excel(tmp_path / "a.xlsx", index=False)
+    frame.to_parquet(tmp_path / "a.parquet")
+    sources = {
+        "csv": write(tmp_path, "a.csv", csv_of(data)),
+        "semicolons": write(tmp_path, "s.csv", "\ufeff" + csv_of(data, "text;label", ";")),
+        "tsv": write(tmp_path, "a.tsv", csv_of(data, "text\tlabel", "\t")),
+        "jsonl": write(tmp_path, "a.jsonl", "\n".join(map(json.dumps, records))),
+        "ndjson": write(tmp_path, "a.ndjson", "\n\n".join(map(json.dumps, records))),
+        "json": write(tmp_path, "a.json", json.dumps(records)),
+        "json in an object": write(tmp_path, "b.json", json.dumps({"version": 1, "data": records})),
+        "parquet": tmp_path / "a.parquet",
+        "excel": tmp_path / "a.xlsx",
+        "excel under another name": write(tmp_path, "x.csv", (tmp_path / "a.xlsx").read_bytes()),
+        "utf-16": write(tmp_path, "w.csv", csv_of(data), "utf-16"),
+        "utf-16 without a mark": write(tmp_path, "v.csv", csv_of(data), "utf-16-le"),
+        "frame": frame,
+        "records": records,
+    }
+    for source in sources.values():
+        mine = prepare(source)
+        assert pairs(mine) == sorted(data)
+        assert mine.labels == ("pay", "send") and mine.kind == "classification"
+
+
+def test_rows_are_counted_as_an_editor_does(tmp_path):
+    data = rows(40)
+    lines = [f'"{t}\nand a second line",{y}' for t, y in data]
+    path = write(tmp_path, "q.csv", "\n".join(["text,label", "", *lines]))
+    assert sorted(item.row for item in items(prepare(path))) == list(range(3, 83, 2))
+    sheet = pandas.DataFrame(data, columns=["text", "label"])
+    sheet.to_excel(tmp_path / "a.xlsx", index=False)
+    assert sorted(item.row for item in items(prepare(tmp_path / "a.xlsx"))) == list(range(2, 42))
+
+
+@pytest.mark.parametrize(
+    ("codec", "text"),
+    [
+        ("cp1252", "Die Beträge für März sind zu groß, bitte prüfen"),
+        ("cp1252", "Le café est fermé à l’été, où êtes-vous passés"),
+        ("cp1250", "Proszę o zwrot pieniędzy, paczka źle działa"),
+        ("cp1250", "Příliš žluťoučký kůň, prosím vraťte peníze"),
+        ("cp1251", "Здравствуйте, где мой заказ, верните деньги"),
+        ("cp1253", "Πού είναι η παραγγελία μου, παρακαλώ επιστρέψτε"),
+        ("cp1254", "Siparişim nerede, lütfen parayı iade edin, ığüşöç"),
+        ("cp932", "これは日本語の文章です。注文はどこですか"),
+    ],
+)
+def test_old_encodings_are_guessed_and_said(tmp_path, codec, text):
+    content = csv_of([(f"{text} {t}", y) for t, y in rows()])
+    table = open_table(write(tmp_path, "old.csv", content, codec))
+    first = next(row for _, row in table.rows)
+    assert first["text"].startswith(text)
+    assert "not UTF-8" in table.notes[0]
+
+
+def test_a_file_in_two_encodings_is_refused_with_its_lines(tmp_path):
+    lines = csv_of([(f"größer {t}", y) for t, y in rows()]).split("\n")
+    mixed = b"\n".join(line.encode("cp1252" if i in (9, 30) else "utf-8") for i, line in enumerate(lines))
+    with pytest.raises(DataError, match="mixes encodings: lines 10, 31 are not UTF-8"):
+        encoding_of(write(tmp_path, "mixed.csv", mixed), [])
+
+
+def test_chats_keep_their_system_prompt(tmp_path):
+    chats = [
+        {
+            "messages": [
+                {"role": "system", "content": "Be short."},
+                {"role": "user", "content": t},
+                {"role": "assistant", "content": "What do you mean?"},
+                {"role": "user", "content": "That."},
+                {"role": "assistant", "content": f"Because of {t.split()[0]} and {t.split()[1]}, see {i}."},
+            ]
+        }
+        for i, (t, _) in enumerate(rows())
+    ]
+    mine = prepare(write(tmp_path, "chats.jsonl", "\n".join(map(json.dumps, chats))))
+    assert mine.kind == "answers" and mine.metric == "f1"
+    item = next(item for item in items(mine) if item.row == 1)
+    assert item.text == f"user: {rows()[0][0]}\nassistant: What do you mean?\nuser: That."
+    assert item.target.startswith("Because of") and item.features["system"] == "Be short."
+    mine = prepare(
+        [
+            {"conversations": [{"from": "human", "value": t}, {"from": "gpt", "value": t[::-1]}]}
+            for t, _ in rows()
+        ]
+    )
+    assert all(item.text == item.target[::-1] for item in items(mine))
+
+
+def test_prompts_with_completions_and_extractions_are_told_from_labels():
+    assert prepare([{"prompt": t, "completion": t[::-1]} for t, _ in rows()]).kind == "answers"
+    fields = [{"text": t, "output": {"first": t.split()[0], "n": i}} for i, (t, _) in enumerate(rows())]
+    mine = prepare(fields)
+    assert mine.kind == "extraction" and json.loads(mine.test[0].target)["first"] in mine.test[0].text
+    assert prepare([{"prompt": t, "completion": y} for t, y in rows()]).kind == "classification"
+    assert prepare([{"prompt": t, "completion": y} for t, y in rows()], task="answers").kind == "answers"
+
+
+def test_columns_are_guessed_with_a_reason_or_taken_by_name():
+    records = [
+        {"id": i, "subject": f"re {i}", "body": t, "queue": y, "vip": i % 3 == 0}
+        for i, (t, y) in enumerate(rows())
+    ]
+    mine = prepare(records)
+    assert (mine.columns.text, mine.columns.target) == ("subject,body", "queue")
+    assert any("'subject' and 'body'" in said for said in mine.columns.guessed)
+    assert any("'queue' (by its name; 'vip' could be predicted too" in said for said in mine.columns.guessed)
+    named = prepare(records, text="body", label="vip")
+    assert named.labels == ("false", "true") and not any("text is" in said for said in named.columns.guessed)
+    assert items(named)[0].features["queue"] in ("pay", "send")
+
+
+@pytest.mark.parametrize(
+    ("records", "asked", "says"),
+    [
+        ([{"text": t, "category": y, "queue": y} for t, y in rows()], {}, "'category' and 'queue' could each be the label.*--label"),
+        ([{"text": t, "a": y, "b": y} for t, y in rows()], {}, "'a' and 'b' could each be the label"),
+        ([{"x": t, "y": t[::-1]} for t, y in rows()], {}, "which column is the text.*--text.*'x' or 'y'"),
+        ([{"text": t} for t, _ in rows()], {}, "which column is the label.*--label"),
+        ([{"text": t, "label": y} for t, y in rows()], {"label": "queue"}, "--label queue: there is no such column; there are 'text' or 'label'"),
+        ([{"text": t, "label": y} for t, y in rows()], {"text": "text,body"}, "--text body: there is no such column"),
+        ([{"text": t, "label": "x"} for t, _ in rows()], {}, "all rows have the label 'x'.*at least two"),
+        ([{"text": t, "label": f"c{i // 12}"} for i, (t, _) in enumerate(rows(2400))], {}, "200 different labels; up to 150"),
+        ([{"text": t, "label": y if i > 3 else "rare"} for i, (t, y) in enumerate(rows())], {}, "fewer than 10.*'rare' has 4.*--drop-rare"),
+        ([{"text": "", "label": y} for _, y in rows()], {"text": "text"}, "no row has both"),
+        ([{"prompt": t, "completion": t[::-1]} for t, _ in rows(20)], {}, "20 different rows with a target; at least 30"),
+        ([{"text": t, "label": y, "when": "soon"} for t, y in rows()], {"time": "when"}, "row 0: 'soon' in 'when' is no date"),
+        ([{"text": t, "label": y, "part": "mine"} for t, y in rows()], {"split": "part"}, "row 0: 'mine' in 'part' is no split"),
+        ([{"text": t, "label": y} for t, y in rows()], {"task": "guess"}, "--task guess: choose one of classification"),
+        ([{"messages": [{"role": "user"}, 3]} for _ in rows()], {"text": "messages", "label": "messages"}, "row 0: the messages must be a list"),
+        ("nonsense", {}, "there is no file nonsense"),
+        (3, {}, "a int is no table"),
+        ([], {}, "has no rows"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_said_in_one_sentence(records, asked, says):
+    with pytest.raises(DataError, match=f"(?s){says}") as raised:
+        prepare(records, **asked)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.csv", "", "a.csv is empty"),
+        ("a.csv", "text,label\n", "no rows below its header"),
+        ("a.csv", "text,label\nhello, you,x\n", "line 2: 3 values, but 2 columns.*double quotes"),
+        ("a.csv", 'text,label\n"hello,x\nyou,y\n', "line 2: this row is not CSV"),
+        ("a.csv", "\n".join(f"{t},{y}" for t, y in rows()), "first line seems to be a row.*text,label"),
+        ("a.csv", bytes(range(256)) * 9, "binary file"),
+        ("a.csv", b"text,label\n" + b"x" * 10_000_001, "line 2 is longer than 10 MB"),
+        ("a.jsonl", '{"text": "a", "label": "x"}\n{"text": \n', "line 2 is not JSON"),
+        ("a.jsonl", '["a"]', "line 1 is a list, not an object"),
+        ("a.jsonl", "[" * 100_000, "line 1 is not JSON"),
+        ("a.json", '{"text": "a"}\n{"text": "b"}', "name it .jsonl"),
+        ("a.json", '{"text": "a"}', "must hold a list of objects"),
+        ("a.parquet", b"PAR1 and no more", "can't be read as Parquet"),
+        ("a.xlsx", b"PK\x03\x04 and no more", "can't be read as an Excel file"),
+        ("a.xls", b"\xd0\xcf\x11\xe0", "save it as .xlsx"),
+        ("a.pdf", b"%PDF", "must end in .csv"),
+    ],
+)
+def test_what_cannot_be_read_is_said(tmp_path, name, content, says):
+    with pytest.raises(DataError, match=f"(?s){says}"):
+        prepare(write(tmp_path, name, content))
+
+
+def test_folders_and_pipes_are_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")  # to open it would wait forever
+    with pytest.raises(DataError, match="not an ordinary file"):
+        prepare(tmp_path / "pipe.csv")
+    with pytest.raises(DataError, match="is a folder"):
+        prepare(tmp_path)
+
+
+def test_rare_labels_are_left_out_on_demand():
+    records = [{"text": t, "label": y if i > 3 else "rare"} for i, (t, y) in enumerate(rows())]
+    mine = prepare(records, drop_rare=True)
+    assert mine.labels == ("send", "pay") or mine.labels == ("pay", "send")
+    (finding,) = [f for f in mine.findings if f.kind == "rare_label"]
+    assert finding.rows == (0, 1, 2, 3)
+
+
+def test_rows_without_a_label_are_the_pool(tmp_path):
+    data = rows()
+    records = [{"text": t, "label": y if i < 50 else None} for i, (t, y) in enumerate(data)]
+    pool = write(tmp_path, "pool.csv", "text\nsomething new\nand another")
+    mine = prepare(records, pool=pool)
+    assert [item.text for item in mine.pool] == [t for t, _ in data[50:]] + ["something new", "and another"]
+    assert all(item.target is None for item in mine.pool)
+
+
+def test_a_sample_is_the_same_in_any_order_and_has_every_target():
+    raws = [RawRow(i, f"text {i}", "rare" if i % 100 == 0 else "usual", {}, {}) for i in range(5000)]
+    taken = []
+    for order in (raws, raws[::-1]):
+        sample = Sample(500, seed=0)
+        for raw in order:
+            sample.add(raw)
+        taken.append(sample.taken(("rare", "usual")))
+    assert taken[0] == taken[1]
+    assert sum(raw.target == "rare" for raw in taken[0]) == EVERY_TARGET
+    more = Sample(500, seed=0)
+    for i in range(5500):
+        more.add(RawRow(i, f"text {i}", "usual", {}, {}))
+    kept = {raw.text for raw in more.taken()} & {raw.text for raw in taken[0]}
+    assert len(kept) > 400  # a tenth more rows replace about a tenth of the sample
+
+
+def test_a_long_file_is_sampled_and_that_is_said(tmp_path):
+    path = write(tmp_path, "long.csv", csv_of(rows(3000)))
+    mine = prepare(path, most_rows=300)
+    assert len(items(mine)) == 300
+    assert any(f.kind == "sampled" and "3,000 labelled rows" in f.said for f in mine.findings)
+    with pytest.raises(DataError, match="--rows"):
+        prepare(path, most_rows=5)
+
+
+def test_cells_become_text():
+    cells = [
+        None,
+        float("nan"),
+        pandas.NA,
+        pandas.NaT,
+        3.0,
+        3.5,
+        True,
+        np.float64(2),
+        np.bool_(True),
+        np.array([1]),
+        {"ä": 1},
+        " a\ud800 ",
+    ]
+    said = ["", "", "", "", "3", "3.5", "true", "2", "true", "[1]", '{"ä": 1}', "a?"]
+    assert [text_of(cell) for cell in cells] == said
