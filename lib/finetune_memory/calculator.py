@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 from typing import Any
 
 from finetune_memory.fit import CONTEXT, GIB, GPUS, Gpu, changes, fits, gpu_named, largest
@@ -153,45 +154,13 @@ def _part_table(e: Estimate) -> dict[str, Any]:
     return {"caption": caption, "header": ["Part", "Memory", "Share"], "rows": rows}
 
 
-_MODELS = """
-HuggingFaceTB/SmolLM2-135M HuggingFaceTB/SmolLM2-360M Qwen/Qwen2.5-0.5B Qwen/Qwen3-0.6B google/gemma-3-1b-pt
-TinyLlama/TinyLlama-1.1B-Chat-v1.0 meta-llama/Llama-3.2-1B Qwen/Qwen2.5-1.5B HuggingFaceTB/SmolLM2-1.7B
-google/gemma-2-2b microsoft/phi-2 HuggingFaceTB/SmolLM3-3B Qwen/Qwen2.5-3B meta-llama/Llama-3.2-3B
-microsoft/Phi-3-mini-4k-instruct Qwen/Qwen3-4B meta-llama/Llama-2-7b-hf mistralai/Mistral-7B-v0.1
-Qwen/Qwen2.5-7B meta-llama/Llama-3.1-8B Qwen/Qwen3-8B google/gemma-2-9b meta-llama/Llama-2-13b-hf
-Qwen/Qwen2.5-14B microsoft/phi-4 mistralai/Mistral-Small-24B-Base-2501 google/gemma-2-27b Qwen/Qwen2.5-32B
-meta-llama/Llama-2-70b-hf meta-llama/Llama-3.1-70B
-"""
-CONTROLS: list[dict[str, Any]] = []
+def _controls() -> list[dict[str, Any]]:
+    """The controls of the live form, as ``calculator_form.json`` lists them by group, with the names of models and GPUs."""
+    form = json.loads(resources.files("finetune_memory").joinpath("calculator_form.json").read_text("utf-8"))
+    controls = {c["name"]: {"group": group, **c} for group, some in form.items() for c in some}
+    controls["model"]["options"] = [[m, m.rpartition("/")[2]] for m in controls["model"]["options"]]
+    controls["gpu"]["options"] = [[key, gpu.name] for key, gpu in GPUS.items()]
+    return list(controls.values())
 
 
-def _control(name: str, label: str, value: Any, options: list[Any] | None = None, **more: Any) -> None:
-    """Add a control to the form: a menu of options, else a check box or a slider."""
-    kind = "select" if options else "checkbox" if isinstance(value, bool) else "range"
-    choice = {"options": options} if options else {}
-    known = {"name": name, "group": _GROUP, "label": label, "kind": kind}
-    CONTROLS.append({**known, **choice, "value": value, **more})
-
-
-_GROUP = "Model and method"
-_control("model", "Model", "meta-llama/Llama-2-7b-hf", [[m, m.rpartition("/")[2]] for m in _MODELS.split()])
-_METHODS = [["full", "full fine-tuning"], ["lora", "LoRA"], ["qlora", "QLoRA (NF4)"]]
-_control("method", "Method", "lora", _METHODS)
-_control("rank", "Rank of LoRA", 8, min=1, max=256, step=1)
-_TARGETS = [["attention", "query and value"], ["all-linear", "all linear layers"]]
-_control("targets", "LoRA on", "attention", _TARGETS)
-_GROUP = "A step"
-_control("batch", "Batch", 2, min=1, max=64, step=1, unit="rows")
-_control("seq", "Length", 512, min=64, max=8192, step=64, unit="tokens")
-_AGAIN = "Each block is computed again in the backward pass instead of being saved."
-_control("checkpointing", "Gradient checkpointing", True, help=_AGAIN)
-_GROUP = "Numbers"
-_control("dtype", "Type of the weights", "bf16", ["bf16", "fp16", "fp32"])
-_OPTIMISERS = {"adamw": "AdamW", "adamw8bit": "AdamW, 8-bit", "paged_adamw8bit": "AdamW, paged 8-bit"}
-_OPTIMISERS |= {"adafactor": "Adafactor", "sgd_momentum": "SGD with momentum", "sgd": "SGD"}
-_control("optimizer", "Optimiser", "adamw", [list(pair) for pair in _OPTIMISERS.items()])
-_control("attention", "Attention", "sdpa", [["sdpa", "SDPA"], ["flash", "flash"], ["eager", "eager"]])
-_LOSSES = {"default": "cross-entropy over all logits", "chunked": "in chunks", "fused": "fused with the head"}
-_control("loss", "Loss", "default", [list(pair) for pair in _LOSSES.items()])
-_GROUP = "GPU"
-_control("gpu", "GPU", "rtx4090", [[key, gpu.name] for key, gpu in GPUS.items()])
+CONTROLS = _controls()

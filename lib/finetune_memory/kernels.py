@@ -12,6 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
+from finetune_memory.libraries import DTYPES
+from finetune_memory.settings import Settings
+
 ATTENTION_KERNELS = ("auto", "efficient", "flash", "math")
 
 
@@ -42,60 +45,43 @@ class _HalfSoftmax(torch.autograd.Function):
         return out
 
 
-class _Efficient(torch.autograd.Function):
-    """The memory-efficient kernel of scaled_dot_product_attention (native/transformers/cuda/attention.cu,
-    attention_backward.cu, mem_eff_attention/kernel_backward.h). Shapes: (batch, heads, length, head size), key and
-    value with as many heads as the query."""
+class _Attention(torch.autograd.Function):
+    """The fused kernels of scaled_dot_product_attention. Shapes: (batch, heads, length, head size). "efficient"
+    (native/transformers/cuda/attention.cu, attention_backward.cu, mem_eff_attention/kernel_backward.h) takes key and value
+    with as many heads as the query; "flash" (FlashAttention 2, cuda/flash_attn/flash_api.cpp) with their own number."""
 
     @staticmethod
-    def forward(ctx: Any, query: Any, key: Any, value: Any, bias: Any) -> Any:
+    def forward(ctx: Any, query: Any, key: Any, value: Any, bias: Any, kernel: str) -> Any:
         b, h, t, d = query.shape
         out = _empty(query, b, t, h, value.shape[-1]).transpose(1, 2)
-        logsumexp = _empty(query, b, h, _up(t, 32), dtype=torch.float32)
+        logsumexp = _empty(query, b, h, t if kernel == "flash" else _up(t, 32), dtype=torch.float32)
         ctx.save_for_backward(query, key, value, bias, out, logsumexp)
+        ctx.kernel = kernel
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         query, key, value, bias, out, logsumexp = ctx.saved_tensors
         b, h, t, d = query.shape
-        half = query.element_size() == 2
         grads = [torch.empty_like(x.transpose(1, 2)).transpose(1, 2) for x in (query, key, value)]
-        if half:
-            delta = _empty(query, b, h, t, dtype=torch.float32)
+        if ctx.kernel == "flash":
+            rows, columns = _up(t, 128), _up(d, 32 if d <= 128 else 64)
+            dots = _empty(query, b, h, rows, dtype=torch.float32)
+            summed = _empty(query, b, rows, h, columns, dtype=torch.float32)
+            expanded = [_empty(key, b, key.shape[2], h, d) for _ in range(2)] if key.shape[1] != h else []
+            del dots, summed, expanded
         else:
-            delta = (grad.float() * out.float()).sum(-1).contiguous()
-        # the gradient of the query is summed up in fp32 in tiles of 64 rows
-        tiles = -(-t // 64) * (64 * _up(d, 64 if d > 32 else 32) + 4)
-        workspace = _empty(query, b * h * tiles, dtype=torch.float32)
-        del delta, workspace
-        return *grads, None
+            half = query.element_size() == 2
+            delta = _empty(query, b, h, t, dtype=torch.float32) if half else _row_sums(grad, out)
+            # the gradient of the query is summed up in fp32 in tiles of 64 rows
+            tiles = -(-t // 64) * (64 * _up(d, 64 if d > 32 else 32) + 4)
+            workspace = _empty(query, b * h * tiles, dtype=torch.float32)
+            del delta, workspace
+        return *grads, None, None
 
 
-class _Flash(torch.autograd.Function):
-    """FlashAttention 2 as PyTorch carries it (native/transformers/cuda/flash_attn/flash_api.cpp); key and value keep
-    their own number of heads."""
-
-    @staticmethod
-    def forward(ctx: Any, query: Any, key: Any, value: Any) -> Any:
-        b, h, t, d = query.shape
-        out = _empty(query, b, t, h, d).transpose(1, 2)
-        logsumexp = _empty(query, b, h, t, dtype=torch.float32)
-        ctx.save_for_backward(query, key, value, out, logsumexp)
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, grad: Any) -> Any:
-        query, key, value, out, logsumexp = ctx.saved_tensors
-        b, h, t, d = query.shape
-        s = key.shape[2]
-        rows, columns = _up(t, 128), _up(d, 32 if d <= 128 else 64)
-        grads = [torch.empty_like(x.transpose(1, 2)).transpose(1, 2) for x in (query, key, value)]
-        dots = _empty(query, b, h, rows, dtype=torch.float32)
-        summed = _empty(query, b, rows, h, columns, dtype=torch.float32)
-        expanded = [_empty(key, b, s, h, d) for _ in range(2)] if key.shape[1] != h else []
-        del dots, summed, expanded
-        return tuple(grads)
+def _row_sums(grad: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+    return (grad.float() * out.float()).sum(-1).contiguous()
 
 
 def attention_kernel(query: Any, key: Any, mask: Any, arch: int, version: tuple[int, ...] = (2, 13)) -> str:
@@ -131,26 +117,15 @@ class CudaKernels(TorchFunctionMode):
         if func is F.softmax and kwargs.get("dtype") is torch.float32 and args[0].dtype == torch.float16:
             return _HalfSoftmax.apply(args[0])
         if func is F.dropout:
-            return self._dropout(*args, **kwargs)
+            return _dropout(*args, **kwargs)
         if func in AUTOCAST_FP32 and torch.is_autocast_enabled("cpu"):
             args = [a.float() if isinstance(a, torch.Tensor) and a.is_floating_point() else a for a in args]
         return func(*args, **kwargs)
 
-    def _attention(
-        self,
-        query: Any,
-        key: Any,
-        value: Any,
-        attn_mask: Any = None,
-        dropout_p: float = 0.0,
-        is_causal: bool = False,
-        **kwargs: Any,
-    ) -> Any:
-        if dropout_p:
+    def _attention(self, query: Any, key: Any, value: Any, attn_mask: Any = None, **kwargs: Any) -> Any:
+        if kwargs.get("dropout_p"):
             raise ValueError("the simulation has no attention dropout; set attention_dropout to 0")
-        if torch.is_autocast_enabled(
-            "cpu"
-        ):  # attention is on CUDA's list of what autocast computes in 16 bits
+        if torch.is_autocast_enabled("cpu"):  # on CUDA's list of what autocast computes in 16 bits
             query, key, value = (x.to(torch.get_autocast_dtype("cpu")) for x in (query, key, value))
         bias = attn_mask
         if bias is not None and bias.dtype == torch.bool:  # convert_boolean_attn_mask
@@ -163,17 +138,18 @@ class CudaKernels(TorchFunctionMode):
         groups = query.shape[1] // key.shape[1]
         if kernel != "flash" and groups > 1:
             key, value = (x.repeat_interleave(groups, dim=1) for x in (key, value))
-        if kernel == "flash":
-            return _Flash.apply(query, key, value)
-        if kernel == "efficient":
-            return _Efficient.apply(query, key, value, bias)
-        return _math_attention(query, key, value, bias, is_causal, kwargs.get("scale"))
-
-    def _dropout(self, x: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
-        return torch.native_dropout(x, p, True)[0] if training and p > 0 else x
+        if kernel in ("flash", "efficient"):
+            return _Attention.apply(query, key, value, bias, kernel)
+        return _math_attention(query, key, value, bias, kwargs.get("is_causal"), kwargs.get("scale"))
 
 
-def _math_attention(query: Any, key: Any, value: Any, bias: Any, is_causal: bool, scale: float | None) -> Any:
+def _dropout(x: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
+    return torch.native_dropout(x, p, True)[0] if training and p > 0 else x
+
+
+def _math_attention(
+    query: Any, key: Any, value: Any, bias: Any, is_causal: bool | None, scale: float | None
+) -> Any:
     """``_scaled_dot_product_attention_math``, operator by operator (native/transformers/attention.cpp)."""
     if is_causal:
         t, s = query.shape[-2], key.shape[-2]
@@ -195,18 +171,9 @@ def _math_attention(query: Any, key: Any, value: Any, bias: Any, is_causal: bool
 
 # functions that CUDA's autocast runs in fp32 and the CPU's does not (torch/amp, "CUDA Ops that can autocast to float32")
 _NAMES = ("pow", "rsqrt", "exp", "sum", "cumsum", "norm")
-AUTOCAST_FP32 = {
-    F.layer_norm,
-    F.softmax,
-    F.log_softmax,
-    F.cross_entropy,
-    F.nll_loss,
-    F.group_norm,
-    torch.prod,
-}
-AUTOCAST_FP32 |= {getattr(owner, name) for owner in (torch, torch.Tensor) for name in _NAMES} | {
-    torch.Tensor.__pow__
-}
+AUTOCAST_FP32 = {getattr(owner, name) for owner in (torch, torch.Tensor) for name in _NAMES}
+AUTOCAST_FP32 |= {F.layer_norm, F.group_norm, F.softmax, F.log_softmax, F.cross_entropy, F.nll_loss}
+AUTOCAST_FP32 |= {torch.prod, torch.Tensor.__pow__}
 
 
 class FusedLoss(torch.autograd.Function):
@@ -253,18 +220,12 @@ class _Matmul4Bit(torch.autograd.Function):
         return torch.matmul(grad, weight), None
 
 
-def four_bit_linear(
-    linear: torch.nn.Linear,
-    compute_dtype: torch.dtype,
-    double_quant: bool,
-    codes: tuple[torch.Tensor, ...],
-    keeps_input: bool,
-) -> Any:
+def four_bit_linear(linear: torch.nn.Linear, s: Settings, codes: tuple[torch.Tensor, ...]) -> Any:
     """A stand-in for ``bitsandbytes.nn.Linear4bit`` made from an ``nn.Linear`` (fake, 16-bit).
 
     Storage, for n weights: uint8 n / 2; without double quantisation fp32 scales n / 64; with it, uint8 scales n / 64,
     fp32 scales of those n / 64 / 256 and an offset (QLoRA, arXiv:2305.14314, section 3). ``codes``: the code books that
-    all layers share. ``keeps_input``: whether the input is kept for the backward pass.
+    all layers share.
     """
     import bitsandbytes
 
@@ -274,34 +235,27 @@ def four_bit_linear(
             n = linear.weight.numel()
             blocks = -(-n // 64)
             self.in_features, self.out_features = linear.in_features, linear.out_features
-            self.compute_dtype, self.compute_type_is_set = compute_dtype, True
-            self.weight_dtype = linear.weight.dtype
-            self.bias = linear.bias
-            weight: Any = torch.nn.Parameter(
-                torch.empty((n + 1) // 2, 1, dtype=torch.uint8), requires_grad=False
-            )
-            weight.quant_type, weight.compress_statistics = "nf4", double_quant
+            self.compute_dtype, self.compute_type_is_set = DTYPES[s.dtype], True
+            self.weight_dtype, self.bias = linear.weight.dtype, linear.bias
+            packed = torch.empty((n + 1) // 2, 1, dtype=torch.uint8)
+            weight: Any = torch.nn.Parameter(packed, requires_grad=False)
+            weight.quant_type, weight.compress_statistics = "nf4", s.double_quant
             weight.quant_storage, weight.bnb_quantized = torch.uint8, True
-            self.weight = weight
-            self.scale_blocks = blocks
-            self.constants = [torch.empty(blocks, dtype=torch.uint8 if double_quant else torch.float32)]
-            if double_quant:
+            self.weight, self.codes, self.scale_blocks = weight, codes, blocks
+            self.constants = [torch.empty(blocks, dtype=torch.uint8 if s.double_quant else torch.float32)]
+            if s.double_quant:
                 self.constants += [torch.empty(-(-blocks // 256)), torch.empty(())]
             self.constants.append(torch.empty(16))  # the NF4 code book, one a layer
-            self.codes, self.keeps_input = codes, keeps_input
+            self.keeps_input = s.version("bitsandbytes") < (0, 43, 2)
 
         def dequantised(self, dtype: torch.dtype) -> torch.Tensor:
             """The whole weight, (out_features, in_features); the scales are expanded first if they are quantised."""
-            if double_quant:
+            if s.double_quant:
                 scales = torch.empty(self.scale_blocks)
                 scales = scales + 0  # the offset is added
-                weight = torch.empty(self.out_features, self.in_features, dtype=dtype)
-                del scales
-                return weight
             return torch.empty(self.out_features, self.in_features, dtype=dtype)
 
         def forward(self, x: torch.Tensor) -> Any:
-            kind = x.dtype
-            return _Matmul4Bit.apply(x.to(self.compute_dtype), self).to(kind)
+            return _Matmul4Bit.apply(x.to(self.compute_dtype), self).to(x.dtype)
 
     return Linear4bit()

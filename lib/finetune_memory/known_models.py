@@ -101,7 +101,7 @@ def config_file(name: str) -> dict[str, Any] | None:
             raise ValueError(f"there is no file {name}")
         return None
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise ValueError(f"{name} is no JSON file: {error}") from error
     if not isinstance(config, dict):

@@ -42,6 +42,14 @@ def model_from(config: Mapping[str, Any], s: Settings, attention: str) -> Any:
     return AutoModelForCausalLM.from_config(known, dtype=dtype, attn_implementation=attention)
 
 
+def quantised_linears(model: Any) -> list[tuple[str, torch.nn.Linear]]:
+    """The linear layers that QLoRA quantises, by name: all but the head."""
+    head, modules = model.get_output_embeddings(), model.named_modules()
+    return [
+        (n, module) for n, module in modules if isinstance(module, torch.nn.Linear) and module is not head
+    ]
+
+
 def checkpoint(model: Any, s: Settings) -> None:
     """Turn gradient checkpointing on if the settings say so."""
     if s.checkpointing:
@@ -54,14 +62,9 @@ def adapt(model: Any, s: Settings) -> Any:
     """The model with LoRA adapters by PEFT."""
     from peft import LoraConfig, get_peft_model
 
-    config = LoraConfig(
-        r=s.rank,
-        lora_alpha=2 * s.rank,
-        lora_dropout=s.lora_dropout,
-        bias="none",
-        task_type="CAUSAL_LM",
-        target_modules=s.targets if isinstance(s.targets, str) else list(s.targets),
-    )
+    targets = s.targets if isinstance(s.targets, str) else list(s.targets)
+    sizes: dict[str, Any] = {"r": s.rank, "lora_alpha": 2 * s.rank, "lora_dropout": s.lora_dropout}
+    config = LoraConfig(**sizes, bias="none", task_type="CAUSAL_LM", target_modules=targets)
     with warnings.catch_warnings():  # peft still asks transformers by a name that is on its way out
         warnings.simplefilter("ignore", FutureWarning)
         model = get_peft_model(model, config)
@@ -95,10 +98,9 @@ def make_optimizers(
     dict
         {parameter: its optimiser} with the optimiser in the backward pass, else {None: the one optimiser}.
     """
-    parameters = list(trained)
     if s.in_backward:
-        return {p: _optimizer([p], s, blockwise) for p in parameters}
-    return {None: _optimizer(parameters, s, blockwise)}
+        return {p: _optimizer([p], s, blockwise) for p in trained}
+    return {None: _optimizer(list(trained), s, blockwise)}
 
 
 def _optimizer(parameters: list[torch.nn.Parameter], s: Settings, blockwise: Callable[..., Any]) -> Any:
@@ -106,7 +108,7 @@ def _optimizer(parameters: list[torch.nn.Parameter], s: Settings, blockwise: Cal
     how: dict[str, Any] = {"fused": True} if mode == "fused" else {"foreach": mode == "foreach"}
     if name == "adamw":
         return torch.optim.AdamW(parameters, lr=LEARNING_RATE, **how)
-    if name in ("sgd", "sgd_momentum"):
+    if name.startswith("sgd"):
         momentum = 0.9 if name == "sgd_momentum" else 0.0
         return torch.optim.SGD(parameters, lr=LEARNING_RATE, momentum=momentum, **how)
     if name == "adafactor":

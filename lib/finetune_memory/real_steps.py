@@ -13,21 +13,15 @@ import json
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from finetune_memory.libraries import (
-    DTYPES,
-    LEARNING_RATE,
-    Optimizers,
-    adapt,
-    checkpoint,
-    make_optimizers,
-    model_from,
-)
+from finetune_memory import libraries
+from finetune_memory.libraries import DTYPES, LEARNING_RATE, Optimizers
 from finetune_memory.settings import Settings
 
 STEPS = 2  # optimiser states are made in the first
@@ -72,9 +66,8 @@ class CpuMeter:
         try:
             Path("/proc/self/clear_refs").write_text("5")
         except OSError as error:
-            raise OSError(
-                "peak resident memory can be measured on Linux only; on other systems measure on a GPU"
-            ) from error
+            only = "peak resident memory can be measured on Linux only"
+            raise OSError(f"{only}; on other systems measure on a GPU") from error
 
     def now(self) -> int:
         return max(self._read("VmRSS") - self.base, 0)
@@ -138,13 +131,8 @@ def measure(settings: Settings, device: str) -> dict[str, Any]:
     whole, reserved = meter.peak(), meter.reserved()
     seconds = (time.perf_counter() - start) / STEPS
     loop.step(lambda name: phases.__setitem__(name, meter.peak()), meter.reset)
-    return {
-        "allocated": whole,
-        "reserved": reserved,
-        "resident": resident,
-        "phases": phases,
-        "seconds_a_step": round(seconds, 3),
-    }
+    peaks = {"allocated": whole, "reserved": reserved, "resident": resident, "phases": phases}
+    return {**peaks, "seconds_a_step": round(seconds, 3)}
 
 
 def _bring_libraries(settings: Settings) -> None:
@@ -161,17 +149,18 @@ def load(settings: Settings, device: str) -> Any:
     from accelerate import init_empty_weights
 
     with init_empty_weights(include_buffers=False):
-        model = model_from(settings.config, settings, "eager" if settings.attention == "eager" else "sdpa")
+        attention = "eager" if settings.attention == "eager" else "sdpa"
+        model = libraries.model_from(settings.config, settings, attention)
     model.tie_weights()
     if settings.method == "qlora":
         _place_quantised(model, settings, device)
     placed: dict[int, torch.nn.Parameter] = {}  # a tied weight is one parameter of two modules
     for module in model.modules():
         for name, empty in list(module.named_parameters(recurse=False)):
+            if empty.is_meta and id(empty) not in placed:
+                weight = _random(empty.shape, empty.dtype, device)
+                placed[id(empty)] = torch.nn.Parameter(weight, requires_grad=empty.requires_grad)
             if empty.is_meta:
-                if id(empty) not in placed:
-                    weight = _random(empty.shape, empty.dtype, device)
-                    placed[id(empty)] = torch.nn.Parameter(weight, requires_grad=empty.requires_grad)
                 setattr(module, name, placed[id(empty)])
     model.to(device)  # buffers
     model.train()
@@ -181,8 +170,8 @@ def load(settings: Settings, device: str) -> Any:
         with warnings.catch_warnings():  # peft still asks transformers by a name that is on its way out
             warnings.simplefilter("ignore", FutureWarning)
             model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    checkpoint(model, settings)
-    return model if settings.method == "full" else adapt(model, settings)
+    libraries.checkpoint(model, settings)
+    return model if settings.method == "full" else libraries.adapt(model, settings)
 
 
 def _random(shape: torch.Size, dtype: torch.dtype, device: str) -> torch.Tensor:
@@ -192,35 +181,28 @@ def _random(shape: torch.Size, dtype: torch.dtype, device: str) -> torch.Tensor:
 def _place_quantised(model: Any, settings: Settings, device: str) -> None:
     import bitsandbytes
 
-    head = model.get_output_embeddings()
     dtype = DTYPES[settings.dtype]
     how = {"compress_statistics": settings.double_quant, "quant_type": "nf4"}
-    for name, linear in list(model.named_modules()):
-        if isinstance(linear, torch.nn.Linear) and linear is not head:
-            sizes = linear.in_features, linear.out_features
-            bias = linear.bias is not None
-            small = bitsandbytes.nn.Linear4bit(*sizes, bias=bias, compute_dtype=dtype, device="meta", **how)
-            weight = _random(linear.weight.shape, dtype, device)
-            small.weight = bitsandbytes.nn.Params4bit(weight, requires_grad=False, module=small, **how).to(
-                device
-            )
-            small.bias = linear.bias
-            model.set_submodule(name, small)
+    for name, linear in libraries.quantised_linears(model):
+        sizes = linear.in_features, linear.out_features, linear.bias is not None
+        small = bitsandbytes.nn.Linear4bit(*sizes, compute_dtype=dtype, device="meta", **how)
+        weight = _random(linear.weight.shape, dtype, device)
+        packed = bitsandbytes.nn.Params4bit(weight, requires_grad=False, module=small, **how)
+        small.weight, small.bias = packed.to(device), linear.bias
+        model.set_submodule(name, small)
     model.is_loaded_in_4bit = True
     model.is_quantized = False  # lets .to() move the buffers
 
 
 def _optimizers(model: torch.nn.Module, settings: Settings) -> Optimizers:
-    def blockwise(parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    def blockwise(parameters: list[torch.nn.Parameter]) -> Any:
         import bitsandbytes
 
         kinds = {"adamw8bit": "AdamW8bit", "paged_adamw": "PagedAdamW", "paged_adamw8bit": "PagedAdamW8bit"}
-        made: torch.optim.Optimizer = getattr(bitsandbytes.optim, kinds[settings.optimizer])(
-            parameters, lr=LEARNING_RATE
-        )
-        return made
+        return getattr(bitsandbytes.optim, kinds[settings.optimizer])(parameters, lr=LEARNING_RATE)
 
-    return make_optimizers((p for p in model.parameters() if p.requires_grad), settings, blockwise)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return libraries.make_optimizers(trained, settings, blockwise)
 
 
 class _Loop:
@@ -263,17 +245,14 @@ class _Loop:
         if settings.outputs == "next":
             self.kept = outputs
 
-    @contextlib.contextmanager
-    def _precision(self) -> Iterator[None]:
-        settings = self.settings
-        with contextlib.ExitStack() as stack:
-            if settings.master_weights:
-                stack.enter_context(torch.autocast(self.ids.device.type, dtype=DTYPES[settings.dtype]))
-            if settings.attention == "flash":
-                from torch.nn.attention import SDPBackend, sdpa_kernel
-
-                stack.enter_context(sdpa_kernel(SDPBackend.FLASH_ATTENTION))
-            yield
+    def _precision(self) -> contextlib.ExitStack:
+        """The number format and the attention kernel, while it is entered."""
+        stack = contextlib.ExitStack()
+        if self.settings.master_weights:
+            stack.enter_context(torch.autocast(self.ids.device.type, dtype=DTYPES[self.settings.dtype]))
+        if self.settings.attention == "flash":
+            stack.enter_context(sdpa_kernel(SDPBackend.FLASH_ATTENTION))
+        return stack
 
 
 def outcome(settings: dict[str, Any], device: str) -> dict[str, Any]:

@@ -23,24 +23,22 @@ import torch.nn.functional as F
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import _engine_run_backward
 
+from finetune_memory import formula
 from finetune_memory.caching_allocator import CachingAllocator
 from finetune_memory.formula import PHASES, workspace
 from finetune_memory.kernels import ATTENTION_KERNELS, CudaKernels, FusedLoss, four_bit_linear
-from finetune_memory.libraries import DTYPES, Optimizers, adapt, checkpoint, make_optimizers, model_from
-from finetune_memory.settings import Settings, version
-from finetune_memory.trace import Events, Trace
-
-COMPONENTS = (
-    "weights",
-    "quantisation constants",
-    "adapters",
-    "gradients",
-    "optimiser",
-    "saved activations",
-    "logits and loss",
-    "temporaries",
-    "workspace",
+from finetune_memory.libraries import (
+    DTYPES,
+    adapt,
+    checkpoint,
+    make_optimizers,
+    model_from,
+    quantised_linears,
 )
+from finetune_memory.settings import Settings, version
+from finetune_memory.trace import Block, Events, Trace
+
+COMPONENTS = tuple(name for name in formula.COMPONENTS if name != "gathered weights")
 POINTS = 400  # of a timeline, at most
 
 
@@ -77,9 +75,8 @@ class Plan:
         if self.kernel not in (choices := (*ATTENTION_KERNELS, "eager")):
             raise ValueError(f"kernel is one of {', '.join(choices)}, not {self.kernel!r}")
         if self.settings.gpus > 1:
-            raise ValueError(
-                "the simulation runs one GPU; leave gpus and sharding out, or take the formula (without --simulate)"
-            )
+            instead = "leave gpus and sharding out, or take the formula (without --simulate)"
+            raise ValueError(f"the simulation runs one GPU; {instead}")
 
 
 @dataclass(frozen=True)
@@ -138,9 +135,8 @@ def simulate(settings: Settings, **changes: Any) -> Simulation:
 
 def plan_of(settings: Settings, **changes: Any) -> Plan:
     """The plan of some settings; changes are fields of the plan or of the settings."""
-    names = {f.name for f in fields(Settings)}
-    settings = settings.replace(**{name: value for name, value in changes.items() if name in names})
-    return Plan(settings, **{name: value for name, value in changes.items() if name not in names})
+    own = {f.name: changes.pop(f.name) for f in fields(Plan) if f.name in changes}
+    return Plan(settings.replace(**changes), **own)
 
 
 # --- the run -------------------------------------------------------------------------------------------------------
@@ -169,38 +165,33 @@ def _two_steps(once: Events, outputs_kept: str) -> Events:
     """Lay out load, step, step from a recording whose optimiser ran twice."""
     both = Events()
     names: dict[int, int] = {}
-    begin, first, second, clear, outputs, end = (
-        once.place(mark) for mark in ("forward", "optimiser", "again", "clear", "outputs", "end")
-    )
-    both.append(once, 0, begin, names)
-    both.append(once, begin, second, names)
+
+    def append(start: str, stop: str) -> None:
+        both.append(once, once.place(start), once.place(stop), names)
+
+    both.append(once, 0, once.place("again"), names)
     if outputs_kept == "next":
-        both.append(once, clear, outputs, names)
+        append("clear", "outputs")
         both.mark("step")
-        computed = once.place("computed")
         died = {number: once.blocks[number].died for number in names}
-        old = {k: v for k, v in names.items() if (at := died[k]) is not None and at >= outputs}
-        for number in old:
-            del names[number]
-        both.append(once, begin, computed, names)
+        old = {k: names.pop(k) for k, at in died.items() if at is not None and at >= once.place("outputs")}
+        append("forward", "computed")
         for number in old.values():
             both.drop(number)
-        both.append(once, computed, first, names)
+        append("computed", "optimiser")
     else:
-        both.append(once, outputs, end, names)
-        both.append(once, clear, outputs, names)
+        append("outputs", "end")
+        append("clear", "outputs")
         both.mark("step")
-        both.append(once, begin, first, names)
+        append("forward", "optimiser")
     both.mark("optimiser")
-    both.append(once, second, end, names)
+    append("again", "end")
     return both
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    from transformers import (
-        masking_utils,
-    )  # sets the level of its logger; bitsandbytes is imported below and warns then
+    from transformers import masking_utils  # sets the level of its logger, and so comes first
 
     names = ("transformers", "peft", "torch", "bitsandbytes")
     loggers = {logger: logger.level for logger in map(logging.getLogger, names)}
@@ -240,9 +231,8 @@ def _load(model: Any, plan: Plan, trace: Trace) -> Any:
                 trace.events.empty_cache()
         checkpoint(model, s)
     if s.method != "full":
-        with mock.patch.object(
-            torch.nn.Module, "to", lambda module, *_, **__: module
-        ):  # fake weights cannot be moved
+        stay = mock.patch.object(torch.nn.Module, "to", lambda module, *_, **__: module)
+        with stay:  # fake weights cannot be moved
             model = adapt(model, s)
         for name, parameter in model.named_parameters():
             if "lora_" in name:
@@ -253,15 +243,12 @@ def _load(model: Any, plan: Plan, trace: Trace) -> Any:
 def _quantise(model: Any, s: Settings) -> dict[str, tuple[Any, int]]:
     """Replace every linear layer but the head by its 4-bit stand-in. Returns {name of the weight: (stand-in, bytes of the
     weight before)}."""
-    head = model.get_output_embeddings()
     codes = (torch.empty(256),) if s.double_quant else ()
     small = {}
-    for name, module in list(model.named_modules()):
-        if isinstance(module, torch.nn.Linear) and module is not head:
-            keeps = s.version("bitsandbytes") < (0, 43, 2)
-            stand_in = four_bit_linear(module, DTYPES[s.dtype], s.double_quant, codes, keeps)
-            small[f"{name}.weight"] = stand_in, module.weight.untyped_storage().nbytes()
-            model.set_submodule(name, stand_in)
+    for name, linear in quantised_linears(model):
+        stand_in = four_bit_linear(linear, s, codes)
+        small[f"{name}.weight"] = stand_in, linear.weight.untyped_storage().nbytes()
+        model.set_submodule(name, stand_in)
     model.is_loaded_in_4bit = True
     return small
 
@@ -270,33 +257,28 @@ def _load_quantised(model: Any, small: dict[str, tuple[Any, int]], trace: Trace)
     """Quantisation while loading, weight after weight in the order of their names (transformers,
     ``convert_and_load_state_dict_in_model``): the 16-bit weight comes to the device, is quantised and dropped. Before
     that, one block of the model's final size warms the allocator up (``caching_allocator_warmup``)."""
-    weights = dict(model.named_parameters())
-    packed = {id(stand_in.weight) for stand_in, _ in small.values()}
-    trace.temporary(
-        sum(p.numel() if id(p) in packed else p.untyped_storage().nbytes() for p in weights.values())
-    )
+    weights, events = dict(model.named_parameters()), trace.events
+    trace.temporary(sum(p.untyped_storage().nbytes() for p in weights.values()))
     for name in sorted(weights, key=_natural):
         if name not in small:
             trace.watch(weights[name], "weights")
             continue
         stand_in, wide = small[name]
-        before = trace.events.make(wide, trace.phase)
+        passing = [events.make(wide, trace.phase)]
+        constants = [*stand_in.constants, *stand_in.codes]
         if (
             stand_in.codes
         ):  # double quantisation: the fp32 scales, and these less their mean, are dropped again
-            scales = trace.events.make(4 * stand_in.scale_blocks, trace.phase)
-            trace.watch(weights[name], "weights")
-            shifted = trace.events.make(4 * stand_in.scale_blocks, trace.phase)
-            for constant in (*stand_in.constants, *stand_in.codes):
-                trace.watch(constant, "quantisation constants")
-            trace.events.drop(shifted)
-            trace.events.drop(scales)
+            passing.append(events.make(4 * stand_in.scale_blocks, trace.phase))
         else:
-            trace.watch(stand_in.constants[0], "quantisation constants")
-            trace.watch(weights[name], "weights")
-            for constant in stand_in.constants[1:]:
-                trace.watch(constant, "quantisation constants")
-        trace.events.drop(before)
+            trace.watch(constants.pop(0), "quantisation constants")
+        trace.watch(weights[name], "weights")
+        if stand_in.codes:
+            passing.append(events.make(4 * stand_in.scale_blocks, trace.phase))
+        for constant in constants:
+            trace.watch(constant, "quantisation constants")
+        for number in reversed(passing):
+            events.drop(number)
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
@@ -316,9 +298,7 @@ class _Run:
             self.head.register_forward_hook(lambda module, args, logits: logits.float())
         with trace:
             self.ids = torch.zeros(s.batch, s.seq, dtype=torch.long)
-        self.optimizers: Optimizers = make_optimizers(
-            self.trainable, s, lambda some: _BlockwiseAdamW(some, s.optimizer)
-        )
+        self.optimizers = make_optimizers(self.trainable, s, lambda some: _BlockwiseAdamW(some, s.optimizer))
         for parameter in self.trainable:
             parameter.register_post_accumulate_grad_hook(self._got_gradient)
 
@@ -346,10 +326,9 @@ class _Run:
         self.trace.skip_scalars = self.s.optimizer_mode != "fused"
         optimizer.step()
         self.trace.skip_scalars = False
-        for state in optimizer.state.values():
-            for value in state.values():
-                if isinstance(value, torch.Tensor) and self.trace.number(value) is not None:
-                    self.trace.label(value, "optimiser")
+        for value in (value for state in optimizer.state.values() for value in state.values()):
+            if isinstance(value, torch.Tensor) and self.trace.number(value) is not None:
+                self.trace.label(value, "optimiser")
 
     def step(self) -> None:
         """Forward, backward, two optimiser steps; the marks say where each begins."""
@@ -389,17 +368,16 @@ class _Run:
             return self.model(labels=self.ids, **inputs)
         hidden = self.base.base_model(**inputs)[0]
         labels = F.pad(self.ids, (0, 1), value=-100)[:, 1:]
-        chunks = list(zip(hidden.chunk(s.loss_chunks, 1), labels.chunk(s.loss_chunks, 1), strict=True))
+        parts, labels_of = hidden.chunk(s.loss_chunks, 1), labels.chunk(s.loss_chunks, 1)
         if s.loss == "fused":
             self.trace.enter_phase("loss")
             hidden.register_hook(self._past_head)
             return (FusedLoss.apply(hidden, self.head.weight, self.head.bias, s.loss_chunks),)
-        logits = [self.head(part) for part, _ in chunks]
+        logits = [self.head(part) for part in parts]
+        dtype = torch.float32 if s.loss_fp32 else None
         losses = [
-            F.cross_entropy(
-                (part.float() if s.loss_fp32 else part).flatten(0, 1), label.flatten(), reduction="sum"
-            )
-            for part, (_, label) in zip(logits, chunks, strict=True)
+            F.cross_entropy(part.to(dtype or part.dtype).flatten(0, 1), label.flatten(), reduction="sum")
+            for part, label in zip(logits, labels_of, strict=True)
         ]
         return sum(losses) / labels.numel(), logits
 
@@ -419,13 +397,10 @@ def _backward(loss: torch.Tensor) -> None:
 
 @contextlib.contextmanager
 def _autocast(s: Settings) -> Iterator[None]:
-    if not s.master_weights:
-        yield
-        return
     before = torch.is_autocast_enabled("cuda")
-    torch.set_autocast_enabled("cuda", True)  # PEFT and transformers ask for this flag
+    torch.set_autocast_enabled("cuda", s.master_weights)  # PEFT and transformers ask for this flag
     try:
-        with torch.autocast("cpu", dtype=DTYPES[s.dtype]):
+        with torch.autocast("cpu", dtype=DTYPES[s.dtype], enabled=s.master_weights):
             yield
     finally:
         torch.set_autocast_enabled("cuda", before)
@@ -443,21 +418,20 @@ class _BlockwiseAdamW(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is None or self.state[p]:
-                    continue
-                state, n = self.state[p], p.numel()
-                eight = self.eight_bit and n >= 4096
-                if eight and not self.code_books:
-                    self.code_books = [torch.empty(256), torch.empty(256)]
-                if not (self.paged and n >= 1e5):
-                    kind = torch.uint8 if eight else torch.float32
-                    state["state1"], state["state2"] = (torch.zeros_like(p, dtype=kind) for _ in range(2))
-                else:
-                    state["paged"] = True
-                if eight:
-                    state["absmax1"], state["absmax2"] = (torch.zeros(-(-n // 256)) for _ in range(2))
+        for p in (p for group in self.param_groups for p in group["params"]):
+            state, n = self.state[p], p.numel()
+            if p.grad is None or state:
+                continue
+            eight = self.eight_bit and n >= 4096
+            if eight and not self.code_books:
+                self.code_books = [torch.empty(256), torch.empty(256)]
+            if self.paged and n >= 1e5:
+                state["paged"] = True
+            else:
+                kind = torch.uint8 if eight else torch.float32
+                state["state1"], state["state2"] = (torch.zeros_like(p, dtype=kind) for _ in range(2))
+            if eight:
+                state["absmax1"], state["absmax2"] = (torch.zeros(-(-n // 256)) for _ in range(2))
 
 
 # --- what it took --------------------------------------------------------------------------------------------------
@@ -466,19 +440,15 @@ class _BlockwiseAdamW(torch.optim.Optimizer):
 def _kinds(events: Events) -> list[str]:
     """The component of every block, from its label, the phase that made it and whether it outlived the forward pass."""
     ends = [at for at, phase in events.marks if phase == "loss"]
-    kinds = []
-    for block in events.blocks:
-        if block.kind is not None:
-            kinds.append(block.kind)
-        elif block.phase == "loss":
-            kinds.append("logits and loss")
-        elif block.phase == "forward":
-            end = next((at for at in ends if at > block.born), None)
-            kept = end is not None and (block.died is None or block.died > end)
-            kinds.append("saved activations" if kept else "temporaries")
-        else:
-            kinds.append("temporaries")
-    return kinds
+
+    def kind(block: Block) -> str:
+        if block.phase == "loss":
+            return "logits and loss"
+        end = next((at for at in ends if at > block.born), None) if block.phase == "forward" else None
+        kept = end is not None and (block.died is None or block.died > end)
+        return "saved activations" if kept else "temporaries"
+
+    return [block.kind or kind(block) for block in events.blocks]
 
 
 def evaluate(events: Events, capacity: int | None = None) -> Simulation:
@@ -497,22 +467,22 @@ def evaluate(events: Events, capacity: int | None = None) -> Simulation:
     phase, peak, peak_phase = "load", 0, "load"
     for place, entry in enumerate(events.log):
         phase = next((name for name in reversed(marks.get(place, ())) if name in PHASES), phase)
-        change = ("temporaries", 0)
-        if entry == 0:
-            allocator.empty_cache()
-        elif entry > 0:
-            block = held[entry - 1] = allocator.allocate(events.blocks[entry - 1].size)
-            change = (kinds[entry - 1], block.size)
+        number = abs(entry) - 1
+        if entry > 0:
+            held[number] = allocator.allocate(events.blocks[number].size)
+            changes.append((kinds[number], held[number].size))
             if allocator.allocated == allocator.peak_allocated:
                 peak, peak_phase = place, phase
+        elif entry < 0:
+            changes.append((kinds[number], -held[number].size))
+            allocator.release(held.pop(number))
         else:
-            block = held.pop(-entry - 1)
-            change = (kinds[-entry - 1], -block.size)
-            allocator.release(block)
-        changes.append(change)
+            changes.append(("temporaries", 0))
+            allocator.empty_cache()
         if phase == "load" or place >= start:
             curve.append((place, phase, allocator.allocated))
-    chosen = _highest(curve, POINTS)
+    wide = -(-len(curve) // POINTS)  # of each stretch of the curve the highest point is shown
+    chosen = [max(curve[at : at + wide], key=lambda point: point[2]) for at in range(0, len(curve), wide)]
     parts = _components(changes, {place for place, _, _ in chosen} | {peak})
     return Simulation(
         peak_bytes=allocator.peak_allocated,
@@ -525,12 +495,6 @@ def evaluate(events: Events, capacity: int | None = None) -> Simulation:
             for n, (place, phase, size) in enumerate(chosen)
         ],
     )
-
-
-def _highest(curve: list[tuple[int, str, int]], points: int) -> list[tuple[int, str, int]]:
-    """Of each of ``points`` stretches of the curve the highest point."""
-    wide = -(-len(curve) // points)
-    return [max(curve[at : at + wide], key=lambda point: point[2]) for at in range(0, len(curve), wide)]
 
 
 def _components(changes: list[tuple[str, int]], places: set[int]) -> dict[int, dict[str, int]]:

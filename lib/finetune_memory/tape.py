@@ -56,6 +56,10 @@ class Value:
         """What its gradient's block is: of a parameter it stays."""
         return GRADIENT if self.node == PARAMETER else None
 
+    def bare(self) -> Value:
+        """The same without its block: what a backward may know of it and not keep it alive."""
+        return Value(None, self.n, self.e, self.grad, self.node)
+
 
 class Parameter(Value):
     """A weight. Its own memory is counted elsewhere; its gradient appears on the tape."""
@@ -165,31 +169,28 @@ class Tape:
 
     def add(self, a: Value, b: Value) -> Value:
         """Keeps nothing; both get the same gradient, cast if theirs is another dtype. ``b`` may be broadcast."""
-        e, n = max(a.e, b.e), max(a.n, b.n)
-        facts = [(x.grad, x.n, x.e) for x in (a, b)]
+        e, n, bare = max(a.e, b.e), max(a.n, b.n), (a.bare(), b.bare())
 
-        def gradient(g: Block, grad: bool, xn: int, xe: int) -> Block | None:
-            return None if not grad else g if xe == e and xn == n else self.new(xn, xe)
+        def gradient(g: Block, x: Value) -> Block | None:
+            return None if not x.grad else g if x.e == e and x.n == n else self.new(x.n, x.e)
 
-        return self.output((a, b), n, e, lambda g: tuple(gradient(g, *fact) for fact in facts), False)
+        return self.output((a, b), n, e, lambda g: tuple(gradient(g, x) for x in bare), False)
 
     def multiply(self, a: Value, b: Value) -> Value:
         """Keeps each factor that the other's gradient needs. The second factor's gradient is made first; a smaller factor's is summed up."""
-        e, n = max(a.e, b.e), max(a.n, b.n)
-        kept = (b.block if a.grad else None, a.block if b.grad else None)
-        fa, fb = ((x.grad, x.n, x.e, x.gradient_kind) for x in (a, b))
+        e, n, first, second = max(a.e, b.e), max(a.n, b.n), a.bare(), b.bare()
 
-        def one(grad: bool, xn: int, xe: int, kind: int | None) -> Block | None:
-            if not grad:
+        def gradient(x: Value) -> Block | None:
+            if not x.grad:
                 return None
             whole = self.new(n, e)
-            if xn != n:
-                whole = self.new(xn, e, kind if xe == e else None)
-            return whole if xe == e else self.new(xn, xe, kind)
+            if x.n != n:
+                whole = self.new(x.n, e, x.gradient_kind if x.e == e else None)
+            return whole if x.e == e else self.new(x.n, x.e, x.gradient_kind)
 
-        def run(g: Block, kept: object = kept) -> Made:
-            second = one(*fb)
-            return one(*fa), second
+        def run(g: Block, kept: object = (b.block if a.grad else None, a.block if b.grad else None)) -> Made:
+            last = gradient(second)
+            return gradient(first), last
 
         return self.output((a, b), n, e, run, True)
 
@@ -202,16 +203,15 @@ class Tape:
         """x squared or cubed, in fp32 under autocast: keeps x; ``pow_backward`` makes a power, its multiple and the product."""
         if self.autocast:
             x = self.cast(x, 4)
-        xn, xe = x.n, x.e
+        n, e = x.n, x.e
 
         def run(g: Block, kept: object = x.block) -> Made:
-            power = self.new(xn, xe)
-            multiple = self.new(xn, xe)
-            out = self.new(xn, xe)
+            power, multiple = self.new(n, e), self.new(n, e)
+            out = self.new(n, e)
             del multiple, power
             return (out,)
 
-        return self.output((x,), xn, xe, run, True)
+        return self.output((x,), n, e, run, True)
 
     def inverse_root_mean_square(self, x: Value, rows: int) -> Value:
         """``torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps)``: keeps x and the result, one number a row."""
@@ -220,9 +220,8 @@ class Tape:
         node = self.record((square.node,), self.makes(x.n, x.e), False) if x.grad else None
         del square
         out = self.new(rows, x.e)
-        if not x.grad:
-            return Value(out, rows, x.e)
-        return Value(out, rows, x.e, True, self.record((node,), self.makes(rows, x.e, kept=out), True))
+        node = self.record((node,), self.makes(rows, x.e, kept=out), True) if x.grad else None
+        return Value(out, rows, x.e, x.grad, node)
 
     def layer_norm(self, x: Value, rows: int, weight: Parameter | None, bias: Parameter | None) -> Value:
         """``native_layer_norm``: keeps its input, and mean and inverse deviation in fp32."""
@@ -245,18 +244,20 @@ class Tape:
         if self.autocast:
             x, weight = self.cast(x, self.autocast), self._cast_weight(weight)
         inputs = (x, weight) if bias is None or not bias.grad else (x, weight, bias)
-        n, e = x.n // (weight.n // outputs) * outputs, x.e
+        n, bare_x, bare_weight = x.n // (weight.n // outputs) * outputs, x.bare(), weight.bare()
         kept = (x.block if weight.grad else None, weight.block if x.grad else None)
-        xn, xe, xg, wn, we, wg, kind = x.n, x.e, x.grad, weight.n, weight.e, weight.grad, weight.gradient_kind
-        bias_grad = len(inputs) == 3
+        trains_bias = len(inputs) == 3
 
         def run(g: Block, kept: object = kept) -> Made:
-            gb = self.new(outputs, we, GRADIENT) if bias_grad else None
-            gw = self.new(wn, we, kind, view=True) if wg else None
-            gx = self.new(xn, xe, view=True) if xg else None
-            return gx, gw, gb
+            of_bias = self.new(outputs, bare_weight.e, GRADIENT) if trains_bias else None
+            of_weight = self._gradient_view(bare_weight)
+            return self._gradient_view(bare_x), of_weight, of_bias
 
-        return self.output(inputs, n, e, run, True)
+        return self.output(inputs, n, x.e, run, True)
+
+    def _gradient_view(self, x: Value) -> Block | None:
+        """The gradient of a product's factor, if it needs one."""
+        return self.new(x.n, x.e, x.gradient_kind, view=True) if x.grad else None
 
     def _cast_weight(self, weight: Value) -> Value:
         """Autocast keeps the 16-bit copy of a trained fp32 weight until the context is left, and uses it again."""
@@ -297,22 +298,18 @@ class Tape:
     def _dequantised(self, n: int, e: int, scales: int) -> Block:
         if scales:
             expanded = self.new(scales, 4)
-            expanded = self.new(scales, 4)  # the offset is added
-            weight = self.new(n, e)
-            del expanded
-            return weight
+            expanded = self.new(scales, 4)  # noqa: F841  (the offset is added)
         return self.new(n, e)
 
     def matmul(self, a: Value, b: Value, n: int) -> Value:
         """A batched product of two activations: keeps both."""
-        (an, ag), (bn, bg), e = (a.n, a.grad), (b.n, b.grad), a.e
+        first, second = a.bare(), b.bare()
 
-        def run(g: Block, kept: object = (a.block if bg else None, b.block if ag else None)) -> Made:
-            gb = self.new(bn, e, view=True) if bg else None
-            ga = self.new(an, e, view=True) if ag else None
-            return ga, gb
+        def run(g: Block, kept: object = (a.block if b.grad else None, b.block if a.grad else None)) -> Made:
+            last = self._gradient_view(second)
+            return self._gradient_view(first), last
 
-        return self.output((a, b), n, e, run, True)
+        return self.output((a, b), n, a.e, run, True)
 
     def softmax(self, x: Value, e: int | None = None) -> Value:
         """Keeps its result; its backward on CUDA first forms gradient times result. e: bytes of the result, 4 for
@@ -322,8 +319,7 @@ class Tape:
 
         def run(g: Block, kept: object = out) -> Made:
             result = self.new(n, xe)
-            product = self.new(n, e)
-            del product
+            self.new(n, e)  # gradient times result
             return (result,)
 
         return self.output((x,), n, e, run, True, out)
@@ -370,14 +366,14 @@ class Tape:
             del part, other
             product = self.new(rotated, e)
             if e != xe:
-                narrow = self.new(rotated, xe)
-                del narrow
+                self.new(rotated, xe)
             del product
-            if share < 1:  # slices of x: the rotated part and the rest, each padded to full width
-                whole, rest = self.new(n, xe), self.new(n, xe)
-                del total, rest
-                return (whole,)
-            return (total,)
+            if share == 1:
+                return (total,)
+            # slices of x: the rotated part and the rest, each padded to full width
+            whole, rest = self.new(n, xe), self.new(n, xe)
+            del total, rest
+            return (whole,)
 
         node = self.record((x.node,), run, True) if x.grad else None
         first = self.new(rotated, e)
@@ -419,10 +415,8 @@ class Tape:
                     continue
                 if node == PARAMETER:
                     self._keep(grad)
-                elif node in buffers:
-                    buffers[node] = self._sum(buffers, node, grad)
                 else:
-                    buffers[node] = grad
+                    buffers[node] = self._sum(buffers, node, grad) if node in buffers else grad
             del grads, grad
         return buffers.pop(INPUT, None)
 
@@ -439,5 +433,4 @@ class Tape:
         elif self.update is None or self.shared:
             self.gradients.append(grad)
         else:
-            scratch = Block(self, self.update(grad.size), TEMPORARY, False)
-            del scratch
+            Block(self, self.update(grad.size), TEMPORARY, False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import weakref
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
@@ -64,9 +65,9 @@ class Events:
 
     def by_place(self) -> dict[int, list[str]]:
         """The marks at each place of the log."""
-        places: dict[int, list[str]] = {}
+        places = defaultdict(list)
         for at, phase in self.marks:
-            places.setdefault(at, []).append(phase)
+            places[at].append(phase)
         return places
 
     def append(self, other: Events, start: int, end: int, names: dict[int, int]) -> None:
@@ -106,14 +107,12 @@ class Trace(TorchDispatchMode):
     def __init__(self, workspace: int = 0):
         super().__init__()
         self.events = Events()
-        self.phase = "load"
-        self.workspace = workspace
+        self.phase, self.workspace = "load", workspace
         self._threads: set[bool] = set()
         self._known: dict[int, int] = {}
         self._watchers: dict[int, weakref.ref[Any]] = {}
         self._sole = _sole_owner()
-        self.skip_scalars = False
-        self.in_backward = False
+        self.skip_scalars = self.in_backward = False
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -168,21 +167,13 @@ class Trace(TorchDispatchMode):
         if func is aten.add.Tensor and self.in_backward and _engine_called() and self._may_add_in_place(args):
             return args[0].add_(args[1])
         out = func(*args, **(kwargs or {}))
-        if isinstance(out, torch.Tensor):
-            self._see(out)
-        elif isinstance(out, (tuple, list)):
-            for item in out:
-                if isinstance(item, torch.Tensor):
-                    self._see(item)
+        for item in out if isinstance(out, (tuple, list)) else (out,):
+            skipped = not isinstance(item, torch.Tensor) or (self.skip_scalars and item.dim() == 0)
+            if not skipped and item.untyped_storage().nbytes():
+                self.watch(item)
         if func in KERNEL_TEMPORARIES:
-            self.temporary(*KERNEL_TEMPORARIES[func](args, out))
+            self.temporary(*KERNEL_TEMPORARIES[func](args))
         return out
-
-    def _see(self, tensor: torch.Tensor) -> None:
-        if self.skip_scalars and tensor.dim() == 0:
-            return
-        if tensor.untyped_storage().nbytes():
-            self.watch(tensor)
 
     def _may_add_in_place(self, args: tuple[Any, ...]) -> bool:
         """Autograd adds a second gradient into the first one when nothing else holds that; for tensor subclasses
@@ -201,6 +192,8 @@ def _counts(tensor: Any) -> tuple[int, int]:
 
 
 class _OwnerProbe(TorchDispatchMode):
+    """Notes the reference counts of what autograd adds to, as many calls deep as :class:`Trace` looks."""
+
     seen: tuple[int, int] = (0, 0)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -228,16 +221,16 @@ def _sole_owner() -> tuple[int, int]:
     return probe.seen
 
 
-def _softmax_backward(args: tuple[Any, ...], out: Any) -> tuple[int, ...]:
+def _softmax_backward(args: tuple[Any, ...]) -> tuple[int, ...]:
     """``softmax_backward_cuda_out`` first forms grad * output (aten/src/ATen/native/cuda/SoftMax.cu)."""
     return (args[0].numel() * args[0].element_size(),)
 
 
-def _embedding_backward(args: tuple[Any, ...], out: Any) -> tuple[int, ...]:
+def _embedding_backward(args: tuple[Any, ...]) -> tuple[int, ...]:
     """``embedding_dense_backward_cuda``: beyond 3072 indices they are sorted, and partial sums are kept in fp32, one
     row for each 10 indices and each distinct one (EmbeddingBackwardKernel.cu). Distinct indices are not known here:
     taken as many as there can be."""
-    grad, indices, rows = args[0], args[1], args[2]
+    grad, indices, rows = args[:3]
     n = indices.numel()
     if n <= 3072:
         return ()
@@ -246,7 +239,7 @@ def _embedding_backward(args: tuple[Any, ...], out: Any) -> tuple[int, ...]:
     return (8 * n, 8 * n, 8 * n, 8 * segments, 8 * segments, 8 * partial, 4 * partial * grad.shape[-1])
 
 
-KERNEL_TEMPORARIES: dict[Any, Callable[[tuple[Any, ...], Any], tuple[int, ...]]] = {
+KERNEL_TEMPORARIES: dict[Any, Callable[[tuple[Any, ...]], tuple[int, ...]]] = {
     aten._softmax_backward_data.default: _softmax_backward,
     aten.embedding_dense_backward.default: _embedding_backward,
 }

@@ -203,11 +203,9 @@ class _Program:
         """Projections, rotation, the kernel, the output projection; also the attention weights where the code holds on to them."""
         t, shape = self.tape, self.shape
         q, k, v = self._projections(x)
-        held = None
         if rotated:
             if shape.family in ("phi", "stablelm"):  # their code holds on to what there is before and after
-                turned = [t.new(int(x.n * shape.rotary), max(x.e, self.e)) for x in (q, k)]
-                held = (q, k, turned)  # noqa: F841
+                held = (q, k, [t.new(int(x.n * shape.rotary), max(x.e, self.e)) for x in (q, k)])  # noqa: F841
             q, k = (t.rotate(x, self.angles, shape.rotary) for x in (q, k))
         if self.s.use_cache and not self.s.checkpointing:
             k, v = t.copy(k), t.copy(v)
@@ -302,8 +300,7 @@ class _Program:
 
         def run(g: Block, kept: object = (q.block, k.block, v.block, out, sums, mask and mask.block)) -> Made:
             grads = t.new(qn, e), t.new(kn, e), t.new(kn, e)
-            scratch = flash() if use == "flash" else efficient()
-            del scratch
+            scratch = flash() if use == "flash" else efficient()  # noqa: F841
             return grads
 
         def flash() -> list[Block]:
@@ -328,8 +325,7 @@ class _Program:
         scores = s.batch * self.shape.heads * s.seq * s.seq
         e = q.e
         bias = t.new(s.seq * s.seq, 4)
-        if e == 2:
-            q, k, v = t.cast(q, 4), t.cast(k, 4), t.cast(v, 4)
+        q, k, v = (t.cast(x, 4) for x in (q, k, v))
         q = t.plain(q)
         apart, alone = not self.joined, self.shape.kv_heads == self.shape.heads
         k = t.plain(k)
@@ -510,9 +506,7 @@ class _Program:
         """Final norm, head and loss: (norm, loss, highest until the loss is there, bytes of logits held)."""
         t, s, shape, n, e = self.tape, self.s, self.shape, self.tokens * self.shape.hidden, self.e
         t.start()
-        if (
-            shape.tied and s.method == "full"
-        ):  # a shared weight is updated when the embedding's gradient is there too
+        if shape.tied and s.method == "full":  # updated when the embedding's gradient is there too
             t.update = None
         before = tuple(t.live)
         t.reset_peak()
@@ -522,9 +516,8 @@ class _Program:
         forward, kept, boundary = _less(t.at_peak, before), _less(tuple(t.live), before), len(t.nodes)
         t.reset_peak()
         t.kind = LOSS
-        logits, losses = {"default": self._loss, "chunked": self._chunked_loss, "fused": self._fused_loss}[
-            s.loss
-        ](h)
+        of_kind = {"default": self._loss, "chunked": self._chunked_loss, "fused": self._fused_loss}
+        logits, losses = of_kind[s.loss](h)
         del h
         if s.outputs == "dropped":
             logits = []
@@ -574,11 +567,9 @@ class _Program:
         e = logits.e
         probabilities = t.new(n, e)
 
-        def run(g: Block, kept: object = probabilities) -> Made:
-            picked = t.new(n, e)
-            out = t.new(n, e)
-            del picked
-            return (out,)
+        def run(g: Block, kept: object = probabilities) -> tuple[Block]:
+            picked = t.new(n, e)  # noqa: F841
+            return (t.new(n, e),)
 
         return Value(None, 1, 4, logits.grad, t.record((logits.node,), run, True) if logits.grad else None)
 
@@ -610,24 +601,22 @@ class _Program:
         grad_hidden, e = t.new(h.n, h.e), t.autocast or h.e
         grad_weight = t.new(weight.n, weight.e) if weight.grad else None
         grad_bias = t.new(bias.n, bias.e) if bias is not None and bias.grad else None
+
+        def product(n: int) -> Block:
+            cast = self._cast_head(weight)  # noqa: F841  (is there while the product is made)
+            return t.new(n, e)
+
         for size in _chunks(tokens, self.s.loss_chunks):
-            cast = self._cast_head(weight)
-            logits = t.new(size * shape.vocab, e)
-            cast = None
-            cast = self._cast_head(weight)
-            part = t.new(size * shape.hidden, e)
-            cast = None
-            product = t.new(weight.n, e) if weight.grad else None
-            del cast, product, logits, part
+            made = [product(size * shape.vocab), product(size * shape.hidden)]
+            made += [t.new(weight.n, e)] if weight.grad else []
+            del made
         if not (h.grad or weight.grad):
             return [], []
         h_grad = h.grad
 
         def run(g: Block, kept: Any = (grad_hidden, grad_weight, grad_bias)) -> Made:
             trained = zip(kept[1:], (weight, bias), strict=True)
-            whole = [
-                None if block is None or p is None else t.new(p.n, p.e, GRADIENT) for block, p in trained
-            ]
+            whole = [t.new(p.n, p.e, GRADIENT) if p and block else None for block, p in trained]
             return (kept[0] if h_grad else None, *whole)
 
         inputs = (h.node, weight.node, None if bias is None else bias.node)

@@ -125,7 +125,7 @@ def pack_calculators(target: Path) -> Path:
     lib, room = Path(__file__).resolve().parents[2], Path("whentofinetune", "calculators")
     paths = [lib / "whentofinetune" / "__init__.py", *sorted((lib / room).glob("*.py"))]
     paths += [lib / "finetune_memory" / f"{name}.py" for name in ("__init__", *PURE)]
-    paths.append(lib / "finetune_memory" / "known_models.txt")
+    paths += [lib / "finetune_memory" / name for name in ("known_models.txt", "calculator_form.json")]
     files = {path.relative_to(lib).as_posix(): path.read_text(encoding="utf-8") for path in paths}
     read = {"rules": from_yaml("rules"), "forms": from_yaml("forms"), "found": found()}
     files |= {(room / f"{name}.json").as_posix(): json.dumps(content) for name, content in read.items()}
