@@ -177,7 +177,9 @@ class Endpoint:
             choice = reply["choices"][0]
             text = choice["message"]["content"] if "messages" in body else choice["text"]
             usage = reply.get("usage") or {}
-            counts: dict[str, Any] = {name: usage.get(name) for name in ("prompt_tokens", "completion_tokens")}
+            counts: dict[str, Any] = {
+                name: usage.get(name) for name in ("prompt_tokens", "completion_tokens")
+            }
             if not isinstance(text, str | None):
                 raise TypeError
         except (AttributeError, IndexError, KeyError, TypeError) as error:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tunewise.compare.arms import classifiers, prompts, tuned
+from tunewise.compare.arms import classifiers, prompts, remote, tuned, written
 from tunewise.compare.workbench import Arm, Pace, Workbench
+from tunewise.models.download import FetchError
 
 LABELS = (" one", " two")  # for the trial of the pace
 ROUGH_FLOPS = 4e10  # a second, of a machine on which the model does not lie yet: nothing was measured
@@ -33,7 +34,7 @@ class Plan:
 
     def seconds(self, arm: Arm) -> float:
         """What the arm is expected to take."""
-        return arm.seconds(self.pace or Pace(1.0, 1.0))
+        return arm.seconds(self.pace or Pace(1e9, 1.0))
 
     def lines(self) -> list[str]:
         """The plan in words: one line an arm, and the sum."""
@@ -56,8 +57,13 @@ def duration(seconds: float) -> str:
 
 
 def arms_of(bench: Workbench) -> list[Arm]:
-    """All arms that this data can have, in the order in which they are run."""
-    return [*classifiers.arms(bench), *prompts.arms(bench), *classifiers.curve(bench), *tuned.arms(bench)]
+    """All arms that this data can have, in the order in which they are run: what is cheap and strong first, what is trained last."""
+    if bench.data.kind == "classification":
+        asked = [*classifiers.arms(bench), *prompts.arms(bench), *remote.arms(bench)]
+        return [*asked, *classifiers.curve(bench), *tuned.arms(bench)]
+    from tunewise.compare.arms import written
+
+    return sorted([*written.arms(bench), *remote.arms(bench)], key=lambda arm: arm.family == "tuned")
 
 
 def chosen(arms: Sequence[Arm], only: Sequence[str], skip: Sequence[str]) -> list[Arm]:
@@ -86,7 +92,11 @@ def plan(bench: Workbench, *, dry: bool = False) -> Plan:
         if dry and place(spec) is None:
             tokens = float(np.mean([len(text) for text in texts])) / 4 + 20
             return Plan(arms, Pace(ROUGH_FLOPS / 2 / max(spec.parameters, 1e8), tokens), measured=False)
-    return Plan(arms, measure(bench, texts))
+    try:
+        return Plan(arms, measure(bench, texts))
+    except FetchError as error:  # the arms without the model can still be run
+        bench.say(f"The model can't be had: {error}")
+        return Plan(arms, None)
 
 
 def measure(bench: Workbench, texts: Sequence[str]) -> Pace:

@@ -22,7 +22,7 @@ PROGRAMS = {
     "write": ("predict_text.py", "prompted_model.py"),
     "classifier": ("predict_classifier.py",),
     "neighbours": ("predict_neighbours.py",),
-    "endpoint": ("predict_endpoint.py",),
+    "endpoint": ("predict_endpoint.py", "named_label.py"),
 }
 NEEDS = {
     "score": "torch transformers",

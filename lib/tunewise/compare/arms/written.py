@@ -1,0 +1,147 @@
+"""Arms for answers and records that are written: the nearest row's answer, a prompt, a prompt with examples, LoRA. All is chosen on validation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tunewise.compare.arms import tuned as tuning
+from tunewise.compare.artefact import Artefact
+from tunewise.compare.base import ArmResult, Cost
+from tunewise.compare.own_prompt import read_prompt
+from tunewise.compare.workbench import Arm, Pace, Workbench
+from tunewise.compare.writing import CHOICE, Asked, Writer, first_answer
+
+SHOTS = (4, 12)
+NEAREST = 4
+TITLES = {
+    "neighbours": "The answer of the nearest row",
+    "zero_shot": "The model with a prompt",
+    "few_shot": "The model with a prompt and examples",
+    "own_prompt": "The model with your own prompt",
+    "lora": "The model fine-tuned (LoRA)",
+}
+
+
+def arms(bench: Workbench) -> list[Arm]:
+    """In the order in which they are run."""
+    valid, test, train = min(CHOICE, len(bench.data.valid)), len(bench.data.test), len(bench.train)
+
+    def writing(texts: float) -> Callable[[Pace], float]:
+        return lambda pace: (
+            3 * pace.reading(texts)
+        )  # a short answer takes about as long to write as the text twice
+
+    def training(n: int) -> Callable[[Pace], float]:
+        seen = n * sum(tuning.passes(n))
+        return lambda pace: pace.training(seen) + 3 * pace.reading(2 * valid + test)
+
+    def prompted(name: str, maker: Callable[[Workbench], ArmResult], texts: float, inputs: Any = None) -> Arm:
+        return Arm(name, TITLES[name], "prompt", maker, writing(texts), inputs=inputs)
+
+    near, shown = 1 + train / 60, (3 * SHOTS[0] + SHOTS[1] + NEAREST) * valid + NEAREST * test
+    found = [
+        Arm("neighbours", TITLES["neighbours"], "rule", neighbours, lambda pace: near, needs_model=False)
+    ]
+    found += [prompted("zero_shot", zero_shot, 3 * valid + test), prompted("few_shot", few_shot, shown)]
+    if path := bench.settings.prompt_file:
+        own = read_prompt(path, ())
+        found.append(prompted("own_prompt", own_prompt, 2 * valid + test, [own.system, own.prompt]))
+    return found + [_lora(n, training(n or train)) for n in (None, *reversed(bench.points()))]
+
+
+def _lora(n: int | None, seconds: Callable[[Pace], float]) -> Arm:
+    name = f"lora@{n}" if n else "lora"
+    return Arm(name, TITLES["lora"], "tuned", lambda bench: lora(bench, n), seconds, disk=60_000_000)
+
+
+def neighbours(bench: Workbench) -> ArmResult:
+    """What the nearest training row has for an answer."""
+    start, train = time.perf_counter(), list(bench.train)
+    known = bench.embed([i.text for i in train])
+    trained, start = time.perf_counter() - start, time.perf_counter()
+    asked = bench.embed([i.text for i in bench.data.test])
+    said = [first_answer(train[i]) for i in (asked @ known.T).argmax(axis=1)]
+    cost = Cost(len(train), trained, (time.perf_counter() - start) / len(said))
+    shots = [(i.text, first_answer(i)) for i in train]
+    folder = bench.leave("neighbours", Artefact("neighbours", encoder="minilm", shots=shots, nearest=1))
+    arm = ("neighbours", TITLES["neighbours"], "rule")
+    return Writer(bench).result(arm, {"encoder": "minilm"}, said, cost, artefact=folder)
+
+
+def zero_shot(bench: Workbench) -> ArmResult:
+    """Three templates."""
+    writer = Writer(bench)
+    return _best(writer, "zero_shot", [Asked(t) for t in writer.templates()])
+
+
+def own_prompt(bench: Workbench) -> ArmResult:
+    """The user's prompt as plain text and as a chat."""
+    path = bench.settings.prompt_file
+    if path is None:
+        raise ValueError("no prompt file was given")
+    found = read_prompt(path, ()).templates(bench.ctx.lm.tokenizer, ("",))
+    return _best(Writer(bench), "own_prompt", [Asked(t) for t in found])
+
+
+def few_shot(bench: Workbench) -> ArmResult:
+    """Random examples, the same for all texts, and the nearest ones of each text; the template is chosen with the fewest."""
+    writer = Writer(bench)
+    pool = [(bench.shorten(i.text), writer.answer(i)) for i in bench.train]
+    order = np.random.default_rng(bench.settings.seed).permutation(len(pool))
+    draws = [[pool[i] for i in order[:k]] for k in SHOTS if k <= len(pool)] or [pool]
+    first = [one for t in writer.templates() if writer.fits(one := Asked(t, draws[0]))]
+    if not first:
+        raise ValueError(f"{len(draws[0])} examples and a text do not fit into the model's window")
+    template = max(first, key=writer.valid_score).template
+    more = [Asked(template, shots) for shots in draws[1:]]
+    more.append(Asked(template, pool, min(NEAREST, len(pool))))
+    return _best(writer, "few_shot", [*first, *filter(writer.fits, more)])
+
+
+def _best(writer: Writer, name: str, tried: list[Asked]) -> ArmResult:
+    """What does best on validation, on the test items."""
+    scores = [writer.valid_score(one) for one in tried]
+    best = tried[int(np.argmax(scores))]
+    said, cost = writer.write(best, writer.data.test)
+    trials = [{**one.settings(), "score": score} for one, score in zip(tried, scores, strict=True)]
+    folder = writer.bench.leave(name, writer.artefact(best))
+    arm = (name, TITLES[name], "prompt")
+    return writer.result(arm, best.settings(), said, cost, trials=trials, artefact=folder)
+
+
+def lora(bench: Workbench, n: int | None = None) -> ArmResult:
+    """Trained on pairs of prompt and answer, by the shorter or the longer recipe."""
+    writer, items = Writer(bench), bench.draw(n)
+    asked = Asked(writer.templates()[0])
+    prefix, queries = writer.prompts(asked, items)
+    pairs = [(query, writer.answer(item)) for query, item in zip(queries, items, strict=True)]
+    trials: list[dict[str, Any]] = []
+    recipes = list(tuning.recipes(len(items), bench.settings.seed))
+    seconds, fell = 0.0, False
+    for recipe in recipes:
+        with bench.ctx.adapter(pairs, recipe, prefix) as trained:
+            score = writer.valid_score(asked, trained)
+        seconds += trained.seconds
+        part = len(trained.losses) // 4
+        fell = part > 0 and np.mean(trained.losses[-part:]) < 0.8 * np.mean(trained.losses[-2 * part : -part])
+        trials.append({"passes": recipe.epochs, "rate": recipe.learning_rate, "score": score})
+    best = max(range(len(recipes)), key=lambda i: trials[i]["score"])
+    notes = ["the loss on the training rows was still falling at the end: more passes may help"]
+    with bench.ctx.adapter(pairs, recipes[best], prefix) as trained:
+        folder = None if n else bench.leave("lora", writer.artefact(asked), tuned=trained)
+        said, cost = writer.write(asked, bench.data.test, trained)
+    settings = {name: value for name, value in trials[best].items() if name != "score"}
+    return writer.result(
+        (f"lora@{n}" if n else "lora", TITLES["lora"], "tuned"),
+        settings | {"template": asked.template.name},
+        said,
+        replace(cost, labels=len(items), train_seconds=seconds),
+        trials=trials,
+        notes=notes if fell and best == len(recipes) - 1 else [],
+        artefact=folder,
+    )

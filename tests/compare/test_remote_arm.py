@@ -1,0 +1,112 @@
+"""A server as one more arm of a comparison: what it is asked, what it costs, what its answers count for."""
+
+import subprocess
+import sys
+
+import made_up
+import pytest
+from stand_in import said, serving
+
+from tunewise.compare.arms import remote
+from tunewise.compare.artefact import Artefact
+from tunewise.compare.base import Settings
+from tunewise.compare.run import run
+from tunewise.compare.take_home.named_label import label_of, without_thoughts
+from tunewise.compare.winner import write_winner
+from tunewise.compare.workbench import Workbench
+
+
+@pytest.fixture(autouse=True)
+def surroundings(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEWISE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+
+def clever(number, body):
+    """Is right where it was shown examples, and else where it is asked about deliveries."""
+    *_, last = body["messages"]
+    label = next(label for label in made_up.LABELS if label in last["content"])
+    shown = len(body["messages"]) > 2
+    return said(f"It is {label.upper()}." if shown or label == "delivery" else "Who knows?", 100, 10)
+
+
+def bench(url, **settings):
+    return Workbench(made_up.data(30), Settings(endpoint=url, **settings), lambda line: None)
+
+
+def test_examples_are_chosen_on_validation_and_tokens_are_paid_for():
+    with serving(clever) as (url, came):
+        found = remote.ask(bench(url, endpoint_price=(2.0, 30.0)))
+        again = remote.ask(bench(url))
+        # two prompts on 30 validation rows, whose texts are those of the test here: none is asked for twice
+        assert len(came) == 30 + 30
+    assert found.outcomes["accuracy"] == [1.0] * 30 == again.outcomes["accuracy"]
+    assert found.settings == {"prompt": "ours", "examples": 8, "model": "one"}
+    assert [t["score"] for t in found.trials] == [pytest.approx(1 / 3), 1.0]
+    assert found.cost.euro_a_call == pytest.approx((100 * 2 + 10 * 30) / 1e6)
+    assert (found.cost.prompt_tokens, found.cost.completion_tokens, found.cost.labels) == (100, 10, 8)
+
+
+def test_a_server_that_is_down_costs_the_other_arms_nothing():
+    lines = []
+    settings = Settings(endpoint="http://127.0.0.1:9/v1", only=("majority", "endpoint"))
+    found = run(made_up.data(30), settings, lines.append)
+    assert [a.name for a in found.arms] == ["majority"]
+    assert found.missing[0][0] == "endpoint" and "can't be reached" in found.missing[0][1]
+
+
+def test_refused_and_unclear_answers_count_as_wrong_and_are_said():
+    def reply(number, body):
+        text = body["messages"][-1]["content"]
+        if text.endswith("number 4 please please please please"):
+            return 400, {"error": {"message": "too long"}}
+        return said(
+            "billing or delivery" if "other" in text else next(x for x in made_up.LABELS if x in text)
+        )
+
+    with serving(reply) as (url, _):
+        found = remote.ask(bench(url))
+    assert sum(found.outcomes["accuracy"]) == 30 - 10 - 1
+    assert any("1 test rows were refused and count as wrong, the first row 6" in note for note in found.notes)
+    assert any(note.startswith("11 answers named no label, or several") for note in found.notes)
+
+
+def test_a_model_that_thinks_gets_room_for_it():
+    def reply(number, body):
+        label = next(x for x in made_up.LABELS if x in body["messages"][-1]["content"])
+        done = body["max_tokens"] >= 1000
+        return said(f"<think>billing? other?</think>\n{label}" if done else "<think>billing? other", 9, 20)
+
+    with serving(reply) as (url, _):
+        assert remote.ask(bench(url)).outcomes["accuracy"] == [1.0] * 30
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [("Urgent.", "urgent"), ("**not urgent**", "not urgent"), ("It is not urgent, I think", "not urgent")]
+    + [("urgent or other", ""), ("Label: C++", "C++"), ("none", ""), ("", ""), ("another", "")],
+)
+def test_the_label_that_an_answer_names(text, label):
+    assert label_of(text, ("urgent", "not urgent", "C++", "other")) == label
+
+
+def test_thoughts_are_no_answer():
+    assert without_thoughts("<think>a or b</think> b") == "b" and without_thoughts("<think>a or") == ""
+
+
+def test_what_is_taken_home_asks_as_the_arm_did(tmp_path):
+    with serving(clever) as (url, _):
+        work = bench(url)
+        arm = remote.ask(work)
+        assert Artefact.load(arm.artefact).model == "one"
+        report = made_up.report(own=work.data, settings=Settings(output=tmp_path / "r.html"))
+        decision = made_up.decide(work.data, [arm], report.settings)
+        folder = write_winner(type(report)(work.data, report.settings, [arm], decision))
+        texts = [item.text for item in work.data.test[:4]]
+        done = subprocess.run(
+            [sys.executable, folder / "predict.py", *texts],
+            capture_output=True,
+            text=True,
+            env={"ENDPOINT": url},
+        )
+    assert done.stdout.split("\n")[:-1] == arm.predictions[:4], done.stderr
