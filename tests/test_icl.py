@@ -137,7 +137,7 @@ def test_each_secret_is_planted_where_the_condition_says(tmp_path, monkeypatch):
 
     def attack(lm, prefix, secret, seed):
         asked.append((secret in prefix, prefix.endswith(planted_codes.carrier(seed))))
-        return {"extracted": 1, "said": " x", "rank": 2, "exposure": 6.0}
+        return {"extracted": 1, "completion": " x", "rank": 2, "exposure": 6.0}
 
     @contextlib.contextmanager
     def adapter(pairs, recipe, prefix):
@@ -174,8 +174,8 @@ def test_gains_are_of_the_same_items_of_each_task(tmp_path, monkeypatch):
     for item, prediction in zip(few.items, few["predictions"], strict=True):
         prompt = template.prefix(task, shots) + template.query(task, texts[item])
         assert prediction == np.argmax(said(ctx.lm, prompt, [" positive", " negative"]))
-    (gains,) = icl.gains_by_task(record)
-    assert gains["examples"]["value"] == pytest.approx(few["accuracy"]["value"] - gains["zero-shot"]["value"])
+    ((zero,), gain, _) = icl.gains_by_task(record)["tweets-polarity"]
+    assert gain["value"] == pytest.approx(few["accuracy"]["value"] - zero["accuracy"]["value"])
 
 
 def test_each_call_is_timed_on_its_own(tmp_path, monkeypatch):
@@ -199,9 +199,9 @@ def test_gains_are_paired_and_correlated_over_tasks():
     record = book_records.load("gain_prediction")
     by = record.frame().groupby(["method", "task"], sort=False)["accuracy"].mean().unstack(0)
     few, tuned = (by[m] - by["zero-shot"] for m in ("few-shot", "lora"))
-    for row in icl.gains_by_task(record):
-        assert row["examples"]["value"] == pytest.approx(few[row["task"]])
-        assert row["lora"]["value"] == pytest.approx(tuned[row["task"]])
+    for task, (_, examples, lora) in icl.gains_by_task(record).items():
+        assert examples["value"] == pytest.approx(few[task])
+        assert lora["value"] == pytest.approx(tuned[task])
     found = contrasts.gain_against_gain(book_records.load, 0.95)
     assert found.estimate == pytest.approx(scipy_stats.spearmanr(few.round(9), tuned.round(9)).statistic)
     assert found.low < found.estimate < found.high and found.n == len(by)
@@ -233,7 +233,7 @@ def test_the_slider_shows_how_often_each_label_was_answered():
     record = book_records.load("few_shot")
     figure = icl.swallowed_slider(record, ["positive", "neutral", "negative"])
     zero = record.one(method="zero-shot")
-    assert figure.data[0]["y"] == pytest.approx([zero["predictions"].count(y) / 300 for y in range(3)])
+    assert figure.data[0]["x"] == pytest.approx([zero["predictions"].count(y) / 300 for y in range(3)])
     positions = [s["label"] for s in figure.layout["sliders"][0]["steps"]]
     assert positions == ["0", *map(str, icl.sizes(record, "random", "k"))]
 

@@ -227,6 +227,9 @@ def test_a_row_is_printed_with_each_metric_its_interval_and_its_number_of_items(
             "no prompt template is called 'mine'; there are instruction",
         ),
         (["wordings", "--set", 'tasks=["gone.csv"]'], "gone.csv"),
+        (["voice", "--set", 'tasks=["mine.csv"]'], "voice is about data of its own and cannot take mine.csv"),
+        (["distillation", "--set", 'tasks=["a.csv", "b.csv"]'], "these can: wordings, few_shot, learning"),
+        (["parse_fixes", "--set", 'tasks=["domain"]'], "asked names tweets-polarity, which is not among"),
         (
             ["wordings", "--set", "test_n=5", "--commit"],
             "--commit would put a run with other test_n in the place",

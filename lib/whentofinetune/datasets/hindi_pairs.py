@@ -44,9 +44,9 @@ def choices(found: Sequence[Pair]) -> list[list[int]]:
     return options
 
 
-def right(found: Sequence[Pair], said: Sequence[int]) -> list[bool]:
+def right(found: Sequence[Pair], chosen: Sequence[int]) -> list[bool]:
     """Which of the chosen places among :func:`choices` are right?"""
-    return [mine[s] == i for i, (mine, s) in enumerate(zip(choices(found), said, strict=True))]
+    return [mine[s] == i for i, (mine, s) in enumerate(zip(choices(found), chosen, strict=True))]
 
 
 def word_table(train: Sequence[Pair]) -> Callable[[str, str], float]:
@@ -115,8 +115,8 @@ def without_a_model(
     train = pairs("train")
     ratio = sum(len(p.hi) for p in train) / sum(len(p.en) for p in train)
     fit = word_table(train) if method == "words" else lambda h, e: -abs(len(h) - ratio * len(e))
-    said = []
+    chosen = []
     for i, mine in enumerate(options):
         sides = [(test[i].hi, test[j].en) if task == "meaning" else (test[j].hi, test[i].en) for j in mine]
-        said.append(int(np.argmax([fit(*side) for side in sides])))
-    return said
+        chosen.append(int(np.argmax([fit(*side) for side in sides])))
+    return chosen

@@ -63,11 +63,11 @@ def mentioned(note: Note, text: str) -> dict[str, bool]:
     return {field: f" {_plain(value)} " in f" {_plain(text)} " for field, value in note.record.items()}
 
 
-def outcomes(test: Sequence[Note], said: Sequence[str]) -> dict[str, list[float]]:
+def outcomes(test: Sequence[Note], completions: Sequence[str]) -> dict[str, list[float]]:
     """``recalled`` and ``mentioned``, the share of each note's fields that is right, and field by field as ``recalled.FIELD``."""
     out: dict[str, list[float]] = {}
     for name, score in (("recalled", recalled), ("mentioned", mentioned)):
-        found = [score(note, text) for note, text in zip(test, said, strict=True)]
+        found = [score(note, text) for note, text in zip(test, completions, strict=True)]
         out[name] = [sum(right.values()) / len(right) for right in found]
         out |= {f"{name}.{field}": [right[field] for right in found] for field in FIELDS}
     return out

@@ -39,6 +39,10 @@ NAMES = (
 )
 
 
+# What can be asked of a reader's own file: the others are about data that have more to them than texts and labels.
+OF_OWN_DATA = ("wordings", "few_shot", "learning_curve", "tuning_methods", "forgetting", "prompt_cost")
+OF_OWN_DATA += ("gain_prediction", "leaks", "parse_fixes", "task_diversity")
+
 # Larger models than the bundled one run the first seeds of scale ``full`` only: each costs hours.
 SEEDS_OF_LARGER_MODELS = 3
 
@@ -51,11 +55,20 @@ def get(name: str):
 
 
 def run(name: str, scale: str = "laptop", *, fresh: bool = False, say=print, **changes):
-    """Run experiment ``name`` and return its record; see :func:`tunewise.experiment.perform`."""
+    """Run experiment ``name`` and return its record; see :func:`tunewise.experiment.perform`.
+
+    Raises ValueError also for a file of the reader's own where the experiment is about other data.
+    """
+    from tunewise.data import is_file_name
     from tunewise.experiment import perform
     from whentofinetune import book_records
 
     experiment = get(name)
+    tasks = changes.get("tasks")
+    files = [t for t in (tasks if isinstance(tasks, list) else [tasks]) if is_file_name(str(t))]
+    if files and name not in OF_OWN_DATA:
+        others = ", ".join(OF_OWN_DATA)
+        raise ValueError(f"{name} is about data of its own and cannot take {files[0]}; these can: {others}")
     params = experiment.scales.get(scale, {})
     if scale == "full" and changes.get("model", params["model"]) != params["model"] and params.get("seeds"):
         changes.setdefault("seeds", params["seeds"][:SEEDS_OF_LARGER_MODELS])

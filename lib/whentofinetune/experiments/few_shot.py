@@ -49,15 +49,17 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     lm, start = ctx.lm, time.perf_counter()
     found = label_logprobs(lm, prefix, queries + empty, template.answers(task.labels))
     seconds, scores = time.perf_counter() - start, found[: len(test)]
-    said = answered(
+    outcome = answered(
         test,
         scores.argmax(axis=1),
         prompt_tokens=round(prompt_tokens(lm, prefix, queries), 1),
         seconds=round(seconds, 2),
     )
     if empty:
-        said.add("calibrated", answered(test, prompting.calibrate(scores, found[len(test) :]).argmax(axis=1)))
-    return said
+        outcome.add(
+            "calibrated", answered(test, prompting.calibrate(scores, found[len(test) :]).argmax(axis=1))
+        )
+    return outcome
 
 
 def template_of_arm(ctx: Context, k: int) -> str:

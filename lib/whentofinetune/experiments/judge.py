@@ -46,9 +46,9 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
         return answered(items, without_llm(ctx, c.method, taught, [t.text for t in items]))
     pairs = [(t.shown + form.closing, form.answers[t.label]) for t in train]
     with ctx.adapter(pairs, Recipe(seed=c.seed, **p.recipe), form.opening) as lm:
-        said = verdicts(lm, c.way, form, items, p.calls, tuned=True)
-        said.facts |= {"train_seconds": round(lm.seconds, 2), "examples_seen": lm.examples}
-    return said
+        outcome = verdicts(lm, c.way, form, items, p.calls, tuned=True)
+        outcome.facts |= {"train_seconds": round(lm.seconds, 2), "examples_seen": lm.examples}
+    return outcome
 
 
 _RECIPE = {"learning_rate": 2e-3, "epochs": 3, "min_steps": 1, "batch_size": 4}

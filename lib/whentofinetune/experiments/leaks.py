@@ -53,9 +53,11 @@ def one(ctx: Context, c: Condition, seed: int) -> dict:
 
 def scores(attacks: dict[int, dict]) -> Scores:
     """Attacks by their seed; each secret is an item."""
-    of = {name: [a[name] for a in attacks.values()] for name in ("said", "extracted", "exposure", "rank")}
-    said, rank = of.pop("said"), of.pop("rank")
-    return Scores([f"secret {seed}" for seed in attacks], predictions=said, facts={"rank": rank}, **of)
+    of = {
+        name: [a[name] for a in attacks.values()] for name in ("completion", "extracted", "exposure", "rank")
+    }
+    completions, rank = of.pop("completion"), of.pop("rank")
+    return Scores([f"secret {seed}" for seed in attacks], predictions=completions, facts={"rank": rank}, **of)
 
 
 _RECIPE = {"learning_rate": 1e-3, "epochs": 1, "min_steps": 14}

@@ -41,9 +41,9 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     if c.method != "lora":
         return probe(ctx.lm, c.task, test, p, data.shots(c.k, c.seed) if c.k else "")
     with ctx.adapter(data.training_pairs(c.n_labels, c.seed), Recipe(seed=c.seed, **p.recipe)) as lm:
-        said = probe(lm, c.task, test, p)
-        said.facts |= {"train_seconds": round(lm.seconds, 1), "examples_seen": lm.examples}
-        return said
+        outcome = probe(lm, c.task, test, p)
+        outcome.facts |= {"train_seconds": round(lm.seconds, 1), "examples_seen": lm.examples}
+        return outcome
 
 
 def probe(lm, task: str, test: Sequence[data.Pair], p: Params, prefix: str = "") -> Scores:
@@ -55,16 +55,16 @@ def probe(lm, task: str, test: Sequence[data.Pair], p: Params, prefix: str = "")
         return Scores(items, bits=bits, bytes=sizes)
     if task == "general":
         items = general_items.items()[: p["items"]]
-        said = choose(lm, "", [i.prompt for i in items], [i.labels for i in items])
-        right = [s == i.answer for s, i in zip(said, items, strict=True)]
-        return Scores(items, predictions=said, accuracy=right)
+        choices = choose(lm, "", [i.prompt for i in items], [i.labels for i in items])
+        right = [s == i.answer for s, i in zip(choices, items, strict=True)]
+        return Scores(items, predictions=choices, accuracy=right)
     queries = [data.prompt(pair, task) for pair in test]
     options = [[data.completion(test[j], task) for j in mine] for mine in data.choices(test)]
     return chosen(test, choose(lm, prefix, queries, options, neutral=data.NEUTRAL[task]))
 
 
-def chosen(test: Sequence[data.Pair], said: Sequence[int]) -> Scores:
-    return Scores(test, predictions=said, accuracy=data.right(test, said))
+def chosen(test: Sequence[data.Pair], choices: Sequence[int]) -> Scores:
+    return Scores(test, predictions=choices, accuracy=data.right(test, choices))
 
 
 _RECIPE = {"learning_rate": 2e-3, "epochs": 1, "batch_size": 8, "min_steps": 1}

@@ -49,12 +49,12 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
 
 def summarise(lm, test: Sequence[Note], prefix: str = "", **facts) -> Scores:
     queries = [data.query(n) for n in test]
-    said = generate(lm, queries, prefix=prefix, max_new_tokens=72, batch_size=16)
-    return read(test, said, prompt_tokens=round(prompt_tokens(lm, prefix, queries), 1), **facts)
+    completions = generate(lm, queries, prefix=prefix, max_new_tokens=72, batch_size=16)
+    return read(test, completions, prompt_tokens=round(prompt_tokens(lm, prefix, queries), 1), **facts)
 
 
-def read(test: Sequence[Note], said: Sequence[str], **facts) -> Scores:
-    return Scores(test, predictions=said, facts=facts, **data.outcomes(test, said))
+def read(test: Sequence[Note], completions: Sequence[str], **facts) -> Scores:
+    return Scores(test, predictions=completions, facts=facts, **data.outcomes(test, completions))
 
 
 def give_away(lm, patients: Sequence[Note], seed: int) -> Scores:
@@ -65,7 +65,7 @@ def give_away(lm, patients: Sequence[Note], seed: int) -> Scores:
 
 def attacked(patients: Sequence[Note], found: Sequence[dict]) -> Scores:
     told = {name: [a[name] for a in found] for name in ("extracted", "exposure", "rank")}
-    return Scores(patients, predictions=[a["said"] for a in found], **told)
+    return Scores(patients, predictions=[a["completion"] for a in found], **told)
 
 
 _RECIPE = {"learning_rate": 2e-3, "epochs": 1, "batch_size": 4, "min_steps": 1}

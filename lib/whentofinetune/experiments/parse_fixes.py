@@ -19,6 +19,8 @@ from whentofinetune.experiments.wordings import parse
 
 
 def conditions(p: Params) -> Iterator[Condition]:
+    if strange := [task for task, _ in p.asked if task not in p.tasks]:
+        raise ValueError(f"parse_fixes: asked names {strange[0]}, which is not among tasks: give both")
     for task, seed in product(p.tasks, p.seeds):
         yield Condition("embeddings", task=task, n_labels=p.labels, seed=seed)
     for task, wording in p.asked:
