@@ -150,6 +150,10 @@ def _compare(args: argparse.Namespace, say: Callable[[str], None]) -> int:
     from tunewise.compare.workbench import Workbench
 
     settings = settings_of(args)
+    if settings.output.is_dir():
+        raise ValueError(
+            f"-o {settings.output} is a folder: name a file in it, such as {settings.output / 'report.html'}"
+        )
     data = prepare(args.file, pool=args.pool, **data_options(args))
     for line in introduction(data):
         say(line)
@@ -162,9 +166,25 @@ def _compare(args: argparse.Namespace, say: Callable[[str], None]) -> int:
 
 def finish(report: Report, args: argparse.Namespace, say: Callable[[str], None]) -> int:
     """Print the verdict, write what is to be taken home, and say by the status whether it is decided."""
+    from tunewise.compare.html_report import write_html
+    from tunewise.compare.json_report import as_json, write_json
+    from tunewise.compare.terminal_table import table
+    from tunewise.compare.winner import write_winner
+
     for name, why in report.missing:
         say(f"Not run: {name} ({why})")
-    say(f"\n{report.decision.sentence}")
+    say(f"\n{table(report)}\n\n{report.decision.sentence}")
+    if args.json:
+        print(as_json(report))
+    output = report.settings.output
+    try:
+        say(
+            f"\nThe report is in {write_html(report, output)}, every prediction in {write_json(report, output.with_suffix('.json'))}."
+        )
+        if folder := write_winner(report):
+            say(f"What won is in {folder}, ready to use.")
+    except (OSError, ValueError) as error:  # the verdict stands above
+        print(f"tunewise compare: not all could be written: {error}", file=sys.stderr)
     return CANNOT_TELL if report.decision.kind == "cannot_tell" else DECIDED
 
 

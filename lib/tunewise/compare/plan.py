@@ -61,8 +61,6 @@ def arms_of(bench: Workbench) -> list[Arm]:
     if bench.data.kind == "classification":
         asked = [*classifiers.arms(bench), *prompts.arms(bench), *remote.arms(bench)]
         return [*asked, *classifiers.curve(bench), *tuned.arms(bench)]
-    from tunewise.compare.arms import written
-
     return sorted([*written.arms(bench), *remote.arms(bench)], key=lambda arm: arm.family == "tuned")
 
 

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from tunewise import paths, record
 from tunewise.compare.base import ArmResult, Cost, OwnData, Report, Settings
 from tunewise.compare.decision import decide
+from tunewise.compare.more_data import label_next
 from tunewise.compare.plan import Plan, duration, plan
 from tunewise.compare.workbench import VERSION, Arm, Workbench, fingerprint
 from tunewise.experiment import Context, device_name
@@ -56,7 +57,8 @@ def run(
         bench = Workbench(data, settings, say, given)
         arms, missing = _perform(bench, start)
     if not arms:
-        raise ValueError(f"no arm could be run: {'; '.join(f'{name}: {why}' for name, why in missing)}")
+        reasons = "; ".join(f"{name}: {why}" for name, why in missing)
+        raise ValueError(f"no arm could be run: {reasons or 'it was stopped before the first was done'}")
     whole = [arm for arm in arms if "@" not in arm.name]
     return Report(
         data=data,
@@ -70,6 +72,7 @@ def run(
         else platform.processor() or platform.machine(),
         seconds=time.perf_counter() - start,
         versions=record.versions(),
+        label_next=label_next(data) if data.pool else (),
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
     )
 
@@ -135,23 +138,17 @@ def _one(
     bench: Workbench, made: Plan, arm: Arm, start: float, missing: list[tuple[str, str]]
 ) -> ArmResult | None:
     """The result of one arm, new or kept; None where there is none, with the reason in ``missing``."""
-    settings = {"seed": bench.settings.seed, "balanced": bench.settings.balanced}
-    model = bench.ctx.ingredients if arm.needs_model else None
-    key = digest(["arm", VERSION, arm.name, fingerprint(bench.data), settings, model, arm.inputs])
-    for kept in bench.cache.find(key):
-        result = _read(kept)
-        if result.artefact is None or result.artefact.exists():
-            return result
     budget, spent = bench.settings.budget, time.perf_counter() - start
-    if budget is not None and spent + made.seconds(arm) > budget:
-        missing.append(
-            (
-                arm.name,
-                f"the budget: it takes about {duration(made.seconds(arm))}, {duration(max(0, budget - spent))} were left",
-            )
-        )
-        return None
     try:
+        key = _key(bench, arm)
+        for kept in bench.cache.find(key):
+            result = _read(kept)
+            if result.artefact is None or result.artefact.exists():
+                return result
+        if budget is not None and spent + made.seconds(arm) > budget:
+            needs, left = duration(made.seconds(arm)), duration(max(0, budget - spent))
+            missing.append((arm.name, f"the budget: it takes about {needs}, and {left} were left"))
+            return None
         result = arm.evaluate(bench)
     except Exception as error:  # one arm that fails must not cost the others
         said = str(error).split("\n", 1)[0] or type(error).__name__
@@ -163,6 +160,13 @@ def _one(
         result = dataclasses.replace(result, notes=[*result.notes, note])
     bench.cache.keep(key, _plain(result))
     return result
+
+
+def _key(bench: Workbench, arm: Arm) -> str:
+    """What the result of an arm rests on."""
+    settings = {name: getattr(bench.settings, name) for name in ("seed", "balanced", "scorer")}
+    model = bench.ctx.ingredients if arm.needs_model else None
+    return digest(["arm", VERSION, arm.name, fingerprint(bench.data), settings, model, arm.inputs])
 
 
 def row(result: ArmResult, metric: str) -> str:

@@ -23,7 +23,7 @@ from tunewise.prompting import normalised
 from tunewise.step_cache import StepCache, digest
 
 # Raise it when an arm changes so that results do: what was kept before is then not found any more.
-VERSION = 1
+VERSION = 2
 CHUNK = 64  # texts that are scored or embedded before they are kept
 TEXT_TOKENS = 512  # of one text in a prompt or a training pair; the rest is cut off, and that is said
 
@@ -94,6 +94,7 @@ class Workbench:
     say: Callable[[str], None]
     given: Context | None = None
     _vectors: dict[str, np.ndarray] = field(default_factory=dict)
+    _embedding: np.ndarray = field(default_factory=lambda: np.zeros(2))  # seconds, texts
     _short: dict[str, str] = field(default_factory=dict)
     cut: set[str] = field(default_factory=set)
 
@@ -178,17 +179,29 @@ class Workbench:
         key = digest(["embeddings", VERSION, getattr(getattr(self.encoder, "spec", None), "revision", "")])
         if not self._vectors:
             for chunk in self.cache.find(key):
-                for name, held in chunk["vectors"].items():
-                    self._vectors[name] = np.frombuffer(base64.b64decode(held), dtype=np.float32)
+                self._hold(chunk)
         names = [_name(text) for text in texts]
-        missing = dict(zip(names, texts, strict=True))
-        missing = {name: text for name, text in missing.items() if name not in self._vectors}
+        missing = {n: text for n, text in zip(names, texts, strict=True) if n not in self._vectors}
         for part in _chunks(list(missing), 16 * CHUNK):
+            start = time.perf_counter()
             vectors = self.encoder.encode([missing[name] for name in part]).astype(np.float32)
-            self._vectors.update(zip(part, vectors, strict=True))
+            seconds = time.perf_counter() - start
             held = {n: base64.b64encode(v.tobytes()).decode() for n, v in zip(part, vectors, strict=True)}
-            self.cache.keep(key, {"vectors": held})
+            chunk = {"vectors": held, "seconds": seconds}
+            self._hold(chunk)
+            self.cache.keep(key, chunk)
         return np.stack([self._vectors[name] for name in names])
+
+    def _hold(self, chunk: Mapping[str, Any]) -> None:
+        for name, held in chunk["vectors"].items():
+            self._vectors[name] = np.frombuffer(base64.b64decode(held), dtype=np.float32)
+        self._embedding += np.array([chunk["seconds"], len(chunk["vectors"])])
+
+    @property
+    def embedding_seconds(self) -> float:
+        """Mean seconds to embed a text, of all that were embedded."""
+        seconds, texts = self._embedding
+        return float(seconds / max(texts, 1))
 
     def scores(
         self, prefix: str, queries: Sequence[str], answers: Sequence[str], *, tuned: Any = None

@@ -97,9 +97,13 @@ def _chosen(
     best = max(range(len(tried)), key=lambda i: (accuracy(scored[i], valid), -surprise(scored[i], valid)))
     settings, model = tried[best]
     trained = time.perf_counter() - start
+    asked = inputs(bench.data.test)
     start = time.perf_counter()
-    scores = _log_probabilities(bench, model, inputs(bench.data.test))
-    cost = Cost(len(items), trained, (time.perf_counter() - start) / len(bench.data.test))
+    scores = _log_probabilities(bench, model, asked)
+    seconds = (time.perf_counter() - start) / len(bench.data.test)
+    if "encoder" in settings:  # most texts were embedded before
+        seconds += bench.embedding_seconds
+    cost = Cost(len(items), trained, seconds)
     whole = len(items) == len(bench.train)
     arm = (name if whole else f"{name}@{len(items)}", TITLES[name], "classifier")
     folder = None
@@ -130,9 +134,11 @@ def neighbours(bench: Workbench) -> ArmResult:
         trials.append({"k": k, "score": float(np.mean(said == np.array(bench.y(valid))))})
     k = int(max(trials, key=lambda t: t["score"])["k"])
     trained = time.perf_counter() - start
+    asked = bench.embed([i.text for i in test])
     start = time.perf_counter()
-    voted = prompting.nearest_vote(y, known, bench.embed([i.text for i in test]), k)
-    cost = Cost(len(train), trained, (time.perf_counter() - start) / len(test))
+    voted = prompting.nearest_vote(y, known, asked, k)
+    seconds = (time.perf_counter() - start) / len(test) + bench.embedding_seconds
+    cost = Cost(len(train), trained, seconds)
     shots = [(i.text, i.target or "") for i in train]
     made = Artefact("neighbours", bench.labels, encoder="minilm", shots=shots, nearest=k)
     return ArmResult(
