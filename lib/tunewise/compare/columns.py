@@ -102,7 +102,7 @@ def kind_of(label_column: str, counts: Mapping[str, int]) -> tuple[Kind, str]:
     n, different = sum(counts.values()), len(counts)
     if sum(_is_object(target) for target in counts) > 0.9 * different:
         return "extraction", f"The targets in {label_column!r} are JSON objects: an extraction."
-    short = sum(len(target) <= 60 for target in counts) > 0.9 * different
+    short = sum(n_of for target, n_of in counts.items() if len(target) <= 60) > 0.9 * n
     named = label_column.lower() in LABELS.split()
     if short and (
         different <= n / 5 or (named and different <= n / 2) or (different <= 20 and different <= n / 2)

@@ -30,11 +30,13 @@ def kinds(text: str) -> list[str]:
     """Which kinds of personal data a text seems to hold."""
     if not any(ch.isdigit() or ch == "@" for ch in text):
         return []
-    return [
-        kind
-        for kind, pattern in PATTERNS.items()
-        if any(_genuine(kind, m.group()) for m in pattern.finditer(text))
-    ]
+    found = []
+    for kind, pattern in PATTERNS.items():
+        if hits := [m.group() for m in pattern.finditer(text) if _genuine(kind, m.group())]:
+            found.append(kind)
+            for hit in hits:  # the digits of an account are no telephone number too
+                text = text.replace(hit, " ")
+    return found
 
 
 def _genuine(kind: str, found: str) -> bool:
@@ -43,7 +45,7 @@ def _genuine(kind: str, found: str) -> bool:
     if kind == "a payment card":
         digits = re.sub(r"\D", "", found)
         # the first digit of a card is its industry: 3 to 6 are travel and banking, 2 the newer Mastercards
-        return digits[0] in "23456" and len(set(digits)) > 2 and bool(luhn.is_valid(digits))
+        return digits[0] in "23456" and len(set(digits)) > 1 and bool(luhn.is_valid(digits))
     if kind == "a bank account (IBAN)":
         # the pattern may have run into the words behind
         words = found.split(" ")
