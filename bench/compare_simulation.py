@@ -122,7 +122,7 @@ def main() -> None:
             "decided": decided,
             "of": sets,
             "right_where_decided": round(1 - wrong / max(decided, 1), 4),
-            "interval": [round(low, 4), round(high, 4)],
+            "interval": [round(float(low), 4), round(float(high), 4)],
             "wrong_of_all": round(wrong / sets, 4),
             "all_intervals_hold": round(float(np.mean([r["all_intervals_hold"] for r in mine])), 4),
         }

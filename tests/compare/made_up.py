@@ -41,7 +41,7 @@ def data(n=120, group_size=1, **changes):
 
 def arm(name, right, own, *, seconds=0.001, memory=200_000_000, confidences=None, labels=150, **changes):
     """An arm that is right where ``right`` [n] says so, and else gives the next label."""
-    wrong = dict(zip(LABELS, (*LABELS[1:], LABELS[0]), strict=True))
+    wrong = dict(zip(own.labels, (*own.labels[1:], own.labels[0]), strict=True))
     predictions = [i.target if r else wrong[i.target] for i, r in zip(own.test, right, strict=True)]
     outcomes = {own.metric: [float(r) for r in right]}
     made = dict(
@@ -75,7 +75,8 @@ def report(n=240, settings=None, own=None, **shares):
         for k, (name, share) in enumerate(shares.items())
     ]
     curve = [
-        drawn(f"lora@{k}", s, own, seed=9, title="LoRA", family="tuned") for k, s in ((30, 0.7), (75, 0.84))
+        drawn(f"lora@{k}", s, own, seed=9, title="LoRA", family="tuned", labels=k)
+        for k, s in ((30, 0.7), (75, 0.84))
     ]
     kept = dict(
         curve=curve, missing=[("endpoint", "no --endpoint was given")], machine="2 cores", seconds=312.0

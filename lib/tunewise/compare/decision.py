@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy import stats as distributions
+from scipy import special
 
 from tunewise import stats
 from tunewise.compare.base import ArmResult, Decision, OwnData, Settings
@@ -85,7 +85,7 @@ def _p_better(found: Comparison, margin: float) -> float:
     """One-sided p of "a is better than b by the margin or more"; small where it is not."""
     if found.se == 0:
         return float(found.estimate >= margin)
-    return float(distributions.t.sf((margin - found.estimate) / found.se, found.df))
+    return float(special.stdtr(found.df, (found.estimate - margin) / found.se))
 
 
 def decide(
@@ -165,14 +165,14 @@ def _check(data: OwnData, arms: Sequence[ArmResult], settings: Settings) -> None
 def _items_to_settle(
     pairs: Pairs, months: Sequence[float], margin: float, alpha: float, n: int
 ) -> int | None:
-    """How many more items would decide, were all differences to stay; None above :data:`MOST_ITEMS`."""
+    """How many more items would decide, were all differences to stay, to the next ten; None above :data:`MOST_ITEMS`."""
 
     def decided(items: int) -> bool:
         shrunk = _both_ways(pairs, alpha, (n / items) ** 0.5)
         return _choose(shrunk, months, margin, alpha).winner is not None
 
     wanted = bisect.bisect_left(range(MOST_ITEMS), True, lo=n, key=decided)
-    return wanted - n if wanted < MOST_ITEMS else None
+    return -(-(wanted - n) // 10) * 10 if wanted < MOST_ITEMS else None
 
 
 def _items_to_reach(found: Mapping[str, float], need: float, n: int) -> int | None:

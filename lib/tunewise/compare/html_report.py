@@ -166,10 +166,11 @@ def _arms(report: Report, centre: ArmResult, prices: Prices) -> list[dict[str, A
 
 
 def _domain(report: Report) -> tuple[float, float]:
-    """Ends of the axis of differences: all intervals, zero and the margin."""
-    margin, found = report.settings.margin, report.decision.comparisons.values()
-    ends = [-margin * 1.5, margin * 1.5, *(-c.high for c in found), *(-c.low for c in found)]
-    return min(ends), max(ends)
+    """Ends of the axis of differences: zero, the margin and the intervals of all arms but rules, which may lie far off."""
+    rules = {a.name for a in report.arms if a.family == "rule"}
+    found = [c for (_, b), c in report.decision.comparisons.items() if b not in rules]
+    edge = 1.5 * report.settings.margin
+    return min([-edge, *(-c.high for c in found)]), max([edge, *(-c.low for c in found)])
 
 
 def _curves(report: Report) -> list[more_data.LearningCurve]:

@@ -71,7 +71,7 @@ class Words:
     def cannot(self, more: int | None) -> str:
         if more is None:
             return "Cannot tell: the arms are too close for any realistic number of test items."
-        return f"Cannot tell: about {more:,} more test items would settle it."
+        return f"Cannot tell: about {more:,} more test items would settle it, if the differences stay as they are."
 
     def undecided(self, still: Sequence[int], blocking: Sequence[int]) -> list[str]:
         margin, best = self.size(self.settings.margin), self.title(self.leading)

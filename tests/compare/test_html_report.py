@@ -1,0 +1,141 @@
+"""The report: it stands alone, no text of the user's becomes markup or an escape, and what it says fits the verdict."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import made_up
+import pytest
+from bs4 import BeautifulSoup
+from wcwidth import wcswidth
+
+from tunewise.compare.base import Finding, Settings
+from tunewise.compare.html_report import fragment, page, write_html
+from tunewise.compare.json_report import as_dict, as_json
+from tunewise.compare.terminal_table import fitted, table
+
+HOSTILE = (
+    "</style></svg><script>alert(1)</script><img src=x onerror=alert(1)>\"' {{ 7*7 }} \x1b[2J\u202e=cmd()"
+)
+
+
+@pytest.fixture(scope="module")
+def report():
+    return made_up.report()
+
+
+@pytest.fixture(scope="module")
+def hostile():
+    """Text, labels, file name, columns, findings, notes and settings that attack."""
+    own = made_up.data(60)
+    bad = {label: f"{label}{HOSTILE}" for label in own.labels}
+    test = tuple(
+        replace(i, text=HOSTILE, target=bad[i.target], features={HOSTILE: f"{n % 2}{HOSTILE}"})
+        for n, i in enumerate(own.test)
+    )
+    columns = replace(own.columns, text=HOSTILE, target=HOSTILE, guessed=(HOSTILE,))
+    finding = Finding("empty", (1,), HOSTILE, HOSTILE, serious=True)
+    own = replace(
+        own, name=HOSTILE, columns=columns, labels=tuple(bad.values()), test=test, findings=(finding,)
+    )
+    said = dict(title=HOSTILE, settings={HOSTILE: HOSTILE}, trials=({HOSTILE: HOSTILE},), notes=(HOSTILE,))
+    arms = [made_up.drawn(name, share, own, **said) for name, share in (("tfidf", 0.5), ("lora", 0.8))]
+    made = made_up.report(own=own, tfidf=0.5)
+    return replace(
+        made,
+        arms=arms,
+        curve=(),
+        missing=[(HOSTILE, HOSTILE)],
+        machine=HOSTILE,
+        decision=made_up.decide(own, arms, Settings()),
+    )
+
+
+def test_the_page_is_one_file_that_needs_nothing(report, tmp_path):
+    source = write_html(report, tmp_path / "new" / "report.html").read_text(encoding="utf-8")
+    soup = BeautifulSoup(source, "html.parser")
+    assert not soup.find_all(["script", "link", "img", "iframe", "object", "form"])
+    assert (
+        not soup.find_all(src=True)
+        and not soup.find_all(href=True)
+        and "url(" not in source
+        and "@import" not in source
+    )
+    assert soup.find("html")["lang"] and soup.find("meta", attrs={"name": "viewport"})
+    assert all(svg.get("aria-label") for svg in soup.find_all("svg"))
+    headings = [h.get_text() for h in soup.find_all("h2")]
+    assert headings[:4] == ["What it rests on", "What it costs", "What to do on Monday", "All arms"]
+
+
+def test_it_says_the_verdict_first_and_shows_every_arm(report):
+    soup = BeautifulSoup(page(report), "html.parser")
+    assert soup.find(class_="verdict").p.get_text() == report.decision.sentence
+    titles = [th.get_text() for th in soup.find(class_="arms").tbody.find_all("th")]
+    assert sorted(titles) == sorted(a.title for a in report.arms)
+    assert "No --endpoint" in page(report) or "no --endpoint was given" in page(report)
+    text = soup.get_text(" ", strip=True)
+    assert "tickets.csv has 2 rows twice: 7, 9." in text and "With 300 labels, twice as many, LoRA" in text
+
+
+def test_hostile_text_stays_text(hostile):
+    for source in (page(hostile), fragment(hostile)):
+        soup = BeautifulSoup(source, "html.parser")
+        assert not soup.find_all(["script", "img"]) and len(soup.find_all("style")) == 1
+        assert not any(name.startswith("on") for tag in soup.find_all(True) for name in tag.attrs)
+        assert "\x1b" not in source and "\u202e" not in source
+        assert "{{ 7*7 }}" in soup.get_text() and "alert(1)" in soup.get_text()
+
+
+def test_a_fragment_is_for_a_notebook(report):
+    source = report._repr_html_()
+    assert source.strip().startswith("<main") and "<html" not in source
+
+
+@pytest.mark.parametrize(
+    ("shares", "settings", "step"),
+    [
+        (dict(tfidf=0.5, lora=0.9), Settings(), "Put LoRA to use."),
+        (dict(tfidf=0.85, lora=0.87), Settings(), "more rows for the test"),
+        (dict(tfidf=0.3, lora=0.5), Settings(need=0.9), "Try a larger model"),
+    ],
+)
+def test_what_to_do_on_monday_follows_from_the_verdict(shares, settings, step):
+    soup = BeautifulSoup(page(made_up.report(settings=settings, **shares)), "html.parser")
+    assert step in soup.find("ol").get_text()
+
+
+def test_other_kinds_of_task_have_no_confusion(report):
+    own = replace(report.data, columns=replace(report.data.columns, kind="answers"), labels=())
+    source = page(replace(report, data=own))
+    assert "macro-F1" not in source and "Right labels (rows)" not in source
+
+
+def test_the_terminal_table_has_80_columns_and_no_escapes(report, hostile):
+    for made in (
+        report,
+        hostile,
+        replace(report, arms=[replace(a, title="分類器と検索" * 9) for a in report.arms]),
+    ):
+        text = table(made)
+        assert "\x1b" not in text and all(wcswidth(line) <= 80 for line in text.splitlines())
+    assert [wcswidth(fitted(t, 6)) for t in ("日本語です", "e\u0301te\u0301", "abcdefgh", "")] == [6] * 4
+    lines = table(report).splitlines()
+    assert lines[1].startswith("Sentence embeddings and logi") and "93%" in lines[1]
+
+
+def test_json_holds_every_prediction_and_can_be_judged_again(report):
+    made = json.loads(as_json(report))
+    assert made["format"] == "tunewise-compare/1" and made["decision"]["kind"] == report.decision.kind
+    lora = next(a for a in made["arms"] if a["name"] == "lora")
+    targets = [i["target"] for i in made["items"]]
+    right = [p == t for p, t in zip(lora["predictions"], targets, strict=True)]
+    assert right == [bool(v) for v in lora["outcomes"]["accuracy"]]
+    assert lora["metrics"]["accuracy"]["value"] == pytest.approx(sum(right) / len(right))
+    assert {i["id"] for i in made["items"]}.isdisjoint(i["id"] for i in made["data"]["train"])
+    assert made["learning_curves"][0]["points"][0][0] == 30
+
+
+def test_json_knows_no_infinity(report):
+    arms = [replace(a, confidences=[float("nan")] * 240) for a in report.arms]
+    assert as_dict(replace(report, arms=arms))["arms"][0]["confidences"] == [None] * 240
