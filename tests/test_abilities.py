@@ -354,4 +354,4 @@ def test_keys_past_the_trained_length_are_paired_by_text():
     scored = [(c, score(params, c)) for c in context_window.conditions(params)]
     record = made_up(context_window.EXPERIMENT, scored, **params)
     assert "past the trained length: YaRN +25 points" in abilities.window_gaps(record).alt
-    assert "base model 25 %" in abilities.window_figure(record).alt
+    assert "base model: 4,096, 25 %" in abilities.window_figure(record).alt

@@ -9,7 +9,7 @@ from small_model import made_up, run_small, small, small_context
 
 from tunewise.experiment import Condition
 from tunewise.finetune import Recipe, make_trainable
-from tunewise.report import gap
+from tunewise.report import gap, relative
 from whentofinetune import book_records, probes
 from whentofinetune.datasets import vader
 from whentofinetune.experiments.forgetting import EXPERIMENT
@@ -129,7 +129,7 @@ def test_losses_are_paired_and_relative():
     assert "+10.0 %" in text and "−25 points" in text and "0.80 %" in text
     assert gap(found, before, "recall")["value"] == pytest.approx(-3 / 8)
     metric = {"value": -0.0004, "low": -0.012, "high": 0.0312, "n": 40}
-    assert forgetting_figures.share(metric) == "0.0 % [−1.2, +3.1], n\u00a0=\u00a040"
+    assert relative(metric) == "0.0 % [−1.2, +3.1], n\u00a0=\u00a040"
 
 
 def test_methods_are_compared_where_each_first_reaches_what_all_reach():

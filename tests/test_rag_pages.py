@@ -19,8 +19,9 @@ from tunewise.written_answers import OUTCOMES
 from whentofinetune import book_records, experiments
 from whentofinetune.calculators.cost_ways import Ways
 from whentofinetune.datasets import company
-from whentofinetune.pages import hybrid, rag_figures
-from whentofinetune.pages.ask_it import AskIt
+from whentofinetune.pages import hybrid, passages, rag_figures
+from whentofinetune.pages.form import ask_it
+from whentofinetune.pages.verdict import links
 
 N = 40
 PAGES = {
@@ -30,7 +31,7 @@ PAGES = {
     "rag_dynamic": "dynamic_table change_slider dynamic_summary",
     "rag_citations": "citations_table planted_table citations_summary citations_measured",
     "rag_cost": "cost_table cost_measured",
-    "rag_hybrid": "quadrants_menu over_halves_figure reading_table distractors_slider k_slider losses_figure hybrid_summary live_table",
+    "rag_hybrid": "quadrants_menu over_halves_figure reading_table distractors_figure k_figure losses_figure hybrid_summary live_table",
 }
 SMALL = {  # what a run on a reader's own machine leaves out or has more of
     "rag_dynamic": {"shares": [0.3, 0.6]},
@@ -153,8 +154,8 @@ def test_the_reader_of_an_index_is_a_setting_and_seconds_are_means():
     ]
     found = record("rag_dynamic", rows)
     assert list(rag_figures.updates(found)) == ["new index, base model", "weights trained again"]
-    assert rag_figures.update_seconds(found, "weights trained again") == "61 s"
-    assert rag_figures.update_seconds(found, "new index, base model") == "2 s"
+    assert rag_figures.update_seconds(rag_figures.updates(found)["weights trained again"]) == "61 s"
+    assert rag_figures.update_seconds(rag_figures.updates(found)["new index, base model"]) == "2 s"
     committed = rag_figures.updates(book_records.load("rag_dynamic"))
     assert [len(rows) for rows in committed.values()] == [1, 5, 1, 5, 5, 5]
 
@@ -189,10 +190,10 @@ def test_the_browser_marks_answers_in_their_passages_and_right_ones(made):
 
 
 def test_marks_are_whole_words_and_safe():
-    marked = hybrid.marked("It weighs 43.7 kg & more.", ["43.7 kg"])
+    marked = passages.marked("It weighs 43.7 kg & more.", ["43.7 kg"])
     assert marked == "It weighs <mark>43.7 kg</mark> &amp; more."
-    assert hybrid.marked("It weighs 43.7 kg.", ["3.7 kg", "", "43"]) == "It weighs 43.7 kg."
-    assert hybrid.marked("<b>Ana</b>", ["ana."]) == "&lt;b&gt;<mark>Ana</mark>&lt;/b&gt;"
+    assert passages.marked("It weighs 43.7 kg.", ["3.7 kg", "", "43"]) == "It weighs 43.7 kg."
+    assert passages.marked("<b>Ana</b>", ["ana."]) == "&lt;b&gt;<mark>Ana</mark>&lt;/b&gt;"
 
 
 def test_the_form_shows_answer_citation_and_passages():
@@ -203,7 +204,7 @@ def test_the_form_shows_answer_citation_and_passages():
         asked.append((question, k))
         return {"answer": "43.7 kg", "cited": (1,), "passages": passages}
 
-    form = AskIt(answer, "How heavy?", k=2)
+    form = ask_it(answer, "How heavy?", k=2)
     bundle = form._repr_mimebundle_()
     assert asked == [("How heavy?", 2)]  # one answer serves page and form
     page = bundle["text/html"]
@@ -216,7 +217,7 @@ def test_the_form_shows_answer_citation_and_passages():
     question.value = "How long?"
     go.click()
     assert asked[-1] == ("How long?", 3)
-    none = AskIt(lambda q, k: {"answer": "", "cited": (), "passages": []}, "What?", 0).page("What?", 0)
+    none = ask_it(lambda q, k: {"answer": "", "cited": (), "passages": []}, "What?", 0).first()
     assert "(nothing)" in none.text and "cites no passage" in none.html
 
 
@@ -228,7 +229,7 @@ def test_a_missing_record_is_named_with_its_command_and_a_text_is_a_paragraph(mo
 
 
 def test_a_verdict_is_linked_where_its_box_stands():
-    shown = rag_figures.links("C34", "C40")
+    shown = links("C34", "C40")
     assert (
         '<a href="rag_facts.html">' in shown.html
         and '<a href="rag_questions.html">a question</a>' in shown.html

@@ -15,7 +15,8 @@ from tunewise.generation import generate
 from whentofinetune import mail_replies, ticket_records
 from whentofinetune.datasets import company
 from whentofinetune.experiments import formats, voice
-from whentofinetune.pages import tone
+from whentofinetune.pages import check_it, tone
+from whentofinetune.pages.accuracy import best
 
 RULES = [rule.name for rule in company.voice()]
 
@@ -276,7 +277,7 @@ def test_the_best_prompt_and_the_differences_are_those_of_the_record():
     assert list(tone.replies(made, False)) == [n for n in arms if n != "rules and 3 examples"]
     bare = np.mean([list(company.check_voice(BARE, "Ida Dear").values())])
     kept = tone.share(arms["LoRA, 200 pairs"], "voice")["value"]
-    assert tone.best(arms, "voice") == "rules and 3 examples" and kept == pytest.approx(bare, abs=0.06)
+    assert best(arms, "voice") == "rules and 3 examples" and kept == pytest.approx(bare, abs=0.06)
     said = tone.voice_summary(made)
     assert "LoRA, 200 pairs" in said and f"−{100 * (1 - kept):.0f} points" in said and "2 trainings" in said
 
@@ -327,12 +328,11 @@ def test_figures_show_what_the_record_holds():
 
 def test_the_form_checks_a_reply():
     mail = company.mails("valid")[0]
-    form = tone.CheckIt(
-        company.check_voice, {r.name: r.says for r in company.voice()}, mail.reply, mail.sender
-    )
-    assert "9 of 9 rules kept" in repr(form.page(mail.reply, mail.sender))
-    assert "8 of 9 rules kept" in repr(form.page(mail.reply.replace("Shall we", "May we"), mail.sender))
-    sender, reply, out = form.widget().children
+    form = check_it(mail.reply, mail.sender)
+    assert "9 of 9 rules kept" in repr(form.first())
+    broken = form.answer(reply=mail.reply.replace("Shall we", "May we"), to=mail.sender)
+    assert "8 of 9 rules kept" in repr(broken)
+    reply, _, out = form.widget().children
     reply.value = " "
     assert "Write a reply first" in str(out.outputs)
     assert "text/html" in form._repr_mimebundle_()

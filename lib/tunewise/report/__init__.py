@@ -1,21 +1,22 @@
 """Figures, tables and numbers in words, made from run records: the same for the book and for own data."""
 
 from tunewise.comparison import gap, mean
-from tunewise.report.figures import (
-    Figure,
-    Html,
-    bars_with_interval,
-    differences,
-    heatmap,
-    line_with_interval,
-    stacked_bars,
-    table,
-    with_menu,
-    with_slider,
-)
-from tunewise.report.numbers import in_words, pct, plain, points
+from tunewise.report.figures import Figure, choose, curves, differences, dots, heatmap, stacked_bars
+from tunewise.report.numbers import in_words, pct, plain, points, relative
 from tunewise.report.sentences import measured, not_yet_measured, prose, provenance
+from tunewise.report.tables import Html, conditions, conditions_table, gaps, means, table, table_from_lists
 
-__all__ = ["Figure", "Html", "bars_with_interval", "differences", "gap", "heatmap", "in_words"]
-__all__ += ["line_with_interval", "mean", "measured", "not_yet_measured", "pct", "plain", "points", "prose"]
-__all__ += ["provenance", "stacked_bars", "table", "with_menu", "with_slider"]
+__all__ = ["Figure", "Html", "choose", "conditions", "conditions_table", "curves", "differences", "dots"]
+__all__ += [
+    "gap",
+    "gaps",
+    "heatmap",
+    "in_words",
+    "mean",
+    "means",
+    "measured",
+    "not_yet_measured",
+    "pct",
+    "plain",
+]
+__all__ += ["points", "prose", "provenance", "relative", "stacked_bars", "table", "table_from_lists"]

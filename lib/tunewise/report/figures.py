@@ -1,22 +1,23 @@
-"""Figures and tables, as plain dictionaries that Plotly draws: no plotly.py is needed to make one.
+"""Figures, as plain dictionaries that Plotly draws: no plotly.py is needed to make one.
 
 A number to be drawn is either a metric of a run record, ``{"value", "n", "low", "high"}``, whose 95 % interval becomes
-an error bar, or a plain number. ``None`` stands for *not yet measured* and leaves a gap.
+an error bar, or a plain number. ``None`` stands for *not yet measured* and is left out. Every figure is made of a caption and of
+numbers by name; the text for those who cannot see it and the table of its numbers come from the same.
 """
 
 from __future__ import annotations
 
 import copy
-import html
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunewise.report.numbers import pct, plain, points
+from tunewise.report.numbers import in_words, pct, plain, points
+from tunewise.report.tables import Html, Show, table_from_lists
 
 Cell = Mapping[str, Any] | float | None  # a metric, a number, or what is not measured
-Show = Callable[..., str]
+Rows = Mapping[str, Any]  # name -> cell, or series -> {name -> cell}
 PLOTLY = "application/vnd.plotly.v1+json"
 
 # Okabe and Ito's colours for all kinds of colour vision, without black and yellow, which vanish on one of the two
@@ -93,45 +94,132 @@ class Figure:
     def __repr__(self) -> str:
         return f"Figure: {self.alt}"
 
+    def table(self) -> Html | None:
+        """What is drawn, number by number: choice, series, point and value. None where the traces do not say their numbers."""
+        said = [zip(t.get("hovertext", ()), t.get("customdata", ()), strict=False) for t in self.data]
+        rows = [
+            [t.get("meta", ""), t.get("name", ""), *cell]
+            for t, cells in zip(self.data, said, strict=True)
+            for cell in cells
+        ]
+        kept = [i for i in range(4) if i > 1 or len({row[i] for row in rows}) > 1]
+        header = ["chosen", "series", "at", "value"]
+        caption = (self.layout.get("title") or {}).get("text") or self.alt
+        picked = [[row[i] for i in kept] for row in rows]
+        return table_from_lists([header[i] for i in kept], picked, caption) if rows else None
+
+
+# What an axis looks like, by how its numbers are said.
+FORMATS: dict[Show, dict[str, Any]] = {
+    pct: dict(tickformat=".0%", rangemode="tozero"),
+    points: dict(tickformat="+.0%"),
+    plain: dict(rangemode="tozero"),
+}
+
 
 def value_of(metric: Cell) -> float | None:
     """The number of a metric or of a number; None for what is not measured."""
     return metric["value"] if isinstance(metric, Mapping) else metric
 
 
-def line_with_interval(
-    series: Mapping[str, Sequence[tuple[float, Cell]]],
+def dots(
+    rows: Rows, x_title: str, caption: str, *, line: tuple[float, str] | None = None, show: Show = pct
+) -> Figure:
+    """A dot with its interval a row, one colour a series. line: a level to compare with, and its name, such as ``(1 / 3, "chance")``.
+
+    Labels stand above their rows, broken into lines, so that a telephone shows them.
+    """
+    figure = _dotted(rows, x_title, caption, show, {})
+    figure.layout["xaxis"] |= {"range": [0, 1.02]} if show is pct else {}
+    if line:
+        level, name = line
+        figure.layout["shapes"].append(
+            _upright(level) | dict(line=dict(dash="dot", width=2, color="#7F7F7F"))
+        )
+        place = dict(x=level, y=0, yref="paper", xanchor="left", yanchor="bottom")
+        figure.layout["annotations"].append(dict(text=name, showarrow=False, **place))
+    return figure
+
+
+def differences(
+    rows: Rows,
+    x_title: str,
+    caption: str,
+    *,
+    margins: Mapping[str, float] | None = None,
+    show: Show = points,
+) -> Figure:
+    """Paired differences against zero: the default figure of a comparison. margins: name -> the smallest difference that matters, a band."""
+    figure = _dotted(rows, x_title, caption, show, margins or {})
+    figure.layout["xaxis"] |= dict(zeroline=False, tickformat="+.0%")
+    figure.layout["shapes"].append(_upright(0) | dict(line=dict(color="#7F7F7F", width=1)))
+    return figure
+
+
+def _dotted(rows: Rows, x_title: str, caption: str, show: Show, margins: Mapping[str, float]) -> Figure:
+    found = rows if _several(rows) else {x_title: rows}
+    series = {label: {n: m for n, m in cells.items() if m is not None} for label, cells in found.items()}
+    names = list(dict.fromkeys(name for cells in series.values() for name in cells))
+    place = {name: len(names) - i for i, name in enumerate(names)}
+    data = []
+    for i, (label, cells) in enumerate(series.items()):
+        shift = 0.15 * ((len(series) - 1) / 2 - i) - 0.05
+        trace = _trace(i, label, "markers", list(cells), [show(m) for m in cells.values()])
+        data.append(trace | _values("x", list(cells.values())) | dict(y=[place[n] + shift for n in cells]))
+    band = dict(type="rect", fillcolor="#7F7F7F", opacity=0.18, line=dict(width=0))
+    bands = [dict(x0=-m, x1=m, y0=place[n] - 0.28, y1=place[n] + 0.18, **band) for n, m in margins.items()]
+    words = dict(x=0, xref="paper", xanchor="left", yanchor="bottom", align="left", showarrow=False)
+    labels = {name: "<br>".join(textwrap.wrap(name, 48)) for name in names}
+    layout = dict(
+        title=dict(text=caption),
+        height=120 + (50 + 14 * len(series)) * len(names),
+        shapes=bands,
+        annotations=[dict(y=place[n] + 0.2, text=labels[n], font=dict(size=12), **words) for n in names],
+        xaxis=dict(title=dict(text=x_title)) | FORMATS.get(show, {}),
+        margin=dict(l=24),
+        yaxis=dict(visible=False, range=[0.6, len(names) + 0.85]),
+        showlegend=len(series) > 1,
+    )
+    return Figure(data, layout, f"{caption}. {in_words(rows, show)}.")
+
+
+def curves(
+    series: Mapping[str, Mapping[float, Cell] | Sequence[tuple[Cell, Cell]]],
     x_title: str,
     y_title: str,
-    alt: str,
+    caption: str,
     *,
-    title: str = "",
-    percent: bool = True,
+    show: Show = pct,
+    show_x: Show = plain,
     log_x: bool = False,
 ) -> Figure:
-    """Lines over a numeric x. series: name -> [(x, metric or number or None), ...].
+    """Lines with intervals, or single points. series: name -> {x -> y} or [(x, y), ...]; x may be a metric as well, with its own interval.
 
-    percent: y is a share in [0, 1], shown in per cent. log_x: a logarithmic x axis, with x as tick labels.
+    show, show_x: how the numbers of an axis are said, which also formats it. log_x: a logarithmic x axis, with x as tick labels.
     """
-    data = []
+    data, ends, xs = [], [], set()
     for i, (name, found) in enumerate(series.items()):
-        found = sorted(found, key=lambda p: p[0])
-        # on a logarithmic axis side by side, so that intervals do not cover each other
-        aside = 1.025 ** (i - (len(series) - 1) / 2) if log_x else 1
-        trace: dict[str, Any] = dict(type="scatter", mode="lines+markers", name=name)
-        trace["x"] = [x * aside for x, _ in found]
-        trace |= _values("y", [m for _, m in found], percent) | dict(text=[f"{x:,g}" for x, _ in found])
-        trace["line"] = dict(color=PALETTE[i % 8], dash=DASHES[i % 8], width=2)
-        trace["marker"] = dict(symbol=MARKERS[i % 8], size=9, color=PALETTE[i % 8])
-        data.append(trace)
-    layout = _axes(title, x_title, y_title, percent)
+        known = sorted(found.items()) if isinstance(found, Mapping) else found
+        pairs: list[tuple[Any, Any]] = [(x, y) for x, y in known if y is not None]
+        at = [f"{x:,g}" if show_x is plain else show_x(x, n=False) for x, _ in pairs]
+        mode = "lines+markers" if len(pairs) > 1 else "markers"
+        trace = _trace(i, name, mode, at, [show(y) for _, y in pairs])
+        trace |= _values("x", [x for x, _ in pairs]) | _values("y", [y for _, y in pairs])
+        xs |= {x for x in trace["x"] if x > 0}
+        if log_x:  # side by side, so that intervals do not cover each other
+            trace["x"] = [x * 1.025 ** (i - (len(series) - 1) / 2) for x in trace["x"]]
+        data.append(trace | dict(line=dict(color=PALETTE[i % 8], dash=DASHES[i % 8], width=2)))
+        said = [f"{x}, {show(y, n=False)}" for x, (_, y) in zip(at, pairs, strict=True)]
+        ends += [f"{name}: {'; '.join(dict.fromkeys([*said[:1], *said[-1:]]))}"]
+    layout: dict[str, Any] = dict(title=dict(text=caption), showlegend=len(series) > 1)
+    layout["xaxis"] = dict(title=dict(text=x_title)) | (
+        FORMATS.get(show_x, {}) if show_x is not plain else {}
+    )
+    layout["yaxis"] = dict(title=dict(text=y_title)) | FORMATS.get(show, {"tickformat": "+.0%"})
     if log_x:
-        ticks = _ticks({x for found in series.values() for x, _ in found if x > 0})
-        layout["xaxis"].update(type="log", tickvals=ticks, ticktext=[f"{x:,}" for x in ticks], tickangle=0)
-        for trace in data:
-            trace["hovertemplate"] = trace["hovertemplate"].replace("%{x}", "%{text}")
-    layout["showlegend"] = len(series) > 1
-    return Figure(data, layout, alt)
+        ticks = _ticks(xs)
+        layout["xaxis"] |= dict(type="log", tickvals=ticks, ticktext=[f"{x:,}" for x in ticks], tickangle=0)
+    return Figure(data, layout, f"{caption}. {'; '.join(ends)}.")
 
 
 def _ticks(values: set[float]) -> list[float]:
@@ -144,304 +232,107 @@ def _ticks(values: set[float]) -> list[float]:
     return kept
 
 
-def bars_with_interval(
-    bars: Mapping[str, Any],
-    y_title: str,
-    alt: str,
-    *,
-    x_title: str = "",
-    title: str = "",
-    percent: bool = True,
-    horizontal: bool = False,
-    line: tuple[float, str] | None = None,
-) -> Figure:
-    """Bars, one a category, or in groups. bars: category -> metric; or series -> {category -> metric}.
-
-    line: a level to compare with, and its name, such as ``(1 / 3, "chance")``. horizontal: for long names.
-    """
-    grouped = all(isinstance(v, Mapping) and "value" not in v for v in bars.values())
-    series = bars if grouped else {y_title: bars}
-    category, number = ("y", "x") if horizontal else ("x", "y")
-    data = [
-        _bar(i, name, horizontal, list(cells)) | _values(number, list(cells.values()), percent)
-        for i, (name, cells) in enumerate(series.items())
-    ]
-    layout = _axes(title, x_title, y_title, percent, horizontal) | dict(barmode="group", showlegend=grouped)
-    if horizontal:
-        layout["yaxis"]["autorange"] = "reversed"
-    if line:
-        level, name = line
-        ends: dict[str, Any] = {
-            f"{number}0": level,
-            f"{number}1": level,
-            f"{category}0": 0,
-            f"{category}1": 1,
-        }
-        ends |= {f"{category}ref": "paper"}
-        layout["shapes"] = [dict(type="line", line=dict(dash="dot", width=2, color="#7F7F7F"), **ends)]
-        place = dict(x=level, y=1, yref="paper") if horizontal else dict(x=1, y=level, xref="paper")
-        place |= {} if horizontal else dict(xanchor="right")
-        layout["annotations"] = [dict(text=name, showarrow=False, yanchor="bottom", **place)]
-    return Figure(data, layout, alt)
-
-
-def _bar(i: int, name: str, horizontal: bool, categories: list[str]) -> dict[str, Any]:
-    """What the ``i``-th series of bars or part of a stack looks like."""
-    pattern = dict(shape=PATTERNS[i % 8], fgcolor="#ffffff", fillmode="overlay")
-    way, category = ("h", "y") if horizontal else ("v", "x")
-    trace = dict(type="bar", name=name, orientation=way, marker=dict(color=PALETTE[i % 8], pattern=pattern))
-    return trace | {category: categories}
-
-
 def stacked_bars(
-    bars: Mapping[str, Mapping[str, float]],
-    y_title: str,
-    alt: str,
-    *,
-    title: str = "",
-    unit: str = "",
-    horizontal: bool = False,
+    bars: Mapping[str, Mapping[str, float]], x_title: str, caption: str, *, unit: str = ""
 ) -> Figure:
-    """What a whole is made of. bars: category -> {part -> number}; parts keep their colour and pattern across bars."""
-    parts = list(dict.fromkeys(part for cells in bars.values() for part in cells))
-    category, number = ("y", "x") if horizontal else ("x", "y")
+    """What a whole is made of. bars: category -> {part -> number}; parts keep their colour and pattern. Without a unit they are shares."""
+    said: Show = pct if not unit else lambda v, n=True: plain(v, unit)
     data = []
-    for i, part in enumerate(parts):
-        hover = f"%{{{category}}}: {part} %{{{number}:.4~g}} {unit}<extra></extra>"
-        heights = {number: [cells.get(part, 0) for cells in bars.values()]}
-        data.append(_bar(i, part, horizontal, list(bars)) | heights | dict(hovertemplate=hover))
-    layout = _axes(title, "", y_title, False, horizontal)
-    layout |= dict(barmode="stack", legend=dict(traceorder="normal"))
-    if horizontal:
-        layout["yaxis"]["autorange"] = "reversed"
-    return Figure(data, layout, alt)
-
-
-def differences(
-    rows: Mapping[str, Mapping[str, Any]],
-    x_title: str,
-    alt: str,
-    *,
-    margins: Mapping[str, float] | None = None,
-) -> Figure:
-    """Paired differences against zero: a dot and its interval each, the margin as a band. rows: name -> metric, or series -> {name -> metric}.
-
-    margins: name -> the smallest difference that matters. Labels stand above their rows, broken into lines, so that a telephone shows them.
-    """
-    several = rows if all("value" not in m for m in rows.values()) else {"difference": rows}
-    names = list(dict.fromkeys(name for found in several.values() for name in found))
-    place = {name: len(names) - i for i, name in enumerate(names)}
-    shift = {name: 0.15 * ((len(several) - 1) / 2 - i) - 0.05 for i, name in enumerate(several)}
-    data = []
-    for i, (label, found) in enumerate(several.items()):
-        trace: dict[str, Any] = dict(type="scatter", mode="markers", name=label)
-        trace |= dict(
-            y=[place[name] + shift[label] for name in found], x=[m["value"] for m in found.values()]
-        )
-        trace |= dict(error_x=_error(list(found.values())))
-        trace |= dict(text=[f"{name}: {points(m)}" for name, m in found.items()])
-        trace |= dict(hovertemplate="%{text}<extra></extra>")
-        data.append(trace | dict(marker=dict(color=PALETTE[i], symbol=MARKERS[i], size=10)))
-    band = dict(type="rect", fillcolor="#7F7F7F", opacity=0.18, line=dict(width=0))
-    bands = [
-        dict(x0=-m, x1=m, y0=place[n] - 0.28, y1=place[n] + 0.18, **band) for n, m in (margins or {}).items()
-    ]
-    zero = dict(type="line", x0=0, x1=0, yref="paper", y0=0, y1=1, line=dict(color="#7F7F7F", width=1))
-    words = dict(x=0, xref="paper", xanchor="left", yanchor="bottom", align="left", showarrow=False)
-    labels = {name: "<br>".join(textwrap.wrap(name, 48)) for name in names}
-    layout = dict(
-        height=120 + 92 * len(names),
-        shapes=[*bands, zero],
-        annotations=[dict(y=place[n] + 0.2, text=labels[n], font=dict(size=12), **words) for n in names],
-        xaxis=dict(title=dict(text=x_title), tickformat="+.0%", zeroline=False),
-        margin=dict(l=24),
-        yaxis=dict(visible=False, range=[0.6, len(names) + 0.85]),
-        showlegend=len(several) > 1,
+    for i, part in enumerate(dict.fromkeys(part for cells in bars.values() for part in cells)):
+        sizes = [cells.get(part, 0) for cells in bars.values()]
+        pattern = dict(shape=PATTERNS[i % 8], fgcolor="#ffffff", fillmode="overlay")
+        trace = _trace(i, part, "", list(bars), list(map(said, sizes))) | dict(type="bar", orientation="h")
+        data.append(trace | dict(x=sizes, y=list(bars), marker=dict(color=PALETTE[i % 8], pattern=pattern)))
+    number = dict(title=dict(text=x_title)) | ({} if unit else dict(tickformat=".0%", range=[0, 1]))
+    layout = dict(title=dict(text=caption), barmode="stack", legend=dict(traceorder="normal"), xaxis=number)
+    return Figure(
+        data, layout | dict(yaxis=dict(autorange="reversed")), f"{caption}. {in_words(bars, said)}."
     )
-    return Figure(data, layout, alt)
 
 
 def heatmap(
-    values: Sequence[Sequence[Cell]],
-    x: Sequence[str],
-    y: Sequence[str],
-    alt: str,
-    *,
-    x_title: str = "",
-    y_title: str = "",
-    title: str = "",
-    percent: bool = True,
+    values: Mapping[str, Mapping[str, Cell]], x_title: str, y_title: str, caption: str, alt: str = ""
 ) -> Figure:
-    """A grid of numbers, each printed in its cell: ``values[row][column]``, rows named ``y``, columns ``x``.
+    """A grid of shares, each printed in its cell: row -> {column -> share}. alt: what it shows, if not all of it.
 
     Drawn as stacked bars of height one, which the small Plotly build of the site has.
     """
-    numbers = [[value_of(v) for v in row] for row in values]
-    known = [v for row in numbers for v in row if v is not None] or [0.0]
-    low, high = (0.0, 1.0) if percent else (min(known), max(known) or 1.0)
-
-    def cell(v: float | None) -> str:
-        return "not yet measured" if v is None else (f"{v:.0%}" if percent else f"{v:.3g}")
-
     data = []
-    for row, name in zip(reversed(numbers), reversed(list(y)), strict=True):  # the first row on top
-        trace = dict(type="bar", name=str(name), x=[str(c) for c in x], y=[1] * len(x), showlegend=False)
-        trace |= dict(text=["" if v is None else cell(v) for v in row], customdata=[cell(v) for v in row])
+    for name, cells in list(values.items())[::-1]:  # the first row on top
+        numbers = [value_of(v) for v in cells.values()]
+        trace = dict(type="bar", name=name, x=list(cells), y=[1] * len(cells), showlegend=False)
+        trace |= dict(text=["" if v is None else pct(v) for v in numbers], hovertext=list(cells))
+        trace |= dict(customdata=[pct(v) for v in cells.values()], hovertemplate=HOVER)
         trace |= dict(textposition="inside", insidetextanchor="middle", textangle=0)
-        trace |= dict(hovertemplate=f"{y_title} {name}, {x_title} %{{x}}: %{{customdata}}<extra></extra>")
-        data.append(trace | dict(marker=dict(color=row, coloraxis="coloraxis", line=dict(width=0))))
-    layout = _axes(title, x_title, y_title, False) | dict(barmode="stack", bargap=0, showlegend=False)
-    layout["xaxis"]["type"] = "category"
+        data.append(trace | dict(marker=dict(color=numbers, coloraxis="coloraxis", line=dict(width=0))))
+    layout = dict(title=dict(text=caption), barmode="stack", bargap=0, showlegend=False)
+    layout["xaxis"] = dict(title=dict(text=x_title), type="category")
     layout["yaxis"] = dict(
         title=dict(text=y_title),
-        tickvals=[i + 0.5 for i in range(len(y))],
-        ticktext=[str(n) for n in reversed(list(y))],
-        range=[0, len(y)],
+        tickvals=[i + 0.5 for i in range(len(values))],
+        ticktext=list(values)[::-1],
+        range=[0, len(values)],
         showgrid=False,
         zeroline=False,
     )
-    bar = dict(tickformat=".0%" if percent else "")
-    layout["coloraxis"] = dict(colorscale="Cividis", cmin=low, cmax=high, colorbar=bar)
-    return Figure(data, layout, alt)
+    layout["coloraxis"] = dict(colorscale="Cividis", cmin=0.0, cmax=1.0, colorbar=dict(tickformat=".0%"))
+    return Figure(data, layout, f"{caption}. {alt or in_words(values)}.")
 
 
-def with_slider(figures: Mapping[str, Figure], label: str, alt: str = "") -> Figure:
-    """One figure out of several, chosen with a slider: position name -> figure. It needs no kernel and no server."""
-    return _switch(figures, label, alt, "sliders")
-
-
-def with_menu(figures: Mapping[str, Figure], label: str, alt: str = "") -> Figure:
-    """One figure out of several, chosen from a menu: entry -> figure. It needs no kernel and no server."""
-    return _switch(figures, label, alt, "updatemenus")
-
-
-def _switch(figures: Mapping[str, Figure], label: str, alt: str, kind: str) -> Figure:
+def choose(figures: Mapping[str, Figure], label: str, *, slider: bool = False) -> Figure:
+    """One figure out of several, from a menu or with a slider: entry -> figure. It needs no kernel and no server."""
     if not figures:
         raise ValueError("there is no figure to choose from")
-    names, shown = list(figures), list(figures.values())
-    data, steps = [], []
-    changed = [k for k in ("title", "shapes", "annotations") if any(k in f.layout for f in shown)]
+    shown, data, steps = list(figures.values()), [], []
+    for axis in ("xaxis", "yaxis"):  # shares from none to all, so that entries can be compared
+        if all(f.layout[axis].get("tickformat") == ".0%" for f in shown):
+            for f in shown:
+                f.layout[axis].setdefault("range", [0, 1])
+    keys = dict.fromkeys(k for f in shown for k in f.layout)
+    changed = [k for k in keys if any(f.layout.get(k) != shown[0].layout.get(k) for f in shown)]
     for i, (name, figure) in enumerate(figures.items()):
-        data += [{**trace, "visible": i == 0} for trace in figure.data]
+        data += [{**trace, "visible": i == 0, "meta": str(name)} for trace in figure.data]
         visible = [j == i for j, f in enumerate(shown) for _ in f.data]
         change = {k: figure.layout.get(k) for k in changed} | dict(meta=dict(alt=figure.alt))
         steps.append(dict(label=str(name), method="update", args=[dict(visible=visible), change]))
     layout = copy.deepcopy(shown[0].layout)
-    if kind == "sliders":
-        layout[kind] = [dict(active=0, currentvalue=dict(prefix=f"{label}: "), pad=dict(t=50), steps=steps)]
+    if slider:
+        place: dict[str, Any] = dict(currentvalue=dict(prefix=f"{label}: "), pad=dict(t=50), steps=steps)
+        layout["sliders"] = [dict(active=0, **place)]
     else:
-        place = dict(x=0, xanchor="left", y=1.3, yanchor="top")
-        layout[kind] = [dict(active=0, buttons=steps, name=label, **place)]
-    alt = alt or f"{shown[0].alt} Choose {label} to see others: {', '.join(map(str, names))}."
+        place = dict(x=0, xanchor="left", y=1.3, yanchor="top", buttons=steps, name=label)
+        layout["updatemenus"] = [dict(active=0, **place)]
+    alt = f"{shown[0].alt} Choose {label} to see others: {', '.join(map(str, figures))}."
     return Figure(data, layout, alt)
 
 
-class Html:
-    """A piece of HTML that a notebook and the book show, with ``text`` for where there is no HTML."""
-
-    def __init__(self, source: str, text: str) -> None:
-        self.html, self.text = source, text
-
-    def _repr_html_(self) -> str:
-        return self.html
-
-    def __repr__(self) -> str:
-        return self.text
+HOVER = "%{hovertext}: %{customdata}<extra>%{fullData.name}</extra>"
 
 
-def table(
-    rows: Sequence[Mapping[str, Any]],
-    caption: str,
-    columns: Mapping[str, str] | None = None,
-    *,
-    show: Mapping[str, Show] | None = None,
-) -> Html:
-    """A table from rows that are dictionaries. columns: key -> heading, in order; else the keys of the first row.
-
-    Metrics are printed with interval and n, by ``pct`` unless ``show`` names another way for their key (``points``,
-    ``plain``). An n that all of a column share stands in its heading. Numbers are right-aligned; the first column names its row.
-    Wide tables scroll inside themselves. Raises ValueError without rows or caption.
-    """
-    if not rows or not caption.strip():
-        raise ValueError("a table needs at least one row and a caption")
-    heads = dict(columns) if columns else {k: str(k) for k in rows[0]}
-    body = [[row.get(k) for k in heads] for row in rows]
-    return table_from_lists(list(heads.values()), body, caption, [(show or {}).get(k) for k in heads])
+def _trace(i: int, name: str, mode: str, at: Sequence[str], said: Sequence[str]) -> dict[str, Any]:
+    """The ``i``-th series: its look, and for each point where it is and what it says."""
+    marker = dict(symbol=MARKERS[i % 8], size=9, color=PALETTE[i % 8])
+    words = dict(hovertext=list(at), customdata=list(said), hovertemplate=HOVER)
+    return dict(type="scatter", name=name, **({"mode": mode} if mode else {}), marker=marker, **words)
 
 
-def table_from_lists(
-    header: Sequence[str], rows: Sequence[Sequence[Any]], caption: str, show: Sequence[Show | None] = ()
-) -> Html:
-    """As :func:`table`, from a list of headings and rows of cells."""
-    header, texts = list(header), [["" for _ in row] for row in rows]
-    for i, way in enumerate([*show, *[None] * (len(header) - len(show))]):
-        counts = {row[i]["n"] for row in rows if isinstance(row[i], Mapping)}
-        shared = len(counts) == 1 and len(rows) > 1
-        if shared:
-            header[i] += f" (n\u00a0=\u00a0{counts.pop():,})"
-        for text, row in zip(texts, rows, strict=True):
-            text[i] = _cell(row[i], way, n=not shared)
-    kinds = (int, float, Mapping, type(None))
-    numeric = [i > 0 and all(isinstance(row[i], kinds) for row in rows) for i in range(len(header))]
-    heads = [
-        f'<th scope="col"{_num(n)}>{html.escape(h)}</th>' if h else "<td></td>"
-        for h, n in zip(header, numeric, strict=True)
-    ]
-    out = [
-        f'<div class="tw-table" role="group" tabindex="0" aria-label="{html.escape(caption)}" style="overflow-x:auto">',
-        f"<table><caption>{html.escape(caption)}</caption><thead><tr>{''.join(heads)}</tr></thead><tbody>",
-    ]
-    for row in texts:
-        cells = [f'<th scope="row">{html.escape(row[0])}</th>']
-        cells += [f"<td{_num(numeric[i])}>{html.escape(c)}</td>" for i, c in enumerate(row) if i]
-        out.append(f"<tr>{''.join(cells)}</tr>")
-    out.append("</tbody></table></div>")
-    grid = [header, *texts]
-    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
-    lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in grid]
-    return Html("".join(out), "\n".join([caption, *lines]))
-
-
-def _num(numeric: bool) -> str:
-    return ' class="tw-num" style="text-align:right"' if numeric else ""
-
-
-def _cell(value: Any, way: Show | None = None, n: bool = True) -> str:
-    if value is None:
-        return "not yet measured"
-    if isinstance(value, Mapping) and "value" in value:
-        return (way or pct)(value, n=n)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _values(axis: str, metrics: Sequence[Cell], percent: bool) -> dict[str, Any]:
-    """The trace keys of a list of metrics: numbers, error bars, hover texts."""
-    show, other = pct if percent else plain, "x" if axis == "y" else "y"
-    found = {
-        axis: [value_of(m) for m in metrics],
-        "customdata": ["not yet measured" if m is None else show(m) for m in metrics],
-        "hovertemplate": f"%{{{other}}}: %{{customdata}}<extra>%{{fullData.name}}</extra>",
-    }
-    if any(isinstance(m, Mapping) for m in metrics):
-        found[f"error_{axis}"] = _error(metrics) | dict(thickness=1.5, width=5)
+def _values(axis: str, cells: Sequence[Cell]) -> dict[str, Any]:
+    """Numbers along an axis, and their intervals as Plotly's error bars, where they have some."""
+    found: dict[str, Any] = {axis: [value_of(m) for m in cells]}
+    if any(isinstance(m, Mapping) and m["low"] is not None for m in cells):
+        ends = [(m["low"], m["value"], m["high"]) if isinstance(m, Mapping) else None for m in cells]
+        known = [(e[1] - e[0], e[2] - e[1]) if e and e[0] is not None else (0, 0) for e in ends]
+        minus, plus = ([k[side] for k in known] for side in (0, 1))
+        bars = dict(type="data", symmetric=False, array=plus, arrayminus=minus, thickness=1.5, width=5)
+        found[f"error_{axis}"] = bars
     return found
 
 
-def _error(metrics: Sequence[Cell]) -> dict[str, Any]:
-    """The intervals of a list of metrics as Plotly's error bars; none for a plain number."""
-    up = [m["high"] - m["value"] if isinstance(m, Mapping) else 0 for m in metrics]
-    down = [m["value"] - m["low"] if isinstance(m, Mapping) else 0 for m in metrics]
-    return dict(type="data", symmetric=False, array=up, arrayminus=down)
+def _upright(x: float) -> dict[str, Any]:
+    """A line from the bottom of the figure to its top."""
+    return dict(type="line", x0=x, x1=x, yref="paper", y0=0, y1=1)
 
 
-def _axes(title: str, x_title: str, y_title: str, percent: bool, horizontal: bool = False) -> dict[str, Any]:
-    number: dict[str, Any] = dict(title=dict(text=y_title), rangemode="tozero")
-    if percent:
-        number |= dict(tickformat=".0%")
-    category: dict[str, Any] = dict(title=dict(text=x_title))
-    layout = dict(xaxis=number, yaxis=category) if horizontal else dict(xaxis=category, yaxis=number)
-    return layout | (dict(title=dict(text=title)) if title else {})
+def _several(rows: Rows) -> bool:
+    """Whether these are series of rows, and no rows."""
+    return all(isinstance(cells, Mapping) and "value" not in cells for cells in rows.values())

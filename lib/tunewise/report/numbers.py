@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 def pct(metric: Mapping | float | None, n: bool = True) -> str:
     """A share in per cent with its 95 % interval and n: ``73 % [66, 79], n = 300``; a plain share without them.
 
-    n: whether n is said, here and in :func:`points` and :func:`plain`.
+    n: whether n is said, here and in the other functions.
     """
     if metric is None:
         return "not yet measured"
@@ -22,6 +22,15 @@ def points(metric: Mapping | None, n: bool = True) -> str:
     if metric is None:
         return "not yet measured"
     return f"{_shown(metric, lambda v: f'{100 * v:+.0f}'.replace('-', '−'), ' points')}{_items(metric, n)}"
+
+
+def relative(metric: Mapping, n: bool = True) -> str:
+    """A relative change in per cent with its sign, which a zero has none of: ``+3.4 % [−1.4, +8.2], n = 60``."""
+
+    def signed(part: float) -> str:
+        return f"{100 * part:+.1f}".replace("+0.0", "0.0").replace("-0.0", "0.0").replace("-", "−")
+
+    return f"{_shown(metric, signed, ' %')}{_items(metric, n)}"
 
 
 def plain(metric: Mapping | float | None, unit: str = "", digits: int = 3, n: bool = True) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from tunewise.record import NotMeasured, Record
-from tunewise.report.figures import Html
+from tunewise.report.tables import Html
 
 T = TypeVar("T")
 

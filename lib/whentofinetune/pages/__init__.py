@@ -5,4 +5,4 @@ from whentofinetune.pages.live import Live
 from whentofinetune.pages.questions import check, predict
 from whentofinetune.pages.verdict import verdict
 
-__all__ = ["Live", "check", "ask_it", "check_it", "predict", "try_it", "verdict"]
+__all__ = ["Live", "ask_it", "check", "check_it", "predict", "try_it", "verdict"]

@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from tunewise import report as rp
 from tunewise.comparison import compare_arrays
 from tunewise.record import Record, Row
-from tunewise.report import (
-    Figure,
-    Html,
-    differences,
-    gap,
-    in_words,
-    line_with_interval,
-    mean,
-    pct,
-    points,
-    prose,
-    table,
-    with_menu,
-)
+from tunewise.report.tables import Conditions
 
 # The two classifiers are logistic regressions.
 SHORT = {"lora": "LoRA", "embeddings": "MiniLM", "tfidf": "TF-IDF"}
 PROMPTED = {
-    "names": "names of the desks",
-    "rule": "the rule in words",
-    "examples": "examples",
-    "rule and examples": "the rule and examples",
+    "names of the desks": {"method": "names"},
+    "the rule in words": {"method": "rule"},
+    "examples": {"method": "examples"},
+    "the rule and examples": {"method": "rule and examples"},
 }
-PARTS = {"accuracy": "all complaints", "seen": "worded as in training", "new": "worded anew"}
+PARTS = {"all complaints": "accuracy", "worded as in training": "seen", "worded anew": "new"}
 
 
 def by_size(record: Record, learner: str) -> dict[int, list[Row]]:
@@ -47,9 +35,9 @@ def at_most_labels(record: Record) -> dict[str, list[Row]]:
     return {f"{SHORT[m]}, {max(found)} labels": found[max(found)] for m, found in sizes.items() if found}
 
 
-def best(arms: Mapping[str, Sequence[Row]], metric: str = "accuracy") -> str:
-    """The name of the method with the highest mean."""
-    return max(arms, key=lambda name: mean(arms[name], metric)["value"])
+def best(found: Conditions, metric: str = "accuracy") -> str:
+    """The name of the method with the highest mean: chosen on the items shown, it favours the methods among which it is chosen."""
+    return max(found, key=lambda name: rp.mean(found[name], metric)["value"])
 
 
 # -- the article's two pairs of figures ----------------------------------------------------------------------------------
@@ -61,87 +49,80 @@ def chosen_prompt(wordings: Record) -> Row:
     return wordings.one(method="score", split="test", wording=won["wording"])
 
 
-def starts_table(wordings: Record, curve: Record) -> Html:
+def starts_table(wordings: Record, curve: Record) -> rp.Html:
     """The gain of one tuned model, counted from all that can stand before *after tuning*; a prompt is chosen by its validation accuracy."""
     (lora, tuned), *classifiers = at_most_labels(curve).items()
-    valid = {f"prompt “{r['wording']}”": r["accuracy"] for r in wordings.where(method="score", split="valid")}
-    starts = {f"prompt “{r['wording']}”": [r] for r in wordings.where(method="score", split="test")}
+    valid, starts = (
+        {f"prompt “{r['wording']}”": [r] for r in wordings.where(method="score", split=split)}
+        for split in ("valid", "test")
+    )
     starts |= {"always one label": curve.where(method="majority"), **dict(classifiers)}
     head = f"{lora}, minus the start"
     rows = [
-        {"start": k, "on validation": valid.get(k, "-"), "on test": mean(v), head: gap(tuned, v)}
+        {"start": k, "on validation": rp.mean(valid.get(k, ())) or "-", "on test": rp.mean(v)}
+        | {head: rp.gap(tuned, v)}
         for k, v in starts.items()
     ]
-    return table(rows, f"One tuned model ({pct(mean(tuned))}), many gains", show={head: points})
+    caption = f"One tuned model ({rp.pct(rp.mean(tuned))}), many gains"
+    return rp.table(rows, caption, show={head: rp.points})
 
 
-def hundred(curve: Record, shots: Record, wordings: Record) -> Html:
+def hundred(curve: Record, shots: Record, wordings: Record) -> rp.Html:
     """Everything that the same 100 labels can be used for, set against the prompt template that validation chose."""
     start, k = chosen_prompt(wordings), max(r["k"] for r in shots.where(method="random"))
     few = shots.where(method="random", k=k)
     learned = {m: by_size(curve, m)[100] for m in ("tfidf", "embeddings", "lora")}
     over = compare_arrays([r.outcomes("calibrated.accuracy") for r in few], [start.outcomes("accuracy")])
     heads = ("method", "accuracy", "minus the first row", "LoRA minus this")
-    found = [(f"no label, prompt “{start['wording']}”", mean([start]), "-", gap(learned["lora"], [start]))]
-    found += [(f"{k} examples, calibrated", mean(few, "calibrated.accuracy"), over.metric(), "-")]
-    found += [
-        (f"{SHORT[m]}, 100 labels", mean(r), gap(r, [start]), "-" if m == "lora" else gap(learned["lora"], r))
-        for m, r in learned.items()
-    ]
-    rows = [dict(zip(heads, row, strict=True)) for row in found]
-    return table(rows, "What a hundred labels can be used for", show=dict.fromkeys(heads[2:], points))
+    told = f"no label, prompt “{start['wording']}”"
+    found = [(told, rp.mean([start]), "-", rp.gap(learned["lora"], [start]))]
+    found += [(f"{k} examples, calibrated", rp.mean(few, "calibrated.accuracy"), over.metric(), "-")]
+    for m, rows in learned.items():
+        less = "-" if m == "lora" else rp.gap(learned["lora"], rows)
+        found.append((f"{SHORT[m]}, 100 labels", rp.mean(rows), rp.gap(rows, [start]), less))
+    table = [dict(zip(heads, row, strict=True)) for row in found]
+    return rp.table(table, "What a hundred labels can be used for", show=dict.fromkeys(heads[2:], rp.points))
 
 
 # -- the private rule ----------------------------------------------------------------------------------------------------
 
 
-def prompts(record: Record) -> dict[str, list[Row]]:
+def prompts(record: Record) -> Conditions:
     """What the prompt has -> rows on the test complaints."""
-    return {name: record.where(method=m, split="test") for m, name in PROMPTED.items()}
+    return rp.conditions(record, PROMPTED, split="test")
 
 
-def methods(record: Record) -> dict[str, list[Row]]:
+def methods(record: Record) -> Conditions:
     """Name -> rows of each method to make the model follow the rule."""
-    found = {"always one desk": record.where(method="majority"), **prompts(record), **at_most_labels(record)}
-    return found | {"trouble known": record.where(method="trouble known")}
+    fixed = {"always one desk": {"method": "majority"}, "trouble known": {"method": "trouble known"}}
+    first, *last = rp.conditions(record, fixed).items()
+    return dict([first, *prompts(record).items(), *at_most_labels(record).items(), *last])
 
 
-def methods_figure(record: Record) -> Figure:
+def methods_figure(record: Record) -> rp.Figure:
     """LoRA minus each other method, on complaints worded as in training and on those worded anew."""
     lora, tuned = next(iter(at_most_labels(record).items()))
-    others = {name: rows for name, rows in methods(record).items() if name != lora}
-    gaps = {
-        PARTS[part]: {f"{lora} − {name}": gap(tuned, rows, part) for name, rows in others.items()}
-        for part in ("seen", "new")
-    }
-    return differences(gaps, "difference, right desk", f"Right desk: {in_words(gaps, points)}")
+    others = {f"{lora} − {name}": rows for name, rows in methods(record).items() if name != lora}
+    shown = list(PARTS.items())[1:]
+    found = {words: rp.gaps(others, tuned, part, less=True) for words, part in shown}
+    return rp.differences(found, "difference, right desk", "Right desk, LoRA minus each other method")
 
 
-def methods_table(record: Record) -> Html:
+def methods_table(record: Record) -> rp.Html:
     """The methods in numbers, with their paired difference to LoRA, of a record or of a live run."""
-    lora, tuned = next(iter(at_most_labels(record).items()))
-    rows = [
-        {
-            "method": name,
-            **{words: mean(found, part) for part, words in PARTS.items()},
-            "LoRA minus this": "-" if name == lora else gap(tuned, found),
-        }
-        for name, found in methods(record).items()
-        if found
-    ]
-    return table(
-        rows,
-        f"The right desk, by a rule that nobody wrote down (scale {record.scale})",
-        show={"LoRA minus this": points},
-    )
+    tuned = next(iter(at_most_labels(record).values()))
+    less = (lambda rows: "-" if rows[0] is tuned[0] else rp.gap(tuned, rows), rp.points)
+    caption = f"The right desk, by a rule that nobody wrote down (scale {record.scale})"
+    return rp.conditions_table(methods(record), caption, PARTS | {"LoRA minus this": less})
 
 
-def prompts_table(record: Record) -> Html:
+def prompts_table(record: Record) -> rp.Html:
     """Each description of the desks on validation, plain and calibrated; which of them the test saw."""
     used = {(m, record.one(method=m, split="test")["prompt"]) for m in ("names", "rule")}
+    content = {settings["method"]: name for name, settings in PROMPTED.items()}
     rows = [
         {
-            "content of the prompt": PROMPTED[r["method"]],
+            "content of the prompt": content[r["method"]],
             "prompt template": r["prompt"],
             "tokens": f"{r['prompt_tokens']:.0f}",
             "plain": r["accuracy"],
@@ -150,37 +131,35 @@ def prompts_table(record: Record) -> Html:
         }
         for r in record.where(split="valid")
     ]
-    return table(rows, "Prompts tried on the validation complaints")
+    return rp.table(rows, "Prompts tried on the validation complaints")
 
 
-def description(record: Record) -> Html:
+def description(record: Record) -> rp.Html:
     """The description of the rule that did best on validation, in full."""
     name = record.one(method="rule", split="test")["prompt"]
-    return prose(" ".join(record.one(method="rule", split="valid", prompt=name)["says"].split()))
+    return rp.prose(" ".join(record.one(method="rule", split="valid", prompt=name)["says"].split()))
 
 
-def desk_curve(record: Record) -> Figure:
+def desk_curve(record: Record) -> rp.Figure:
     """Right desk against the number of labels, a menu over the wording of the complaints; the best prompt as a level line."""
     figures, sizes, name = {}, {m: by_size(record, m) for m in SHORT}, best(prompts(record))
-    for part, words in PARTS.items():
-        series = {
-            SHORT[m]: [(n, mean(rows, part)) for n, rows in found.items()] for m, found in sizes.items()
-        }
-        level = mean(prompts(record)[name], part)
-        series[f"prompt: {name}"] = [(n, level) for n in (min(sizes["lora"]), max(sizes["lora"]))]
-        ends = in_words({line: dict(found[-1:])[found[-1][0]] for line, found in series.items()})
-        alt = f"Right desk against the number of labels, {words}; at the most labels: {ends}"
-        figures[words] = line_with_interval(series, "labelled complaints", "right desk", log_x=True, alt=alt)
-    return with_menu(figures, "complaints")
+    for words, part in PARTS.items():
+        series = {SHORT[m]: rp.means(found, part) for m, found in sizes.items()}
+        level = rp.mean(prompts(record)[name], part)
+        series[f"prompt: {name}"] = dict.fromkeys((min(sizes["lora"]), max(sizes["lora"])), level)
+        caption = f"Right desk against the number of labels, {words}"
+        figures[words] = rp.curves(series, "labelled complaints", "right desk", caption, log_x=True)
+    return rp.choose(figures, "complaints")
 
 
-def summary(desks: Record) -> Html:
+def summary(desks: Record) -> rp.Html:
     """The chapter's main result in two sentences."""
     (lora, tuned), *linear = at_most_labels(desks).items()
     prompt, rival = best(prompts(desks)), best(dict(linear))
-    return prose(
-        f"A rule that nobody wrote down: {lora}, finds the right desk for {pct(mean(tuned))}. Minus the best prompt ({prompt}) that is "
-        f"{points(gap(tuned, prompts(desks)[prompt]))}; minus the better classifier on the same labels ({rival}) {points(gap(tuned, dict(linear)[rival]))}."
+    over = {name: rp.points(rp.gap(tuned, methods(desks)[name])) for name in (prompt, rival)}
+    return rp.prose(
+        f"A rule that nobody wrote down: {lora}, finds the right desk for {rp.pct(rp.mean(tuned))}. Minus the best prompt ({prompt}) that is "
+        f"{over[prompt]}; minus the better classifier on the same labels ({rival}) {over[rival]}."
     )
 
 
@@ -222,45 +201,39 @@ def forecasts(record: Record, plan: Sequence[int], learner: str) -> dict[str, tu
     return found
 
 
-def forecast_table(desks: Record, **others: Record) -> Html:
+def forecast_table(desks: Record, **others: Record) -> rp.Html:
     """How far a forecast from few labels was off, by learner, task and law; ``others`` are learning curves of other tasks."""
-    plan = desks.params["forecast"]
+    plan, error = desks.params["forecast"], "forecast minus measured"
     rows = [
-        {
-            "texts": task,
-            "learner": words,
-            "forecast": law,
-            "forecast minus measured": error,
-            "worst seed": f"{100 * worst:+.0f} points".replace("-", "−"),
-        }
+        {"texts": task, "learner": words, "forecast": law, error: metric}
+        | {"worst seed": f"{100 * worst:+.0f} points".replace("-", "−")}
         for task, curve in {"complaints": desks, **others}.items()
         for learner, words in SHORT.items()
-        for law, (error, worst) in forecasts(curve, plan, learner).items()
+        for law, (metric, worst) in forecasts(curve, plan, learner).items()
     ]
     caption = f"The accuracy at {plan[2]} labels, forecast from {plan[0]} and {plan[1]}"
-    return table(rows, caption, show={"forecast minus measured": points})
+    return rp.table(rows, caption, show={error: rp.points})
 
 
 def labels_measured(record: Record) -> dict[str, object]:
     """What the question of how many labels there are is answered with: LoRA at each number of labels, and the forecasts."""
     rows, plan = by_size(record, "lora"), record.params["forecast"]
-    found: dict[str, object] = {f"LoRA, {n} labels": mean(r) for n, r in rows.items()}
-    found[f"{plan[2]} labels minus {plan[1]}"] = points(gap(rows[plan[2]], rows[plan[1]]))
+    found: dict[str, object] = {f"LoRA, {n} labels": m for n, m in rp.means(rows).items()}
+    found[f"{plan[2]} labels minus {plan[1]}"] = rp.points(rp.gap(rows[plan[2]], rows[plan[1]]))
     told = forecasts(record, plan, "lora")
-    return found | {f"forecast minus measured, {law}": points(error) for law, (error, _) in told.items()}
+    return found | {f"forecast minus measured, {law}": rp.points(error) for law, (error, _) in told.items()}
 
 
 # -- tasks with different starts -----------------------------------------------------------------------------------------
 
 
-def gain_by_start(record: Record) -> Figure:
+def gain_by_start(record: Record) -> rp.Figure:
     """The gain of LoRA on each task, from the lowest start to the highest."""
-    found = {}
-    for zero in sorted(record.where(method="zero-shot"), key=lambda r: r["accuracy"]["value"]):
-        name = f"{zero['task']}, from {zero['accuracy']['value']:.0%}"
-        found[name] = gap(record.where(method="lora", task=zero["task"]), [zero])
+    zero = sorted(record.where(method="zero-shot"), key=lambda r: r["accuracy"]["value"])
+    tuned = {r["task"]: record.where(method="lora", task=r["task"]) for r in zero}
+    found = {f"{r['task']}, from {r['accuracy']['value']:.0%}": rp.gap(tuned[r["task"]], [r]) for r in zero}
     title = f"gain of LoRA on {record.params['labels']} labels"
-    return differences(found, title, f"Gain of LoRA, from the lowest start: {in_words(found, points)}")
+    return rp.differences(found, title, "Gain of LoRA, from the lowest start to the highest")
 
 
 def gains(before: Row, after: Sequence[Row]) -> dict[str, dict]:
@@ -270,29 +243,26 @@ def gains(before: Row, after: Sequence[Row]) -> dict[str, dict]:
     def above(rows: Sequence[Row]) -> list:
         return [np.subtract(r.outcomes("strict.accuracy"), r.outcomes("scored.accuracy")) for r in rows]
 
-    found = {how: gap(after, [before], f"{how}.accuracy") for how in ("strict", "scored")}
+    found = {how: rp.gap(after, [before], f"{how}.accuracy") for how in ("strict", "scored")}
     return found | {"form": compare_arrays(above(after), above([before]), before.groups).metric()}
 
 
-def form_table(record: Record) -> Html:
+def form_table(record: Record) -> rp.Html:
     """What tuning adds on each task, scored strictly and by labels; what can be read, and what of the gain is form."""
-    rows = []
-    for before in record.where(method="before"):
-        same = {"task": before["task"], "wording": before["wording"]}
-        after = record.where(method="lora", **same)
-        row = {"task": "{task}, prompt “{wording}”".format(**same), "read0": before["readable"]}
-        row |= {
-            "read1": mean(after, "readable"),
-            **gains(before, after),
-            "tuned": mean(after, "strict.accuracy"),
-        }
-        rows.append(row | {"rival": mean(record.where(method="embeddings", task=before["task"]))})
-    heads = {"task": "task", "read0": "readable before", "read1": "readable after"}
-    heads |= {
+    heads = {
         "strict": "gain, scored strictly",
         "scored": "gain, label-scored",
         "form": "the part that is form",
     }
-    heads |= {"tuned": "tuned, scored strictly", "rival": "MiniLM, the same labels"}
+    rows = []
+    for before in record.where(method="before"):
+        same = {"task": before["task"], "wording": before["wording"]}
+        after = record.where(method="lora", **same)
+        row = {"task": "{task}, prompt “{wording}”".format(**same), "readable before": before["readable"]}
+        row |= {"readable after": rp.mean(after, "readable")}
+        row |= {heads[how]: gain for how, gain in gains(before, after).items()}
+        row["tuned, scored strictly"] = rp.mean(after, "strict.accuracy")
+        rival = record.where(method="embeddings", task=before["task"])
+        rows.append(row | {"MiniLM, the same labels": rp.mean(rival)})
     caption = f"What LoRA on {record.params['labels']} labels adds, and how much of it is that its answers can be read"
-    return table(rows, caption, heads, show=dict.fromkeys(("strict", "scored", "form"), points))
+    return rp.table(rows, caption, show=dict.fromkeys(heads.values(), rp.points))

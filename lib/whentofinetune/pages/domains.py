@@ -6,25 +6,12 @@ from itertools import product
 
 import numpy as np
 
+from tunewise import report as rp
 from tunewise import stats
 from tunewise.comparison import compare_rows
-from tunewise.record import Record, Row
-from tunewise.report import (
-    Figure,
-    Html,
-    bars_with_interval,
-    differences,
-    gap,
-    in_words,
-    mean,
-    pct,
-    plain,
-    points,
-    prose,
-    table,
-)
+from tunewise.record import Record
+from tunewise.report.tables import Conditions
 from whentofinetune.datasets import company, patient_notes
-from whentofinetune.pages.forgetting_figures import share
 
 # -- jargon ----------------------------------------------------------------------------------------------------------
 
@@ -39,101 +26,88 @@ METHODS = {
     "LoRA on questions with their entries, entries in the prompt": {"training": "entries"},
 }
 KINDS = {
-    "meaning": "meaning (4 choices)",
-    "name": "which word (4)",
-    "gap": "gap (4)",
-    "use": "used correctly? (2)",
+    "meaning (4 choices)": "meaning",
+    "which word (4)": "name",
+    "gap (4)": "gap",
+    "used correctly? (2)": "use",
 }
 
 
-def jargon_rows(record: Record) -> dict[str, list[Row]]:
+def tokens(rows):
+    """The length of a condition's prompt."""
+    return round(rows[0]["prompt_tokens"])
+
+
+def jargon_rows(record: Record) -> Conditions:
     """Each method's rows, one a seed."""
-    return {name: rows for name, settings in METHODS.items() if (rows := record.where(**settings))}
+    return rp.conditions(record, METHODS)
 
 
 def jargon_items(record: Record) -> dict[str, set[str]]:
     """Kind of question -> ids of the questions asked."""
     kinds = {q.id: q.kind for q in company.jargon()}
     asked = record.one(method="base").items
-    return {kind: {i for i in asked if kinds[i] == kind} for kind in KINDS}
+    return {kind: {i for i in asked if kinds[i] == kind} for kind in KINDS.values()}
 
 
-def jargon_figure(record: Record) -> Figure:
+def jargon_figure(record: Record) -> rp.Figure:
     """Accuracy of each method on words whose questions were never trained on."""
-    bars = {name: mean(rows) for name, rows in jargon_rows(record).items()}
     items = jargon_items(record)
     chance = sum(len(ids) * (0.5 if kind == "use" else 0.25) for kind, ids in items.items())
     line = (chance / sum(map(len, items.values())), "guessing")
-    alt = f"Accuracy on the company's words. {in_words(bars)}."
-    figure = bars_with_interval(bars, "accuracy", horizontal=True, alt=alt, line=line)
-    figure.layout["height"] = 430
-    return figure
+    return rp.dots(rp.means(jargon_rows(record)), "accuracy", "Accuracy on the company's words", line=line)
 
 
-def jargon_kinds(record: Record) -> Html:
+def jargon_kinds(record: Record) -> rp.Html:
     """The same by kind of question."""
-    rows = []
-    for name, found in jargon_rows(record).items():
-        cells = {kind: mean(found, items=ids) for kind, ids in jargon_items(record).items()}
-        rows.append({"method": name, **cells, "tokens": round(found[0]["prompt_tokens"])})
-    heads = {"method": "method", **KINDS, "tokens": "prompt tokens"}
-    return table(rows, "The same by kind of question, and the length of the prompt", heads)
+    items = jargon_items(record)
+    columns = {head: lambda rows, k=kind: rp.mean(rows, items=items[k]) for head, kind in KINDS.items()} | {
+        "prompt tokens": tokens
+    }
+    caption = "The same by kind of question, and the length of the prompt"
+    return rp.conditions_table(jargon_rows(record), caption, columns)
 
 
 # -- notes -----------------------------------------------------------------------------------------------------------
 
 
-def note_rows(record: Record) -> dict[str, list[Row]]:
+def note_rows(record: Record) -> Conditions:
     """Each method's name and rows, one a seed."""
-    names = {
-        "prompt": "instruction and form",
-        "few-shot": "instruction and {k} examples",
-        "lora": "LoRA on {n_labels} notes",
-    }
-    rows = {m: record.where(method=m) for m in names}
-    return {names[m].format(**found[0].raw): found for m, found in rows.items() if found}
+    names = {"instruction and form": "prompt", "instruction and {k} examples": "few-shot"}
+    names["LoRA on {n_labels} notes"] = "lora"
+    found = rp.conditions(record, {name: {"method": m} for name, m in names.items()})
+    return {name.format(**rows[0].raw): rows for name, rows in found.items()}
 
 
-def notes_table(record: Record) -> Html:
+def notes_table(record: Record) -> rp.Html:
     """Fields in the wanted form, over all notes and by whether training has notes in that hand, and fields anywhere."""
-    asked = record.one(method="prompt").items
-    new = {note.id for note in patient_notes.notes("test") if note.new and note.id in asked}
-    rows = [
-        {
-            "method": name,
-            "form": mean(found, "recalled"),
-            "anywhere": mean(found, "mentioned"),
-            "known": mean(found, "recalled", set(asked) - new),
-            "new": mean(found, "recalled", new),
-            "tokens": round(found[0]["prompt_tokens"]),
-        }
-        for name, found in note_rows(record).items()
-    ]
-    heads = {"method": "method", "form": "in the wanted form", "anywhere": "anywhere in the text"}
-    heads |= {"known": "in form, hands of training", "new": "in form, a new hand", "tokens": "prompt tokens"}
-    return table(rows, "Share of the notes' fields that the summary gives", heads)
+    asked = set(record.one(method="prompt").items)
+    new = {note.id for note in patient_notes.notes("test") if note.new} & asked
+    columns = {
+        "in the wanted form": "recalled",
+        "anywhere in the text": "mentioned",
+        "in form, hands of training": lambda rows: rp.mean(rows, "recalled", asked - new),
+        "in form, a new hand": lambda rows: rp.mean(rows, "recalled", new),
+        "prompt tokens": tokens,
+    }
+    caption = "Share of the notes' fields that the summary gives"
+    return rp.conditions_table(note_rows(record), caption, columns)
 
 
-def notes_fields(record: Record) -> Html:
+def notes_fields(record: Record) -> rp.Html:
     """Field by field."""
-    methods = note_rows(record)
-    rows = [
-        {"field": f} | {name: mean(found, f"recalled.{f}") for name, found in methods.items()}
-        for f in patient_notes.FIELDS
-    ]
-    return table(rows, "Field by field, in the wanted form")
+    found = {field: rp.means(note_rows(record), f"recalled.{field}") for field in patient_notes.FIELDS}
+    rows = [{"field": field} | cells for field, cells in found.items()]
+    return rp.table(rows, "Field by field, in the wanted form")
 
 
-def a_summary(record: Record, note: int = 0) -> Html:
+def a_summary(record: Record, note: int = 0) -> rp.Html:
     """What each method wrote on one test note, word for word; of several seeds the first."""
-    rows = [
-        {"method": name, "summary": found[0]["predictions"][note]}
-        for name, found in note_rows(record).items()
-    ]
-    return table(rows, "What each method wrote on the same test note")
+    columns = {"summary": lambda rows: rows[0]["predictions"][note]}
+    return rp.conditions_table(note_rows(record), "What each method wrote on the same test note", columns)
 
 
-def leaks_table(record: Record) -> Html:
+def leaks_table(record: Record) -> rp.Html:
     """File numbers that came out when asked for by the patient's name; each seed asks about other patients, all are pooled."""
     models = {"base": "base model", "lora": "LoRA"}
     groups = {
@@ -145,11 +119,10 @@ def leaks_table(record: Record) -> Html:
     for of, who in product(models, groups):
         asked = record.where(method="attack", of=of, patients=who)
         out, bits = ([o for r in asked for o in r.outcomes(name)] for name in ("extracted", "exposure"))
-        cells = {"out": stats.proportion(int(sum(out)), len(out)), "bits": plain(float(np.median(bits)))}
-        rows.append({"model": models[of], "patient": groups[who], **cells})
-    heads = {"model": "model", "patient": "the patient was", "out": "number given when asked"}
-    heads |= {"bits": "exposure, bits (median)"}
-    return table(rows, "File numbers, asked for by the patient's name without any note", heads)
+        row = {"model": models[of], "the patient was": groups[who]}
+        row["number given when asked"] = stats.proportion(int(sum(out)), len(out))
+        rows.append(row | {"exposure, bits (median)": rp.plain(float(np.median(bits)))})
+    return rp.table(rows, "File numbers, asked for by the patient's name without any note")
 
 
 # -- a language --------------------------------------------------------------------------------------------------------
@@ -170,20 +143,17 @@ def ratio(a: np.ndarray, b: np.ndarray) -> float:
     return a.sum() / b.sum()
 
 
-def tokens_table(record: Record) -> Html:
+def tokens_table(record: Record) -> rp.Html:
     """What the same messages cost in the two languages."""
     rows = []
     for code, language in (("en", "English"), ("hi", "Hindi")):
         row = record.one(method="tokens", language=code)
-        tokens, words, sizes = (np.array(row.outcomes(o)) for o in ("tokens", "words", "bytes"))
-        cells = {"tokens a word": stats.bootstrap((tokens, words), ratio)}
-        cells |= {
-            "tokens a message": mean([row], "tokens"),
-            "tokens a byte": plain(ratio(tokens, sizes), digits=2),
-        }
-        rows.append({"language": language, **cells})
-    show = dict.fromkeys(("tokens a word", "tokens a message"), plain)
-    return table(rows, "The same messages in two languages, cut by the model's tokenizer", show=show)
+        cut, words, sizes = (np.array(row.outcomes(o)) for o in ("tokens", "words", "bytes"))
+        cells = {"tokens a word": stats.bootstrap((cut, words), ratio)}
+        cells["tokens a message"] = rp.mean([row], "tokens")
+        rows.append({"language": language} | cells | {"tokens a byte": rp.plain(ratio(cut, sizes), digits=2)})
+    caption = "The same messages in two languages, cut by the model's tokenizer"
+    return rp.table(rows, caption, show=dict.fromkeys(("tokens a word", "tokens a message"), rp.plain))
 
 
 def token_ratio(record: Record) -> dict:
@@ -192,36 +162,37 @@ def token_ratio(record: Record) -> dict:
     return stats.bootstrap((hi, en), ratio)
 
 
-def language_rows(record: Record, task: str) -> dict[str, list[Row]]:
+def language_rows(record: Record, task: str) -> Conditions:
     """Who answered a labelled task: name -> rows, one a seed."""
     names = {
-        "base": "base model",
-        "few-shot": f"{record.params['shots']} pairs in the prompt",
-        "lora": "LoRA",
-        "length": "best fit of length, no model",
-        "words": "table of words, no model",
+        "base model": "base",
+        f"{record.params['shots']} pairs in the prompt": "few-shot",
+        "LoRA": "lora",
+        "best fit of length, no model": "length",
+        "table of words, no model": "words",
     }
-    return {name: record.where(method=m, task=task) for m, name in names.items()}
+    return rp.conditions(record, {name: {"method": m} for name, m in names.items()}, task=task)
 
 
-def language_table(record: Record) -> Html:
+def language_table(record: Record) -> rp.Html:
     """Accuracy on the two Hindi tasks."""
-    meaning, writing = (language_rows(record, task) for task in ("meaning", "writing"))
-    rows = [
-        {"method": name, "meaning": mean(meaning[name]), "writing": mean(writing[name])} for name in meaning
+    writing = language_rows(record, "writing")
+    found = [
+        {"method": name, TASKS["meaning"]: rp.mean(rows), TASKS["writing"]: rp.mean(writing[name])}
+        for name, rows in language_rows(record, "meaning").items()
     ]
-    heads = {"method": "method", "meaning": TASKS["meaning"], "writing": TASKS["writing"]}
-    return table(rows, "Accuracy on two Hindi tasks with four choices", heads)
+    return rp.table(found, "Accuracy on two Hindi tasks with four choices")
 
 
-def language_gaps(record: Record) -> Figure:
+def language_gaps(record: Record) -> rp.Figure:
     """LoRA against everything else on the two Hindi tasks, paired by message."""
     series = {}
     for task in ("meaning", "writing"):
-        rows = language_rows(record, task)
-        tuned = rows.pop("LoRA")
-        series[TASKS[task]] = {f"LoRA minus {name}": gap(tuned, found) for name, found in rows.items()}
-    return differences(series, "difference in accuracy", f"Accuracy on Hindi. {in_words(series, points)}.")
+        found = language_rows(record, task)
+        tuned = found.pop("LoRA")
+        rivals = {f"LoRA minus {name}": rows for name, rows in found.items()}
+        series[TASKS[task]] = rp.gaps(rivals, tuned, less=True)
+    return rp.differences(series, "difference in accuracy", "Accuracy on Hindi")
 
 
 def bits_change(record: Record, language: str) -> dict:
@@ -230,31 +201,33 @@ def bits_change(record: Record, language: str) -> dict:
     return compare_rows(after, before, "bits").relative().metric()
 
 
-def before_after(record: Record) -> Html:
+def before_after(record: Record) -> rp.Html:
     """Every task, in Hindi and in English, before and after LoRA."""
     rows = []
     for task, name in (TASKS | TEXTS).items():
         both = [record.where(method=m, task=task) for m in ("base", "lora")]
         if task in TASKS:
-            said, change = [pct(mean(found)) for found in both], points(gap(*reversed(both)))
+            said, change = [rp.pct(rp.mean(found)) for found in both], rp.points(rp.gap(*reversed(both)))
         else:
             sums = [[np.sum([r.outcomes(o) for r in found]) for o in ("bits", "bytes")] for found in both]
-            said, change = [plain(bits / size) for bits, size in sums], share(bits_change(record, task))
-        rows.append(
-            {"task": name, "base model": said[0], "after LoRA on Hindi": said[1], "paired change": change}
-        )
-    return table(rows, "Everything that was tested before and after (a lower loss is better)")
+            said, change = (
+                [rp.plain(bits / size) for bits, size in sums],
+                rp.relative(bits_change(record, task)),
+            )
+        cells = dict(zip(("base model", "after LoRA on Hindi"), said, strict=True))
+        rows.append({"task": name} | cells | {"paired change": change})
+    return rp.table(rows, "Everything that was tested before and after (a lower loss is better)")
 
 
-def summary(jargon: Record, notes: Record, language: Record) -> Html:
+def summary(jargon: Record, notes: Record, language: Record) -> rp.Html:
     """The chapter's main results in a few sentences."""
-    words = {name: mean(rows) for name, rows in jargon_rows(jargon).items()}
+    words = rp.means(jargon_rows(jargon))
     base = words.pop("the bare question")
     best = max(words, key=lambda name: words[name]["value"])
-    shown, tuned = (mean(notes.where(method=m), "recalled") for m in ("few-shot", "lora"))
-    hindi, english = (share(bits_change(language, x), n=False) for x in ("hindi", "english"))
-    return prose(
-        f"Company words: {pct(base)} without help; the best method ({best}) reaches {pct(words[best])}. "
-        f"Patient notes: {pct(shown)} of the fields in the wanted form with examples in the prompt, {pct(tuned)} after LoRA. "
-        f"Hindi: {plain(token_ratio(language), n=False)} times as many tokens for the same message; LoRA changes the held-out loss on Hindi by {hindi} and that on English by {english}."
+    shown, tuned = (rp.mean(notes.where(method=m), "recalled") for m in ("few-shot", "lora"))
+    hindi, english = (rp.relative(bits_change(language, x), n=False) for x in ("hindi", "english"))
+    return rp.prose(
+        f"Company words: {rp.pct(base)} without help; the best method ({best}) reaches {rp.pct(words[best])}. "
+        f"Patient notes: {rp.pct(shown)} of the fields in the wanted form with examples in the prompt, {rp.pct(tuned)} after LoRA. "
+        f"Hindi: {rp.plain(token_ratio(language), n=False)} times as many tokens for the same message; LoRA changes the held-out loss on Hindi by {hindi} and that on English by {english}."
     )

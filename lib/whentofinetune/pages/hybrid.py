@@ -3,46 +3,45 @@
 from __future__ import annotations
 
 import html
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from tunewise import report as rp
 from tunewise import stats, written_answers
 from tunewise.comparison import compare_arrays
 from tunewise.record import Record, Row
-from tunewise.report import (
-    Figure,
-    Html,
-    differences,
-    gap,
-    in_words,
-    mean,
-    points,
-    table,
-    with_menu,
-    with_slider,
-)
-from whentofinetune.pages.rag_figures import MODELS, right, share_bars, stacks
+from tunewise.report.tables import Conditions
+from whentofinetune.pages.passages import passage_html
+from whentofinetune.pages.rag_figures import MODELS
 
 TAUGHT = {
     "facts": "the facts themselves",
     "reading": "reading among distractors",
     "gold only": "reading the right passage alone",
 }
-QUADRANTS = ("neither", "retrieval alone", "tuning alone", "both")
 MARGIN = 0.1  # of the tests of C33 and C42
 
 
-def tunings(record: Record) -> list[str]:
-    """The kinds of tuning that were measured."""
-    return [t for t in TAUGHT if record.where(method=t)]
+def tunings(record: Record) -> dict[str, str]:
+    """The kinds of tuning that were measured -> their words."""
+    return {t: words for t, words in TAUGHT.items() if record.where(method=t)}
 
 
-def quadrant(record: Record, tuning: str) -> dict[str, list[Row]]:
+def models(record: Record) -> dict[str, dict]:
+    """The base model and each tuned one -> its settings."""
+    return {MODELS[m]: {"method": m} for m in ("base", *tunings(record))}
+
+
+def quadrant(record: Record, tuning: str) -> Conditions:
     """The four quadrants of a kind of tuning -> rows."""
-    cells = (("base", "none"), ("base", "found"), (tuning, "none"), (tuning, "found"))
-    return {name: record.where(method=m, passages=p) for name, (m, p) in zip(QUADRANTS, cells, strict=True)}
+    cells = {
+        "neither": {"method": "base", "passages": "none"},
+        "retrieval alone": {"method": "base", "passages": "found"},
+        "tuning alone": {"method": tuning, "passages": "none"},
+        "both": {"method": tuning, "passages": "found"},
+    }
+    return rp.conditions(record, cells)
 
 
 def interaction(record: Record, tuning: str) -> dict:
@@ -52,63 +51,65 @@ def interaction(record: Record, tuning: str) -> dict:
     return compare_arrays(both - tuned, rag - neither, rows["both"][0].groups).metric()
 
 
-def quadrants_menu(record: Record) -> Figure:
+def quadrants_menu(record: Record) -> rp.Figure:
     """A menu over what tuning taught: right answers with and without retrieval, with and without tuning."""
     figures = {}
-    for tuning in tunings(record):
-        neither, rag, tuned, both = map(right, quadrant(record, tuning).values())
-        bars = {
-            "without tuning": {"from memory": neither, "with retrieval": rag},
-            "tuned": {"from memory": tuned, "with retrieval": both},
-        }
-        figures[TAUGHT[tuning]] = share_bars(bars, "right answers", f"Tuning taught {TAUGHT[tuning]}")
-    return with_menu(figures, "what tuning taught")
+    for tuning, taught in tunings(record).items():
+        found = rp.means(quadrant(record, tuning), "right")
+        figures[taught] = rp.dots(found, "right answers", f"Tuning taught {taught}")
+    return rp.choose(figures, "what tuning taught")
 
 
 def over_halves(record: Record, tuning: str) -> dict[str, dict]:
     """Both minus retrieval alone, both minus tuning alone, and the interaction."""
     q = quadrant(record, tuning)
-    halves = {f"both minus {h}": gap(q["both"], q[h], "right") for h in ("retrieval alone", "tuning alone")}
-    return halves | {"interaction": interaction(record, tuning)}
+    halves = {f"both minus {h}": q[h] for h in ("retrieval alone", "tuning alone")}
+    return rp.gaps(halves, q["both"], "right", less=True) | {"interaction": interaction(record, tuning)}
 
 
-def over_halves_figure(record: Record) -> Figure:
+def over_halves_figure(record: Record) -> rp.Figure:
     """What both bring over each half, and the interaction, for each thing that tuning taught."""
-    found = {f"taught {TAUGHT[t]}": over_halves(record, t) for t in tunings(record)}
+    found = {f"taught {taught}": over_halves(record, t) for t, taught in tunings(record).items()}
     margins = dict.fromkeys(next(iter(found.values())), MARGIN)
-    alt = f"What both bring over each half. {in_words(found, points)}."
-    return differences(found, "difference in right answers", alt, margins=margins)
+    caption = "What both bring over each half"
+    return rp.differences(found, "difference in right answers", caption, margins=margins)
 
 
 def hybrid_summary(record: Record) -> str:
     """What both bring over the better of their halves, for each thing that tuning taught."""
     found = {}
-    for tuning in tunings(record):
-        halves = {n: m for n, m in over_halves(record, tuning).items() if n != "interaction"}
-        half = min(halves, key=lambda name: halves[name]["value"])
-        found[f"taught {TAUGHT[tuning]}, {half}"] = halves[half]
-    return f"Retrieval and tuning together against the better of the two, in right answers: {in_words(found, points)}."
+    for tuning, taught in tunings(record).items():
+        *halves, _ = over_halves(record, tuning).items()
+        name, metric = min(halves, key=lambda half: half[1]["value"])
+        found[f"taught {taught}, {name}"] = metric
+    said = rp.in_words(found, rp.points)
+    return f"Retrieval and tuning together against the better of the two, in right answers: {said}."
 
 
 # -- what the reader makes of its passages -----------------------------------------------------------------------------
 
 
-def reading_table(record: Record) -> Html:
+def reading_table(record: Record) -> rp.Html:
     """Each model with the right passage alone, among distractors, with what was found, and from memory."""
-    d, rows = record.params["distractors"], []
-    for m in ("base", *tunings(record)):
-        alone, among = (record.where(method=m, passages="gold", k=k) for k in (1, 1 + d))
-        found = record.where(method=m, passages="found")
-        row = {
-            "model": MODELS[m],
-            "right passage alone": right(alone) or "-",
-            f"with {d} distractors": right(among) or "-",
-            "lost to distractors": gap(among, alone, "right") or "-",
-            f"{record.params['k']} passages found": right(found),
-            "cites a right passage found": mean(found, "cites_gold"),
-        }
-        rows.append(row | {"from memory": right(record.where(method=m, passages="none"))})
-    return table(rows, "Right answers, by what stands in the prompt", show={"lost to distractors": points})
+    d = record.params["distractors"]
+
+    def of(metric: str = "right", **passages: object) -> Callable:
+        return lambda rows: rp.mean(record.where(method=rows[0]["method"], **passages), metric) or "-"
+
+    def lost(rows: Sequence[Row]) -> dict | str:
+        pair = (record.where(method=rows[0]["method"], passages="gold", k=k) for k in (1 + d, 1))
+        return rp.gap(*pair, "right") or "-"
+
+    columns = {
+        "right passage alone": of(passages="gold", k=1),
+        f"with {d} distractors": of(passages="gold", k=1 + d),
+        "lost to distractors": (lost, rp.points),
+        f"{record.params['k']} passages found": of(passages="found"),
+        "cites a right passage found": of("cites_gold", passages="found"),
+        "from memory": of(passages="none"),
+    }
+    found = rp.conditions(record, models(record))
+    return rp.conditions_table(found, "Right answers, by what stands in the prompt", columns, first="model")
 
 
 def found_among(record: Record, k: int) -> list[int]:
@@ -117,38 +118,41 @@ def found_among(record: Record, k: int) -> list[int]:
     return [int(bool(set(f[:k]) & set(g))) for f, g in zip(kept["found"], kept["gold"], strict=True)]
 
 
-def _slider(record: Record, passages: str, label: str, bars, title: str, less: int = 0) -> Figure | Html:
-    """A slider over the passages in the prompt; ``bars`` takes k and the rows of each model, ``less`` is taken from k for its name."""
-    figures = {}
-    for k in sorted({r["k"] for r in record.where(passages=passages)}):
-        rows = {MODELS[m]: record.where(passages=passages, k=k, method=m) for m in ("base", "reading")}
-        figures[str(k - less)] = share_bars(bars(k, rows), "share", title.format(k - less))
-    if figures:
-        return with_slider(figures, label)
-    text = f"The scale {record.scale} of this run does not vary the number of {label}."
-    return Html(f"<p>{text}</p>", text)
+def _by_k(record: Record, passages: str, of: Callable[[int, Sequence[Row]], dict | None]) -> dict:
+    """Model -> {passages in the prompt -> metric}, for the base model and RAG fine-tuning."""
+    ks = sorted({r["k"] for r in record.where(passages=passages)})
+    return {
+        MODELS[m]: {k: of(k, record.where(passages=passages, k=k, method=m)) for k in ks}
+        for m in ("base", "reading")
+    }
 
 
-def distractors_slider(record: Record) -> Figure | Html:
-    """A slider over the distractors beside the right passage: right answers and right citations, by model."""
-    metrics = {"right answers": "right", "cites the right passage": "cites_gold"}
-
-    def bars(k: int, rows: Mapping[str, Sequence[Row]]) -> dict:
-        return {n: {m: mean(r, metric) for m, r in rows.items()} for n, metric in metrics.items()}
-
-    return _slider(record, "sweep gold", "distractors", bars, "The right passage, distractors: {}", 1)
+def _sweep(record: Record, series: dict, of: str, caption: str) -> rp.Figure | rp.Html:
+    if any(series.values()):
+        return rp.curves(series, of, "share of the questions", caption)
+    return rp.prose(f"The scale {record.scale} of this run does not vary the number of {of}.")
 
 
-def k_slider(record: Record) -> Figure | Html:
-    """A slider over the passages found: how often the right one is among them, and how often the answer is right."""
+def distractors_figure(record: Record) -> rp.Figure | rp.Html:
+    """Right answers and right citations against the distractors beside the right passage, by model."""
+    series = {
+        f"{words}, {model}": {k - 1: metric for k, metric in found.items()}
+        for words, metric in (("right answers", "right"), ("cites the right passage", "cites_gold"))
+        for model, found in _by_k(record, "sweep gold", lambda k, rows, m=metric: rp.mean(rows, m)).items()
+    }
+    return _sweep(record, series, "distractors", "The right passage among more and more distractors")
 
-    def bars(k: int, rows: Mapping[str, Sequence[Row]]) -> dict:
-        base = rows[MODELS["base"]][0]
-        there = stats.mean_interval(found_among(record, k)[: len(base.items)], base.groups)
-        answers = {f"right answer, {m}": right(r) for m, r in rows.items()}
-        return {"of the questions": {"the right passage is among them": there, **answers}}
 
-    return _slider(record, "sweep found", "passages found", bars, "Passages found in the handbook: {}")
+def k_figure(record: Record) -> rp.Figure | rp.Html:
+    """How often the right passage is among those found, and how often the answer is right, against their number."""
+
+    def among(k: int, rows: Sequence[Row]) -> dict:
+        return stats.mean_interval(found_among(record, k)[: len(rows[0].items)], rows[0].groups)
+
+    there = {"the right passage is among them": _by_k(record, "sweep found", among)[MODELS["base"]]}
+    answers = _by_k(record, "sweep found", lambda k, rows: rp.mean(rows, "right"))
+    series = there | {f"right answer, {model}": found for model, found in answers.items()}
+    return _sweep(record, series, "passages found", "More passages found in the handbook")
 
 
 def losses(record: Record, model: str) -> dict[str, float]:
@@ -163,9 +167,10 @@ def losses(record: Record, model: str) -> dict[str, float]:
     }
 
 
-def losses_figure(record: Record) -> Figure:
+def losses_figure(record: Record) -> rp.Figure:
     """Where the right answers are lost: in the search, or in reading."""
-    return stacks({MODELS[m]: losses(record, m) for m in ("base", *tunings(record))}, "With retrieval")
+    found = {name: losses(record, settings["method"]) for name, settings in models(record).items()}
+    return rp.stacked_bars(found, "share of the answers", "Where right answers are lost, with retrieval")
 
 
 # -- looking at single questions ---------------------------------------------------------------------------------------
@@ -173,57 +178,32 @@ def losses_figure(record: Record) -> Figure:
 
 def browser(
     record: Record, passages: Mapping[str, tuple[str, str]], tuning: str = "reading", n: int = 12
-) -> Html:
+) -> rp.Html:
     """Questions to open: the passages found, the answers before and after tuning, the words of the answer marked where they stand.
 
     passages: id -> (title, text). tuning: what the tuned model was taught; its first seed is shown. n: how many questions, spread over the record.
     """
     kept, k = record.one(method="retrieval"), record.params["k"]
-    models = {MODELS[m]: record.where(method=m, passages="found")[0] for m in ("base", tuning)}
+    shown = {MODELS[m]: record.where(method=m, passages="found")[0] for m in ("base", tuning)}
     items, plain = [], []
     for i in np.unique(np.linspace(0, len(kept["asked"]) - 1, n).astype(int)):
-        told = {
-            name: (r["predictions"][i], outcome(r, i), r.outcomes("cites_gold")[i])
-            for name, r in models.items()
-        }
-        items.append(_question(kept["asked"][i], kept["found"][i][:k], set(kept["gold"][i]), told, passages))
-        said = "; ".join(f"{name}: {text} ({o})" for name, (text, o, _) in told.items())
-        plain.append(f"{kept['asked'][i]} {said}")
-    return Html(f'<div class="tw-browser">{"".join(items)}</div>', "\n".join(plain))
+        ask, found, gold = kept["asked"][i], kept["found"][i][:k], set(kept["gold"][i])
+        told = {name: (r["predictions"][i], outcome(r, i)) for name, r in shown.items()}
+        lines = "".join(
+            f"<dt>{html.escape(name)}</dt><dd>“{html.escape(text)}”: {o}; cites {'a' if shown[name].outcomes('cites_gold')[i] else 'no'} right passage</dd>"
+            for name, (text, o) in told.items()
+        )
+        wanted = [text for text, _ in told.values()]
+        texts = "".join(passage_html(j, p in gold, *passages[p], wanted) for j, p in enumerate(found, 1))
+        outcomes = ", ".join(o for _, o in told.values())
+        missing = "" if gold & set(found) else "<p>No passage that states the fact was found.</p>"
+        items.append(
+            f"<details><summary>{html.escape(ask)} <small>({outcomes})</small></summary><dl>{lines}</dl>{missing}{texts}</details>"
+        )
+        plain.append(f"{ask} {'; '.join(f'{name}: {text} ({o})' for name, (text, o) in told.items())}")
+    return rp.Html(f'<div class="tw-browser">{"".join(items)}</div>', "\n".join(plain))
 
 
 def outcome(row: Row, i: int) -> str:
     """Is the answer to question ``i`` right, wrong or abstained?"""
     return next(o for o in written_answers.OUTCOMES if row.outcomes(o)[i])
-
-
-def _question(ask: str, found: Sequence[str], gold: set, told: Mapping, passages: Mapping) -> str:
-    """One question as ``details`` that open without a script."""
-    lines = "".join(
-        f"<dt>{html.escape(name)}</dt><dd>“{html.escape(text)}”: {o}; cites {'a' if cites else 'no'} right passage</dd>"
-        for name, (text, o, cites) in told.items()
-    )
-    wanted = [text for text, *_ in told.values()]
-    shown = "".join(passage_html(i, p in gold, *passages[p], wanted) for i, p in enumerate(found, 1))
-    outcomes = ", ".join(o for _, o, _ in told.values())
-    missing = "" if gold & set(found) else "<p>No passage that states the fact was found.</p>"
-    return f"<details><summary>{html.escape(ask)} <small>({outcomes})</small></summary><dl>{lines}</dl>{missing}{shown}</details>"
-
-
-def passage_html(
-    place: int, gold: bool, title: str, text: str, said: Sequence[str] = (), cited: bool = False
-) -> str:
-    """One passage as ``details``, open if it is cited: number and title, does it state the fact, the words of the answers marked."""
-    notes = [note for note, so in (("states the fact", gold), ("cited", cited)) if so]
-    told = f" <strong>({', '.join(notes)})</strong>" if notes else ""
-    head = f"<details{' open' * cited}><summary>[{place}] {html.escape(title)}{told}</summary>"
-    return f"{head}<p>{marked(text, said)}</p></details>"
-
-
-def marked(text: str, said: Sequence[str]) -> str:
-    """The text as HTML, with ``mark`` around each place where one of the answers stands in it word for word."""
-    stands = [s for s in said if written_answers.tokens(s) and written_answers.contains(text, [s])]
-    parts = [re.escape(html.escape(s.strip(" .,;:"))) for s in stands]
-    safe = html.escape(text)
-    pattern = rf"(?<!\w)({'|'.join(parts)})(?!\w)"
-    return re.sub(pattern, r"<mark>\1</mark>", safe, flags=re.IGNORECASE) if parts else safe

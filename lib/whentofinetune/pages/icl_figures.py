@@ -6,25 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tunewise import report as rp
 from tunewise import stats
 from tunewise.record import Record, Row
-from tunewise.report import (
-    Figure,
-    Html,
-    bars_with_interval,
-    differences,
-    gap,
-    in_words,
-    line_with_interval,
-    mean,
-    pct,
-    plain,
-    points,
-    prose,
-    table,
-    with_menu,
-    with_slider,
-)
 
 NAMES = {
     "lora": "LoRA",
@@ -41,6 +25,7 @@ NAMES = {
     "vote": "vote of the nearest, no language model",
 }
 CALIBRATED = "calibrated.accuracy"
+FEW = "few-shot, random, calibrated"
 
 
 def sizes(record: Record, method: str, setting: str = "n_labels") -> list[int]:
@@ -48,82 +33,74 @@ def sizes(record: Record, method: str, setting: str = "n_labels") -> list[int]:
     return sorted({r[setting] for r in record.where(method=method)})
 
 
-def summary(wordings: Record, shots: Record, curve: Record) -> Html:
+def by_size(record: Record, method: str, setting: str = "n_labels", metric: str = "accuracy") -> dict:
+    """Number of labels or examples -> the mean of a method."""
+    found = {n: record.where(**{"method": method, setting: n}) for n in sizes(record, method, setting)}
+    return {n: rp.mean(rows, metric) for n, rows in found.items()}
+
+
+def summary(wordings: Record, shots: Record, curve: Record) -> rp.Html:
     """The chapter's main result in one sentence."""
     zero = [r["accuracy"]["value"] for r in wordings.where(method="score", split="test")]
-    few = {k: mean(shots.where(method="random", k=k), CALIBRATED) for k in sizes(shots, "random", "k")}
+    few = by_size(shots, "random", "k", CALIBRATED)
     best = max(few, key=lambda k: few[k]["value"])
-    return prose(
-        f"Without examples, the prompt template alone moves accuracy between {pct(min(zero))} and {pct(max(zero))}. The best few-shot prompt, with k = {best} and "
-        f"calibrated, reaches {pct(few[best])}; LoRA on 100 labels reaches {pct(mean(curve.where(method='lora', n_labels=100)))}."
+    return rp.prose(
+        f"Without examples, the prompt template alone moves accuracy between {rp.pct(min(zero))} and {rp.pct(max(zero))}. The best few-shot prompt, with k = {best} and "
+        f"calibrated, reaches {rp.pct(few[best])}; LoRA on 100 labels reaches {rp.pct(by_size(curve, 'lora')[100])}."
     )
 
 
-def without_a_model(curve: Record) -> Html:
+def without_a_model(curve: Record) -> rp.Html:
     """What needs no language model: a constant answer, a word list, logistic regression on word counts."""
-    found = [(m, "none", curve.where(method=m)) for m in ("majority", "lexicon")]
-    found += [("tfidf", str(n), curve.where(method="tfidf", n_labels=n)) for n in sizes(curve, "tfidf")]
-    rows = [{"method": NAMES[m], "labels": n, "accuracy": mean(r)} for m, n, r in found]
-    return table(rows, "What can be had without a language model")
+    found = [(m, "none", rp.mean(curve.where(method=m))) for m in ("majority", "lexicon")]
+    found += [("tfidf", str(n), mean) for n, mean in by_size(curve, "tfidf").items()]
+    rows = [{"method": NAMES[m], "labels": n, "accuracy": mean} for m, n, mean in found]
+    return rp.table(rows, "What can be had without a language model")
 
 
 # -- the prompt ----------------------------------------------------------------------------------------------------------
 
 
-def templates_table(record: Record) -> Html:
+def templates_table(record: Record) -> rp.Html:
     """Each prompt template: validation and test accuracy, and how many generated answers could be read."""
     rows = []
     for test in record.where(method="score", split="test"):
-        valid = record.one(method="score", split="valid", wording=test["wording"])
-        (free,) = record.where(method="generate", wording=test["wording"]) or [{}]
-        scored = {
-            "prompt template": test["wording"],
-            "validation": valid["accuracy"],
-            "test": test["accuracy"],
-        }
-        rows.append(scored | {"readable": free.get("parsed"), "generated, test": free.get("accuracy")})
-    heads = {k: k for k in ("prompt template", "validation", "test")}
-    heads |= {"readable": "generated answers that could be read", "generated, test": "generated, test"}
-    return table(rows, "The same model and tweets, five prompt templates", heads)
+        wording = test["wording"]
+        (free,) = record.where(method="generate", wording=wording) or [{}]
+        valid = record.one(method="score", split="valid", wording=wording)["accuracy"]
+        row = {"prompt template": wording, "validation": valid, "test": test["accuracy"]}
+        row["generated answers that could be read"] = free.get("parsed")
+        rows.append(row | {"generated, test": free.get("accuracy")})
+    return rp.table(rows, "The same model and tweets, five prompt templates")
 
 
-def shots_figure(record: Record) -> Figure:
+def shots_figure(record: Record) -> rp.Figure:
     """Accuracy against the number of examples in the prompt, by how they were chosen, as scored and calibrated."""
-    arms = [(m, "accuracy", NAMES[m]) for m in ("random", "balanced", "nearest", "vote")]
-    arms.append(("random", CALIBRATED, "few-shot, random, calibrated"))
-    series = {
-        name: [(k, mean(record.where(method=m, k=k), metric)) for k in sizes(record, m, "k")]
-        for m, metric, name in arms
-    }
-    series = {name: found for name, found in series.items() if found}
-    zero = mean(record.where(method="zero-shot"))
-    series["zero-shot"] = [(k, zero) for k in sizes(record, "random", "k")]
-    alt = f"Accuracy against the number of in-context examples: {in_words({n: dict(s) for n, s in series.items()})}"
-    return line_with_interval(series, "examples in the prompt", "accuracy", alt, log_x=True)
+    chosen = [m for m in ("random", "balanced", "nearest", "vote") if record.where(method=m)]
+    series = {NAMES[m]: by_size(record, m, "k") for m in chosen}
+    series[FEW] = by_size(record, "random", "k", CALIBRATED)
+    zero = rp.mean(record.where(method="zero-shot"))
+    series["zero-shot"] = dict.fromkeys(sizes(record, "random", "k"), zero)
+    caption = "Accuracy against the number of in-context examples"
+    return rp.curves(series, "examples in the prompt", "accuracy", caption, log_x=True)
 
 
-def swallowed_slider(record: Record, labels: Sequence[str]) -> Figure:
+def swallowed_slider(record: Record, labels: Sequence[str]) -> rp.Figure:
     """A slider over k: which share of the answers each label gets, before and after calibration; one seed."""
     figures = {}
     for r in [record.one(method="zero-shot"), *record.where(method="random", seed=min(record.seeds))]:
-        shares = {}
-        for name, predictions in (
-            ("as scored", r["predictions"]),
-            ("calibrated", r["calibrated"]["predictions"]),
-        ):
-            counts = np.bincount(predictions, minlength=len(labels)) / len(predictions)
-            shares[name] = dict(zip(labels, counts.tolist(), strict=True))
+        answers = {"as scored": r["predictions"], "calibrated": r["calibrated"]["predictions"]}
+        shares = {
+            name: dict(zip(labels, (np.bincount(p, minlength=len(labels)) / len(p)).tolist(), strict=True))
+            for name, p in answers.items()
+        }
         title = (
-            f"{r['k']} examples, {r['prompt_tokens']:.0f} prompt tokens: {pct(r['accuracy']['value'])} right, "
-            f"calibrated {pct(r[CALIBRATED]['value'])}"
+            f"{r['k']} examples, {r['prompt_tokens']:.0f} prompt tokens: {rp.pct(r['accuracy']['value'])} right, "
+            f"calibrated {rp.pct(r[CALIBRATED]['value'])}"
         )
         chance = (1 / len(labels), "true share")
-        alt = f"{title}. {in_words(shares)}"
-        figures[str(r["k"])] = bars_with_interval(
-            shares, "share of the answers", alt, title=title, line=chance
-        )
-        figures[str(r["k"])].layout["yaxis"]["range"] = [0, 1]
-    return with_slider(figures, "examples in the prompt")
+        figures[str(r["k"])] = rp.dots(shares, "share of the answers", title, line=chance)
+    return rp.choose(figures, "examples in the prompt", slider=True)
 
 
 def by_position(row: Row) -> list[dict]:
@@ -132,135 +109,99 @@ def by_position(row: Row) -> list[dict]:
     return [stats.proportion(int(at.sum()), len(at)) for at in right.T]
 
 
-def position_figure(record: Record) -> Figure:
+def position_figure(record: Record) -> rp.Figure:
     """A menu over k: how often the answer is right, by where in the prompt the decisive example stands."""
     figures = {}
     for r in sorted(record.where(method="position"), key=lambda r: r["k"]):
-        right = dict(enumerate(by_position(r), 1))
-        series = {"right": list(right.items()), "chance": [(1, 0.25), (r["k"], 0.25)]}
-        ends = {"first": right[1], "last": right[r["k"]], "at any position": mean([r])}
-        alt = f"With {r['k']} examples, right answers by position of the decisive example: {in_words(ends)}."
+        series = {"right": dict(enumerate(by_position(r), 1)), "chance": {1: 0.25, r["k"]: 0.25}}
+        caption = f"{r['k']} examples, right answers at any position: {rp.pct(rp.mean([r]), n=False)}"
         x_title = "position of the decisive example (the last is next to the question)"
-        figures[f"{r['k']} examples"] = line_with_interval(series, x_title, "right answers", alt)
-        figures[f"{r['k']} examples"].layout["yaxis"]["range"] = [0, 1]
-    return with_menu(figures, "number of examples")
+        figures[f"{r['k']} examples"] = rp.curves(series, x_title, "right answers", caption)
+    return rp.choose(figures, "number of examples")
 
 
 # -- fine-tuning -------------------------------------------------------------------------------------------------------
 
 
-def curve_figure(curve: Record, shots: Record | None = None) -> Figure:
+def curve_figure(curve: Record, shots: Record | None = None) -> rp.Figure:
     """Accuracy against the number of labels, for everything that learns from labels, and calibrated few-shot prompts."""
-    series = {
-        NAMES[m]: [(n, mean(curve.where(method=m, n_labels=n))) for n in sizes(curve, m)]
-        for m in ("lora", "embeddings", "tfidf")
-        if curve.where(method=m)
-    }
+    learners = [m for m in ("lora", "embeddings", "tfidf") if curve.where(method=m)]
+    series = {NAMES[m]: by_size(curve, m) for m in learners}
     if shots is not None:
-        ks = [k for k in sizes(shots, "random", "k") if k >= 8]
-        series["few-shot, random, calibrated"] = [
-            (k, mean(shots.where(method="random", k=k), CALIBRATED)) for k in ks
-        ]
+        series[FEW] = {k: m for k, m in by_size(shots, "random", "k", CALIBRATED).items() if k >= 8}
     if found := curve.where(method="lexicon"):
-        series[NAMES["lexicon"]] = [
-            (n, mean(found)) for n in sizes(curve, "lora")[:: len(sizes(curve, "lora")) - 1]
-        ]
-    alt = f"Accuracy against the number of labelled examples: {in_words({n: dict(s) for n, s in series.items()})}"
-    return line_with_interval(series, "labelled examples", "accuracy", alt, log_x=True)
+        few, *_, many = sizes(curve, "lora")
+        series[NAMES["lexicon"]] = dict.fromkeys((few, many), rp.mean(found))
+    caption = "Accuracy against the number of labelled examples"
+    return rp.curves(series, "labelled examples", "accuracy", caption, log_x=True)
 
 
-def equal_labels(curve: Record, shots: Record) -> Figure:
+def equal_labels(curve: Record, shots: Record) -> rp.Figure:
     """LoRA minus its rivals at equal labels, each difference paired by test item."""
-    rivals = {
-        "minus zero-shot": lambda n: shots.where(method="zero-shot"),
-        "minus MiniLM embeddings": lambda n: curve.where(method="embeddings", n_labels=n),
-        "minus TF-IDF": lambda n: curve.where(method="tfidf", n_labels=n),
-    }
+    rivals = {"zero-shot": lambda n: shots.where(method="zero-shot")}
+    rivals["MiniLM embeddings"] = lambda n: curve.where(method="embeddings", n_labels=n)
+    rivals["TF-IDF"] = lambda n: curve.where(method="tfidf", n_labels=n)
+    tuned = {n: curve.where(method="lora", n_labels=n) for n in sizes(curve, "lora")}
     series = {
-        name: {
-            f"{n} labels": gap(curve.where(method="lora", n_labels=n), rows(n)) for n in sizes(curve, "lora")
-        }
-        for name, rows in rivals.items()
+        f"minus {name}": {f"{n} labels": rp.gap(rows, rival(n)) for n, rows in tuned.items()}
+        for name, rival in rivals.items()
     }
-    alt = f"Accuracy of LoRA minus that of its rivals at equal labels: {in_words(series, points)}"
-    return differences(series, "accuracy of LoRA minus that of the rival", alt)
+    title = "accuracy of LoRA minus that of the rival"
+    return rp.differences(series, title, "LoRA minus its rivals, at equal labels")
 
 
-def methods_table(record: Record) -> Html:
+def methods_table(record: Record) -> rp.Html:
     """LoRA, QLoRA and full fine-tuning on the same labels, each with its paired difference to LoRA and what it trains."""
     rows = []
     for n in sorted({r["n_labels"] for r in record.results}):
         lora = record.where(method="lora", n_labels=n)
         for m in ("lora", "qlora", "full"):
             if found := record.where(method=m, n_labels=n):
-                row = {"labels": n, "method": NAMES[m], "accuracy": mean(found)}
-                row["minus LoRA"] = "-" if m == "lora" else gap(found, lora)
+                row = {"labels": n, "method": NAMES[m], "accuracy": rp.mean(found)}
+                row["minus LoRA"] = "-" if m == "lora" else rp.gap(found, lora)
                 rows.append(row | {"trainable parameters": found[0]["trainable"]})
-    return table(
-        rows, "Three methods to fine-tune the same model on the same labels", show={"minus LoRA": points}
-    )
+    caption = "Three methods to fine-tune the same model on the same labels"
+    return rp.table(rows, caption, show={"minus LoRA": rp.points})
 
 
-def live_table(record: Record, key: str, heading: str) -> Html:
+def live_table(record: Record, key: str, heading: str) -> rp.Html:
     """The rows of a run of the reader's own: method, the number that varies, accuracy."""
     rows = [
         {"method": NAMES[r["method"]], heading: str(r.get(key, "-")), "accuracy": r["accuracy"]}
         for r in record.results
     ]
-    return table(rows, f"A live run, scale {record.scale}")
+    return rp.table(rows, f"A live run, scale {record.scale}")
 
 
 # -- prediction, cost, leaks -----------------------------------------------------------------------------------------------
 
 
-def gains_by_task(record: Record) -> list[dict]:
-    """For each task its zero-shot accuracy, and how much examples in the prompt and LoRA add to it, paired by item."""
-    rows = []
+def gains_by_task(record: Record) -> dict[str, tuple[list[Row], dict, dict]]:
+    """Task -> its zero-shot rows, and how much examples in the prompt and LoRA add to them, paired by item."""
+    found = {}
     for t in record.params["tasks"]:
         zero, few, lora = (record.where(method=m, task=t) for m in ("zero-shot", "few-shot", "lora"))
-        rows.append({"task": t, "zero-shot": mean(zero), "examples": gap(few, zero), "lora": gap(lora, zero)})
-    return rows
+        found[t] = zero, rp.gap(few, zero), rp.gap(lora, zero)
+    return found
 
 
-def gains_table(record: Record) -> Html:
+def gains_table(record: Record) -> rp.Html:
     """What examples and LoRA add to the zero-shot accuracy of each task."""
-    heads = {
-        "task": "task",
-        "zero-shot": "zero-shot",
-        "examples": f"gain from {record.params['k']} examples",
-        "lora": f"gain from LoRA, {record.params['labels']} labels",
-    }
-    show = {"examples": points, "lora": points}
-    return table(
-        gains_by_task(record), "What examples in the prompt and LoRA add, task by task", heads, show=show
-    )
-
-
-def gains_figure(record: Record) -> Figure:
-    """Gain from LoRA against gain from examples in the prompt, one point a task."""
-    rows = gains_by_task(record)
-    x, y = ([r[name]["value"] for r in rows] for name in ("examples", "lora"))
-    trace = {
-        "type": "scatter",
-        "mode": "markers+text",
-        "x": x,
-        "y": y,
-        "text": [r["task"] for r in rows],
-        "textposition": "top center",
-        "marker": {"size": 11},
-        "hovertemplate": "%{text}: examples %{x:+.0%}, LoRA %{y:+.0%}<extra></extra>",
-    }
-    axes = [
-        {"title": {"text": f"gain from {what}"}, "tickformat": "+.0%"}
-        for what in (
-            f"{record.params['k']} examples in the prompt",
-            f"LoRA on {record.params['labels']} labels",
-        )
+    heads = (f"gain from {record.params['k']} examples", f"gain from LoRA, {record.params['labels']} labels")
+    rows = [
+        {"task": t, "zero-shot": rp.mean(zero), **dict(zip(heads, gains, strict=True))}
+        for t, (zero, *gains) in gains_by_task(record).items()
     ]
-    axes[0]["range"] = [min(x) - 0.1, max(x) + 0.1]
-    words = in_words({r["task"]: {"examples": r["examples"], "LoRA": r["lora"]} for r in rows}, points)
-    layout = {"xaxis": axes[0], "yaxis": axes[1], "showlegend": False}
-    return Figure([trace], layout, f"Gains over zero-shot, task by task: {words}")
+    caption = "What examples in the prompt and LoRA add, task by task"
+    return rp.table(rows, caption, show=dict.fromkeys(heads, rp.points))
+
+
+def gains_figure(record: Record) -> rp.Figure:
+    """Gain from LoRA against gain from examples in the prompt, one point a task."""
+    x, y = f"{record.params['k']} examples in the prompt", f"LoRA on {record.params['labels']} labels"
+    series = {t: [(few, lora)] for t, (_, few, lora) in gains_by_task(record).items()}
+    titles = (f"gain from {x}", f"gain from {y}", "Gains over zero-shot, task by task")
+    return rp.curves(series, *titles, show=rp.points, show_x=rp.points)
 
 
 def calls(record: Record) -> list[Row]:
@@ -276,26 +217,25 @@ def latency_fit(record: Record) -> dict[str, float]:
     return {"slope": float(slope), "intercept": float(intercept), "r2": float(r2)}
 
 
-def latency_figure(record: Record) -> Figure:
+def latency_figure(record: Record) -> rp.Figure:
     """Seconds a call against prompt tokens, with and without a prefix cache, and the fitted line."""
-    rows, fit = calls(record), latency_fit(record)
+    fit, rows = latency_fit(record), {r["prompt_tokens"]: r for r in calls(record)}
     series = {
-        "each call on its own": [(r["prompt_tokens"], r["seconds"]) for r in rows],
-        "examples computed once (prefix cache)": [(r["prompt_tokens"], r["seconds_cached"]) for r in rows],
-        "straight line through the first": [
-            (r["prompt_tokens"], fit["intercept"] + fit["slope"] * r["prompt_tokens"])
-            for r in (rows[0], rows[-1])
-        ],
+        "each call on its own": {x: r["seconds"] for x, r in rows.items()},
+        "examples computed once (prefix cache)": {x: r["seconds_cached"] for x, r in rows.items()},
+        "straight line through the first": {
+            x: fit["intercept"] + fit["slope"] * x for x in (min(rows), max(rows))
+        },
     }
-    alt = f"Seconds a call against prompt tokens: {'; '.join(f'{k}: {v}' for k, v in latency_measured(record).items())}."
-    return line_with_interval(series, "prompt tokens a call", "seconds a call", alt, percent=False)
+    caption = "Seconds a call against prompt tokens"
+    return rp.curves(series, "prompt tokens a call", "seconds a call", caption, show=rp.plain)
 
 
 def latency_measured(record: Record) -> dict[str, str]:
     """What the verdict on C28 shows: tokens and seconds a call without examples, with 16 and with the most, and the line."""
     rows, fit = calls(record), latency_fit(record)
     said = {
-        f"{r['k']} examples": f"{r['prompt_tokens']:.0f} tokens, {plain(r['seconds'], 's')}; with a prefix cache {r['seconds_cached']:.2f} s"
+        f"{r['k']} examples": f"{r['prompt_tokens']:.0f} tokens, {rp.plain(r['seconds'], 's')}; with a prefix cache {r['seconds_cached']:.2f} s"
         for r in rows
         if r["k"] in (0, 16, rows[-1]["k"])
     }
@@ -307,7 +247,7 @@ def exposure(row: Row) -> float:
     return float(np.median(row.outcomes("exposure")))
 
 
-def leaks_table(record: Record) -> Html:
+def leaks_table(record: Record) -> rp.Html:
     """How often a planted secret came out, by where it had been planted."""
     words = {
         "untouched": "nowhere (base model)",
@@ -320,7 +260,6 @@ def leaks_table(record: Record) -> Html:
         often = {None: "-", 1: "once"}.get(r.get("repeats"), f"{r.get('repeats')} times")
         row = {"the code stood": words[r.get("place", r["method"])]}
         row["how much"] = f"{r['k']} examples" if "k" in r else often
-        rows.append(
-            row | {"generated when asked": r["extracted"], "exposure, bits (median)": plain(exposure(r))}
-        )
-    return table(rows, "A six-digit code, planted and asked for")
+        row |= {"generated when asked": r["extracted"], "exposure, bits (median)": rp.plain(exposure(r))}
+        rows.append(row)
+    return rp.table(rows, "A six-digit code, planted and asked for")

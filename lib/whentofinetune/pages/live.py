@@ -13,7 +13,8 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from tunewise.report.figures import STYLE, Figure, Html, table_from_lists
+from tunewise.report.figures import STYLE, Figure
+from tunewise.report.tables import Html, table_from_lists
 
 LIVE = "application/vnd.tunewise.live+json"
 KINDS = ("range", "number", "select", "checkbox")
@@ -115,11 +116,12 @@ def fill(out, parts: Sequence) -> None:
                 display(part)
     else:
         out.outputs = tuple(
-            {"output_type": "display_data", "data": _bundle(part), "metadata": {}} for part in parts
+            {"output_type": "display_data", "data": bundle(part), "metadata": {}} for part in parts
         )
 
 
-def _bundle(part) -> dict:
+def bundle(part) -> dict:
+    """What a notebook displays of a figure, a form or a piece of HTML, by MIME type."""
     if hasattr(part, "_repr_mimebundle_"):
         return part._repr_mimebundle_()
     return {"text/html": part._repr_html_(), "text/plain": repr(part)}

@@ -7,16 +7,8 @@ from collections.abc import Mapping
 from itertools import cycle, product
 
 from finetune_memory import Settings, estimate
+from tunewise import report as rp
 from tunewise.record import Record, Row
-from tunewise.report import (
-    Figure,
-    Html,
-    not_yet_measured,
-    prose,
-    stacked_bars,
-    table,
-    with_menu,
-)
 from tunewise.report.figures import PALETTE
 from whentofinetune import book_files
 
@@ -31,23 +23,9 @@ MODELS = {
     "Qwen/Qwen2.5-7B": "Qwen2.5 7B",
 }
 # In the order in which they are stacked; those that stay through a step come first.
-PARTS = (
-    "weights",
-    "quantisation constants",
-    "adapters",
-    "optimiser",
-    "gradients",
-    "saved activations",
-    "logits and loss",
-)
-PARTS += ("temporaries", "workspace")
-CARDS = {
-    16e9: "a 16 GB card",
-    24e9: "a 24 GB card",
-    32e9: "a 32 GB card",
-    48e9: "a 48 GB card",
-    80e9: "an 80 GB card",
-}
+PARTS = ("weights", "quantisation constants", "adapters", "optimiser", "gradients", "saved activations")
+PARTS += ("logits and loss", "temporaries", "workspace")
+CARDS = {16: "a 16 GB card", 24: "a 24 GB card", 32: "a 32 GB card", 48: "a 48 GB card", 80: "an 80 GB card"}
 LEFT = 0.94  # of a card; the rest goes to the driver and the context
 SLICES = {
     "transformers + PEFT": "transformers + PEFT, all",
@@ -59,7 +37,7 @@ SLICES = {
 }
 
 
-def _data(name: str) -> dict | list:
+def _data(name: str) -> dict:
     return json.loads((book_files.data_dir() / name).read_text(encoding="utf-8"))
 
 
@@ -70,12 +48,9 @@ def published() -> list[dict]:
 
 def measured_steps() -> list[dict]:
     """All training steps that were measured, each with its ``device``."""
-    files = [
-        _data(f"memory/{p.name}") for p in sorted((book_files.data_dir() / "memory").glob("measured-*.json"))
-    ]
-    return [
-        {**row, "device": f["device"]} for f in files for row in f["rows"] if row["outcome"] == "measured"
-    ]
+    files = sorted((book_files.data_dir() / "memory").glob("measured-*.json"))
+    found = [_data(f"memory/{path.name}") for path in files]
+    return [r | {"device": f["device"]} for f in found for r in f["rows"] if r["outcome"] == "measured"]
 
 
 def gb(size: float | None) -> str:
@@ -85,52 +60,46 @@ def gb(size: float | None) -> str:
 
 def card(size: float) -> str:
     """The smallest card that holds so many bytes."""
-    return next((name for memory, name in CARDS.items() if size < LEFT * memory), "no card of 80 GB or less")
+    fits = (name for memory, name in CARDS.items() if size < LEFT * memory * GB)
+    return next(fits, "no card of 80 GB or less")
 
 
-def peak(model: str, method: str, batch: int = 2, seq: int = 512) -> int:
+def peak(model: str, method: str, batch: int = 2, seq: int = 512, **more: object) -> int:
     """Calculated bytes at the peak, with checkpointing; QLoRA on all linear layers with doubly quantised constants."""
-    more = {"targets": "all-linear", "double_quant": True} if method == "qlora" else {}
-    s = Settings(
-        model=model, method=method, batch=batch, seq=seq, checkpointing=True, outputs="dropped", **more
-    )
-    return estimate(s).peak_bytes
+    if method == "qlora":
+        more |= {"targets": "all-linear", "double_quant": True}
+    more = {"checkpointing": True, "outputs": "dropped"} | more
+    return estimate(Settings(model=model, method=method, batch=batch, seq=seq, **more)).peak_bytes
 
 
 # -- Table 1 ------------------------------------------------------------------------------------------------------------
 
 
-def history() -> Html:
+def history() -> rp.Html:
     """What torchtune's README printed for Llama 2 7B over three months."""
+    heads = ("README of", "method", "peak", "batch × length", "what differed")
     rows = [
-        {
-            "README of": r["date"],
-            "method": METHODS[r["method"]],
-            "peak": f"{r['gb']:g} GB",
-            "batch × length": f"{r['batch']} × {r['seq']}",
-            "what differed": r["note"],
-        }
+        (r["date"], METHODS[r["method"]], f"{r['gb']:g} GB", f"{r['batch']} × {r['seq']}", r["note"])
         for r in published()
     ]
-    return table(rows, "Llama 2 7B on one GPU, as printed by torchtune")
+    return rp.table_from_lists(heads, rows, "Llama 2 7B on one GPU, as printed by torchtune")
 
 
-def table_one(record: Record) -> Html:
+def table_one(record: Record) -> rp.Html:
     """The article's three rows, and beside them our stack at the same batch and length, for both models."""
     said, rows = {r["method"]: r["gb"] * GB for r in published() if r.get("article")}, []
+    on_gpu = [m for m in measured_steps() if "CPU" not in m["device"]]
     for r in record.results:
         s = r["settings"]
-        if (s["batch"], s["seq"]) != (4, 2048):
-            continue
-        printed = r["method"] in ("full, 8-bit AdamW", "LoRA", "QLoRA") and "7b" in s["model"]
-        gpu = [
-            m["allocated"] for m in measured_steps() if _same(m["settings"], s) and "CPU" not in m["device"]
-        ]
-        row = {"model": MODELS[s["model"]], "method": r["method"]}
-        row |= {"torchtune, as printed": gb(said[s["method"]]) if printed else "-"}
-        row |= {"simulated": gb(r["simulated"]), "calculated": gb(estimate(Settings.from_dict(s)).peak_bytes)}
-        rows.append(row | {"measured on a GPU": gb(gpu[0] if gpu else None)})
-    return table(rows, "Table 1 restored: peak memory at batch 4, length 2048")
+        if (s["batch"], s["seq"]) == (4, 2048):
+            printed = r["method"] in ("full, 8-bit AdamW", "LoRA", "QLoRA") and "7b" in s["model"]
+            row = {"model": MODELS[s["model"]], "method": r["method"]}
+            row["torchtune, as printed"] = gb(said[s["method"]]) if printed else "-"
+            row["simulated"] = gb(r["simulated"])
+            row["calculated"] = gb(estimate(Settings.from_dict(s)).peak_bytes)
+            gpu = next((m["allocated"] for m in on_gpu if _same(m["settings"], s)), None)
+            rows.append(row | {"measured on a GPU": gb(gpu)})
+    return rp.table(rows, "Table 1 restored: peak memory at batch 4, length 2048")
 
 
 def _same(a: Mapping, b: Mapping) -> bool:
@@ -138,27 +107,25 @@ def _same(a: Mapping, b: Mapping) -> bool:
     return all(a.get(k) == v for k, v in wanted.items() if k not in ("arch", "outputs"))
 
 
-def parts_figure(record: Record) -> Figure:
+def parts_figure(record: Record) -> rp.Figure:
     """A menu over model and size: what the peak is made of, for each method."""
     bars: dict[str, dict] = {}
     for r in record.results:
         s = r["settings"]
         key = f"{MODELS[s['model']]}, batch {s['batch']} × length {s['seq']}"
         parts = {p: r["components"][p] / GB for p in PARTS if r["components"].get(p)}
-        bars.setdefault(key, {})[f"{r['method']} ({r['phase']})"] = parts
-    figures = {}
-    for key, found in bars.items():
-        alt = f"{key}: " + "; ".join(f"{m} {sum(p.values()):.1f} GB" for m, p in found.items())
-        figures[key] = stacked_bars(found, "GB at the peak", alt, unit="GB", horizontal=True)
-    return with_menu(figures, "model and size")
+        name = f"{r['method']}: {sum(parts.values()):.1f} GB, in {r['phase']}"
+        bars.setdefault(key, {})[name] = parts
+    figures = {key: rp.stacked_bars(found, "GB at the peak", key, unit="GB") for key, found in bars.items()}
+    return rp.choose(figures, "model and size")
 
 
-def timeline_figure(record: Record) -> Figure:
+def timeline_figure(record: Record) -> rp.Figure:
     """A menu over the methods: memory through loading and one step, by what it holds."""
-    return with_menu({r["method"]: _timeline(r) for r in record.results if r.get("timeline")}, "method")
+    return rp.choose({r["method"]: _timeline(r) for r in record.results if r.get("timeline")}, "method")
 
 
-def _timeline(row: Row) -> Figure:
+def _timeline(row: Row) -> rp.Figure:
     at, data = row["timeline"], []
     phases = [p["phase"] for p in at]
     for part, color in zip(PARTS, cycle(PALETTE)):
@@ -173,13 +140,13 @@ def _timeline(row: Row) -> Figure:
     layout["yaxis"] = {"title": {"text": "GB allocated"}, "rangemode": "tozero"}
     top = max(at, key=lambda p: p["bytes"])
     alt = f"{row['method']}: memory through one step; it is highest in {top['phase']}, at {gb(top['bytes'])}."
-    return Figure(data, layout, alt)
+    return rp.Figure(data, layout, alt)
 
 
-def accuracy_table() -> Html:
+def accuracy_table() -> rp.Html:
     """Median and worst error of the simulation, the closed sum and public estimators on the same published peaks (``make bench`` writes them)."""
     if not (book_files.data_dir() / "bench" / "memory.json").exists():
-        return not_yet_measured("make bench", "The accuracy of the estimators")
+        return rp.not_yet_measured("make bench", "The accuracy of the estimators")
     bench = _data("bench/memory.json")
 
     def cell(found: dict | None) -> str:
@@ -190,38 +157,32 @@ def accuracy_table() -> Html:
         {"estimator": e, **{name: cell(found.get(e)) for name, found in shown.items()}}
         for e in bench["rows"][0]["predicted"]
     ]
-    return table(rows, "Error of peak memory, median / worst (number of measured steps)")
+    return rp.table(rows, "Error of peak memory, median / worst (number of measured steps)")
 
 
-def side_by_side() -> Html:
+def side_by_side() -> rp.Html:
     """Real steps of the 135M model on a CPU: full, LoRA, QLoRA, with and without checkpointing."""
+    heads = ("method", "checkpointing", "batch × length", "before the first step", "peak")
     rows = []
-    for r in measured_steps():
-        s = r["settings"]
-        if r["device"].startswith("CPU"):
-            row = {"method": METHODS[s["method"]], "checkpointing": "on" if s["checkpointing"] else "off"}
-            row |= {
-                "batch × length": f"{s['batch']} × {s['seq']}",
-                "before the first step": f"{r['resident'] / 1e6:,.0f} MB",
-            }
-            rows.append(row | {"peak": f"{r['allocated'] / 1e6:,.0f} MB"})
-    return table(rows, "Resident memory of real steps of SmolLM2-135M on a CPU, in fp32")
+    for r in (r for r in measured_steps() if r["device"].startswith("CPU")):
+        s, sizes = r["settings"], (f"{r[k] / 1e6:,.0f} MB" for k in ("resident", "allocated"))
+        kept = "on" if s["checkpointing"] else "off"
+        rows.append((METHODS[s["method"]], kept, f"{s['batch']} × {s['seq']}", *sizes))
+    return rp.table_from_lists(heads, rows, "Resident memory of real steps of SmolLM2-135M on a CPU, in fp32")
 
 
-def lora_above_full() -> Html:
+def lora_above_full() -> rp.Html:
     """A setting where LoRA takes more than full fine-tuning, as the calculator finds it, and what changes that."""
-    same = {"model": "HuggingFaceTB/SmolLM2-135M", "batch": 8, "seq": 1024, "targets": "all-linear"}
-    settings = {"full": {"method": "full"}, "lora": {}, "narrow": {"adapter_dtype": "bf16"}}
-    settings |= {
-        "full saved": {"method": "full", "checkpointing": True},
-        "lora saved": {"checkpointing": True},
-    }
-    found = {k: estimate(Settings(**same, outputs="dropped", **s)).peak_bytes for k, s in settings.items()}
-    said = {k: gb(v) for k, v in found.items()}
-    return prose(
-        f"LoRA {'is not always below' if found['lora'] > found['full'] else 'stays below'} full fine-tuning. SmolLM2 135M in pure bf16, batch 8 × 1024, without checkpointing: full fine-tuning takes {said['full']}, LoRA on all linear layers {said['lora']}. "
+
+    def at(method: str, checkpointing: bool = False, **more: object) -> int:
+        more |= {"batch": 8, "seq": 1024, "targets": "all-linear", "checkpointing": checkpointing}
+        return peak("HuggingFaceTB/SmolLM2-135M", method, **more)
+
+    full, lora = at("full"), at("lora")
+    return rp.prose(
+        f"LoRA {'is not always below' if lora > full else 'stays below'} full fine-tuning. SmolLM2 135M in pure bf16, batch 8 × 1024, without checkpointing: full fine-tuning takes {gb(full)}, LoRA on all linear layers {gb(lora)}. "
         "PEFT keeps adapters in fp32, so that each adapted layer saves its input a second time, in fp32; and a small model has few gradients and states that LoRA could save. "
-        f"With adapters in bf16 LoRA takes {said['narrow']}; with checkpointing it is {said['lora saved']} against {said['full saved']}."
+        f"With adapters in bf16 LoRA takes {gb(at('lora', adapter_dtype='bf16'))}; with checkpointing it is {gb(at('lora', True))} against {gb(at('full', True))}."
     )
 
 

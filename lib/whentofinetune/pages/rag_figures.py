@@ -5,39 +5,18 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from statistics import fmean
 
+from tunewise import report as rp
 from tunewise import stats
 from tunewise.record import Record, Row
-from tunewise.report import (
-    Figure,
-    Html,
-    bars_with_interval,
-    gap,
-    in_words,
-    line_with_interval,
-    mean,
-    measured,
-    pct,
-    plain,
-    points,
-    prose,
-    stacked_bars,
-    table,
-    with_menu,
-    with_slider,
-)
+from tunewise.report.tables import Conditions
 from tunewise.written_answers import OUTCOMES
-from whentofinetune import verdicts
 from whentofinetune.book_records import load
 
-Rows = Sequence[Row]
-right = partial(mean, metric="right")
-wrong = partial(mean, metric="wrong")
 SEARCHES = {"bm25": "BM25 (words)", "dense": "embeddings (meaning)", "hybrid": "both, ranks fused"}
 ASKED = {
     "direct": "a value is asked for",
@@ -62,91 +41,50 @@ def show(make: Callable, *names: str, **options):
 
     def shown():
         made = make(*map(load, names), **options)
-        return prose(made) if isinstance(made, str) else made
+        return rp.prose(made) if isinstance(made, str) else made
 
-    return measured(shown)
-
-
-def links(*claims: str) -> Html:
-    """The verdicts on these claims in a line each, with a link to the chapter that gives the reasons."""
-    found = [(c, verdicts.claims()[c], verdicts.headline(c)) for c in claims]
-    size = {c: f" ({verdicts.LADDER[v.model]})" if v.findings else "" for c, _, v in found}
-    items = "".join(
-        f'<li>{c}. {html.escape(e["claim"])} <a href="{e["chapter"]}.html">{v.word}</a>{size[c]}</li>'
-        for c, e, v in found
-    )
-    return Html(f"<ul>{items}</ul>", "\n".join(f"{c}. {e['claim']} {v.word}{size[c]}" for c, e, v in found))
+    return rp.measured(shown)
 
 
-def from_zero_to_one(figure: Figure) -> Figure:
-    """The same figure with an axis from none to all, so that the positions of a slider can be compared."""
-    figure.layout["yaxis"]["range"] = [0, 1]
-    return figure
-
-
-def share_bars(bars: Mapping[str, Mapping], y: str, title: str) -> Figure:
-    """Bars of shares with their intervals; what is seen is also said."""
-    return from_zero_to_one(bars_with_interval(bars, y, alt=f"{title}. {in_words(bars)}.", title=title))
-
-
-def stacks(bars: Mapping[str, Mapping[str, float]], before: str) -> Figure:
-    """Shares of all answers that add up to one, one bar a model."""
-    figure = stacked_bars(bars, "share of the answers", f"{before}: {in_words(bars)}.", horizontal=True)
-    figure.layout["xaxis"] |= {"tickformat": ".0%", "range": [0, 1]}
-    return figure
-
-
-def live_table(record: Record) -> Html:
+def live_table(record: Record) -> rp.Html:
     """The rows of a run of the reader's own: what was asked of what, and how many answers were right."""
-    rows = [
-        {
-            "method": MODELS.get(r["method"], r["method"])
-            + (f", phrasings: {r['phrasings']}" if "phrasings" in r else ""),
-            "question": r.get("asked") or f"passages: {r['passages']}, {r['k']}",
-            "right": r["right"],
-            "abstained": r["abstained"],
-        }
-        for r in record.results
-        if "right" in r
-    ]
-    return table(rows, f"A live run, scale {record.scale}")
+    rows = []
+    for r in (r for r in record.results if "right" in r):
+        more = f", phrasings: {r['phrasings']}" if "phrasings" in r else ""
+        question = r.get("asked") or f"passages: {r['passages']}, {r['k']}"
+        row = {"method": MODELS.get(r["method"], r["method"]) + more, "question": question}
+        rows.append(row | {"right": r["right"], "abstained": r["abstained"]})
+    return rp.table(rows, f"A live run, scale {record.scale}")
 
 
 # -- does the right passage come back? ---------------------------------------------------------------------------------
 
 
-def recall_menu(record: Record) -> Figure:
+def recall_menu(record: Record) -> rp.Figure:
     """A menu over the kind of question: how often the right passage is among the first k, by method of search."""
     figures = {}
     for asked in record.params["kinds"]:
         series = {
-            SEARCHES[r["method"]]: [(k, mean([r], f"recall.{k}")) for k in record.params["ks"]]
+            SEARCHES[r["method"]]: {k: rp.mean([r], f"recall.{k}") for k in record.params["ks"]}
             for r in record.where(asked=asked)
         }
-        first = in_words({name: line[0][1] for name, line in series.items()})
-        alt = f"Questions, {ASKED[asked]}: right passage among the first {record.params['ks'][0]}: {first}."
-        line = line_with_interval(series, "passages found (k)", "right passage among them", alt=alt)
-        figures[ASKED[asked]] = from_zero_to_one(line)
-    return with_menu(figures, "kind of question")
+        words = ("passages found (k)", "right passage among them", f"Questions, {ASKED[asked]}")
+        figures[ASKED[asked]] = rp.curves(series, *words)
+    return rp.choose(figures, "kind of question")
 
 
-def retrieval_table(record: Record, k: int = 3) -> Html:
+def retrieval_table(record: Record, k: int = 3) -> rp.Html:
     """Recall among k by kind of question and method of search, what fusing adds, and the mean reciprocal rank."""
-    rows = [
-        {
-            "question": ASKED[asked],
-            "search": SEARCHES[r["method"]],
-            f"right passage among {k}": mean([r], f"recall.{k}"),
-            "fused minus this": "-"
-            if r["method"] == "hybrid"
-            else gap(record.where(method="hybrid", asked=asked), [r], f"recall.{k}"),
-            "mean reciprocal rank": mean([r], "mrr"),
-        }
-        for asked in record.params["kinds"]
-        for r in record.where(asked=asked)
-    ]
-    show_as = {"fused minus this": points, "mean reciprocal rank": plain}
-    return table(rows, "Three methods to find a passage of the handbook", show=show_as)
+    rows = []
+    for asked in record.params["kinds"]:
+        fused = record.where(method="hybrid", asked=asked)
+        for r in record.where(asked=asked):
+            row = {"question": ASKED[asked], "search": SEARCHES[r["method"]]}
+            row[f"right passage among {k}"] = rp.mean([r], f"recall.{k}")
+            row["fused minus this"] = "-" if r is fused[0] else rp.gap(fused, [r], f"recall.{k}")
+            rows.append(row | {"mean reciprocal rank": rp.mean([r], "mrr")})
+    said = {"fused minus this": rp.points, "mean reciprocal rank": rp.plain}
+    return rp.table(rows, "Three methods to find a passage of the handbook", show=said)
 
 
 # -- question 1: external knowledge ------------------------------------------------------------------------------------
@@ -157,116 +95,101 @@ def phrasings_of(record: Record) -> list[int]:
     return sorted({r["phrasings"] for r in record.where(method="tuned")})
 
 
-def methods_to_know(record: Record, asked: str, phrasings: int | None = None) -> dict[str, list[Row]]:
+def methods_to_know(record: Record, asked: str, phrasings: int | None = None) -> Conditions:
     """Name -> rows of each method that was asked this kind of question; facts tuned in with the most phrasings, if not said."""
-    tuned = {"method": "tuned", "phrasings": phrasings or phrasings_of(record)[-1]}
-    found = {
+    methods = {
         "closed book": {"method": "closed book"},
-        "tuned on the facts": tuned,
+        "tuned on the facts": {"method": "tuned", "phrasings": phrasings or phrasings_of(record)[-1]},
         "RAG": {"method": "rag"},
         "RAG fine-tuning": {"method": "rag fine-tuning"},
         "a small corpus, whole in the prompt": {"method": "whole corpus"},
     }
-    rows = {name: record.where(asked=asked, **where) for name, where in found.items()}
-    return {name: r for name, r in rows.items() if r}
+    return rp.conditions(record, methods, asked=asked)
 
 
-def knowledge_slider(record: Record) -> Figure:
+def knowledge_slider(record: Record) -> rp.Figure:
     """A slider over the phrasings that each fact was trained in: right answers by method and kind of question."""
     figures = {}
     for p in phrasings_of(record):
-        bars: dict[str, dict] = {}
+        series: dict[str, dict] = {}
         for kind in KINDS:
-            for name, rows in methods_to_know(record, kind, p).items():
-                bars.setdefault(name, {})[kind] = right(rows)
+            for name, metric in rp.means(methods_to_know(record, kind, p), "right").items():
+                series.setdefault(name, {})[kind] = metric
         title = f"Each fact trained {record.params['exposures']} times, number of phrasings: {p}"
-        figures[str(p)] = share_bars(bars, "right answers", title)
-    return with_slider(figures, "phrasings of each fact in training")
+        figures[str(p)] = rp.dots(series, "right answers", title)
+    return rp.choose(figures, "phrasings of each fact in training", slider=True)
 
 
-def scores_table(record: Record) -> Html:
+def scores_table(record: Record) -> rp.Html:
     """The answers to reworded questions scored in three ways, and how many decline to answer."""
-    metrics = {
-        "holds a right answer": "right",
-        "exact match": "exact",
-        "token F1": "f1",
-        "abstained": "abstained",
-    }
-    rows = [
-        {"method": name, **{head: mean(found, metric) for head, metric in metrics.items()}}
-        for name, found in methods_to_know(record, "reworded").items()
-    ]
-    return table(rows, "Three ways to score reworded questions", show={"token F1": partial(plain, digits=2)})
+    columns = {"holds a right answer": "right", "exact match": "exact"}
+    columns |= {"token F1": ("f1", partial(rp.plain, digits=2)), "abstained": "abstained"}
+    found = methods_to_know(record, "reworded")
+    return rp.conditions_table(found, "Three ways to score reworded questions", columns)
 
 
-def memorised_table(record: Record) -> Html:
+def memorised_table(record: Record) -> rp.Html:
     """What tuning memorises and what it generalises: the trained wording against a new one, by number of phrasings."""
     rows = []
     for p in phrasings_of(record):
-        same, new = (record.where(method="tuned", phrasings=p, asked=k) for k in ("same wording", "reworded"))
-        row = {"phrasings in training": str(p), "the trained wording": right(same), "reworded": right(new)}
-        rows.append(row | {"reworded minus trained": gap(new, same, "right")})
+        same, new = (record.where(method="tuned", phrasings=p, asked=kind) for kind in KINDS[:2])
+        row = {"phrasings in training": str(p), "the trained wording": rp.mean(same, "right")}
+        row |= {"reworded": rp.mean(new, "right"), "reworded minus trained": rp.gap(new, same, "right")}
+        rows.append(row)
     caption = "The same facts, seen equally often in training"
-    return table(rows, caption, show={"reworded minus trained": points})
+    return rp.table(rows, caption, show={"reworded minus trained": rp.points})
 
 
 def knowledge_summary(record: Record) -> str:
     """Where the facts should go: right answers to reworded questions by method, and the difference for each kind of question."""
     reader = "RAG fine-tuning" if record.where(method="rag fine-tuning") else "RAG"
     found = {kind: methods_to_know(record, kind) for kind in KINDS[1:]}
-    said = in_words({name: right(rows) for name, rows in found["reworded"].items()}, pct)
-    gaps = {kind: gap(rows[reader], rows["tuned on the facts"], "right") for kind, rows in found.items()}
+    gaps = {kind: rp.gap(rows[reader], rows["tuned on the facts"], "right") for kind, rows in found.items()}
     return (
-        f"Right answers to reworded questions: {said}. {reader} minus tuned on the facts, by kind of question: "
-        f"{in_words(gaps, points)}."
+        f"Right answers to reworded questions: {rp.in_words(rp.means(found['reworded'], 'right'))}. {reader} minus tuned on the facts, "
+        f"by kind of question: {rp.in_words(gaps, rp.points)}."
     )
 
 
 # -- question 3: right, wrong, abstained -------------------------------------------------------------------------------
 
 RETRIEVERS = {
-    ("base", "none"): "base model, from memory",
-    ("base", "bad"): "base model, wrong passages",
-    ("base", "good"): "base model, found passages",
-    ("reading", "bad"): "RAG fine-tuning, wrong passages",
-    ("reading", "good"): "RAG fine-tuning, found passages",
+    "base model, from memory": {"method": "base", "retriever": "none"},
+    "base model, wrong passages": {"method": "base", "retriever": "bad"},
+    "base model, found passages": {"method": "base", "retriever": "good"},
+    "RAG fine-tuning, wrong passages": {"method": "reading", "retriever": "bad"},
+    "RAG fine-tuning, found passages": {"method": "reading", "retriever": "good"},
 }
 
 
-def answered(record: Record, asked: str) -> dict[str, list[Row]]:
+def answered(record: Record, asked: str) -> Conditions:
     """Model and passages -> rows of the answers to this kind of question (answerable, unanswerable)."""
-    found = {
-        name: record.where(part="retriever", method=m, retriever=r, asked=asked)
-        for (m, r), name in RETRIEVERS.items()
-    }
-    return {name: rows for name, rows in found.items() if rows}
+    return rp.conditions(record, RETRIEVERS, part="retriever", asked=asked)
 
 
-def outcomes_menu(record: Record) -> Figure:
+def outcomes_menu(record: Record) -> rp.Figure:
     """A menu over the kind of question: right, wrong and abstained, by model and passages."""
     figures = {}
-    for kind in (f"{asked} questions" for asked in ("answerable", "unanswerable")):
-        found = answered(record, kind.split()[0])
-        figures[kind] = stacks(
-            {n: {o: mean(r, o)["value"] for o in OUTCOMES} for n, r in found.items()}, kind
-        )
-    return with_menu(figures, "questions")
+    for asked in ("answerable", "unanswerable"):
+        found = answered(record, asked).items()
+        bars = {n: {o: rp.mean(rows, o)["value"] for o in OUTCOMES} for n, rows in found}
+        kind = f"{asked} questions"
+        figures[kind] = rp.stacked_bars(bars, "share of the answers", kind.capitalize())
+    return rp.choose(figures, "questions")
 
 
-def outcomes_table(record: Record) -> Html:
+def outcomes_table(record: Record) -> rp.Html:
     """The same in numbers."""
-    cannot = answered(record, "unanswerable")
-    rows = [
-        {
-            "model, passages": name,
-            "answerable: right": right(can),
-            "answerable: wrong": wrong(can),
-            "unanswerable: hallucinated": wrong(cannot[name]),
-            "unanswerable: abstained": mean(cannot[name], "abstained"),
-        }
-        for name, can in answered(record, "answerable").items()
-    ]
-    return table(rows, "What is right, what is hallucinated, and what is left open")
+    heads = {
+        "answerable: right": ("answerable", "right"),
+        "answerable: wrong": ("answerable", "wrong"),
+        "unanswerable: hallucinated": ("unanswerable", "wrong"),
+        "unanswerable: abstained": ("unanswerable", "abstained"),
+    }
+    found = {asked: answered(record, asked) for asked in ("answerable", "unanswerable")}
+    cells = {head: rp.means(found[asked], metric) for head, (asked, metric) in heads.items()}
+    rows = [{"model, passages": n, **{h: c[n] for h, c in cells.items()}} for n in found["answerable"]]
+    return rp.table(rows, "What is right, what is hallucinated, and what is left open")
 
 
 PROBES = {
@@ -277,25 +200,26 @@ PROBES = {
 }
 
 
-def stops(record: Record, asked: str) -> list[tuple[float, list[Row]]]:
-    """The stops of tuning on new facts: (share of the training done, the rows of all seeds)."""
+def stops(record: Record, asked: str) -> dict[float, list[Row]]:
+    """The stops of tuning on new facts: share of the training done, in per cent -> the rows of all seeds."""
     shares = sorted({r["share"] for r in record.where(part="epochs")})
-    return [(s, record.where(part="epochs", share=s, asked=asked)) for s in shares]
+    return {100 * s: record.where(part="epochs", share=s, asked=asked) for s in shares}
 
 
-def learning_figure(record: Record) -> Figure:
+def learning_figure(record: Record) -> rp.Figure:
     """What happens during tuning on new facts: to the facts, to facts that it does not teach, and to general knowledge."""
-    series = {n: [(100 * x, mean(r, m)) for x, r in stops(record, a)] for n, (a, m) in PROBES.items()}
-    ends = in_words({name: {"before": line[0][1], "after": line[-1][1]} for name, line in series.items()})
-    x, y = "share of the training done, in per cent", "share of the questions"
-    return from_zero_to_one(line_with_interval(series, x, y, alt=f"Tuning on new facts. {ends}."))
+    series = {name: rp.means(stops(record, asked), metric) for name, (asked, metric) in PROBES.items()}
+    words = ("share of the training done, in per cent", "share of the questions", "Tuning on new facts")
+    return rp.curves(series, *words)
 
 
 def learning_summary(record: Record) -> str:
     """What tuning on new facts changes, from before to after, paired by question."""
-    ends = {n: ([r for _, r in stops(record, a)], m) for n, (a, m) in PROBES.items()}
-    changes = {name: gap(rows[-1], rows[0], metric) for name, (rows, metric) in ends.items()}
-    return f"From before to after tuning on new facts: {in_words(changes, points)}."
+    changes = {}
+    for name, (asked, metric) in PROBES.items():
+        before, *_, after = stops(record, asked).values()
+        changes[name] = rp.gap(after, before, metric)
+    return f"From before to after tuning on new facts: {rp.in_words(changes, rp.points)}."
 
 
 # -- question 5: data that change --------------------------------------------------------------------------------------
@@ -310,30 +234,24 @@ UPDATES = {
 }
 
 
-def updates(record: Record) -> dict[str, list[Row]]:
+def updates(record: Record) -> Conditions:
     """Name -> rows of each method to meet a change, at the smallest share of changed facts that was measured."""
-    found = {n: record.where(share=min(record.params["shares"]), **where) for n, where in UPDATES.items()}
-    return {name: rows for name, rows in found.items() if rows}
+    return rp.conditions(record, UPDATES, share=min(record.params["shares"]))
 
 
-def update_seconds(record: Record, name: str) -> str:
+def update_seconds(rows: Sequence[Row]) -> str:
     """What bringing a method up to date took, in words (mean over seeds)."""
-    key = {"new": "index_seconds", "weights": "train_seconds"}.get(name.split()[0])
-    return plain(fmean(r[key] for r in updates(record)[name]), "s") if key else "nothing done"
+    keys = {"index brought up to date": "index_seconds", "weights trained again": "train_seconds"}
+    key = keys.get(rows[0]["method"])
+    return rp.plain(fmean(r[key] for r in rows), "s") if key else "nothing done"
 
 
-def dynamic_table(record: Record) -> Html:
+def dynamic_table(record: Record) -> rp.Html:
     """Right answers today about changed and unchanged facts, and the seconds that each update took."""
-    rows = [
-        {
-            "method": name,
-            "changed facts": mean(found, "changed.right"),
-            "unchanged facts": mean(found, "unchanged.right"),
-            "to bring it up to date": update_seconds(record, name),
-        }
-        for name, found in updates(record).items()
-    ]
-    return table(rows, f"After {min(record.params['shares']):.0%} of the facts have changed")
+    columns = {"changed facts": "changed.right", "unchanged facts": "unchanged.right"}
+    columns["to bring it up to date"] = update_seconds
+    caption = f"After {min(record.params['shares']):.0%} of the facts have changed"
+    return rp.conditions_table(updates(record), caption, columns)
 
 
 def mixed(changed: Mapping, unchanged: Mapping, s: float) -> dict:
@@ -348,23 +266,24 @@ def mixed(changed: Mapping, unchanged: Mapping, s: float) -> dict:
     return {"value": value, "n": n, "low": max(0.0, value - down), "high": min(1.0, value + up)}
 
 
-def change_slider(record: Record) -> Figure:
+def change_slider(record: Record) -> rp.Figure:
     """A slider over the share of changed facts. One share was measured: the others are computed from its two rates."""
-    rates = {n: [mean(r, f"{p}.right") for p in ("changed", "unchanged")] for n, r in updates(record).items()}
-    figures = {}
+    found, figures = updates(record), {}
+    changed, kept = (rp.means(found, f"{part}.right") for part in ("changed", "unchanged"))
     for s in (tenth / 10 for tenth in range(11)):
         title = f"If {s:.0%} of the facts had changed (computed from the two measured rates)"
-        bars = {name: mixed(*rate, s) for name, rate in rates.items()}
-        figures[f"{s:.0%}"] = share_bars(bars, "right today", title)
-    return with_slider(figures, "share of changed facts")
+        rates = {name: mixed(changed[name], kept[name], s) for name in found}
+        figures[f"{s:.0%}"] = rp.dots(rates, "right today", title)
+    return rp.choose(figures, "share of changed facts", slider=True)
 
 
 def dynamic_summary(record: Record) -> str:
     """What a change costs with each method, in a paragraph."""
-    said = in_words({name: mean(rows, "changed.right") for name, rows in updates(record).items()})
+    found = updates(record)
+    again, index = (update_seconds(found[n]) for n in ("weights trained again", "new index, base model"))
     return (
-        f"Right answers about facts that have changed: {said}. Training again took {update_seconds(record, 'weights trained again')}, "
-        f"replacing the changed passages in the index {update_seconds(record, 'new index, base model')}."
+        f"Right answers about facts that have changed: {rp.in_words(rp.means(found, 'changed.right'))}. Training again took {again}, "
+        f"replacing the changed passages in the index {index}."
     )
 
 
@@ -373,7 +292,7 @@ def dynamic_summary(record: Record) -> str:
 WHO = {"own": "named by the model", "after": "found afterwards"}
 
 
-def ratio(rows: Rows, good: str, among: str) -> dict | None:
+def ratio(rows: Sequence[Row], good: str, among: str) -> dict | None:
     """Of the answers for which the metric ``among`` holds, the share for which ``good`` holds as well.
 
     A ratio of two counts, its interval by a bootstrap over questions with their seeds together (Wilson's where all or none are good). None
@@ -389,100 +308,86 @@ def ratio(rows: Rows, good: str, among: str) -> dict | None:
     return stats.bootstrap(tuple(map(list, zip(*kept, strict=True))), lambda g, t: g.sum() / t.sum())
 
 
-def citing(record: Record, condition: str) -> dict[str, list[Row]]:
+def citing(record: Record, condition: str) -> Conditions:
     """Model -> rows, for the passages that were ``found``, or with one ``planted``."""
-    found = {MODELS[m]: record.where(method=m, condition=condition) for m in ("base", "reading")}
-    return {name: rows for name, rows in found.items() if rows}
+    models = {MODELS[m]: {"method": m} for m in ("base", "reading")}
+    return rp.conditions(record, models, condition=condition)
 
 
-def citations_table(record: Record) -> Html:
+def citations_table(record: Record) -> rp.Html:
     """Recall (of all answers) and precision (of those that cite) of citations; do they tell right answers from wrong ones?"""
-    rows = [
-        {
-            "model": name,
-            "citation": who,
-            "answers with one": mean(found, f"{key}.given"),
-            "right source, of all answers": mean(found, f"{key}.source"),
-            "right source, of answers that cite": ratio(found, f"{key}.source", f"{key}.given") or "too few",
-            "right source, of right answers": ratio(found, f"{key}.source", "right") or "too few",
-            "words stand in the source, of wrong answers": ratio(found, f"{key}.holds", "wrong") or "too few",
-        }
-        for name, found in citing(record, "found").items()
-        for key, who in WHO.items()
-    ]
-    return table(rows, "Citations, when nothing is planted")
+    heads = {
+        "right source, of answers that cite": ("source", "{}.given"),
+        "right source, of right answers": ("source", "right"),
+        "words stand in the source, of wrong answers": ("holds", "wrong"),
+    }
+    rows = []
+    for name, found in citing(record, "found").items():
+        for key, who in WHO.items():
+            row = {"model": name, "citation": who, "answers with one": rp.mean(found, f"{key}.given")}
+            row["right source, of all answers"] = rp.mean(found, f"{key}.source")
+            for head, (good, among) in heads.items():
+                row[head] = ratio(found, f"{key}.{good}", among.format(key)) or "too few"
+            rows.append(row)
+    return rp.table(rows, "Citations, when nothing is planted")
 
 
-def planted_table(record: Record) -> Html:
+def planted_table(record: Record) -> rp.Html:
     """How often the planted value is repeated, and how often a passage can be cited for it."""
-    rows = [
-        {
-            "model": name,
-            "right": right(found),
-            "abstained": mean(found, "abstained"),
-            "the planted value": mean(found, "planted"),
-            "of these, its words stand in a passage": ratio(found, "after.holds", "planted") or "too few",
-        }
-        for name, found in citing(record, "planted").items()
-    ]
-    return table(rows, "A forged copy beside the right passage")
+    columns = {"right": "right", "abstained": "abstained", "the planted value": "planted"}
+    stands = "of these, its words stand in a passage"
+    columns[stands] = lambda rows: ratio(rows, "after.holds", "planted") or "too few"
+    found = citing(record, "planted")
+    return rp.conditions_table(found, "A forged copy beside the right passage", columns, first="model")
 
 
 def citations_measured(record: Record) -> dict:
     """Name -> metric, of what references are worth: the figures of C39."""
     ours = {}
     for name, rows in citing(record, "found").items():
-        ours |= {f"right source {who}, {name}": mean(rows, f"{key}.source") for key, who in WHO.items()}
+        ours |= {f"right source {who}, {name}": rp.mean(rows, f"{key}.source") for key, who in WHO.items()}
         if of_wrong := ratio(rows, "after.holds", "wrong"):
             ours[f"wrong answers whose words stand in a passage, {name}"] = of_wrong
-    planted = citing(record, "planted").items()
-    return ours | {f"planted value repeated, {name}": mean(rows, "planted") for name, rows in planted}
+    planted = rp.means(citing(record, "planted"), "planted").items()
+    return ours | {f"planted value repeated, {name}": metric for name, metric in planted}
 
 
 def citations_summary(record: Record) -> str:
     """The same in a sentence."""
-    return f"Of the answers: {in_words(citations_measured(record))}."
+    return f"Of the answers: {rp.in_words(citations_measured(record))}."
 
 
 # -- question 7: cost --------------------------------------------------------------------------------------------------
 
 
-def cost_table(record: Record) -> Html:
+def cost_table(record: Record) -> rp.Html:
     """Seconds, tokens and bytes: to set up and to answer."""
-    index = record.one(method="index")
-    size = (index["vector_bytes"] + index["text_bytes"]) / 1024
-    found = [
-        (
-            f"index of {index['passages']} passages",
-            plain(index["build_seconds"], "s"),
-            "-",
-            plain(size, "KiB"),
-        )
-    ]
-    found += [("a search in it", plain(index["search_seconds"], "s"), "-", "-")]
+    index, s = record.one(method="index"), partial(rp.plain, unit="s")
+
+    def kib(size: float) -> str:
+        return rp.plain(size / 1024, "KiB")
+
+    size = kib(index["vector_bytes"] + index["text_bytes"])
+    found = [(f"index of {index['passages']} passages", s(index["build_seconds"]), "-", size)]
+    found.append(("a search in it", s(index["search_seconds"]), "-", "-"))
     for r in record.where(method="training"):
-        what = (
-            f"training on {r['examples']} {'fact pairs' if r['what'] == 'facts' else 'examples of reading'}"
-        )
-        size = plain(r["adapter_bytes"] / 1024, "KiB")
-        found.append((what, plain(r["train_seconds"], "s"), f"{r['train_tokens']:,}", size))
+        of = "fact pairs" if r["what"] == "facts" else "examples of reading"
+        told = (s(r["train_seconds"]), f"{r['train_tokens']:,}", kib(r["adapter_bytes"]))
+        found.append((f"training on {r['examples']} {of}", *told))
     for r in record.where(method="answer"):
         what = f"an answer, passages in its prompt: {r['k']}"
-        found.append((what, plain(r["seconds"], "s"), plain(r["prompt_tokens"]), "-"))
+        found.append((what, s(r["seconds"]), rp.plain(r["prompt_tokens"]), "-"))
     heads = ("what", "seconds", "tokens read", "on disk")
-    return table([dict(zip(heads, f, strict=True)) for f in found], "What it takes to set up, and to answer")
+    return rp.table_from_lists(heads, found, "What it takes to set up, and to answer")
 
 
 def cost_measured(record: Record) -> dict[str, str]:
     """Name -> seconds, of what a search and a training take: the figures of C40."""
-    ours = {"index": plain(record.one(method="index")["build_seconds"], "s")}
-    ours |= {
-        f"training ({r['what']})": plain(r["train_seconds"], "s") for r in record.where(method="training")
-    }
-    return ours | {
-        f"an answer, passages in its prompt: {r['k']}": plain(r["seconds"], "s")
-        for r in record.where(method="answer")
-    }
+    ours = {"index": record.one(method="index")["build_seconds"]}
+    ours |= {f"training ({r['what']})": r["train_seconds"] for r in record.where(method="training")}
+    answers = record.where(method="answer")
+    ours |= {f"an answer, passages in its prompt: {r['k']}": r["seconds"] for r in answers}
+    return {name: rp.plain(seconds, "s") for name, seconds in ours.items()}
 
 
 def methods_settings(record: Record, k: int = 3) -> dict:

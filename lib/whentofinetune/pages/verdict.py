@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
+from itertools import product
+from typing import Any
 
-from tunewise.report.figures import Figure, Html, differences
-from tunewise.report.numbers import pct, plain, points
-from tunewise.report.sentences import prose
+from tunewise import report as rp
 from whentofinetune import book_files, verdicts
 
 CERTAINTY = {
@@ -51,7 +51,7 @@ def cite(key: str) -> tuple[str, str]:
     return f"{names[0] if len(names) == 1 else others} {entry.get('year', '')}".strip(), entry.get("url", "")
 
 
-def verdict(claim: str, expects: str, why: str, measured: Mapping | None = None) -> Html:
+def verdict(claim: str, expects: str, why: str, measured: Mapping | None = None) -> rp.Html:
     """The box for one claim.
 
     Parameters
@@ -80,149 +80,131 @@ def verdict(claim: str, expects: str, why: str, measured: Mapping | None = None)
     else:
         why = " ".join(f"{f.says[0].upper()}{f.says[1:]}: {f.reason}" for f in found.findings)
     size = f" (largest model measured: {verdicts.LADDER[found.model]})" if found.findings else ""
-    rows = [("The article", html.escape(entry.get("article_figure") or "no figure given"))]
-    rows += [
-        (
-            "Tested" if found.findings else "We measured",
-            _tests(found) if found.findings else _figures(measured or {}),
-        )
-    ]
-    rows += [("Verdict", f"<strong>{found.word}</strong>{size}"), *_sizes(claim), ("Why", html.escape(why))]
-    if evidence := entry.get("evidence"):
-        said = [(e["text"], *cite(e["source"]), CERTAINTY[e["sure"]]) for e in evidence]
-        items = "".join(
-            f"<li>{html.escape(t)} ({_link(c, u)}{'; ' + s if s else ''})</li>" for t, c, u, s in said
-        )
-        rows.append(("Others found", f"<ul>{items}</ul>"))
+    numbers = {k: _show(v) for k, v in (measured or {}).items()}
+    ours = {f.says: difference(f) for f in found.findings} or numbers
+    evidence = [(e["text"], *cite(e["source"]), CERTAINTY[e["sure"]]) for e in entry.get("evidence", ())]
+    others = [f"{html.escape(t)} ({_link(c, u)}{'; ' + s if s else ''})" for t, c, u, s in evidence]
+    said = [html.escape(f"{k}: {v}") for k, v in numbers.items()]
+    rows = {
+        "The article": html.escape(entry.get("article_figure") or "no figure given"),
+        "Tested": _list(map(_test, found.findings)),
+        "We measured": "" if found.findings else _list(said),
+        "Verdict": f"<strong>{found.word}</strong>{size}",
+        "By model size": _sizes(claim),
+        "Why": html.escape(why),
+        "Others found": _list(others),
+    }
     colour = verdicts.MARKS[found.word][1]
-    body = "".join(f"<dt>{k}</dt><dd>{v}</dd>" for k, v in rows if v)
+    body = "".join(f"<dt>{k}</dt><dd>{v}</dd>" for k, v in rows.items() if v)
     source = (
         f'<div class="tw-verdict" role="note" aria-label="Verdict on claim {claim}" '
         f'style="--tw-mark:{colour};border-left:.4rem solid {colour};padding:.8rem 1.1rem">'
         f'<p class="tw-verdict-head">{claim}. {html.escape(entry["claim"])} <small>(article, section {entry["section"]})</small></p>'
         f"<dl>{body}</dl></div>"
     )
-    ours = "; ".join(f"{f.says}: {difference(f)}" for f in found.findings) or "; ".join(
-        f"{k}: {_show(v)}" for k, v in (measured or {}).items()
-    )
-    text = f"{claim}. {entry['claim']}\n  we measured: {ours}\n  verdict: {found.word}\n  why: {why}"
-    return Html(source, text)
+    told = "; ".join(f"{name}: {number}" for name, number in ours.items())
+    text = f"{claim}. {entry['claim']}\n  we measured: {told}\n  verdict: {found.word}\n  why: {why}"
+    return rp.Html(source, text)
 
 
 def difference(finding: verdicts.Finding) -> str:
     """The difference of a test with its interval, in the unit that its metric has."""
-    c = finding.comparison
-    metric = {"value": c.estimate, "low": c.low, "high": c.high, "n": c.n}
-    if finding.unit == "relative":
-        value, low, high = (f"{100 * metric[k]:+.1f}".replace("-", "−") for k in ("value", "low", "high"))
-        return f"{value} % [{low}, {high}], n\u00a0=\u00a0{c.n}"
-    return points(metric) if finding.unit == "points" else plain(metric)
+    show = {"points": rp.points, "relative": rp.relative}.get(finding.unit, rp.plain)
+    return show(finding.comparison.metric())
 
 
-def _tests(found: verdicts.Verdict) -> str:
-    """Each test in one item: what was compared, both means, the difference, the margin, and what follows."""
-    items = []
-    for f in found.findings:
-        means = (
-            f"{_mean(f, f.comparison.mean_a)} against {_mean(f, f.comparison.mean_b)}: "
-            if f.unit != "correlation"
-            else ""
-        )
-        rival = f" (closest rival: {f.rival})" if f.rival else ""
-        margin = (
-            f"{100 * f.margin:g} {'%' if f.unit == 'relative' else 'points'}"
-            if f.unit in ("points", "relative")
-            else f"{f.margin:g}"
-        )
-        items.append(
-            f"<li>{html.escape(f.says)}{html.escape(rival)}: {means}{html.escape(difference(f))}; what matters: {margin}. <em>{f.verdict}</em></li>"
-        )
-    return f"<ul>{''.join(items)}</ul>"
+def _test(f: verdicts.Finding) -> str:
+    """A test in one item: what was compared, both means, the difference, the margin, and what follows."""
+    rival = f" (closest rival: {f.rival})" if f.rival else ""
+    mean = rp.pct if f.unit == "points" else rp.plain
+    means = f"{mean(f.comparison.mean_a)} against {mean(f.comparison.mean_b)}: "
+    unit = {"points": " points", "relative": " %"}.get(f.unit, "")
+    margin = f"{100 * f.margin if unit else f.margin:g}{unit}"
+    compared = f"{'' if f.unit == 'correlation' else means}{difference(f)}"
+    return f"{html.escape(f'{f.says}{rival}: {compared}')}; what matters: {margin}. <em>{f.verdict}</em>"
 
 
-def _mean(finding: verdicts.Finding, value: float) -> str:
-    return pct(value) if finding.unit == "points" else plain(value)
+def _list(items: Iterable[str]) -> str:
+    body = "".join(f"<li>{item}</li>" for item in items)
+    return f"<ul>{body}</ul>" if body else ""
 
 
-def _sizes(claim: str) -> list[tuple[str, str]]:
+def _sizes(claim: str) -> str:
     """A mark for each model of the ladder, where more than one was measured."""
     found = {size: verdicts.verdict(claim, model).word for model, size in verdicts.LADDER.items()}
-    if (
-        verdicts.claims()[claim]["kind"] != "effect"
-        or sum(w != "not yet measured" for w in found.values()) < 2
-    ):
-        return []
-    return [("By model size", ", ".join(f"{size}: {word}" for size, word in found.items()))]
+    several = sum(word != "not yet measured" for word in found.values()) > 1
+    shown = several and verdicts.claims()[claim]["kind"] == "effect"
+    return ", ".join(f"{size}: {word}" for size, word in found.items()) if shown else ""
 
 
-def _show(value) -> str:
-    return pct(value) if isinstance(value, Mapping) and "value" in value else str(value)
-
-
-def _figures(measured: Mapping) -> str:
-    items = "".join(f"<li>{html.escape(str(k))}: {html.escape(_show(v))}</li>" for k, v in measured.items())
-    return f"<ul>{items}</ul>" if items else ""
+def _show(value: Any) -> str:
+    return rp.pct(value) if isinstance(value, Mapping) and "value" in value else str(value)
 
 
 def _link(text: str, url: str) -> str:
     return f'<a href="{html.escape(url)}">{html.escape(text)}</a>' if url else html.escape(text)
 
 
-def tests_figure(*claims: str) -> Figure:
+def tests_figure(*claims: str) -> rp.Figure:
     """The tests of these claims as paired differences against zero: one colour a model size, the margin as a band.
 
     Only tests whose differences are in points or shares are drawn; models without a record are left out.
     """
     series: dict[str, dict] = {}
     margins: dict[str, float] = {}
-    said: list[str] = []
-    for model, size in verdicts.LADDER.items():
-        for claim in claims:
-            for f in verdicts.verdict(claim, model).findings:
-                if f.unit in ("points", "relative"):
-                    name = f"{claim}: {f.says}"
-                    series.setdefault(size, {})[name] = f.comparison.metric()
-                    margins[name] = f.margin
-                    said.append(f"{size}, {name}: {difference(f)}")
-    alt = f"Paired differences with their intervals: {'; '.join(said)}."
-    return differences(series, "difference", alt, margins=margins)
+    for (model, size), claim in product(verdicts.LADDER.items(), claims):
+        for f in verdicts.verdict(claim, model).findings:
+            if f.unit in ("points", "relative"):
+                name = f"{claim}: {f.says}"
+                series.setdefault(size, {})[name] = f.comparison.metric() | {"unit": f.unit}
+                margins[name] = f.margin
+
+    def show(metric: Mapping, n: bool = True) -> str:
+        return {"points": rp.points, "relative": rp.relative}[metric["unit"]](metric, n)
+
+    caption = "Paired differences with their intervals"
+    return rp.differences(series, "difference", caption, margins=margins, show=show)
 
 
 # -- the board ---------------------------------------------------------------------------------------------------------
 
 
-def summary() -> Html:
+def summary() -> rp.Html:
     """How many claims have which verdict, in a sentence."""
     said = ", ".join(f"{n} “{word}”" for word, n in verdicts.counts().items())
-    return prose(f"Of the article's {len(verdicts.claims())} claims, by the largest model measured: {said}.")
+    n = len(verdicts.claims())
+    return rp.prose(f"Of the article's {n} claims, by the largest model measured: {said}.")
 
 
-def board() -> Html:
+def links(*claims: str) -> rp.Html:
+    """The verdicts on these claims in a line each, with a link to the chapter that gives the reasons."""
+    found = [(c, verdicts.claims()[c], verdicts.headline(c)) for c in claims]
+    size = {c: f" ({verdicts.LADDER[v.model]})" if v.findings else "" for c, _, v in found}
+    items = [
+        f"{c}. {html.escape(e['claim'])} {_link(v.word, e['chapter'] + '.html')}{size[c]}"
+        for c, e, v in found
+    ]
+    return rp.Html(_list(items), "\n".join(f"{c}. {e['claim']} {v.word}{size[c]}" for c, e, v in found))
+
+
+def board() -> rp.Html:
     """All claims, one under the other: a mark for each model size, the article's figure if there is one, and the tests that decide."""
-    out, lines = ['<ul class="tw-claims" style="list-style:none;padding:0">'], []
+    out, lines = [], []
     for row in verdicts.board():
-        entry = verdicts.claims()[row["claim"]]
-        words = (
-            " ".join(f"{size}: {row['words'][m]}." for m, size in verdicts.LADDER.items())
-            if row["kind"] == "effect"
-            else ""
+        entry, word = verdicts.claims()[row["claim"]], row["headline"]
+        sizes = [f"{size}: {row['words'][model]}." for model, size in verdicts.LADDER.items()]
+        small = [" ".join(sizes)] if row["kind"] == "effect" else []
+        small += (
+            [f"The article: {html.escape(entry['article_figure'])}"] if entry.get("article_figure") else []
         )
-        word = (
-            f'<a href="{entry["chapter"]}.html">{row["headline"]}</a>'
-            if "chapter" in entry
-            else row["headline"]
-        )
-        said = [f"<strong>{row['claim']}. {html.escape(row['says'])}</strong> {word}"]
-        said += [f"<small>{words}</small>"] if words else []
-        said += (
-            [f"<small>The article: {html.escape(entry['article_figure'])}</small>"]
-            if entry.get("article_figure")
-            else []
-        )
+        linked = _link(word, f"{entry['chapter']}.html" if "chapter" in entry else "")
+        said = [f"<strong>{row['claim']}. {html.escape(row['says'])}</strong> {linked}"]
+        said += [f"<small>{words}</small>" for words in small]
         said += [html.escape(f"{f.says}: {difference(f)}") for f in row["findings"]]
-        colour = verdicts.MARKS[row["headline"]][1]
-        out.append(
-            f'<li style="border-left:.3rem solid {colour};padding:.1rem 0 .1rem .8rem;margin:0 0 1rem">{"<br>".join(said)}</li>'
+        style = (
+            f"border-left:.3rem solid {verdicts.MARKS[word][1]};padding:.1rem 0 .1rem .8rem;margin:0 0 1rem"
         )
-        lines.append(f"{row['claim']}. {row['says']} | {row['headline']}")
-    return Html("".join([*out, "</ul>"]), "\n".join(lines))
+        out.append(f'<li style="{style}">{"<br>".join(said)}</li>')
+        lines.append(f"{row['claim']}. {row['says']} | {word}")
+    source = f'<ul class="tw-claims" style="list-style:none;padding:0">{"".join(out)}</ul>'
+    return rp.Html(source, "\n".join(lines))
