@@ -25,35 +25,17 @@ class RankCorrelation(Comparison):
     lower: float = -1.0
     upper: float = 1.0
 
-    @property
-    def low(self) -> float:
-        return self.lower
-
-    @property
-    def high(self) -> float:
-        return self.upper
-
-    @property
-    def significant(self) -> bool:
-        return self.lower > 0 or self.upper < 0
+    low = property(lambda self: self.lower)
+    high = property(lambda self: self.upper)
+    significant = property(lambda self: self.lower > 0 or self.upper < 0)
 
 
 def _correlation(x: list[float], y: list[float], level: float) -> RankCorrelation:
     found = stats.spearman(x, y, level=level)
-    se = (1 + found["value"] ** 2 / 2) ** 0.5 / (len(x) - 3) ** 0.5
-    bounds = {"lower": found["low"], "upper": found["high"]}
-    return RankCorrelation(
-        found["value"],
-        se,
-        len(x) - 2,
-        float(np.mean(x)),
-        float(np.mean(y)),
-        len(x),
-        len(x),
-        binary=False,
-        level=level,
-        **bounds,
-    )
+    n, bounds = len(x), {"lower": found["low"], "upper": found["high"]}
+    se = (1 + found["value"] ** 2 / 2) ** 0.5 / (n - 3) ** 0.5
+    values = (found["value"], se, n - 2, float(np.mean(x)), float(np.mean(y)), n, n)
+    return RankCorrelation(*values, binary=False, level=level, **bounds)
 
 
 def _accuracies(record: Record, method: str) -> dict[str, float]:
@@ -75,9 +57,8 @@ def gain_against_start(load: Load, level: float) -> Comparison:
     starts, gains = [], []
     for row in record.where(method="zero-shot"):
         base = np.array(row.outcomes("accuracy"))
-        tuned = np.mean(
-            [r.outcomes("accuracy") for r in record.where(method="lora", task=row["task"])], axis=0
-        )
+        seeds = record.where(method="lora", task=row["task"])
+        tuned = np.mean([r.outcomes("accuracy") for r in seeds], axis=0)
         starts.append(1 - base[::2].mean())
         gains.append((tuned - base)[1::2].mean())
     return _correlation(starts, gains, level)
@@ -105,17 +86,11 @@ def own_adapter_against_mixed(load: Load, level: float) -> Comparison:
     """A task's own adapter minus one adapter trained on all tasks with as many labels of each; all tasks' items together."""
     record = load("task_diversity")
     tasks = [r["tested"] for r in record.where(method="prompt")]
-    own, mixed = (
-        np.concatenate(
-            [
-                [r.outcomes("accuracy") for r in record.where(method="lora", tested=t, trained=arm or t)]
-                for t in tasks
-            ],
-            axis=1,
-        )
-        for arm in (None, "mixed")
-    )
-    return compare_arrays(own, mixed, level=level)
+    arms = []
+    for arm in (None, "mixed"):
+        rows = [record.where(method="lora", tested=t, trained=arm or t) for t in tasks]
+        arms.append(np.concatenate([[r.outcomes("accuracy") for r in seeds] for seeds in rows], axis=1))
+    return compare_arrays(*arms, level=level)
 
 
 def loss_at_equal_accuracy(load: Load, level: float) -> Comparison:

@@ -92,10 +92,8 @@ def headline(claim: str) -> Verdict:
 def _finding(test: Mapping[str, Any], model: str, level: float) -> Finding:
     """One test on one model, with an interval of ``level``."""
     if "contrast" in test:
-        comparison = getattr(contrasts, test["contrast"])(
-            lambda name: book_records.load(name, model=model), level
-        )
-        rival = ""
+        contrast, rival = getattr(contrasts, test["contrast"]), ""
+        comparison = contrast(lambda name: book_records.load(name, model=model), level)
     else:
         record, a = _arm(test, test["a"], model)
         several = test["b"] if isinstance(test["b"], list) else [test["b"]]
@@ -125,11 +123,8 @@ def _arm(test: Mapping[str, Any], arm: Mapping[str, Any], model: str) -> tuple[R
 
 
 def _named(settings: Mapping[str, Any]) -> str:
-    return ", ".join(
-        str(v) if k == "method" else f"{k} {v}"
-        for k, v in settings.items()
-        if k not in ("experiment", "split")
-    )
+    told = [(k, v) for k, v in settings.items() if k not in ("experiment", "split")]
+    return ", ".join(str(v) if k == "method" else f"{k} {v}" for k, v in told)
 
 
 def board() -> list[dict[str, Any]]:
@@ -138,17 +133,8 @@ def board() -> list[dict[str, Any]]:
     for claim, entry in claims().items():
         words = {model: verdict(claim, model).word for model in LADDER}
         top = headline(claim)
-        rows.append(
-            {
-                "claim": claim,
-                "says": entry["claim"],
-                "kind": entry["kind"],
-                "words": words,
-                "headline": top.word,
-                "model": top.model,
-                "findings": top.findings,
-            }
-        )
+        about = {"claim": claim, "says": entry["claim"], "kind": entry["kind"], "words": words}
+        rows.append(about | {"headline": top.word, "model": top.model, "findings": top.findings})
     return rows
 
 

@@ -18,10 +18,8 @@ def main(args: argparse.Namespace) -> int:
 
     known = verdicts.claims()
     if unknown := [c for c in args.claim if c not in known]:
-        print(
-            f"tunewise claims: there is no claim {unknown[0]!r}; there are C1 to C{len(known)}",
-            file=sys.stderr,
-        )
+        there = f"there are C1 to C{len(known)}"
+        print(f"tunewise claims: there is no claim {unknown[0]!r}; {there}", file=sys.stderr)
         return 2
     rows = [r for r in verdicts.board() if not args.claim or r["claim"] in args.claim]
     if args.json:

@@ -62,13 +62,12 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
 
 
 _RECIPE = {"learning_rate": 2e-3, "epochs": 3, "min_steps": 1, "batch_size": 8}
-_COMMON = {
-    "model": "smollm2-135m",
-    "tasks": ["tweets", "products"],
-    "wording": "instruction",
-    "recipe": _RECIPE,
-}
-_SEEDS = {"seeds": [0, 1, 2, 3, 4]}
+_COMMON = {"model": "smollm2-135m", "tasks": ["tweets", "products"], "wording": "instruction"}
+_COMMON |= {"recipe": _RECIPE, "seeds": [0]}
+_SMOKE = {"labels": 9, "pool": 12, "test_n": 6, "calls": 2, "recipe": _RECIPE | {"epochs": 1}}
+_FULL = {"labels": 60, "pool": 300, "test_n": 75, "calls": 20, "seeds": [0, 1, 2, 3, 4]}
+_GPU = {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"batch_size": 16, "learning_rate": 5e-4}}
+_GPU |= {"labels": 300, "pool": 1500, "test_n": 150, "calls": 100}
 
 EXPERIMENT = Experiment(
     "distillation",
@@ -77,13 +76,9 @@ EXPERIMENT = Experiment(
     question="Can a far smaller model take over a tuned language model's work, by learning from its labels?",
     claims=("C19",),
     scales={
-        "smoke": _COMMON
-        | {"labels": 9, "pool": 12, "seeds": [0], "test_n": 6, "calls": 2, "recipe": _RECIPE | {"epochs": 1}},
-        "laptop": _COMMON | {"labels": 45, "pool": 100, "seeds": [0], "test_n": 50, "calls": 5},
-        "full": _COMMON | _SEEDS | {"labels": 60, "pool": 300, "test_n": 75, "calls": 20},
-        "gpu": _COMMON
-        | _SEEDS
-        | {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"batch_size": 16, "learning_rate": 5e-4}}
-        | {"labels": 300, "pool": 1500, "test_n": 150, "calls": 100},
+        "smoke": _COMMON | _SMOKE,
+        "laptop": _COMMON | {"labels": 45, "pool": 100, "test_n": 50, "calls": 5},
+        "full": _COMMON | _FULL,
+        "gpu": _COMMON | _FULL | _GPU,
     },
 )

@@ -68,6 +68,8 @@ _PROBES = {"task": 90, "texts": 60, "items": 100, "recall": 12}
 _FEW, _SOME = dict.fromkeys(_PROBES, 4), dict.fromkeys(_PROBES, 20) | {"recall": 5}
 _MANY = {"task": 150, "texts": 200, "items": 120, "recall": 60}
 _COMMON = {"model": "smollm2-135m", "tasks": ["tweets"], "wording": "instruction", "seeds": [0]}
+_FULL = {"stops": [5, 10, 20], "probes": _PROBES}
+_GPU = {"model": "qwen2.5-1.5b", "stops": [3, 6, 10, 20, 40], "probes": _MANY}
 _ADAPTERS = [w for w in _WAYS if w["method"] != "full"]
 
 EXPERIMENT = Experiment(
@@ -79,10 +81,7 @@ EXPERIMENT = Experiment(
     scales={
         "smoke": _COMMON | {"ways": _WAYS[2:3], "labels": 8, "stops": [1, 2], "probes": _FEW},
         "laptop": _COMMON | {"ways": [_WAYS[1], _WAYS[3]], "labels": 80, "stops": [5, 10], "probes": _SOME},
-        "full": _COMMON
-        | {"ways": _WAYS, "labels": 160, "stops": [5, 10, 20], "probes": _PROBES, "seeds": [0, 1, 2]},
-        "gpu": _COMMON
-        | {"model": "qwen2.5-1.5b", "ways": _ADAPTERS, "labels": 300, "stops": [3, 6, 10, 20, 40]}
-        | {"probes": _MANY, "seeds": [0, 1, 2, 3, 4]},
+        "full": _COMMON | _FULL | {"ways": _WAYS, "labels": 160, "seeds": [0, 1, 2]},
+        "gpu": _COMMON | _GPU | {"ways": _ADAPTERS, "labels": 300, "seeds": [0, 1, 2, 3, 4]},
     },
 )

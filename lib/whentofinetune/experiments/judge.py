@@ -53,6 +53,8 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
 
 _RECIPE = {"learning_rate": 2e-3, "epochs": 3, "min_steps": 1, "batch_size": 4}
 _COMMON = {"model": "smollm2-135m", "recipe": _RECIPE}
+_GPU = {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}}
+_GPU |= {"texts": 240, "points": 240, "pairs": 120}
 
 EXPERIMENT = Experiment(
     "judge",
@@ -66,15 +68,6 @@ EXPERIMENT = Experiment(
         | {"texts": 8, "points": 4, "pairs": 4, "seeds": [0], "calls": 2, "recipe": _RECIPE | {"epochs": 1}},
         "laptop": _COMMON | {"texts": 32, "points": 32, "pairs": 20, "seeds": [0], "calls": 4},
         "full": _COMMON | {"texts": 60, "points": 48, "pairs": 24, "seeds": [0, 1, 2, 3, 4], "calls": 8},
-        "gpu": _COMMON
-        | {
-            "model": "qwen2.5-1.5b",
-            "recipe": _RECIPE | {"learning_rate": 5e-4},
-            "texts": 240,
-            "points": 240,
-            "pairs": 120,
-            "seeds": [0, 1, 2, 3, 4],
-            "calls": 40,
-        },
+        "gpu": _COMMON | _GPU | {"seeds": [0, 1, 2, 3, 4], "calls": 40},
     },
 )

@@ -56,6 +56,7 @@ _WAYS = [
 _SAME = {"rank": 8, "dtype": "bf16", "checkpointing": True, "outputs": "dropped", "arch": 80}
 _COMMON = {"model": "smollm2-135m", "same": _SAME, "ways": _WAYS}
 _SMALL, _LLAMA = ["HuggingFaceTB/SmolLM2-135M"], ["meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-13b-hf"]
+_TINY = {"models": _SMALL, "timelines": [_SMALL[0], 2]}
 _LARGE = [{"batch": 2, "seq": 512}, {"batch": 4, "seq": 2048}]
 
 EXPERIMENT = Experiment(
@@ -66,15 +67,8 @@ EXPERIMENT = Experiment(
     claims=("C2", "C3", "C4", "C5"),
     version=2,
     scales={
-        "smoke": _COMMON
-        | {
-            "models": _SMALL,
-            "sizes": [{"batch": 2, "seq": 128}],
-            "ways": [_WAYS[0], _WAYS[3]],
-            "timelines": [_SMALL[0], 2],
-        },
-        "laptop": _COMMON
-        | {"models": _SMALL, "sizes": [{"batch": 2, "seq": 512}], "timelines": [_SMALL[0], 2]},
+        "smoke": _COMMON | _TINY | {"sizes": [{"batch": 2, "seq": 128}], "ways": [_WAYS[0], _WAYS[3]]},
+        "laptop": _COMMON | _TINY | {"sizes": _LARGE[:1]},
         "full": _COMMON | {"models": _LLAMA, "sizes": _LARGE, "timelines": [_LLAMA[0], 2]},
     },
 )

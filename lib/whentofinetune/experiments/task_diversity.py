@@ -64,12 +64,8 @@ def adapter(ctx: Context, tasks: list[str], each: int, seed: int):
 
 
 _RECIPE = {"learning_rate": 1e-3, "epochs": 2, "min_steps": 1, "batch_size": 4}
-_COMMON = {
-    "tasks": ["tweets", "domain"],
-    "wording": "instruction",
-    "recipe": _RECIPE,
-    "model": "smollm2-135m",
-}
+_COMMON = {"tasks": ["tweets", "domain"], "wording": "instruction", "recipe": _RECIPE}
+_COMMON |= {"model": "smollm2-135m"}
 _FULL = _COMMON | {"seeds": [0, 1, 2, 3, 4]}
 _TINY = {"labels": 6, "test_n": 6, "switches": 3, "recipe": _RECIPE | {"epochs": 1, "batch_size": 6}}
 _LARGE = {"labels": 180, "test_n": 200, "switches": 100, "recipe": _RECIPE | {"batch_size": 16}}
