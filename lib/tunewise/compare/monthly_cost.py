@@ -99,6 +99,12 @@ def read_prices(path: Path | None = None) -> Prices:
             seconds_a_label=float(raw["labels"]["seconds_a_label"]),
         )
         sizes = [v for m in machines for v in (m.memory_gb, m.euro_an_hour)]
+        sizes += [
+            found.watts,
+            found.euro_a_kilowatt_hour,
+            found.labelling_euro_an_hour,
+            found.seconds_a_label,
+        ]
         sane = machines and 0 < found.busy <= 1 and all(math.isfinite(v) and v >= 0 for v in sizes)
     except OSError as error:
         raise ValueError(f"the price file {name} cannot be read: {error.strerror}") from error
@@ -165,7 +171,7 @@ def break_even(a: ArmResult, b: ArmResult, prices: Prices) -> BreakEven | None:
     return None
 
 
-def rank(arm: ArmResult, month: float) -> tuple[float, int, int, float]:
+def rank(arm: ArmResult, month: float) -> tuple[int, int, int, float]:
     """The order of *cheaper*: euro a month, to the euro; then what is simpler; then fewer labels; then seconds a call."""
     simplicity = ("rule", "classifier", "prompt", "retrieval", "tuned", "endpoint")
     place = simplicity.index(arm.family) if arm.family in simplicity else len(simplicity)
