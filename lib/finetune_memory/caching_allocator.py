@@ -119,9 +119,8 @@ class CachingAllocator:
         if self.capacity is not None and self.reserved + size > self.capacity:
             self.empty_cache()
             if self.reserved + size > self.capacity:
-                raise OutOfMemory(
-                    f"{self.reserved} bytes are reserved and {size} more are needed; the GPU has {self.capacity}"
-                )
+                needed = f"{self.reserved} bytes are reserved and {size} more are needed"
+                raise OutOfMemory(f"{needed}; the GPU has {self.capacity}")
         block = _Block(self._top, size, small)
         self._top += size
         self.reserved += size

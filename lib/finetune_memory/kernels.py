@@ -147,9 +147,7 @@ def _dropout(x: Any, p: float = 0.5, training: bool = True, inplace: bool = Fals
     return torch.native_dropout(x, p, True)[0] if training and p > 0 else x
 
 
-def _math_attention(
-    query: Any, key: Any, value: Any, bias: Any, is_causal: bool | None, scale: float | None
-) -> Any:
+def _math_attention(query: Any, key: Any, value: Any, bias: Any, is_causal: Any, scale: Any) -> Any:
     """``_scaled_dot_product_attention_math``, operator by operator (native/transformers/attention.cpp)."""
     if is_causal:
         t, s = query.shape[-2], key.shape[-2]

@@ -44,10 +44,8 @@ def model_from(config: Mapping[str, Any], s: Settings, attention: str) -> Any:
 
 def quantised_linears(model: Any) -> list[tuple[str, torch.nn.Linear]]:
     """The linear layers that QLoRA quantises, by name: all but the head."""
-    head, modules = model.get_output_embeddings(), model.named_modules()
-    return [
-        (n, module) for n, module in modules if isinstance(module, torch.nn.Linear) and module is not head
-    ]
+    linears = [(name, m) for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)]
+    return [(name, linear) for name, linear in linears if linear is not model.get_output_embeddings()]
 
 
 def checkpoint(model: Any, s: Settings) -> None:

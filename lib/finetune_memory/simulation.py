@@ -15,6 +15,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -23,18 +24,10 @@ import torch.nn.functional as F
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import _engine_run_backward
 
-from finetune_memory import formula
+from finetune_memory import formula, libraries
 from finetune_memory.caching_allocator import CachingAllocator
 from finetune_memory.formula import PHASES, workspace
 from finetune_memory.kernels import ATTENTION_KERNELS, CudaKernels, FusedLoss, four_bit_linear
-from finetune_memory.libraries import (
-    DTYPES,
-    adapt,
-    checkpoint,
-    make_optimizers,
-    model_from,
-    quantised_linears,
-)
 from finetune_memory.settings import Settings, version
 from finetune_memory.trace import Block, Events, Trace
 
@@ -151,7 +144,7 @@ def record(plan: Plan) -> Events:
     s, kernel = plan.settings, "auto" if plan.kernel == "eager" else plan.kernel
     with warnings.catch_warnings(), _quiet(), FakeTensorMode(allow_non_fake_inputs=True):
         warnings.simplefilter("ignore")
-        model = model_from(s.config, s, "eager" if plan.kernel == "eager" else "sdpa")
+        model = libraries.model_from(s.config, s, "eager" if plan.kernel == "eager" else "sdpa")
         trace = Trace(workspace(s) // 2)
         trace.enter_phase("load")
         model = _load(model, plan, trace)
@@ -229,11 +222,11 @@ def _load(model: Any, plan: Plan, trace: Trace) -> Any:
                 trace.label(parameter, "weights")
             if version(plan.peft) >= (0, 20):
                 trace.events.empty_cache()
-        checkpoint(model, s)
+        libraries.checkpoint(model, s)
     if s.method != "full":
         stay = mock.patch.object(torch.nn.Module, "to", lambda module, *_, **__: module)
         with stay:  # fake weights cannot be moved
-            model = adapt(model, s)
+            model = libraries.adapt(model, s)
         for name, parameter in model.named_parameters():
             if "lora_" in name:
                 trace.watch(parameter, "adapters")
@@ -245,7 +238,7 @@ def _quantise(model: Any, s: Settings) -> dict[str, tuple[Any, int]]:
     weight before)}."""
     codes = (torch.empty(256),) if s.double_quant else ()
     small = {}
-    for name, linear in quantised_linears(model):
+    for name, linear in libraries.quantised_linears(model):
         stand_in = four_bit_linear(linear, s, codes)
         small[f"{name}.weight"] = stand_in, linear.weight.untyped_storage().nbytes()
         model.set_submodule(name, stand_in)
@@ -298,7 +291,8 @@ class _Run:
             self.head.register_forward_hook(lambda module, args, logits: logits.float())
         with trace:
             self.ids = torch.zeros(s.batch, s.seq, dtype=torch.long)
-        self.optimizers = make_optimizers(self.trainable, s, lambda some: _BlockwiseAdamW(some, s.optimizer))
+        blockwise = partial(_BlockwiseAdamW, name=s.optimizer)
+        self.optimizers = libraries.make_optimizers(self.trainable, s, blockwise)
         for parameter in self.trainable:
             parameter.register_post_accumulate_grad_hook(self._got_gradient)
 
@@ -400,7 +394,7 @@ def _autocast(s: Settings) -> Iterator[None]:
     before = torch.is_autocast_enabled("cuda")
     torch.set_autocast_enabled("cuda", s.master_weights)  # PEFT and transformers ask for this flag
     try:
-        with torch.autocast("cpu", dtype=DTYPES[s.dtype], enabled=s.master_weights):
+        with torch.autocast("cpu", dtype=libraries.DTYPES[s.dtype], enabled=s.master_weights):
             yield
     finally:
         torch.set_autocast_enabled("cuda", before)

@@ -8,6 +8,7 @@ there (``FunctionsManual.cpp``). Blocks are rounded up to 512 bytes, as CUDA's c
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -102,6 +103,16 @@ class Tape:
     def free(self) -> None:
         """Drop what the finished program left: gradients of parameters and autocast's copies."""
         self.gradients.clear()
+        self.casts.clear()
+
+    def rerun(self, program: Callable[[], object], stop_after: int) -> None:
+        """Record a program anew, up to the operator that is the ``stop_after``-th to keep tensors, and with casts of its own."""
+        self.start()
+        self.casts.clear()
+        self.stop_after = stop_after
+        with contextlib.suppress(Stop):
+            program()
+        self.stop_after = -1
         self.casts.clear()
 
     def new(self, n: int, e: int, kind: int | None = None, view: bool = False) -> Block:
@@ -391,10 +402,10 @@ class Tape:
     # --- backward ----------------------------------------------------------------------------------------------
 
     def backward(
-        self, buffers: dict[int | None, Block], ready: Callable[[int], None] | None = None, until: int = 0
+        self, buffers: dict[int | None, Block], ready: Callable[[], None] | None = None, until: int = 0
     ) -> Block | None:
         """Run the recorded operators from the last to number ``until``. buffers: gradients of outputs by node; emptied.
-        ready: called once, with the node's number, before the first operator that keeps tensors runs. Returns the gradient
+        ready: called once, before the first operator that keeps tensors runs. Returns the gradient
         that reaches :data:`INPUT`, the input of the program."""
         position = len(self.nodes)
         while position > until:
@@ -404,7 +415,7 @@ class Tape:
                 self.nodes[position] = None
                 continue
             if ready is not None and self.nodes[position][2]:
-                ready(position)
+                ready()
                 ready = None
             inputs, run, _ = self.nodes[position]
             grads = run(g)

@@ -6,26 +6,13 @@ others take the same: :func:`run` gives what each stretch of the step adds to wh
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from finetune_memory.settings import BYTES, Settings
 from finetune_memory.shape import Linear
-from finetune_memory.tape import (
-    GRADIENT,
-    INPUT,
-    LOSS,
-    TEMPORARY,
-    Block,
-    Made,
-    Parameter,
-    Stop,
-    Tape,
-    Value,
-    rounded,
-)
+from finetune_memory.tape import GRADIENT, INPUT, LOSS, TEMPORARY, Block, Parameter, Tape, Value, rounded
 
 Kinds = tuple[int, ...]  # bytes of each kind of block
 
@@ -298,7 +285,9 @@ class _Program:
             return Value(out, qn, e)
         sums = t.new(b * heads * (n if use == "flash" else -(-n // 32) * 32), 4)
 
-        def run(g: Block, kept: object = (q.block, k.block, v.block, out, sums, mask and mask.block)) -> Made:
+        held = (q.block, k.block, v.block, out, sums, mask and mask.block)
+
+        def run(g: Block, kept: object = held) -> tuple[Block, ...]:
             grads = t.new(qn, e), t.new(kn, e), t.new(kn, e)
             scratch = flash() if use == "flash" else efficient()  # noqa: F841
             return grads
@@ -420,19 +409,20 @@ class _Program:
 
     # --- stretches ---------------------------------------------------------------------------------------------
 
+    def start(self, needs_gradient: bool) -> Value:
+        """The input of a stretch, on a tape with nothing else on it."""
+        t, n = self.tape, self.tokens * self.shape.hidden
+        t.start()
+        t.reset_peak()
+        return Value(t.new(n, self.e), n, self.e, needs_gradient, INPUT if needs_gradient else None)
+
     def run_block(self, window: int, rotated: bool, needs_gradient: bool) -> Stretch:
         """Forward and backward of one block whose input does or does not need a gradient."""
-        t, n, e = self.tape, self.tokens * self.shape.hidden, self.e
-        t.start()
-        before = tuple(t.live)
-        t.reset_peak()
-        x = Value(t.new(n, e), n, e, needs_gradient, INPUT if needs_gradient else None)
-        checkpointed = self.s.checkpointing
+        t, n, e, checkpointed = self.tape, self.tokens * self.shape.hidden, self.e, self.s.checkpointing
+        x = self.start(needs_gradient)
         t.recording = not checkpointed
         y = self.block(x, window, rotated)
-        forward = _less(t.at_peak, before)
-        node = y.node
-        trains = y.grad or checkpointed
+        forward, node, trains = t.at_peak, y.node, y.grad or checkpointed
         del y
         cached = self._leave_autocast()
         cache = sum(block.size for block in self.cache)
@@ -441,7 +431,7 @@ class _Program:
         with_input = t.total
         if not checkpointed:
             del x
-        kept = (0, t.total - sum(before), 0, 0)
+        kept = (0, t.total, 0, 0)
         keeps_input = t.total == with_input
         if not trains:
             self.cache.clear()
@@ -450,23 +440,22 @@ class _Program:
         t.reset_peak()
         t.recording, t.dry = True, False
         if checkpointed:
-            out = self._checkpointed_backward(x, window, rotated, n, e)
+            self._checkpointed_backward(x, window, rotated, n, e)
             del x
         else:
-            out = t.backward({node: t.new(n, e)})
-        del out
+            t.backward({node: t.new(n, e)})
         self.cache.clear()
-        peak = _less(t.at_peak, before)
+        peak = t.at_peak
         kept_size = min(kept[1], sum(peak[:2]))
         backward = (peak[0] + peak[1] - kept_size, kept_size, peak[2], peak[3])
         with_graph = t.total
         t.graph.clear()
         graph = with_graph - t.total
-        gradients = _less(tuple(t.live), before)
+        gradients = tuple(t.live)
         t.free()
         return Stretch(forward, kept, backward, gradients, keeps_input, cached, cache, graph)
 
-    def _checkpointed_backward(self, x: Value, window: int, rotated: bool, n: int, e: int) -> Block | None:
+    def _checkpointed_backward(self, x: Value, window: int, rotated: bool, n: int, e: int) -> None:
         """Backward of a block that was not recorded: its operators run backward from the last; at the first that needs a
         tensor of the forward pass, the block is run again (torch/utils/checkpoint.py, non-reentrant)."""
         t = self.tape
@@ -479,21 +468,14 @@ class _Program:
         nodes = t.nodes
         buffers: dict[int | None, Block] = {last: t.new(n, e)}
 
-        def again(position: int) -> None:
-            t.start()
-            t.casts.clear()
-            t.stop_after = needed
+        def again() -> None:
             first = len(t.graph)
-            with contextlib.suppress(Stop):
-                self.block(Value(x.block, n, e, True, INPUT), window, rotated)
+            t.rerun(lambda: self.block(Value(x.block, n, e, True, INPUT), window, rotated), needed)
             del t.graph[first:]
-            t.stop_after = -1
-            t.casts.clear()
-            made = t.nodes
+            nodes[: len(t.nodes)] = t.nodes
             t.nodes = nodes
-            nodes[: len(made)] = made
 
-        return t.backward(buffers, again)
+        t.backward(buffers, again)
 
     def _leave_autocast(self) -> int:
         """Autocast drops its copies of weights. Returns the bytes that this frees."""
@@ -504,16 +486,14 @@ class _Program:
 
     def run_tail(self, needs_gradient: bool) -> tuple[Stretch, Stretch, Kinds, int]:
         """Final norm, head and loss: (norm, loss, highest until the loss is there, bytes of logits held)."""
-        t, s, shape, n, e = self.tape, self.s, self.shape, self.tokens * self.shape.hidden, self.e
-        t.start()
+        t, s, shape = self.tape, self.s, self.shape
+        x = self.start(needs_gradient)
         if shape.tied and s.method == "full":  # updated when the embedding's gradient is there too
             t.update = None
-        before = tuple(t.live)
-        t.reset_peak()
-        x = Value(t.new(n, e), n, e, needs_gradient, INPUT if needs_gradient else None)
+        input_size = t.total
         h = self.hidden_norm(x)
         del x
-        forward, kept, boundary = _less(t.at_peak, before), _less(tuple(t.live), before), len(t.nodes)
+        forward, kept_norm, boundary = t.at_peak, (0, t.total - input_size, 0, 0), len(t.nodes)
         t.reset_peak()
         t.kind = LOSS
         of_kind = {"default": self._loss, "chunked": self._chunked_loss, "fused": self._fused_loss}
@@ -521,8 +501,7 @@ class _Program:
         del h
         if s.outputs == "dropped":
             logits = []
-        kept_norm = (0, sum(kept) - rounded(n * e), 0, 0)
-        loss_forward = _less(t.at_peak, before)
+        loss_forward = t.at_peak
         self._leave_autocast()
         t.reset_peak()
         if not losses or not losses[0].grad:
@@ -531,16 +510,13 @@ class _Program:
         t.shared = s.loss == "chunked" and s.method == "full" and not shape.head_bias
         t.backward(buffers, until=boundary)
         t.shared = False
-        loss = Stretch(loss_forward, (0, 0, 0, 0), _less(t.at_peak, before))
+        loss = Stretch(loss_forward, (0, 0, 0, 0), t.at_peak)
         t.kind = TEMPORARY
         t.reset_peak()
         del t.nodes[boundary:]
-        out = t.backward(buffers)
-        peak = _less(t.at_peak, before)
-        del out
-        held = t.live[LOSS] - before[LOSS]
-        there = _less(tuple(t.live), before)
-        norm = Stretch(forward, kept_norm, (peak[0], 0, peak[2], peak[3] - held), there)
+        t.backward(buffers)
+        peak, held = t.at_peak, t.live[LOSS]
+        norm = Stretch(forward, kept_norm, (peak[0], 0, peak[2], peak[3] - held), tuple(t.live))
         del logits
         t.free()
         return norm, loss, loss_forward, held
@@ -614,7 +590,7 @@ class _Program:
             return [], []
         h_grad = h.grad
 
-        def run(g: Block, kept: Any = (grad_hidden, grad_weight, grad_bias)) -> Made:
+        def run(g: Block, kept: Any = (grad_hidden, grad_weight, grad_bias)) -> tuple[Block | None, ...]:
             trained = zip(kept[1:], (weight, bias), strict=True)
             whole = [t.new(p.n, p.e, GRADIENT) if p and block else None for block, p in trained]
             return (kept[0] if h_grad else None, *whole)
@@ -661,7 +637,3 @@ def run(s: Settings, update: Callable[[int], int] | None = None) -> Step:
 def _chunks(n: int, parts: int) -> list[int]:
     size = -(-n // parts)
     return [min(size, n - at) for at in range(0, n, size)]
-
-
-def _less(a: Kinds, b: Kinds) -> Kinds:
-    return tuple(x - y for x, y in zip(a, b, strict=True))
