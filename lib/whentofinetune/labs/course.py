@@ -130,24 +130,21 @@ def _write_rows(path: Path, rows: Iterable[Sequence]) -> None:
 def _unpacked(submissions: Iterable[Path], scratch: Path) -> Iterator[tuple[Path, str]]:
     """Each notebook, and the path to show and to find the student in."""
     for number, path in enumerate(submissions):
-        if path.is_dir():
-            for found in sorted(path.rglob("*.ipynb")):
-                if ".ipynb_checkpoints" not in found.parts:
-                    yield found, str(found.relative_to(path.parent))
-        elif path.suffix == ".zip":
+        if not path.exists():
+            raise LabError(f"{path} does not exist")
+        if path.is_file() and path.suffix != ".zip":
+            yield path, str(path)
+            continue
+        folder, shown_from = path, path.parent
+        if path.is_file():
+            folder = shown_from = scratch / str(number)
             try:
-                with zipfile.ZipFile(path) as archive:
-                    for k, member in enumerate(archive.namelist()):
-                        if member.endswith(".ipynb") and "__MACOSX" not in member:
-                            target = scratch / f"{number}-{k}.ipynb"
-                            target.write_bytes(archive.read(member))
-                            yield target, member
+                zipfile.ZipFile(path).extractall(folder)
             except zipfile.BadZipFile as error:
                 raise LabError(f"{path} is no zip file: download it again") from error
-        elif path.is_file():
-            yield path, str(path)
-        else:
-            raise LabError(f"{path} does not exist")
+        for found in sorted(folder.rglob("*.ipynb")):
+            if not {".ipynb_checkpoints", "__MACOSX"} & set(found.parts):
+                yield found, found.relative_to(shown_from).as_posix()
 
 
 def _student(path: str, lab: str, pattern: str | None) -> str:
