@@ -42,9 +42,17 @@ COMMANDS = {
         "tunewise.compare.compare_command",
         "your own labelled file: what to do, and how sure you can be",
     ),
+    "export": (
+        "tunewise.compare.export_command",
+        "what won in a comparison, to be served: merged, as GGUF, and by which commands",
+    ),
     "models": (
         "tunewise.models_command",
         "the models by name: which are here, what they take, where they come from",
+    ),
+    "serve-check": (
+        "tunewise.compare.serve_check_command",
+        "whether a served model answers what was evaluated",
     ),
 }
 

@@ -17,9 +17,10 @@ from tunewise.compare.artefact import Artefact
 from tunewise.compare.base import ArmResult, Report
 from tunewise.step_cache import write_whole
 
+EVALUATED = "evaluated.jsonl"
 PROGRAMS = {
-    "score": ("predict_labels.py", "prompted_model.py"),
-    "write": ("predict_text.py", "prompted_model.py"),
+    "score": ("predict_labels.py", "prompted_model.py", "prompt_parts.py"),
+    "write": ("predict_text.py", "prompted_model.py", "prompt_parts.py"),
     "classifier": ("predict_classifier.py",),
     "neighbours": ("predict_neighbours.py",),
     "endpoint": ("predict_endpoint.py", "named_label.py"),
@@ -91,6 +92,10 @@ def _fill(half: Path, report: Report, arm: ArmResult, source: Path) -> None:
         for package in ("tunewise.compare.take_home.", "tunewise."):  # what it imports lies beside it there
             code = code.replace(f"from {package}", "from ")
         write_whole(half / (name if place else "predict.py"), code)
+    if made.how in ("score", "write", "endpoint"):  # what tunewise serve-check asks a server
+        pairs = zip(report.data.test, arm.predictions, strict=True)
+        rows = [{"row": i.row, "text": i.text, "prediction": p} for i, p in pairs]
+        write_whole(half / EVALUATED, "".join(json.dumps(row) + "\n" for row in rows))
     if made.schema:
         shutil.copy(str(constrained.__file__), half / "constrained.py")
     write_whole(half / "README.md", card(report, arm, made, spec))
@@ -170,8 +175,14 @@ On {len(data.test)} test rows that neither training nor any choice of settings h
 ## Meant for
 
 Texts like those of {_line(data.name)}. On others it was not measured: label some of them and compare again. It may hold texts of the training
-data ({"in `arm.json`, and " if made.shots else ""}in what it learned): share it as you would share these.
+data ({"in `arm.json`, and " if made.shots else ""}in what it learned): share it as you would share these.{_test_texts(made)}
 """
+
+
+def _test_texts(made: Artefact) -> str:
+    if made.how not in ("score", "write", "endpoint"):
+        return ""
+    return f" `{EVALUATED}` holds the test texts, for `tunewise serve-check`; all else works without it."
 
 
 def _header(report: Report, made: Artefact, spec: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from tunewise.compare.take_home.prompted_model import ARM, encode, model, prompt
+from tunewise.compare.take_home.prompted_model import ARM, model, prompts
 
 
 @torch.inference_mode()
@@ -23,14 +23,15 @@ def read(ids: Sequence[int], past: Any = None, keep: int = 1) -> tuple[torch.Ten
 
 def predict(texts: Sequence[str]) -> list[str]:
     """The label whose words are the likeliest after the prompt."""
-    found, begun = [], {}
+    found: list[str] = []
+    begun: dict[tuple[int, ...], Any] = {}
     for text in texts:
-        start, rest = prompt(text)
-        if start and start not in begun:
-            begun = {start: read(encode(start))[1]}  # most prompts begin alike
-        last, past = read(encode(rest), begun.get(start))
+        start, rest = prompts.of(text)
+        if start and tuple(start) not in begun:
+            begun = {tuple(start): read(start)[1]}  # most prompts begin alike
+        last, past = read(rest, begun.get(tuple(start)))
         scores = [-bias for bias in ARM["bias"] or [0.0] * len(ARM["labels"])]
-        for i, ids in enumerate(map(encode, ARM["answers"])):
+        for i, ids in enumerate(map(prompts.encode, ARM["answers"])):
             scores[i] += float(last[-1, ids[0]])
             if len(ids) > 1:
                 further, _ = read(ids[:-1], past, len(ids) - 1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from tunewise.compare.take_home.prompted_model import ARM, encode, model, prompt, tokenizer
+from tunewise.compare.take_home.prompted_model import ARM, model, prompts, tokenizer
 
 
 @torch.inference_mode()
@@ -17,8 +17,8 @@ def predict(texts: Sequence[str]) -> list[str]:
     """The likeliest continuation of each prompt, token by token."""
     found = []
     for text in texts:
-        start, rest = prompt(text)
-        ids = torch.tensor([encode(start) + encode(rest)], device=model.device)
+        start, rest = prompts.of(text)
+        ids = torch.tensor([start + rest], device=model.device)
         options: dict[str, Any] = {"max_new_tokens": ARM["max_new_tokens"], "do_sample": False}
         if ARM["schema"]:
             from tunewise.constrained import Keeper, json_grammar
