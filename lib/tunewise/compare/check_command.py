@@ -16,9 +16,10 @@ WIDTH = 80
 SHOWN_LABELS = 10
 
 
-def add_data_options(parser: argparse.ArgumentParser) -> None:
-    """The file and what its columns are: the same for every command that reads one."""
-    parser.add_argument("file", help="labelled rows: .csv, .tsv, .jsonl, .ndjson, .json, .parquet or .xlsx")
+def add_data_options(parser: argparse.ArgumentParser, *, needed: bool = True) -> None:
+    """The file (``needed``, or it may be left out) and what its columns are: the same for every command that reads one."""
+    rows = "labelled rows: .csv, .tsv, .jsonl, .ndjson, .json, .parquet or .xlsx"
+    parser.add_argument("file", nargs=None if needed else "?", help=rows)
     named = "name of the column with %s; guessed, and said, where it is left out"
     parser.add_argument(
         "--text", metavar="COLUMN", help=named % "the text (several with commas between them)"

@@ -24,8 +24,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     usual = Settings()
     parser.epilog = "exit status: 0 decided, 1 cannot tell, 2 could not run"
-    add_data_options(parser)
+    add_data_options(parser, needed=False)
     add = parser.add_argument
+    add("--docs", type=Path, metavar="FOLDER", help="your documents: answers from them are compared, too")
+    add(
+        "--questions",
+        type=Path,
+        metavar="FILE",
+        help="with --docs, in place of a file of rows: questions with their right answers, to judge search and reader by",
+    )
     add(
         "--model",
         default=usual.model,
@@ -144,6 +151,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _compare(args: argparse.Namespace, say: Callable[[str], None]) -> int:
+    from tunewise.compare.documents_command import judge_documents
     from tunewise.compare.intake import prepare
     from tunewise.compare.plan import plan
     from tunewise.compare.run import run, to_score
@@ -154,6 +162,10 @@ def _compare(args: argparse.Namespace, say: Callable[[str], None]) -> int:
         raise ValueError(
             f"-o {settings.output} is a folder: name a file in it, such as {settings.output / 'report.html'}"
         )
+    if args.questions:
+        return judge_documents(args.questions, settings, say, as_json=args.json)
+    if not args.file:
+        raise ValueError("name a file of labelled rows, or --docs FOLDER --questions FILE")
     data = prepare(args.file, pool=args.pool, **data_options(args))
     for line in introduction(data):
         say(line)
@@ -218,6 +230,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         "schema",
         "endpoint",
         "endpoint_model",
+        "docs",
         "only",
         "skip",
         "output",
