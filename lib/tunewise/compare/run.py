@@ -145,7 +145,7 @@ def _one(
             result = _read(kept)
             if result.artefact is None or result.artefact.exists():
                 return result
-        if budget is not None and spent + made.seconds(arm) > budget:
+        if budget is not None and made.seconds(arm) > max(1.0, budget - spent):
             needs, left = duration(made.seconds(arm)), duration(max(0, budget - spent))
             missing.append((arm.name, f"the budget: it takes about {needs}, and {left} were left"))
             return None

@@ -1,0 +1,101 @@
+"""``tunewise compare`` as a user types it: what it prints, writes and refuses, and its exit status."""
+
+import csv
+import json
+
+import pytest
+from test_arms import rows
+
+from tunewise import cli
+from tunewise.compare.compare_command import _seconds, _share
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    """A file of 120 rows in the working folder, with something odd to print."""
+    monkeypatch.setenv("TUNEWISE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    with open("tickets.csv", "w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out)
+        writer.writerow(["text", "queue"])
+        writer.writerows((f"{i.text} \x1b[2J<|im_end|>", i.target) for i in rows(120))
+    return tmp_path / "tickets.csv"
+
+
+def test_a_verdict_a_report_and_a_winner(file, capsys):
+    assert cli.main(["compare", "tickets.csv", "--only", "majority,tfidf"]) == 0
+    said = capsys.readouterr().out
+    assert "3 labels" in said and "The plan" in said and "\x1b" not in said
+    assert "<- use this" in said and "TF-IDF" in said.splitlines()[-4]
+    assert (file.parent / "report.html").exists() and (file.parent / "report/winner/predict.py").exists()
+    told = json.loads((file.parent / "report.json").read_text())
+    assert told["decision"]["winner"] == "tfidf"
+
+
+def test_json_alone_goes_to_stdout(file, capsys):
+    assert cli.main(["compare", "tickets.csv", "--only", "majority,tfidf", "--json", "-o", "x/y.html"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["decision"]["winner"] == "tfidf"
+    assert "The plan" in said.err and (file.parent / "x/y.html").exists()
+
+
+def test_what_cannot_be_told_has_its_own_status(file):
+    """A need that the one arm may or may not reach."""
+    text = (file.parent / "tickets.csv").read_text(encoding="utf-8").splitlines()
+    mixed = [line.rsplit(",", 1)[0] + "," + ("bug", "account")[i % 7 < 4] for i, line in enumerate(text[1:])]
+    (file.parent / "mixed.csv").write_text("\n".join(["text,queue", *mixed]), encoding="utf-8")
+    assert cli.main(["compare", "mixed.csv", "--only", "majority", "--need", "57%"]) == 1
+
+
+def test_a_dry_run_shows_the_plan_and_computes_nothing(file, capsys):
+    assert cli.main(["compare", "tickets.csv", "--skip", "zero_shot,few_shot,lora", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "neighbours" in said and "About" in said and "<- use this" not in said
+    assert not list((file.parent / "cache").rglob("*.json"))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["none.csv"], "none.csv"),
+        (["tickets.csv", "--only", "lor"], "no arm 'lor' for this data; there are majority, tfidf"),
+        (["tickets.csv", "--text", "subject"], "subject"),
+        (["tickets.csv", "--prompt", "mine.txt"], "the prompt file mine.txt can't be read"),
+        (["tickets.csv", "-o", "."], "is a folder"),
+        (["tickets.csv", "--schema", "s.json"], "--schema is for written answers"),
+        (["tickets.csv", "--model", "gpt", "--only", "zero_shot"], "no model is called 'gpt'"),
+    ],
+)
+def test_what_cannot_be_run_is_said_in_one_line(file, capsys, given, said):
+    assert cli.main(["compare", *given]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") <= 3 and "Traceback" not in error
+
+
+def test_a_cache_that_cannot_be_made_is_said(file, capsys, monkeypatch):
+    monkeypatch.setenv("TUNEWISE_CACHE", str(file))  # a file, not a folder
+    assert cli.main(["compare", "tickets.csv", "--only", "majority"]) == 2
+    assert "set TUNEWISE_CACHE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--need", "1.5"],
+        ["--margin", "3"],
+        ["--budget", "soon"],
+        ["--calls", "0"],
+        ["--calls", "-5"],
+        ["--metric", "bleu"],
+    ],
+)
+def test_options_out_of_range_are_refused(file, capsys, given):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["compare", "tickets.csv", *given])
+    assert stopped.value.code == 2
+    assert given[0] in capsys.readouterr().err
+
+
+def test_shares_and_times_in_a_users_ways_of_writing_them():
+    assert [_share("0.9"), _share("90%"), _share("3%")] == pytest.approx([0.9, 0.9, 0.03])
+    assert [_seconds(t) for t in ("90", "90s", "20m", "1.5h")] == [90, 90, 1200, 5400]

@@ -1,0 +1,177 @@
+"""Running a comparison: what is kept, what a budget or Ctrl-C leaves, what one fault costs."""
+
+import dataclasses
+import json
+import multiprocessing
+
+import pytest
+from test_arms import own, rows
+
+from tunewise.compare import compare
+from tunewise.compare.base import Columns, Settings
+from tunewise.compare.plan import Plan, chosen, duration
+from tunewise.compare.run import Running, _alone, run, to_score
+from tunewise.compare.workbench import Arm, Pace, Workbench, fingerprint
+
+CHEAP = ("majority", "tfidf")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEWISE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def quiet(line):
+    pass
+
+
+def test_the_report_holds_the_arms_their_curve_and_a_verdict():
+    said = []
+    report = run(own(), Settings(only=CHEAP), said.append)
+    assert [a.name for a in report.arms] == ["majority", "tfidf"]
+    assert [a.name for a in report.curve] == ["tfidf@6", "tfidf@12"]
+    assert report.decision.winner == "tfidf" and not report.missing
+    assert report.arm("tfidf").cost.labels == 24
+    assert said[0].startswith("The plan") and "tfidf" in said[-1]
+
+
+def plain(report):
+    return [json.dumps(dataclasses.asdict(a), default=str) for a in (*report.arms, *report.curve)]
+
+
+def test_what_was_done_is_found_again(monkeypatch):
+    first = run(own(), Settings(only=CHEAP), quiet)
+
+    def never(*args, **options):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr("tunewise.baselines.fit_tfidf", never)
+    second = run(own(), Settings(only=CHEAP, calls=5, margin=0.1), quiet)
+    assert plain(second) == plain(first)
+    other = run(own(train=rows(21)), Settings(only=CHEAP), quiet)  # other data: computed, and so it fails
+    assert [name for name, why in other.missing] == ["tfidf", "tfidf@10"]
+
+
+def test_an_arm_whose_files_are_gone_is_run_again():
+    first = run(own(), Settings(only=CHEAP), quiet)
+    path = first.arm("tfidf").artefact / "classifier.skops"
+    path.unlink()
+    path.with_name("arm.json").unlink()
+    path.parent.rmdir()
+    run(own(), Settings(only=CHEAP), quiet)
+    assert path.exists()
+
+
+def test_a_budget_stops_between_steps_and_says_what_is_missing():
+    report = run(own(), Settings(only=CHEAP, budget=0.0), quiet)
+    assert [a.name for a in report.arms] == ["majority"]
+    assert dict(report.missing)["tfidf"].startswith("the budget")
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt(), ValueError("too few words\nmore")])
+def test_what_was_done_before_a_fault_is_reported(monkeypatch, fault):
+    def fails(*args, **options):
+        raise fault
+
+    monkeypatch.setattr("tunewise.baselines.fit_embeddings", fails)
+    monkeypatch.setattr(Workbench, "embed", lambda self, texts: None)
+    report = run(own(), Settings(only=(*CHEAP, "embeddings"), skip=()), quiet)
+    assert report.decision.winner == "tfidf"
+    why = dict(report.missing)
+    if isinstance(fault, KeyboardInterrupt):
+        assert why["embeddings"] == "stopped by Ctrl-C"
+    else:
+        assert why["embeddings"] == "too few words" and report.curve
+
+
+def test_nothing_run_is_an_error_that_says_why(monkeypatch):
+    monkeypatch.setattr("tunewise.baselines.fit_tfidf", lambda *a, **o: 1 / 0)
+    with pytest.raises(ValueError, match="no arm could be run: tfidf: division by zero"):
+        run(own(), Settings(only=("tfidf",)), quiet)
+
+
+def test_a_full_disk_costs_no_result(monkeypatch):
+    def full(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    said = []
+    monkeypatch.setattr("tunewise.step_cache.write_whole", full)
+    monkeypatch.setattr("tunewise.compare.artefact.write_whole", full)
+    report = run(own(), Settings(only=CHEAP), said.append)
+    assert report.decision.winner == "tfidf" and report.arm("tfidf").artefact is None
+    assert any("No space left" in line for line in said)
+
+
+def _hold(data, settings, ready, done):
+    with _alone(data, settings):
+        ready.set()
+        done.wait(60)
+
+
+def test_two_runs_at_once_of_the_same_are_kept_apart():
+    process = multiprocessing.get_context("spawn")
+    ready, done = process.Event(), process.Event()
+    other = process.Process(target=_hold, args=(own(), Settings(), ready, done))
+    other.start()
+    try:
+        assert ready.wait(60)
+        with pytest.raises(Running, match="by another process"):
+            run(own(), Settings(only=CHEAP), quiet)
+        run(own(), Settings(only=CHEAP, model="another"), quiet)
+    finally:
+        done.set()
+        other.join(60)
+
+
+def test_only_and_skip_know_the_names_of_arms():
+    arms = [Arm(n, n, "rule", lambda b: None, lambda p: 1.0) for n in ("a", "b", "b@3")]
+    assert [a.name for a in chosen(arms, ("b",), ())] == ["b", "b@3"]
+    assert [a.name for a in chosen(arms, (), ("b",))] == ["a"]
+    with pytest.raises(ValueError, match="no arm 'c' for this data; there are a, b"):
+        chosen(arms, ("c",), ())
+    with pytest.raises(ValueError, match="no arm is left"):
+        chosen(arms, ("a",), ("a",))
+
+
+def test_the_plan_adds_up():
+    arms = [Arm(n, n, "rule", lambda b: None, lambda p: p.reading(60), disk=5_000_000) for n in "ab"]
+    lines = Plan(arms, Pace(tokens_a_second=10, text_tokens=30)).lines()
+    assert "3 min" in lines[1] and "About 6 min" in lines[-1] and "10 MB" in lines[-1]
+    assert [duration(s) for s in (0.2, 89, 90, 7200)] == ["1 s", "89 s", "2 min", "2.0 h"]
+
+
+def test_scoring_settings_belong_to_written_answers():
+    with pytest.raises(ValueError, match="--scorer is for written answers"):
+        to_score(own(), Settings(scorer="a.py:f"))
+    written = own(columns=Columns("answers", "text", "answer"), labels=(), metric="f1")
+    assert to_score(written, Settings()).metric == "f1"
+    assert to_score(written, Settings(metric="exact")).metric == "exact"
+    with pytest.raises(ValueError, match="--metric fields is none of answers; there are exact"):
+        to_score(written, Settings(metric="fields"))
+
+
+def test_the_fingerprint_follows_texts_labels_and_splits():
+    data = own()
+    moved = dataclasses.replace(data, train=data.train[1:], valid=(*data.valid, data.train[0]))
+    relabelled = dataclasses.replace(
+        data, test=(dataclasses.replace(data.test[0], target="bug"), *data.test[1:])
+    )
+    assert len({fingerprint(d) for d in (data, moved, relabelled)}) == 3
+    assert fingerprint(dataclasses.replace(data, name="other", pool=data.test)) == fingerprint(data)
+
+
+def test_a_table_in_memory_goes_in_and_a_report_comes_out():
+    table = [{"text": i.text, "label": i.target} for i in rows(90)]
+    report = compare(table, only=CHEAP, need=0.5, say=quiet)
+    assert report.settings.need == 0.5 and report.decision.winner == "tfidf"
+    assert "<" in report._repr_html_()
+    with pytest.raises(ValueError, match="no setting 'marign'; there are"):
+        compare(table, marign=0.1)
+
+
+def test_the_package_can_be_called():
+    import tunewise as tw
+
+    table = [{"text": i.text, "label": i.target} for i in rows(90)]
+    assert tw.compare(table, only=("majority",), say=quiet).arms[0].name == "majority"
