@@ -119,8 +119,9 @@ def _as_text(e: Estimate, gpu: Gpu | None, simulation: Simulation | None) -> str
     lines += [
         f"  {'allocated':<24}{_both(e.peak_bytes)}",
         f"  {'reserved, about':<24}{_both(e.reserved_bytes)}",
-        f"  CUDA's context comes on top: {gib(CONTEXT[0])} to {gib(CONTEXT[1])}",
-        "",
+    ]
+    lines += [f"  CUDA's context comes on top: {gib(CONTEXT[0])} to {gib(CONTEXT[1])}", ""]
+    lines += [
         "In each phase, allocated:",
         *[f"  {phase:<24}{_both(e.phases[phase])}" for phase in PHASES],
         "",
@@ -141,8 +142,8 @@ def _as_text(e: Estimate, gpu: Gpu | None, simulation: Simulation | None) -> str
             lines.append(f"  {number}. {change.text}: {gib(change.peak_bytes)} (costs {change.costs})")
     else:
         for answer, word in (("yes", "Fits"), ("tight", "Tight"), ("no", "Too small")):
-            if names := [known.name for known in GPUS.values() if fits(e, known) == answer]:
-                lines.append(f"{word}: {', '.join(names)}")
+            if names := ", ".join(known.name for known in GPUS.values() if fits(e, known) == answer):
+                lines.append(f"{word}: {names}")
     return "\n".join(lines)
 
 

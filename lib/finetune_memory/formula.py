@@ -287,14 +287,13 @@ def _block_bytes(s: Settings) -> int:
 
 
 def _one_update(s: Settings) -> Callable[[int], int]:
-    def update(size: int) -> int:
-        if s.optimizer == "adamw" and s.optimizer_mode != "fused":
-            return size * (1 if s.optimizer_mode == "foreach" else 2)
-        if s.optimizer == "adafactor":
-            return size * (8 if small_bytes(s) == 2 else 2)
-        return 0
-
-    return update
+    """(bytes of a gradient) -> bytes that the update of its parameter alone takes beside it."""
+    times = 0
+    if s.optimizer == "adamw" and s.optimizer_mode != "fused":
+        times = 1 if s.optimizer_mode == "foreach" else 2
+    elif s.optimizer == "adafactor":
+        times = 8 if small_bytes(s) == 2 else 2
+    return lambda size: size * times
 
 
 def loading(s: Settings) -> int:

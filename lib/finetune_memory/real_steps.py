@@ -157,11 +157,12 @@ def load(settings: Settings, device: str) -> Any:
     placed: dict[int, torch.nn.Parameter] = {}  # a tied weight is one parameter of two modules
     for module in model.modules():
         for name, empty in list(module.named_parameters(recurse=False)):
-            if empty.is_meta and id(empty) not in placed:
+            if not empty.is_meta:
+                continue
+            if id(empty) not in placed:
                 weight = _random(empty.shape, empty.dtype, device)
                 placed[id(empty)] = torch.nn.Parameter(weight, requires_grad=empty.requires_grad)
-            if empty.is_meta:
-                setattr(module, name, placed[id(empty)])
+            setattr(module, name, placed[id(empty)])
     model.to(device)  # buffers
     model.train()
     if settings.method == "qlora" and settings.kbit_preparation:

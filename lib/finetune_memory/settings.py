@@ -152,9 +152,9 @@ class Settings:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
-        for f in fields(self):
-            if isinstance(f.default, bool) and not isinstance(getattr(self, f.name), bool):
-                raise ValueError(f"{f.name} is true or false, not {getattr(self, f.name)!r}")
+        for name in (f.name for f in fields(self) if isinstance(f.default, bool)):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} is true or false, not {getattr(self, name)!r}")
         share: object = self.lora_dropout
         if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < 1:
             raise ValueError(f"lora_dropout is a share from 0 to below 1, not {share!r}")
