@@ -332,9 +332,9 @@ def test_the_install_cell_runs_on_a_machine_that_looks_like_colab(notebook, tmp_
 def machine(monkeypatch):
     """A Colab on which some packages are missing or of another version; what would be installed is recorded."""
     ran, versions = [], {}
-    real = colab._version
+    real = colab.version_of
     monkeypatch.setenv("COLAB_RELEASE_TAG", "x")
-    monkeypatch.setattr(colab, "_version", lambda name: versions.get(name, real(name)))
+    monkeypatch.setattr(colab, "version_of", lambda name: versions.get(name, real(name)))
     monkeypatch.setattr(colab, "changed_since_loaded", lambda: [])
     monkeypatch.setattr(colab.subprocess, "run", lambda command, **_: ran.append(command))
     return types.SimpleNamespace(ran=ran, versions=versions)
@@ -382,7 +382,7 @@ def test_restart_is_asked_for_when_what_is_loaded_is_not_what_is_installed(monke
 
 
 def test_a_build_tag_of_torch_is_no_other_version(monkeypatch):
-    monkeypatch.setattr(colab, "_version", lambda name: "2.9.0")
+    monkeypatch.setattr(colab, "version_of", lambda name: "2.9.0")
     for name in ("numpy", "transformers", "pandas", "scipy", "peft", "tunewise"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(__version__="2.9.0+cu126"))

@@ -18,7 +18,7 @@ from tunewise.prompting import EMPTY_TEXTS
 from whentofinetune import book_records
 from whentofinetune.calculators import cost_student, cost_ways
 from whentofinetune.datasets import company, judged_texts, rated_tasks, vader
-from whentofinetune.datasets.complaints import complaints
+from whentofinetune.datasets.desks import complaints
 from whentofinetune.datasets.rated_tasks import load_task
 from whentofinetune.experiments import distillation, judge, task_diversity
 from whentofinetune.pages import Live, costs
@@ -234,7 +234,7 @@ def right(rows) -> float:
 def test_figures_and_tables_are_made_of_records_alone(records):
     diverse, distilled, judged = (records[n] for n in ("task_diversity", "distillation", "judge"))
     parts = [
-        *(make(diverse) for make in (costs.diversity_matrix, costs.diversity_table, costs.switching_table)),
+        *(make(diverse) for make in (costs.diversity_matrix, costs.switching_table)),
         *(make(distilled) for make in (costs.distil_table, costs.distil_gaps, costs.distil_times)),
         *(make(judged) for make in (costs.judge_table, costs.judge_cost_table)),
         costs.shorter_prompt(*map(book_records.load, ("prompt_cost", "few_shot", "learning_curve"))),

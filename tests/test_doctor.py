@@ -74,9 +74,9 @@ def test_quick_looks_only(monkeypatch, tmp_path, capsys):
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch):
-    real = doctor._version
+    real = doctor.version_of
     monkeypatch.setattr(
-        doctor, "_version", lambda name: None if name in ("gguf", "bitsandbytes") else real(name)
+        doctor, "version_of", lambda name: None if name in ("gguf", "bitsandbytes") else real(name)
     )
     found = {f.what: f for f in doctor.packages()}
     assert (

@@ -29,13 +29,13 @@ def ready() -> None:
     if on_colab() and (small := [absent.pop(name) for name in list(absent) if name not in LEFT_ALONE]):
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
         subprocess.run([*pip, *small], check=True)
-    shown = ", ".join(f"{name} {version}" for name in SHOWN if (version := _version(name)))
-    print(f"tunewise {_version('tunewise')}, Python {sys.version.split()[0]}, {shown}")
+    shown = ", ".join(f"{name} {version}" for name in SHOWN if (version := version_of(name)))
+    print(f"tunewise {version_of('tunewise')}, Python {sys.version.split()[0]}, {shown}")
     if absent:
         cure = paths.install_command("models", "notebook")
         print(f"Not here: {', '.join(absent)}. Install what is missing: {cure}")
     for name, wanted in old.items():
-        what = f"{name} {_version(name)} is older than the book was made for ({wanted})"
+        what = f"{name} {version_of(name)} is older than the book was made for ({wanted})"
         print(f"{what}: if a cell fails, take a newer runtime.")
     if stale := changed_since_loaded():
         words = ", ".join(f"{name} {loaded} is loaded, {there} is installed" for name, loaded, there in stale)
@@ -57,7 +57,7 @@ def lacking() -> tuple[dict[str, str], dict[str, str]]:
         need = Requirement(line)
         if need.marker and not any(need.marker.evaluate({"extra": extra}) for extra in EXTRAS):
             continue
-        there = _version(need.name)
+        there = version_of(need.name)
         if there is None:
             absent[need.name] = f"{need.name}{need.specifier}"
         elif not need.specifier.contains(there, prereleases=True):
@@ -69,14 +69,15 @@ def changed_since_loaded() -> list[tuple[str, str, str]]:
     """Packages that are loaded in another version than the one on disk: (name, loaded, on disk)."""
     found = []
     for name in ("numpy", "torch", "transformers", "pandas", "scipy", "peft", "tunewise"):
-        loaded, there = getattr(sys.modules.get(name), "__version__", None), _version(name)
+        loaded, there = getattr(sys.modules.get(name), "__version__", None), version_of(name)
         # without what follows a plus sign: torch calls itself 2.9.0+cu126, and is installed as 2.9.0
         if loaded and there and loaded.split("+")[0] != there.split("+")[0]:
             found.append((name, loaded, there))
     return found
 
 
-def _version(name: str) -> str | None:
+def version_of(name: str) -> str | None:
+    """The installed version of a distribution, or None."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 from tunewise import __version__
 from tunewise.paths import CacheError, cache_dir, install_command
+from whentofinetune.colab import version_of
 
 # What the bundled model takes on disk: the downloaded model file, the converted one, the embeddings (about 0.75 GB), and room to work.
 NEEDED_GB = 1.5
@@ -100,21 +100,14 @@ def torch_library() -> Finding:
 
 def packages() -> Iterator[Finding]:
     """The other packages: versions of those that are there, and the command for those that are not."""
-    there = {name: _version(name) for name in NEEDED}
+    there = {name: version_of(name) for name in NEEDED}
     if missing := [name for name, version in there.items() if not version]:
         yield Finding("bad", "packages", f"missing: {', '.join(missing)}", install_command("models"))
     else:
         yield Finding("ok", "packages", ", ".join(f"{name} {version}" for name, version in there.items()))
     for name, extra, without in OPTIONAL:
-        version, says = _version(name), f"not installed: {without} is left out"
+        version, says = version_of(name), f"not installed: {without} is left out"
         yield Finding("ok", name, version) if version else Finding("note", name, says, install_command(extra))
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def accelerator() -> Finding:

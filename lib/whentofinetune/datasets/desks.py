@@ -1,4 +1,4 @@
-"""The company's complaints as a classification task, and what a prompt can say of the rule behind it.
+"""The company's complaints as two classification tasks, and what a prompt can say of the rule behind the first.
 
 The complaints go to one of three desks by a rule that was never written down (``desk`` in ``data/company/build.py``). Half of
 the validation and test texts are worded as in training (``seen``), half anew (``new``).
@@ -7,6 +7,7 @@ the validation and test texts are worded as in training (``seen``), half anew (`
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import yaml
 
@@ -66,3 +67,20 @@ def by_trouble(task: Task) -> list[int]:
     signs = {i.id: i.signs["trouble"] for i in company.labelled()}
     of = {t: [e.label for e in task.train if signs[e.id] == t] for t in signs.values()}
     return [int(majority(of[signs[e.id]], 1)[0]) for e in task.test]
+
+
+ABOUT = {"rhythm": "noise", "drone": "noise", "water": "water", "cloth": "cloth", "paper": "bill"}
+
+
+@cache
+def complaints() -> Task:
+    """What a complaint is about: noise, water, cloth or a bill. As many of each as the rarest has, in turn."""
+    labels = tuple(dict.fromkeys(ABOUT.values()))
+
+    def examples(split: str) -> tuple[Example, ...]:
+        found = company.labelled(split)
+        of = [[i for i in found if ABOUT.get(i.signs["trouble"]) == label] for label in labels]
+        in_turn = zip(*of, strict=False)
+        return tuple(Example(i.text, y, i.id) for one_of_each in in_turn for y, i in enumerate(one_of_each))
+
+    return Task("complaints", labels, *map(examples, company.SPLITS))

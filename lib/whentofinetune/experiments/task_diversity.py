@@ -14,7 +14,7 @@ from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import answered, label_scores, sample, subset, training_facts
-from whentofinetune.datasets.complaints import complaints
+from whentofinetune.datasets.desks import complaints
 from whentofinetune.switching import switching
 
 NONE, MIXED, SMALL = "none", "mixed", "mixed, same total"
