@@ -27,7 +27,7 @@ N = 40
 PAGES = {
     "rag_retrieval": "recall_menu retrieval_table",
     "rag_knowledge": "knowledge_slider scores_table memorised_table knowledge_summary live_table",
-    "rag_hallucination": "outcomes_menu outcomes_table learning_figure learning_summary",
+    "rag_hallucination": "outcomes_menu learning_figure learning_summary",
     "rag_dynamic": "dynamic_table change_slider dynamic_summary",
     "rag_citations": "citations_table planted_table citations_summary citations_measured",
     "rag_cost": "cost_table cost_measured",

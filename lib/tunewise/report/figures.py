@@ -130,7 +130,7 @@ def dots(
     Labels stand above their rows, broken into lines, so that a telephone shows them.
     """
     figure = _dotted(rows, x_title, caption, show, {})
-    figure.layout["xaxis"] |= {"range": [0, 1.02]} if show is pct else {}
+    figure.layout["xaxis"] |= {"range": [-0.02, 1.02]} if show is pct else {}
     if line:
         level, name = line
         figure.layout["shapes"].append(
@@ -166,6 +166,7 @@ def _dotted(rows: Rows, x_title: str, caption: str, show: Show, margins: Mapping
         shift = 0.15 * ((len(series) - 1) / 2 - i) - 0.05
         trace = _trace(i, label, "markers", list(cells), [show(m) for m in cells.values()])
         data.append(trace | _values("x", list(cells.values())) | dict(y=[place[n] + shift for n in cells]))
+    above = max(0.2, 0.075 * len(series))  # of the row's middle: clear of its first dot
     band = dict(type="rect", fillcolor="#7F7F7F", opacity=0.18, line=dict(width=0))
     bands = [dict(x0=-m, x1=m, y0=place[n] - 0.28, y1=place[n] + 0.18, **band) for n, m in margins.items()]
     words = dict(x=0, xref="paper", xanchor="left", yanchor="bottom", align="left", showarrow=False)
@@ -174,7 +175,7 @@ def _dotted(rows: Rows, x_title: str, caption: str, show: Show, margins: Mapping
         title=dict(text=caption),
         height=120 + (50 + 14 * len(series)) * len(names),
         shapes=bands,
-        annotations=[dict(y=place[n] + 0.2, text=labels[n], font=dict(size=12), **words) for n in names],
+        annotations=[dict(y=place[n] + above, text=labels[n], font=dict(size=12), **words) for n in names],
         xaxis=dict(title=dict(text=x_title)) | FORMATS.get(show, {}),
         margin=dict(l=24),
         yaxis=dict(visible=False, range=[0.6, len(names) + 0.85]),
@@ -233,21 +234,21 @@ def _ticks(values: set[float]) -> list[float]:
 
 
 def stacked_bars(
-    bars: Mapping[str, Mapping[str, float]], x_title: str, caption: str, *, unit: str = ""
+    bars: Mapping[str, Mapping[str, Cell]], x_title: str, caption: str, *, unit: str = ""
 ) -> Figure:
     """What a whole is made of. bars: category -> {part -> number}; parts keep their colour and pattern. Without a unit they are shares."""
-    said: Show = pct if not unit else lambda v, n=True: plain(v, unit)
+    said: Show = pct if not unit else lambda v, n=True: plain(v, unit, n=n)
     data = []
     for i, part in enumerate(dict.fromkeys(part for cells in bars.values() for part in cells)):
-        sizes = [cells.get(part, 0) for cells in bars.values()]
+        cells = {category: parts[part] for category, parts in bars.items() if part in parts}
         pattern = dict(shape=PATTERNS[i % 8], fgcolor="#ffffff", fillmode="overlay")
-        trace = _trace(i, part, "", list(bars), list(map(said, sizes))) | dict(type="bar", orientation="h")
-        data.append(trace | dict(x=sizes, y=list(bars), marker=dict(color=PALETTE[i % 8], pattern=pattern)))
+        trace = _trace(i, part, "", list(cells), list(map(said, cells.values())))
+        trace |= dict(type="bar", orientation="h", x=[value_of(m) for m in cells.values()], y=list(cells))
+        data.append(trace | dict(marker=dict(color=PALETTE[i % 8], pattern=pattern)))
     number = dict(title=dict(text=x_title)) | ({} if unit else dict(tickformat=".0%", range=[0, 1]))
+    order = dict(autorange="reversed", categoryorder="array", categoryarray=list(bars))
     layout = dict(title=dict(text=caption), barmode="stack", legend=dict(traceorder="normal"), xaxis=number)
-    return Figure(
-        data, layout | dict(yaxis=dict(autorange="reversed")), f"{caption}. {in_words(bars, said)}."
-    )
+    return Figure(data, layout | dict(yaxis=order), f"{caption}. {in_words(bars, said)}.")
 
 
 def heatmap(
@@ -311,7 +312,7 @@ HOVER = "%{hovertext}: %{customdata}<extra>%{fullData.name}</extra>"
 
 def _trace(i: int, name: str, mode: str, at: Sequence[str], said: Sequence[str]) -> dict[str, Any]:
     """The ``i``-th series: its look, and for each point where it is and what it says."""
-    marker = dict(symbol=MARKERS[i % 8], size=9, color=PALETTE[i % 8])
+    marker = dict(symbol=MARKERS[i % 8] + "-open" * (i > 7), size=9, color=PALETTE[i % 8])
     words = dict(hovertext=list(at), customdata=list(said), hovertemplate=HOVER)
     return dict(type="scatter", name=name, **({"mode": mode} if mode else {}), marker=marker, **words)
 

@@ -38,17 +38,10 @@ def diversity_matrix(record: Record) -> rp.Figure:
     own = np.mean([cells[t][t]["value"] for t in tasks])
     others = np.mean([cells[a][t]["value"] for a in tasks for t in tasks if a != t])
     alt = f"A task's own adapter {own:.0%} on average, an adapter of another task {others:.0%}"
-    named = {name: cells[a] for a, name in adapters(record).items()}
+    labels = {a: record.where(trained=a)[0].get("n_labels") for a in cells}
+    names = adapters(record)
+    named = {names[a] + (f" ({labels[a]} labels)" if labels[a] else ""): row for a, row in cells.items()}
     return rp.heatmap(named, "tested on", "adapter", "Accuracy of each adapter on each task", alt)
-
-
-def diversity_table(record: Record) -> rp.Html:
-    """The same in numbers with intervals."""
-    cells, rows = diversity(record), []
-    for a, name in adapters(record).items():
-        row = {"adapter": name, "training examples": record.where(trained=a)[0].get("n_labels") or "-"}
-        rows.append(row | {f"tested on {t}": metric for t, metric in cells[a].items()})
-    return rp.table(rows, "Each adapter on each task")
 
 
 def switching_table(record: Record) -> rp.Html:

@@ -185,21 +185,13 @@ def gains_by_task(record: Record) -> dict[str, tuple[list[Row], dict, dict]]:
     return found
 
 
-def gains_table(record: Record) -> rp.Html:
-    """What examples and LoRA add to the zero-shot accuracy of each task."""
-    heads = (f"gain from {record.params['k']} examples", f"gain from LoRA, {record.params['labels']} labels")
-    rows = [
-        {"task": t, "zero-shot": rp.mean(zero), **dict(zip(heads, gains, strict=True))}
-        for t, (zero, *gains) in gains_by_task(record).items()
-    ]
-    caption = "What examples in the prompt and LoRA add, task by task"
-    return rp.table(rows, caption, show=dict.fromkeys(heads, rp.points))
-
-
 def gains_figure(record: Record) -> rp.Figure:
-    """Gain from LoRA against gain from examples in the prompt, one point a task."""
+    """Gain from LoRA against gain from examples in the prompt over zero-shot, one point a task, named with where it starts."""
     x, y = f"{record.params['k']} examples in the prompt", f"LoRA on {record.params['labels']} labels"
-    series = {t: [(few, lora)] for t, (_, few, lora) in gains_by_task(record).items()}
+    series = {
+        f"{t}, from {rp.pct(rp.mean(zero), n=False)}": [(few, lora)]
+        for t, (zero, few, lora) in gains_by_task(record).items()
+    }
     titles = (f"gain from {x}", f"gain from {y}", "Gains over zero-shot, task by task")
     return rp.curves(series, *titles, show=rp.points, show_x=rp.points)
 

@@ -172,24 +172,10 @@ def outcomes_menu(record: Record) -> rp.Figure:
     figures = {}
     for asked in ("answerable", "unanswerable"):
         found = answered(record, asked).items()
-        bars = {n: {o: rp.mean(rows, o)["value"] for o in OUTCOMES} for n, rows in found}
+        bars = {name: {o: rp.mean(rows, o) for o in OUTCOMES} for name, rows in found}
         kind = f"{asked} questions"
         figures[kind] = rp.stacked_bars(bars, "share of the answers", kind.capitalize())
     return rp.choose(figures, "questions")
-
-
-def outcomes_table(record: Record) -> rp.Html:
-    """The same in numbers."""
-    heads = {
-        "answerable: right": ("answerable", "right"),
-        "answerable: wrong": ("answerable", "wrong"),
-        "unanswerable: hallucinated": ("unanswerable", "wrong"),
-        "unanswerable: abstained": ("unanswerable", "abstained"),
-    }
-    found = {asked: answered(record, asked) for asked in ("answerable", "unanswerable")}
-    cells = {head: rp.means(found[asked], metric) for head, (asked, metric) in heads.items()}
-    rows = [{"model, passages": n, **{h: c[n] for h, c in cells.items()}} for n in found["answerable"]]
-    return rp.table(rows, "What is right, what is hallucinated, and what is left open")
 
 
 PROBES = {

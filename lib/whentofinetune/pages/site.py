@@ -57,11 +57,13 @@ def figure_html(figure: Mapping) -> str:
     from tunewise.report.picture import svg
 
     made = Figure.from_dict(figure)
-    alt = html.escape(made.alt)
+    alt, table = html.escape(made.alt), made.table()
+    fold = "<details><summary>The numbers of this figure</summary>{}</details>"
+    numbers = fold.format(table.html) if table else ""
     title = html.escape((made.layout.get("title") or {}).get("text", ""))
     return (
         f'<figure class="tw-figure"><p class="tw-title">{title}</p><div class="tw-plot" role="img" aria-label="{alt}" style="min-height:{made.layout["height"]}px">'
-        f"{svg(made)}</div>{_script('tw-plotly', made.to_dict())}</figure>"
+        f"{svg(made)}</div>{numbers}{_script('tw-plotly', made.to_dict())}</figure>"
     )
 
 
