@@ -1,7 +1,8 @@
 """Would more labels help, and which rows should be labelled next?
 
 The share of wrong answers falls with the number of labels about as a power, a line on logarithmic axes: J. Hestness and others (2017),
-*Deep Learning Scaling is Predictable, Empirically*. The band carries what is not known: which test items were drawn (bootstrap over
+*Deep Learning Scaling is Predictable, Empirically*. Its logit is taken in place of its logarithm, which is the same for few errors and
+keeps many below all. The band carries what is not known: which test items were drawn (bootstrap over
 their groups), how much one training differs from the next (the points' distance from the line, which with three points says little and
 therefore is drawn from its posterior), and that gains may be over at the last point.
 """
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, logit
 
 if TYPE_CHECKING:
     from tunewise.compare.base import ArmResult, Item, OwnData, Report
@@ -23,7 +25,9 @@ BAND = 0.9
 DRAWS = 1000
 OVER = 0.1  # chance that the gain is over at the last point
 LIKELY, UNLIKELY = 0.75, 0.1  # chances of a gain that matters
-TRAINING_SD = 0.1  # of a training's log share of wrong answers, known before: counts as PRIOR_POINTS points
+TRAINING_SD = (
+    0.12  # of the logit of a training's share of wrong answers, known before: counts as PRIOR_POINTS points
+)
 PRIOR_POINTS = 2
 STEPS = (2, 4)  # times the labels that there are
 
@@ -90,24 +94,26 @@ def forecast(
     count = int(member.max()) + 1
     weights = rng.multinomial(count, np.full(count, 1 / count), size=DRAWS)[:, member]  # [draws, items]
     items = weights.sum(axis=1, keepdims=True)
-    wrong = (weights @ (1 - y).T + 0.5) / (items + 1)  # half an item more, so that none is at 0
-    log_wrong = np.log(np.clip(wrong, 1e-6, None))
+    wrong = (weights @ (1 - y).T + 0.5) / (
+        items + 1
+    )  # half an item more on both sides, so that none is at 0 or 1
+    wrong_logit = logit(wrong)
     centred = x - x.mean()
-    fitted = np.log((1 - y).mean(axis=1).clip(0.5 / y.shape[1]))
+    fitted = logit(((1 - y).sum(axis=1) + 0.5) / (y.shape[1] + 1))
     rest = fitted - fitted.mean() - centred * (centred @ fitted) / (centred @ centred)
     df = len(x) - 2 + PRIOR_POINTS
     scale = float(rest @ rest) + PRIOR_POINTS * TRAINING_SD**2
     noise = np.sqrt(scale / rng.chisquare(df, DRAWS))  # of one training, [draws]
-    drawn = log_wrong + noise[:, None] * rng.standard_normal((DRAWS, len(x)))
+    drawn = wrong_logit + noise[:, None] * rng.standard_normal((DRAWS, len(x)))
     slope = np.minimum(drawn @ centred / (centred @ centred), 0)
     slope = np.where(rng.random(DRAWS) < OVER, 0, slope)
     last = drawn.mean(axis=1) + slope * (x[-1] - x.mean())
-    last = np.where(slope == 0, log_wrong[:, -1], last)
+    last = np.where(slope == 0, wrong_logit[:, -1], last)
     tail = 100 * np.array([(1 - BAND) / 2, (1 + BAND) / 2])
     found = []
     for times in steps:
         future = last + slope * np.log(times) + noise * rng.standard_normal(DRAWS)
-        share = 1 - np.exp(np.minimum(future, 0))
+        share = 1 - expit(future)
         gain = share - (1 - wrong[:, -1])
         low, high = (float(v) for v in np.percentile(share, tail))
         chance = float((gain >= margin).mean())

@@ -31,6 +31,8 @@ def table(report: Report) -> str:
             if gap is None
             else f"{number(-gap.estimate, score)} ({number(-gap.high, score)} to {number(-gap.low, score)})"
         )
+        if gap is None and arm.name == decision.leading:
+            said = "<- best so far"
         if arm.name == decision.winner:
             said = "<- use this"
         cost = euro(bill(arm, report.settings.calls, prices).month)
