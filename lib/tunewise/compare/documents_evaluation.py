@@ -10,7 +10,6 @@ documents do not answer are left unanswered. Search method and threshold are cho
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from tunewise import stats
 from tunewise.compare import documents_folder, documents_index
 from tunewise.compare.base import Settings
 from tunewise.compare.documents_questions import Question, read_questions
-from tunewise.compare.documents_reader import Reader, Reply, reader
+from tunewise.compare.documents_reader import KeptReader, Reader, Reply, reader
 from tunewise.compare.documents_report import (
     ALL_RIGHT,
     FOUND_RIGHT,
@@ -30,12 +29,11 @@ from tunewise.compare.documents_report import (
     K,
     Row,
 )
-from tunewise.retrieval import HOWS, Embed, recall_at_k, reciprocal_ranks
+from tunewise.retrieval import HOWS, Embed, fuse, recall_at_k, reciprocal_ranks
 from tunewise.step_cache import StepCache
 from tunewise.written_answers import contains
 
-PART = 8  # questions whose answers are kept together
-VERSION = 1  # raise it when the same reader would be asked otherwise
+DEEP = 100  # passages of each search
 OFTEN = 0.05  # the most of the answerable questions that a threshold may refuse, where no question is known to have no answer
 
 Say = Callable[[str], None]
@@ -77,12 +75,15 @@ def evaluate_documents(
     threshold, reason = _threshold([similar[i] for i in chosen], [bool(asked[i].right) for i in chosen])
     rows = [row for h in HOWS for row in _retrieval(h, *_judged(searched[h], asked, test))]
     who = who or reader(settings.model, settings.endpoint, settings.endpoint_model)
-    ask = _Kept(who, say)
     places = {i: searched[how][i][:K] for i in test}
     near = [i for i in test if similar[i] >= threshold]
     given = [i for i in test if asked[i].places]
-    said = ask({i: (asked[i].ask, [texts[p] for p in places[i]]) for i in near}, "with the passages found")
-    led = ask({i: (asked[i].ask, [texts[min(asked[i].places)]]) for i in given}, "with the right passage")
+    said = _asked(
+        who, {i: (asked[i].ask, [texts[p] for p in places[i]]) for i in near}, "with the passages found", say
+    )
+    led = _asked(
+        who, {i: (asked[i].ask, [texts[min(asked[i].places)]]) for i in given}, "with the right passage", say
+    )
     rows += _answers(asked, test, places, said, led, texts)
     answers = [
         {
@@ -103,26 +104,13 @@ def evaluate_documents(
     return DocumentsReport(how, threshold, who.name, rows, notes, answers, settings.margin, settings.need)
 
 
-class _Kept:
-    """Asks the reader, a few questions at a time; what it said before is found again."""
-
-    def __init__(self, who: Reader, say: Say) -> None:
-        self.who, self.say, self.cache = who, say, StepCache(say=say)
-
-    def __call__(self, asked: Mapping[int, tuple[str, list[str]]], what: str) -> dict[int, Reply]:
-        replies: dict[int, Reply] = {}
-        order = list(asked)
-        for first in range(0, len(order), PART):
-            part = [asked[i] for i in order[first : first + PART]]
-            kept = self.cache.memo(["documents", VERSION, self.who.name, part], partial(self._ask, part))
-            for i, one in zip(order[first:], kept, strict=False):
-                replies[i] = Reply(**one | {"cited": tuple(one["cited"])})
-            self.say(f"  {self.who.name} {what}: {len(replies)} of {len(order)}")
-        return replies
-
-    def _ask(self, part: Sequence[tuple[str, list[str]]]) -> list[dict[str, Any]]:
-        replies = self.who.answers([q for q, _ in part], [p for _, p in part])
-        return [vars(reply) | {"cited": list(reply.cited)} for reply in replies]
+def _asked(who: Reader, asked: Mapping[int, tuple[str, list[str]]], what: str, say: Say) -> dict[int, Reply]:
+    """The reader's replies to questions with their passages, by the questions' places."""
+    kept = KeptReader(
+        who, StepCache(say=say), who.name, lambda n: say(f"  {who.name} {what}: {n} of {len(asked)}")
+    )
+    replies = kept.answers([q for q, _ in asked.values()], [p for _, p in asked.values()])
+    return dict(zip(asked, replies, strict=True))
 
 
 def _search(
@@ -138,13 +126,14 @@ def _search(
     try:
         vectors, words = both.vectors, both.words
         assert vectors is not None and words is not None
-        nearest = vectors.search(asks, 10 * K)
-        found = {"bm25": words.search(asks, 10 * K), "dense": nearest, "hybrid": both.search(asks, 10 * K)}
+        by_word, by_meaning = words.search(asks, DEEP), vectors.search(asks, DEEP)
     finally:
         both.close()
+    fused = [fuse(pair) for pair in zip(by_word, by_meaning, strict=True)]
+    found = {"bm25": by_word, "dense": by_meaning, "hybrid": fused}
     return (
         {how: [[hit.index for hit in hits] for hits in each] for how, each in found.items()},
-        [round(hits[0].score, 4) if hits else 0.0 for hits in nearest],
+        [round(hits[0].score, 4) if hits else 0.0 for hits in by_meaning],
     )
 
 

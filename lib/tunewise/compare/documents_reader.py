@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, Protocol
 
 from tunewise import rag
 from tunewise.compare.documents_formats import visible
 from tunewise.control_tokens import inert
+from tunewise.step_cache import StepCache
 from tunewise.written_answers import contains, declined, tokens
 
 WEAK = 300_000_000  # parameters: a model with fewer reads so badly that its passages come before its answer
 NEW_TOKENS = 60
+PART = 8  # questions whose answers are kept together
+VERSION = 1  # raise it when the same reader would be asked otherwise
 
 INSTRUCTION = f"""Answer the question from the text in a few words, copied from the text. \
 If the text does not say, answer: {rag.ABSTENTION}."""
@@ -76,6 +80,7 @@ class LocalReader:
         if self.spec.kind != "causal":
             raise ValueError(f"{self.spec.name} answers no questions: it is an embedding model")
         self.name, self._given = self.spec.name, lm
+        self.tokens_read = self.tokens_written = 0
 
     @cached_property
     def lm(self) -> Any:
@@ -88,6 +93,11 @@ class LocalReader:
     def weak(self) -> bool:
         return self.spec.parameters < WEAK
 
+    @property
+    def gap(self) -> str:
+        """What stands between a prompt and its answer."""
+        return "" if self.lm.tokenizer.chat_template else " "
+
     def answers(self, questions: Sequence[str], passages: Sequence[Sequence[str]]) -> list[Reply]:
         """One reply a question: from the first passage, in their order, in which the model reads an answer.
 
@@ -96,14 +106,14 @@ class LocalReader:
         replies: dict[int, Reply] = {}
         for rank in range(max(map(len, passages), default=0)):
             open_ = [i for i, own in enumerate(passages) if rank < len(own) and not _answered(replies.get(i))]
-            prompts = [self._prompt(questions[i], passages[i][rank]) for i in open_]
+            prompts = [self.prompt(questions[i], passages[i][rank]) for i in open_]
             for i, said in zip(open_, self._written(prompts), strict=True):
                 reply = judged(said, questions[i], [passages[i][rank]])
                 if i not in replies or reply.outcome != "unusable":
                     replies[i] = replace(reply, cited=(rank,) if reply.text else ())
         return [replies.get(i, NOTHING) for i in range(len(questions))]
 
-    def _prompt(self, question: str, passage: str) -> tuple[str, str]:
+    def prompt(self, question: str, passage: str) -> tuple[str, str]:
         """What is the same for all questions, and what belongs to this one."""
         tokenizer = self.lm.tokenizer
         if not tokenizer.chat_template:
@@ -116,11 +126,17 @@ class LocalReader:
 
     def _written(self, prompts: Sequence[tuple[str, str]]) -> list[str]:
         from tunewise.generation import generate
+        from tunewise.models.packing import encode
 
         if not prompts:
             return []
-        options: dict[str, Any] = dict(prefix=prompts[0][0], max_new_tokens=NEW_TOKENS, batch_size=8)
-        return generate(self.lm, [own for _, own in prompts], **options)
+        prefix = prompts[0][0]
+        options: dict[str, Any] = dict(prefix=prefix, max_new_tokens=NEW_TOKENS, batch_size=8)
+        said = generate(self.lm, [own for _, own in prompts], **options)
+        own = sum(len(encode(self.lm.tokenizer, text)) for _, text in prompts)
+        self.tokens_read += own + len(prompts) * len(encode(self.lm.tokenizer, prefix))
+        self.tokens_written += sum(len(encode(self.lm.tokenizer, text)) for text in said)
+        return said
 
 
 class EndpointReader:
@@ -143,13 +159,58 @@ class EndpointReader:
         ]
 
 
+class KeptReader:
+    """A reader whose answers are kept, so that what was stopped goes on.
+
+    Parameters
+    ----------
+    key
+        What the answers depend on beside questions and passages: the model and its training.
+    say
+        Called after each part with the number of questions that are done.
+    """
+
+    def __init__(
+        self, who: Any, cache: StepCache, key: str, say: Callable[[int], None] = lambda n: None
+    ) -> None:
+        self.who, self.cache, self.key, self.say = who, cache, key, say
+        self.seconds, self.tokens_read, self.tokens_written = 0.0, 0, 0
+
+    def answers(self, questions: Sequence[str], passages: Sequence[Sequence[str]]) -> list[Reply]:
+        """As the reader's own; time and tokens are those of when the answers were written."""
+        replies: list[Reply] = []
+        for first in range(0, len(questions), PART):
+            part = questions[first : first + PART], [list(own) for own in passages[first : first + PART]]
+            kept = self.cache.memo(["documents", VERSION, self.key, *part], partial(self._ask, *part))
+            replies += [Reply(**one | {"cited": tuple(one["cited"])}) for one in kept["replies"]]
+            self.seconds += kept["seconds"]
+            self.tokens_read += kept["tokens"][0]
+            self.tokens_written += kept["tokens"][1]
+            self.say(len(replies))
+        return replies
+
+    def _ask(self, questions: Sequence[str], passages: Sequence[Sequence[str]]) -> dict[str, Any]:
+        def tokens_so_far() -> tuple[int, int]:
+            return getattr(self.who, "tokens_read", 0), getattr(self.who, "tokens_written", 0)
+
+        before, start = tokens_so_far(), time.perf_counter()
+        replies = [
+            vars(reply) | {"cited": list(reply.cited)} for reply in self.who.answers(questions, passages)
+        ]
+        seconds, after = time.perf_counter() - start, tokens_so_far()
+        return {
+            "replies": replies,
+            "seconds": seconds,
+            "tokens": [b - a for a, b in zip(before, after, strict=True)],
+        }
+
+
 def reader(model: str, endpoint: str | None = None, endpoint_model: str | None = None) -> Reader:
     """Who answers: the model of the server at ``endpoint``, else ``model`` on this machine. Raises ValueError, in words."""
     if endpoint is None:
         return LocalReader(model)
     from tunewise.compare.api_server import Server
     from tunewise.compare.endpoint import Endpoint
-    from tunewise.step_cache import StepCache
 
     return EndpointReader(Endpoint(Server(endpoint), endpoint_model, cache=StepCache()))
 
