@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tunewise.compare.base import Finding, Item
 
 SERIOUS = 0.05  # share of labels
-UNLIKELY = 0.4  # so many would be the classifier's fault
+SURE, UNLIKELY = 0.7, 0.15  # probability of another label, of the given one
 
 
 def label_errors(name: str, items: Sequence[Item]) -> list[Finding]:
@@ -46,12 +46,14 @@ def label_errors(name: str, items: Sequence[Item]) -> list[Finding]:
         return []
     right = float((p.argmax(axis=1) == y).mean())
     guess = float(np.bincount(y).max() / len(y))
-    order = find_label_issues(y, p, return_indices_ranked_by="self_confidence", n_jobs=1)
-    if right < guess + 2 * (guess * (1 - guess) / len(y)) ** 0.5 or len(order) > UNLIKELY * len(y):
+    if right < guess + 2 * (guess * (1 - guess) / len(y)) ** 0.5:
         said = f"{name}: the words of a text hardly tell its label (a simple classifier is right for {right:.0%} of the rows)."
         done = "label errors can't be looked for: are these the right columns?"
         return [Finding("label_error", (), said, done)]
-    if not len(order):
+    issues = find_label_issues(y, p, return_indices_ranked_by="self_confidence", n_jobs=1)
+    # a classifier that is often wrong contradicts many right labels: only where it is sure it counts
+    order = [i for i in issues if p[i].max() > SURE and p[i, y[i]] < UNLIKELY]
+    if not order:
         return []
     worst = "; ".join(
         f"row {items[i].row} {str(items[i].target)[:30]!r}, rather {str(labels[p[i].argmax()])[:30]!r}"
@@ -59,6 +61,5 @@ def label_errors(name: str, items: Sequence[Item]) -> list[Finding]:
     )
     said = f"{name}: {len(order):,} of {len(items):,} labels may be wrong, the likeliest first: {worst}."
     rows = tuple(items[i].row for i in order)
-    return [
-        Finding("label_error", rows, said, "kept: look at them, in this order", len(order) > SERIOUS * len(y))
-    ]
+    serious = len(order) > SERIOUS * len(y) and right > SURE
+    return [Finding("label_error", rows, said, "kept: look at them, in this order", serious)]
