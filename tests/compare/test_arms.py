@@ -156,6 +156,22 @@ def test_an_interrupted_lora_finds_its_finished_trials(bench, monkeypatch):
     assert second.trials == first.trials and second.predictions == first.predictions
 
 
+def test_a_rate_that_diverges_costs_one_trial(bench, monkeypatch):
+    from tunewise import finetune as ft
+
+    plain = ft.finetune
+
+    def astray(lm, pairs, recipe, **options):
+        if recipe.learning_rate == tuned.RATE:
+            raise FloatingPointError("the loss is nan")
+        return plain(lm, pairs, recipe, **options)
+
+    monkeypatch.setattr("tunewise.finetune.finetune", astray)
+    result = tuned.lora(bench())
+    assert [t["rate"] for t in result.trials] == [tuned.LOWER]
+    assert sum("went astray" in note for note in result.notes) == 2
+
+
 def test_guessing_costs_the_entropy_of_the_labels(bench):
     work = bench()
     share, answers = np.array([1, 1, 1]) / 3, [" a", " b", " c"]

@@ -68,22 +68,33 @@ def lora(bench: Workbench, n: int | None = None) -> ArmResult:
         return [template.query(task, bench.shorten(i.text)) for i in part]
 
     pairs = [(q, answers[y]) for q, y in zip(queries(items), bench.y(items), strict=True)]
-    guessing = guess_loss(bench, items, answers)
-    y, tried = bench.y(bench.data.valid), []
+    guessing, y = guess_loss(bench, items, answers), bench.y(bench.data.valid)
+    tried: list[_Trial] = []
+    notes: list[str] = []
+
+    def attempt(recipe: Recipe) -> None:
+        try:
+            tried.append(_Trial(bench, recipe, pairs, prefix, queries(bench.data.valid), answers, y))
+        except FloatingPointError:  # another rate may do
+            notes.append(
+                f"training at a rate of {recipe.learning_rate:g} went astray: its loss was no number"
+            )
+            bench.forget_model()
+
     for recipe in recipes(len(items), bench.settings.seed):
-        tried.append(_Trial(bench, recipe, pairs, prefix, queries(bench.data.valid), answers, y))
-        if tried[-1].score == 1.0:
-            break
-    if tried[-1].score < 1.0:
-        better = max(tried, key=_Trial.rank)
-        rate = HIGHER if better.loss > HIGH_LOSS * guessing else LOWER
-        recipe = dataclasses.replace(better.recipe, learning_rate=rate)
-        tried.append(_Trial(bench, recipe, pairs, prefix, queries(bench.data.valid), answers, y))
+        if not tried or tried[-1].score < 1.0:
+            attempt(recipe)
+    better = max(tried, key=_Trial.rank, default=None)
+    if better is None or better.score < 1.0:
+        high = better is not None and better.loss > HIGH_LOSS * guessing
+        base = better.recipe if better else recipe
+        attempt(dataclasses.replace(base, learning_rate=HIGHER if high else LOWER))
+    if not tried:
+        raise FloatingPointError(f"training failed: {'; '.join(notes)}")
     best = max(tried, key=_Trial.rank)
     for other in tried:
         if other.key != best.key:  # figures are kept, weights that lost are not
             shutil.rmtree(bench.ctx.cache.folder.parent / "adapters" / other.key, ignore_errors=True)
-    notes = []
     if best.loss > HIGH_LOSS * guessing:
         share = best.loss / guessing
         notes.append(
