@@ -205,62 +205,47 @@ def cost_json(settings: str) -> str:
 def answer(found: Mapping[str, Way], calls: float, text: str) -> str:
     """Methods against the long prompt, as JSON: their cost over 24 months, that of 1,000 calls by part, both in a table, and ``text``."""
     months = list(range(25))
-    curve = {
-        "data": [
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": name,
-                "x": months,
-                "y": [round(way.total(m, calls), 6) for m in months],
-                "line": {"width": 3, "dash": dash},
-                "hovertemplate": "month %{x}: %{y:,.2f} euro",
-            }
-            for (name, way), dash in zip(found.items(), DASHES, strict=False)
-        ],
-        "layout": {
-            "title": {"text": "Cost in all, month by month"},
-            "xaxis": {"title": {"text": "months"}},
-            "yaxis": {"title": {"text": "cost in all, euro"}, "rangemode": "tozero"},
-        },
-        "alt": f"Lines over 24 months: cost in all of {', '.join(found)}. {text.splitlines()[0]}",
-    }
+    data = [
+        dict(type="scatter", mode="lines", name=name, x=months, line={"width": 3, "dash": dash})
+        | dict(y=[round(way.total(m, calls), 6) for m in months], hovertemplate="month %{x}: %{y:,.2f} euro")
+        for (name, way), dash in zip(found.items(), DASHES, strict=False)
+    ]
+    alt = f"Lines over 24 months: cost in all of {', '.join(found)}. {text.splitlines()[0]}"
+    axis = {"title": {"text": "cost in all, euro"}, "rangemode": "tozero"}
+    layout = dict(
+        title={"text": "Cost in all, month by month"}, xaxis={"title": {"text": "months"}}, yaxis=axis
+    )
     parts = {part: [1000 * way.parts[part] for way in found.values()] for part in found[LONG].parts}
-    meetings = {name: meeting(found[LONG], way, calls) for name, way in found.items() if name != LONG}
+    bars = stacked(list(found), parts, "Cost of 1,000 calls, by part", "euro for 1,000 calls")
+    meetings = [meeting(found[LONG], way, calls) for name, way in found.items() if name != LONG]
     rows = [
         ["1,000 calls", *(f"{1000 * w.call:,.3f}" for w in found.values())],
         ["To set up", *(f"{w.setup:,.2f}" for w in found.values())],
         ["Upkeep a month", *(f"{w.upkeep:,.2f}" for w in found.values())],
         ["A month in all", *(f"{w.month(calls):,.2f}" for w in found.values())],
         ["12 months in all", *(f"{w.total(12, calls):,.2f}" for w in found.values())],
-        ["Beats the long prompt after", "-", *(_after(m.months) for m in meetings.values())],
-        ["Calls a month from which it does", "-", *(_from(m.calls_per_month) for m in meetings.values())],
+        ["Beats the long prompt after", "-", *(_after(m.months) for m in meetings)],
+        ["Calls a month from which it does", "-", *(_from(m.calls_per_month) for m in meetings)],
     ]
-    tables = [{"caption": "What each costs, in euro", "header": ["", *map(upper, found)], "rows": rows}]
-    bars = stacked(list(found), parts, "Cost of 1,000 calls, by part", "euro for 1,000 calls")
-    return json.dumps({"figures": [curve, bars], "tables": tables, "text": text})
+    return shown([{"data": data, "layout": layout, "alt": alt}, bars], found, rows, text)
+
+
+def shown(figures: list[dict], found: Mapping[str, Way], rows: list[list[str]], text: str) -> str:
+    """What a live block shows of a comparison of costs, as JSON: figures, one table with a column a method, and ``text``."""
+    table = {"caption": "What each costs, in euro", "header": ["", *map(upper, found)], "rows": rows}
+    return json.dumps({"figures": figures, "tables": [table], "text": text})
 
 
 def stacked(names: list[str], parts: Mapping[str, list[float]], title: str, unit: str) -> dict:
     """Stacked bars, one a name. parts: part -> a number for each name."""
     sums = (f"{name} {math.fsum(values):.3g}" for name, *values in zip(names, *parts.values(), strict=True))
     data = [
-        {
-            "type": "bar",
-            "name": part,
-            "x": names,
-            "y": values,
-            "marker": {"pattern": {"shape": shape, "fgcolor": "#ffffff", "fillmode": "overlay"}},
-            "hovertemplate": "%{x}, " + part + ": %{y:,.4~g} euro",
-        }
+        dict(type="bar", name=part, x=names, y=values, hovertemplate="%{x}, " + part + ": %{y:,.4~g} euro")
+        | dict(marker={"pattern": {"shape": shape, "fgcolor": "#ffffff", "fillmode": "overlay"}})
         for (part, values), shape in zip(parts.items(), SHAPES, strict=False)
     ]
-    layout = {
-        "title": {"text": title},
-        "barmode": "stack",
-        "yaxis": {"title": {"text": unit}},
-        "legend": {"traceorder": "normal"},
-    }
+    layout = dict(title={"text": title}, barmode="stack", yaxis={"title": {"text": unit}})
+    layout["legend"] = {"traceorder": "normal"}
     return {"data": data, "layout": layout, "alt": f"Stacked bars, {unit}: {', '.join(sums)}."}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from whentofinetune.calculators.cost import Settings, Way, meeting, stacked, upper
+from whentofinetune.calculators.cost import Settings, Way, meeting, shown, stacked
 
 
 @dataclass(frozen=True)
@@ -66,15 +66,10 @@ def student_json(settings: str) -> str:
         ["A month of answers", *(f"{way.month(items):,.2f}" for way in found.values())],
         ["First year in all", *(f"{way.total(12, items):,.2f}" for way in found.values())],
     ]
-    year = {"answers of a year": [12 * way.month(items) for way in found.values()]}
-    bars = stacked(
-        list(found),
-        {"set up": [w.setup for w in found.values()]} | year,
-        "The first year",
-        "euro in the first year",
-    )
-    tables = [{"caption": "What each costs, in euro", "header": ["", *map(upper, found)], "rows": rows}]
-    return json.dumps({"figures": [bars], "tables": tables, "text": text})
+    parts = {"set up": [w.setup for w in found.values()]}
+    parts["answers of a year"] = [12 * w.month(items) for w in found.values()]
+    bars = stacked(list(found), parts, "The first year", "euro in the first year")
+    return shown([bars], found, rows, text)
 
 
 CONTROLS = Distilling.controls("student")

@@ -10,19 +10,8 @@ import json
 import math
 from dataclasses import dataclass, fields
 
-from whentofinetune.calculators.cost import (
-    LONG,
-    MILLION,
-    TUNED,
-    Prices,
-    Setting,
-    Way,
-    answer,
-    cost,
-    in_time,
-    meeting,
-    upper,
-)
+from whentofinetune.calculators import cost as c
+from whentofinetune.calculators.cost import LONG, MILLION, TUNED, Prices, Setting, Way
 
 RAG, BOTH = "RAG", "RAG + tuned"
 
@@ -69,12 +58,10 @@ def ways(s: Ways) -> dict[str, Way]:
     RAG + tuned has both setups and both upkeeps, and its passages cost what the tuned model's input does. Passages differ from call to
     call, so no cache makes them cheaper.
     """
-    long, tuned = cost(s.prompting()).values()
+    long, tuned = c.cost(s.prompting()).values()
     index, asking = s.corpus_passages * s.embedding(s.passage_tokens), s.embedding(s.question_tokens)
-    renewal, carried = (
-        s.store_per_month + s.changed_per_month * index,
-        s.passages * s.passage_tokens / MILLION,
-    )
+    renewal = s.store_per_month + s.changed_per_month * index
+    carried = s.passages * s.passage_tokens / MILLION
 
     def parts(way: Way, price: float | None = None) -> dict[str, float]:
         retrieval = {"passages": 0.0, "search": 0.0}
@@ -101,15 +88,15 @@ def ways_verdict(s: Ways) -> str:
         f"Next: {second}, {found[second].month(calls):,.2f}."
     ]
     for name in (RAG, TUNED, BOTH):
-        m = meeting(found[LONG], found[name], calls)
+        m = c.meeting(found[LONG], found[name], calls)
         if m.months is not None:
-            said = f"has cost less than the long prompt after {in_time(m.months)}."
+            said = f"has cost less than the long prompt after {c.in_time(m.months)}."
         elif m.calls_per_month is not None:
             least = math.ceil(m.calls_per_month)
             said = f"at this number of calls never cheaper than the long prompt; from {least:,} calls a month it would be."
         else:
             said = "never cheaper than the long prompt, a call costs no less."
-        lines.append(f"{upper(name)}: {said}")
+        lines.append(f"{c.upper(name)}: {said}")
     lines.append("This is the cost alone. Whether a method answers well enough has to be measured.")
     return "\n".join(lines)
 
@@ -117,7 +104,7 @@ def ways_verdict(s: Ways) -> str:
 def ways_json(settings: str) -> str:
     """The calculator's front: a JSON object of settings in, ``{"figures", "tables", "text"}`` out."""
     s = Ways.from_dict(json.loads(settings))
-    return answer(ways(s), s.calls_per_month, ways_verdict(s))
+    return c.answer(ways(s), s.calls_per_month, ways_verdict(s))
 
 
 CONTROLS = Ways.controls("ways")

@@ -96,9 +96,8 @@ def decide(answers: Mapping[str, str]) -> Recommendation:
     full = known | {rule.stage: rule.then for rule in decided}
     notes, conflicts = ([r for r in _STAGES[stage] if r.fits(full)] for stage in ("note", "conflict"))
     order = list(STEPS.values())
-    reasons = sorted(
-        [*decided, *notes], key=lambda r: order.index(step(r))
-    )  # stable: what decides comes before the notes
+    # stable: what decides comes before the notes
+    reasons = sorted([*decided, *notes], key=lambda r: order.index(step(r)))
     outcome = full["recommendation"]
     return Recommendation(known, outcome, tuple(reasons), tuple(conflicts), _changes(known, outcome))
 
@@ -170,27 +169,22 @@ def in_words(found: Recommendation) -> str:
 
 def tables(found: Recommendation) -> list[dict]:
     """The reasons, and what would change the recommendation, as a live block has its tables."""
-    changes = [
-        [
-            FORM[c.question].title,
-            label(c.question, found.answers[c.question]),
-            "; or ".join(label(c.question, a) for a in c.answers),
-            OUTCOMES[c.outcome].title,
-        ]
-        for c in found.changes
-    ]
+    reasons = [[step(rule), rule.why, evidence([rule])] for rule in found.reasons]
+    changes = []
+    for c in found.changes:
+        others = "; or ".join(label(c.question, answer) for answer in c.answers)
+        given = label(c.question, found.answers[c.question])
+        changes.append([FORM[c.question].title, given, others, OUTCOMES[c.outcome].title])
+    heads = ["Question", "Your answer", "If it were", "Then the recommendation is"]
+    caption = "What would change the recommendation: one other answer, all else equal"
     return [
-        {
-            "caption": "The reasons, step by step",
-            "header": ["Step", "Reason", "It rests on"],
-            "rows": [[step(rule), rule.why, evidence([rule])] for rule in found.reasons],
-        },
-        {
-            "caption": "What would change the recommendation: one other answer, all else equal",
-            "header": ["Question", "Your answer", "If it were", "Then the recommendation is"],
-            "rows": changes,
-        },
+        _table("The reasons, step by step", ["Step", "Reason", "It rests on"], reasons),
+        _table(caption, heads, changes),
     ]
+
+
+def _table(caption: str, header: list[str], rows: list[list[str]]) -> dict:
+    return {"caption": caption, "header": header, "rows": rows}
 
 
 def rules_table() -> dict:
@@ -202,11 +196,8 @@ def rules_table() -> dict:
         then = named.get(rule.stage, rule.stage) + (f": {rule.then}" if rule.then else "")
         return [rule.name, condition or "else", then, rule.why, evidence([rule])]
 
-    return {
-        "caption": "The rules: in each stage the first that fits decides",
-        "header": ["Rule", "If", "Then", "Because", "It rests on"],
-        "rows": [row(rule) for rule in RULES],
-    }
+    heads = ["Rule", "If", "Then", "Because", "It rests on"]
+    return _table("The rules: in each stage the first that fits decides", heads, list(map(row, RULES)))
 
 
 def record(answers: Mapping[str, str], date: str = "") -> str:
@@ -222,7 +213,7 @@ def record(answers: Mapping[str, str], date: str = "") -> str:
     parts.append(f"**Measure next.** {found.details.measure_next}")
     if found.questions:
         parts += ["## To be settled first", "\n".join(f"- {rule.why}" for rule in found.questions)]
-    for t in ({"caption": "Answers", "header": ["Question", "Answer"], "rows": given}, *tables(found)):
+    for t in (_table("Answers", ["Question", "Answer"], given), *tables(found)):
         lines = (t["header"], ["---"] * len(t["header"]), *t["rows"])
         parts += [f"## {t['caption']}", "\n".join(f"| {' | '.join(cells)} |" for cells in lines)]
     parts.append(
