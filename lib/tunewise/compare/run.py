@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from tunewise import paths, record
 from tunewise.compare.base import ArmResult, Cost, OwnData, Report, Settings
 from tunewise.compare.decision import decide
+from tunewise.compare.monthly_cost import read_prices
 from tunewise.compare.more_data import label_next
 from tunewise.compare.plan import Plan, duration, plan
 from tunewise.compare.workbench import VERSION, Arm, Workbench, fingerprint
@@ -52,6 +53,7 @@ def run(
         When another process does the same.
     """
     start = time.perf_counter()
+    read_prices(settings.prices)  # a bad file is named before anything is run
     data = to_score(data, settings)
     with _alone(data, settings):
         bench = Workbench(data, settings, say, given)
