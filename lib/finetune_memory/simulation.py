@@ -362,16 +362,16 @@ class _Run:
             return self.model(labels=self.ids, **inputs)
         hidden = self.base.base_model(**inputs)[0]
         labels = F.pad(self.ids, (0, 1), value=-100)[:, 1:]
-        parts, labels_of = hidden.chunk(s.loss_chunks, 1), labels.chunk(s.loss_chunks, 1)
+        chunks = list(zip(hidden.chunk(s.loss_chunks, 1), labels.chunk(s.loss_chunks, 1), strict=True))
         if s.loss == "fused":
             self.trace.enter_phase("loss")
             hidden.register_hook(self._past_head)
             return (FusedLoss.apply(hidden, self.head.weight, self.head.bias, s.loss_chunks),)
-        logits = [self.head(part) for part in parts]
+        logits = [self.head(part) for part, _ in chunks]
         dtype = torch.float32 if s.loss_fp32 else None
         losses = [
             F.cross_entropy(part.to(dtype or part.dtype).flatten(0, 1), label.flatten(), reduction="sum")
-            for part, label in zip(logits, labels_of, strict=True)
+            for part, (_, label) in zip(logits, chunks, strict=True)
         ]
         return sum(losses) / labels.numel(), logits
 
