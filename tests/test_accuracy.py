@@ -288,7 +288,7 @@ def test_figures_and_tables_of_the_rule_say_what_the_record_says():
     assert all(w.name in prompts for w in (*NAMES, *RULES)) and prompts.count("yes") == 2
     assert "straight line" in accuracy.forecast_table(found).text
     assert "Noises with a beat" in accuracy.description(found).text
-    assert "LoRA 90 %" in accuracy.desk_curve(found).alt
+    assert "300, 90 %" in accuracy.desk_curve(found).alt
     measured = accuracy.labels_measured(found)
     assert measured["LoRA, 10 labels"]["value"] == pytest.approx(0.6)
     assert measured["300 labels minus 30"].startswith("+20 points")
@@ -309,7 +309,7 @@ def test_gains_are_drawn_from_the_lowest_start_up():
     record = book_records.load("gain_prediction")
     drawn = accuracy.gain_by_start(record).data[0]
     starts = []
-    for name, gain in zip(drawn["text"], drawn["x"], strict=True):
+    for name, gain in zip(drawn["hovertext"], drawn["x"], strict=True):
         task = name.split(",")[0]
         start = record.one(method="zero-shot", task=task)["accuracy"]["value"]
         tuned = np.mean([r["accuracy"]["value"] for r in record.where(method="lora", task=task)])
