@@ -34,8 +34,8 @@ ROOT = Path(__file__).resolve().parents[1]
 MODEL_MODULES = {"tunewise.models.load", "tunewise.models.encoder", "small_model"}
 # Whole files, or tests, that take more than a second or two on a quiet machine for another reason than those.
 SLOW = {
-    "test_documents::test_a_newcomers_folder_is_answered_by_the_model",
-    "test_documents::test_the_threshold_parts_questions_on_the_documents_from_others",
+    "test_ask::test_a_newcomers_folder_is_answered_by_the_model",
+    "test_ask::test_the_threshold_parts_questions_on_the_documents_from_others",
     "test_claims",
     "test_company::test_rebuild_gives_the_same_bytes",
     "test_company::test_the_bundled_model_does_not_know_the_company",

@@ -1,0 +1,163 @@
+"""Search and reader judged by own questions: what is told apart, what is chosen on what, and which questions are refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from newcomer import Echo
+from test_retrieval import embed
+
+from tunewise import cli
+from tunewise.compare import documents_command, documents_index
+from tunewise.compare import documents_folder as documents
+from tunewise.compare import documents_reader as readers
+from tunewise.compare.base import Settings
+from tunewise.compare.documents_evaluation import _threshold, evaluate_documents
+from tunewise.compare.documents_questions import read_questions
+
+FLOWERS = [
+    "Aster",
+    "Begonia",
+    "Clover",
+    "Dahlia",
+    "Erica",
+    "Fuchsia",
+    "Gentian",
+    "Heather",
+    "Iris",
+    "Jasmine",
+    "Kalmia",
+    "Lupin",
+    "Mallow",
+    "Nerine",
+    "Orchid",
+    "Peony",
+    "Quince",
+    "Rose",
+    "Salvia",
+    "Tulip",
+]
+
+
+class Finder(Echo):
+    """Answers with the number after the flower's name, from whichever passage has it; refuses where none has."""
+
+    name = "finder"
+
+    def __init__(self, wrong=()):
+        super().__init__()
+        self.wrong, self.asked = wrong, 0
+
+    def answers(self, questions, passages):
+        self.asked += len(questions)
+        return [self._one(q, own) for q, own in zip(questions, passages, strict=True)]
+
+    def _one(self, question, own):
+        flower = question.split()[-1].strip("?")
+        said = next(
+            (t.split(f"The {flower} is ")[1].split(" cm")[0] for t in own if f"The {flower} is " in t), ""
+        )
+        return readers.judged("7777" if flower in self.wrong else said or "not stated", question, own)
+
+
+@pytest.fixture
+def beds(tmp_path, monkeypatch) -> tuple[Path, Path]:
+    """A folder of twenty flowers, and a question on each, and on ten that are not there."""
+    monkeypatch.setenv("TUNEWISE_CACHE", str(tmp_path / "cache"))
+    docs = tmp_path / "beds"
+    docs.mkdir()
+    for i, flower in enumerate(FLOWERS):
+        (docs / f"{flower}.txt").write_text(
+            f"The {flower} is {100 + i} cm tall and likes bed {i}.", encoding="utf-8"
+        )
+    rows = [f"How tall is the {flower}?,{100 + i},{flower}" for i, flower in enumerate(FLOWERS)]
+    rows += [
+        f"How tall is the {word}?,,"
+        for word in ["car", "bus", "tram", "ship", "plane", "rocket", "bike", "train", "boat", "cart"]
+    ]
+    asked = tmp_path / "questions.csv"
+    asked.write_text("\n".join(["question,answer,file", *rows]) + "\n", encoding="utf-8")
+    return docs, asked
+
+
+def test_search_and_reader_are_told_apart_on_own_questions(beds):
+    wrong = [flower for flower in FLOWERS[:10]]
+    found = evaluate_documents(*beds, Settings(), print, who=Finder(wrong), embed=embed)
+    test = [row for row in found.answers if row["right"]]
+    share = sum(row["question"].split()[-1][:-1] not in wrong for row in test) / len(test)
+    assert found.row("search, bm25", "right passage among 1").value == 1
+    assert found.row("search, bm25", "mean reciprocal rank").value == 1
+    assert found.row("answers", "right, with the right passage given").value == share
+    assert found.row("answers", "right, where the passage was found").value == share
+    assert found.row("unsupported", "answered, though the documents do not").value == 0
+    assert "What limits it most is the reader" in found.text
+    assert {row["outcome"] for row in found.answers if not row["right"]} == {"refused"}
+
+
+def test_the_part_that_is_chosen_on_is_not_the_part_that_is_measured(beds):
+    found = evaluate_documents(*beds, Settings(), print, who=Finder(), embed=embed)
+    every, _ = read_questions(beds[1], documents.read_folder(beds[0]).passages)
+    measured = {row["question"] for row in found.answers}
+    assert measured == {q.ask for q in every if not q.chooses} and 0 < len(measured) < len(every)
+
+
+def test_answers_are_kept_so_that_what_was_stopped_goes_on(beds):
+    first, second = Finder(), Finder()
+    one = evaluate_documents(*beds, Settings(), print, who=first, embed=embed)
+    two = evaluate_documents(*beds, Settings(), print, who=second, embed=embed)
+    assert first.asked and not second.asked and one.as_json() == two.as_json()
+
+
+def test_a_threshold_parts_what_the_documents_answer_from_what_they_do_not():
+    similar, answerable = [0.9, 0.8, 0.7, 0.6, 0.2, 0.5, 0.4, 0.3, 0.2, 0.1], [True] * 5 + [False] * 5
+    assert _threshold(similar, answerable)[0] == 0.51
+    assert _threshold([0.5, 0.6, 0.7], [True] * 3)[0] <= documents_index.RELEVANT
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (["what,answer", "x,y"], "has no column question (there are: what, answer)"),
+        (
+            ["question,answer", *(f"How tall is {i}?,{i}" for i in range(4))],
+            "has 4 questions with an answer, and 10",
+        ),
+        (["question,answer"], "question"),
+    ],
+)
+def test_questions_that_cannot_be_used_are_refused_in_words(rows, said, beds):
+    beds[1].write_text("\n".join(rows) + "\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=re.escape(said)):
+        read_questions(beds[1], documents.read_folder(beds[0]).passages)
+
+
+def test_what_is_odd_in_the_questions_is_said_and_the_rest_used(beds):
+    docs, asked = beds
+    with asked.open("a", encoding="utf-8") as file:
+        file.write(
+            'How tall is the Aster?,100,\n,5,\nWhat likes the <b>Rose</b>?,sun | bed 17,Nowhere\n"Is it stated?",not stated,\n'
+        )
+    questions, notes = read_questions(asked, documents.read_folder(docs).passages)
+    said = "\n".join(notes)
+    assert "line 32: asked before" in said and "line 33: no question" in said and "no file Nowhere" in said
+    assert questions[-2].right == ("sun", "bed 17") and questions[-1].right == ()
+
+
+def test_the_report_of_own_documents_is_one_harmless_page(beds, tmp_path):
+    (beds[0] / "<script>alert(1)<!-- x.odt").write_text("x", encoding="utf-8")
+    found = evaluate_documents(*beds, Settings(need=0.9), print, who=Finder(), embed=embed)
+    text = documents_command.page(found)
+    assert "<script>" not in text and "&lt;script&gt;" in text and "http" not in text
+    assert found.decided == (found.row("answers", "right, of all with an answer").low >= 0.9)
+
+
+def test_the_command_says_what_is_missing(beds, capsys):
+    docs, asked = beds
+    assert cli.main(["compare", "--questions", str(asked)]) == 2
+    assert "--questions needs --docs FOLDER" in capsys.readouterr().err
+    assert cli.main(["compare"]) == 2
+    assert "name a file of labelled rows, or --docs FOLDER --questions FILE" in capsys.readouterr().err
+    assert cli.main(["compare", "--questions", str(asked), "--docs", f"{docs}/nowhere"]) == 2
+    assert "there is no folder" in capsys.readouterr().err
