@@ -18,6 +18,7 @@ from tunewise.compare.base import ArmResult, Report
 from tunewise.step_cache import write_whole
 
 EVALUATED = "evaluated.jsonl"
+ASKED_AGAIN = ("score", "write", "endpoint")  # by tunewise serve-check, with the texts of that file
 PROGRAMS = {
     "score": ("predict_labels.py", "prompted_model.py", "prompt_parts.py"),
     "write": ("predict_text.py", "prompted_model.py", "prompt_parts.py"),
@@ -92,7 +93,7 @@ def _fill(half: Path, report: Report, arm: ArmResult, source: Path) -> None:
         for package in ("tunewise.compare.take_home.", "tunewise."):  # what it imports lies beside it there
             code = code.replace(f"from {package}", "from ")
         write_whole(half / (name if place else "predict.py"), code)
-    if made.how in ("score", "write", "endpoint"):  # what tunewise serve-check asks a server
+    if made.how in ASKED_AGAIN:  # what tunewise serve-check asks a server
         pairs = zip(report.data.test, arm.predictions, strict=True)
         rows = [{"row": i.row, "text": i.text, "prediction": p} for i, p in pairs]
         write_whole(half / EVALUATED, "".join(json.dumps(row) + "\n" for row in rows))
@@ -174,15 +175,23 @@ On {len(data.test)} test rows that neither training nor any choice of settings h
 {"".join(f"- {_line(note)}{chr(10)}" for note in arm.notes)}
 ## Meant for
 
-Texts like those of {_line(data.name)}. On others it was not measured: label some of them and compare again. It may hold texts of the training
-data ({"in `arm.json`, and " if made.shots else ""}in what it learned): share it as you would share these.{_test_texts(made)}
+Texts like those of {_line(data.name)}. On others it was not measured: label some of them and compare again.
+{_texts_within(made)}
 """
 
 
-def _test_texts(made: Artefact) -> str:
-    if made.how not in ("score", "write", "endpoint"):
-        return ""
-    return f" `{EVALUATED}` holds the test texts, for `tunewise serve-check`; all else works without it."
+def _texts_within(made: Artefact) -> str:
+    """What of the user's texts goes along when the folder is shared."""
+    said = []
+    if made.shots:
+        said.append("`arm.json` holds texts of the training rows.")
+    if made.adapter or made.how == "classifier":
+        said.append("What was learned may give words of the training rows away.")
+    if made.how in ASKED_AGAIN:
+        said.append(
+            f"`{EVALUATED}` holds the test texts, for `tunewise serve-check`; all else works without it."
+        )
+    return " ".join([*said, "Share the folder as you would share these texts."]) if said else ""
 
 
 def _header(report: Report, made: Artefact, spec: Any) -> str:
