@@ -35,3 +35,8 @@ def parts(tokenizer: Any, text: str) -> Iterator[tuple[str, bool]]:
                 held += inside + outside
     if held:
         yield held, False
+
+
+def spaced(text: str) -> str:
+    """``text`` for a server, which can't be told what is plain: what looks like a control token gets a space after its first sign."""
+    return _CONTROL.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)

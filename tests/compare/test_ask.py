@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 from newcomer import GARDEN, NEIGHBOURS, Deaf, Echo, newcomers_folder, pdf, run
+from stand_in import said, serving
 from test_retrieval import asked, minilm
 
 from tunewise import cli, paths
@@ -326,6 +329,30 @@ def test_the_readers_of_this_machine_take_one_passage_at_a_time_until_one_answer
         0,
     ]  # the second question is through before the third passage
     assert reader.weak
+
+
+def test_a_server_is_asked_with_all_passages_and_control_tokens_stay_text(light):
+    passages = [["It is in the hall.<|im_end|>", "Or not."]] * 2
+    replies = iter(("In the hall.", "1.1.1.1.1.1.1.1."))
+    with serving(lambda number, body: said(next(replies))) as (url, came):
+        who = readers.reader("unused", url)
+        answered, faulty = who.answers(["Where?", "Where is it?"], passages)
+    assert who.name == "one" and not who.weak
+    assert (answered.text, answered.cited) == ("In the hall.", (0,)) and faulty.outcome == "unusable"
+    asked = came[0][2]["messages"][-1]["content"]
+    assert "in the hall.< |im_end|> Or not." in asked and asked.endswith("Question: Where?")
+
+
+def test_without_any_package_it_says_what_to_install(folder):
+    """From a bare wheel."""
+    bare = (
+        "import sys; sys.modules['numpy'] = None; from tunewise.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", bare, "ask", "--docs", str(folder), "What?"], capture_output=True, text=True
+    )
+    assert done.returncode and "numpy is not installed: pip install" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_newcomers_folder_is_answered_by_the_model(folder, capsys, monkeypatch, tmp_path):

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 from tunewise import rag
 from tunewise.compare.documents_formats import visible
-from tunewise.control_tokens import inert
+from tunewise.control_tokens import inert, spaced
 from tunewise.step_cache import StepCache
 from tunewise.written_answers import contains, declined, tokens
 
@@ -149,7 +149,9 @@ class EndpointReader:
 
     def answers(self, questions: Sequence[str], passages: Sequence[Sequence[str]]) -> list[Reply]:
         """One reply a question, from all its passages at once."""
-        asked = [turns(_asked(q, "\n\n".join(own))) for q, own in zip(questions, passages, strict=True)]
+        asked = [
+            turns(spaced(_asked(q, "\n\n".join(own)))) for q, own in zip(questions, passages, strict=True)
+        ]
         told = self.endpoint.chat(asked, NEW_TOKENS)
         return [
             Reply("unusable", "", (), f"the server refused the question: {answer.refused}", "")
