@@ -17,6 +17,7 @@ from tunewise.experiment import Condition, Scores
 from tunewise.prompting import EMPTY_TEXTS
 from whentofinetune import book_records
 from whentofinetune.calculators import cost_student, cost_ways
+from whentofinetune.calculators.cost import meeting
 from whentofinetune.datasets import company, judged_texts, rated_tasks, vader
 from whentofinetune.datasets.desks import complaints
 from whentofinetune.datasets.rated_tasks import load_task
@@ -298,7 +299,7 @@ def test_four_ways_by_hand():
         40 / 12
     )
     # 100,000 calls save 156 - 58.5 = 97.5; less 20.012 of upkeep; 0.12 is back after 0.00155 months
-    m = cost_ways.meeting(found["long prompt"], found["RAG"], 100_000)
+    m = meeting(found["long prompt"], found["RAG"], 100_000)
     assert m.months == pytest.approx(0.12 / 77.488) and m.calls_per_month == pytest.approx(20.012 / 0.000975)
 
 
@@ -348,7 +349,7 @@ def test_where_two_ways_meet_both_have_cost_the_same(s):
     found = cost_ways.ways(s)
     for name in ("RAG", "tuned model", "RAG + tuned"):
         old, new = found["long prompt"], found[name]
-        m = cost_ways.meeting(old, new, s.calls_per_month)
+        m = meeting(old, new, s.calls_per_month)
         if m.months:
             totals = [w.setup + m.months * w.month(s.calls_per_month) for w in (old, new)]
             assert totals[0] == pytest.approx(totals[1], rel=1e-6, abs=1e-9)
