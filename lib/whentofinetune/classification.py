@@ -13,6 +13,8 @@ from tunewise.experiment import Context, Scores
 from tunewise.prompting import TEMPLATES, PromptTemplate
 from tunewise.scoring import label_logprobs, prompt_tokens
 
+NEIGHBOURS = 8
+
 
 def sample(task: Task, n: int, seed: int) -> list[tuple[str, int]]:
     """``n`` training examples as (text, label), as nearly balanced as n allows, drawn with ``seed``. Raises ValueError for too many."""
@@ -100,10 +102,13 @@ def training_facts(lm) -> dict:
 def without_llm(
     ctx: Context, method: str, train: Sequence[tuple[str, int]], texts: Sequence[str]
 ) -> np.ndarray:
-    """Labels predicted by ``tfidf`` or ``embeddings`` with logistic regression, trained on (text, label) pairs."""
+    """Labels predicted by ``tfidf`` or ``embeddings`` with logistic regression, trained on (text, label) pairs, or by the vote of the
+    nearest ``neighbours``."""
     if method == "tfidf":
         return baselines.tfidf(train, texts)
     known, labels = zip(*train, strict=True)
+    if method == "neighbours":
+        return prompting.nearest_vote(labels, ctx.embed(known), ctx.embed(texts), NEIGHBOURS)
     return baselines.embeddings(ctx.embed(known), labels, ctx.embed(texts))
 
 

@@ -36,6 +36,7 @@ NAMES = (
     "invented_operation",
     "groundedness",
     "context_window",
+    "pick_winner",
 )
 
 
