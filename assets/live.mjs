@@ -45,13 +45,14 @@ class Block {
   }
 
   values() {
-    const read = ({ kind, field, options }) => kind === "checkbox" ? field.checked
+    const read = ({ kind, field, options }) => kind === "checkbox" ? field.checked : kind === "text" ? field.value
       : kind === "select" ? options[field.selectedIndex][0] : field.value.trim() === "" ? null : Number(field.value);
     return Object.fromEntries([...this.controls].map(([name, c]) => [name, read(c)]));
   }
 
   put(c, value) {
     if (c.kind === "checkbox") c.field.checked = value === true || value === "true";
+    else if (c.kind === "text") c.field.value = value;
     else if (c.kind === "select") { const i = c.options.findIndex(([v]) => String(v) === String(value)); if (i >= 0) c.field.selectedIndex = i; }
     else if (value !== "" && Number.isFinite(Number(value))) c.field.value = value;
     this.show(c);

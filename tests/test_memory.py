@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from finetune_memory.formula import COMPONENTS, PHASES, estimate, loading, optim
 from finetune_memory.settings import OPTIMIZERS, Settings
 from finetune_memory.shape import FAMILIES, Shape, UnknownModel
 from finetune_memory.tape import GRADIENT, INPUT, Parameter, Tape, Value
+from finetune_memory.training_time import hours, operations
 
 ROOT = Path(__file__).parent.parent
 LLAMA = {
@@ -669,10 +671,50 @@ def test_the_live_front_answers_for_its_controls_and_refuses_in_words():
     assert "does not fit" in too_much["text"] and "Cheapest changes" in too_much["text"]
     with pytest.raises(ValueError, match="Ampere"):
         memory_json(json.dumps({**values, "gpu": "t4", "attention": "flash"}))
-    names = {f.name for f in dataclasses.fields(Settings)} | {"gpu"}
+    names = {f.name for f in dataclasses.fields(Settings)} | {"gpu", "config", "million_tokens", "price"}
     assert {c["name"] for c in CONTROLS} <= names
-    for model in next(c for c in CONTROLS if c["name"] == "model")["options"]:
-        assert json.loads(memory_json(json.dumps({**values, "model": model[0]})))["figures"]
+    with pytest.raises(UnknownModel, match="mixture of experts"):
+        memory_json(json.dumps({**values, "model": "openai/gpt-oss-20b"}))
+    for model, _ in next(c for c in CONTROLS if c["name"] == "model")["options"]:
+        if model not in known_models.REFUSED:
+            assert json.loads(memory_json(json.dumps({**values, "model": model})))["figures"]
+
+
+def test_a_pasted_config_takes_the_models_place():
+    values = {c["name"]: c["value"] for c in CONTROLS}
+    config = json.dumps(known_models.CONFIGS["Qwen/Qwen3-4B"])
+    pasted = memory_json(json.dumps({**values, "config": config}))
+    assert pasted == memory_json(json.dumps({**values, "model": "Qwen/Qwen3-4B"}))
+    for wrong in ("{", "[1]", '"llama"'):
+        with pytest.raises(ValueError, match="no config.json: copy the whole file"):
+            memory_json(json.dumps({**values, "config": wrong}))
+
+
+def test_what_would_fit_is_said_where_no_change_of_the_step_helps():
+    values = {c["name"]: c["value"] for c in CONTROLS} | {"gpu": "t4", "method": "qlora", "seq": 2048}
+    text = json.loads(memory_json(json.dumps({**values, "model": "meta-llama/Llama-3.3-70B-Instruct"})))[
+        "text"
+    ]
+    largest_model, card = re.search(
+        r"the largest model of the list is (\S+); this model needs (.+)\.", text
+    ).groups()
+    least = {"method": "qlora", "targets": "all-linear", "batch": 1, "seq": 2048, "checkpointing": True}
+    least |= {"loss": "fused", "optimizer": "paged_adamw8bit"}
+    gpu = next(g for g in GPUS.values() if g.name == card)
+    assert fits(estimate(Settings(model="llama-3.3-70b-instruct", arch=gpu.arch, **least)), gpu) != "no"
+    assert fits(estimate(Settings(model=largest_model, arch=75, **least)), GPUS["t4"]) != "no"
+
+
+def test_time_is_the_arithmetic_of_the_model():
+    """Kaplan's six operations a parameter for full fine-tuning, four for LoRA; attention hardly counts in short rows."""
+    full = Settings(model="llama-2-7b", method="full", seq=1)
+    without_embedding = full.shape.parameters - full.shape.vocab * full.shape.hidden
+    assert operations(full) == pytest.approx(6 * without_embedding, rel=1e-3)
+    assert operations(full.replace(method="lora")) == pytest.approx(4 * without_embedding, rel=1e-3)
+    long = full.replace(seq=4096)
+    assert operations(long) - operations(full) == pytest.approx(6 * 4095 * 32 * 4096, rel=1e-9)
+    two = full.replace(gpus=2, sharding="ddp")
+    assert hours(two, GPUS["a100"], 2e6) == hours(full, GPUS["a100"], 1e6)
 
 
 def test_the_live_block_takes_the_controls():

@@ -23,8 +23,19 @@ if TYPE_CHECKING:
     from finetune_memory.settings import Settings
     from finetune_memory.shape import Shape, UnknownModel
     from finetune_memory.simulation import Simulation, simulate
+    from finetune_memory.training_time import hours
 
-PURE = ("calculator", "fit", "formula", "known_models", "settings", "shape", "tape", "training_step")
+PURE = (
+    "calculator",
+    "fit",
+    "formula",
+    "known_models",
+    "settings",
+    "shape",
+    "tape",
+    "training_step",
+    "training_time",
+)
 
 _ESTIMATE = "how much GPU memory a fine-tuning step takes, and what it fits"
 _MEASURE = "take real training steps here and record their peak memory"
@@ -38,10 +49,11 @@ _MODULES = {
     "settings": ("Settings",),
     "shape": ("Shape", "UnknownModel"),
     "simulation": ("Simulation", "simulate"),
+    "training_time": ("hours",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = ["COMMANDS", "GPUS", "PURE", "Estimate", "Gpu", "Settings", "Shape", "Simulation", "UnknownModel"]
-__all__ += ["changes", "estimate", "fits", "largest", "simulate"]
+__all__ += ["changes", "estimate", "fits", "hours", "largest", "simulate"]
 
 
 def __getattr__(name: str) -> Any:

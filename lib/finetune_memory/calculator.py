@@ -13,6 +13,8 @@ from typing import Any
 from finetune_memory.fit import CONTEXT, GIB, GPUS, Gpu, changes, fits, gpu_named, largest
 from finetune_memory.formula import COMPONENTS, PHASES, Estimate, estimate
 from finetune_memory.settings import Settings
+from finetune_memory.shape import UnknownModel
+from finetune_memory.training_time import REACHED, hours
 
 SHOWN = ("t4", "l4", "rtx4090", "rtx5090", "a100-40", "a6000", "h100", "h200")
 
@@ -47,10 +49,15 @@ _WHEN = {
 
 
 def from_controls(values: dict[str, Any]) -> tuple[Settings, Gpu]:
-    """Settings and GPU from the controls of the live form: field names, and ``gpu``; ``targets`` may also be "attention"
-    (query and value, or the fused projection)."""
+    """Settings and GPU from the controls of the live form: field names, ``gpu``, and ``config``, the text of a ``config.json`` that
+    takes the model's place; ``targets`` may also be "attention" (query and value, or the fused projection)."""
     values = dict(values)
     gpu = gpu_named(values.pop("gpu", "t4"))
+    if pasted := values.pop("config", "").strip():
+        try:
+            values["model"] = dict(json.loads(pasted))
+        except (TypeError, ValueError):
+            raise ValueError("what was pasted is no config.json: copy the whole file, from { to }") from None
     if values.get("targets", "attention") == "attention":
         shape = Settings(model=values.get("model", Settings.model), targets="all-linear", rank=1).shape
         names = [linear.name for linear in shape.attention_linears]
@@ -76,7 +83,9 @@ def memory_json(settings: str) -> str:
     ValueError
         For settings that are not possible.
     """
-    s, gpu = from_controls(json.loads(settings))
+    values = json.loads(settings)
+    tokens, price = (values.pop(name, 1) for name in ("million_tokens", "price"))
+    s, gpu = from_controls(values)
     e = estimate(s)
     lines = [verdict(e, gpu)]
     batch, longest = largest(s, gpu, "batch"), largest(s, gpu, "seq", 64)
@@ -91,8 +100,56 @@ def memory_json(settings: str) -> str:
     if options := changes(s, gpu):
         said = [f"{n}. {c.text} ({gib(c.peak_bytes)}; costs {c.costs})" for n, c in enumerate(options, 1)]
         lines.append(f"Cheapest changes that make it fit: {'; '.join(said)}.")
+    elif fits(e, gpu) == "no":
+        lines.append(_what_would_fit(s, gpu))
+    lines.append(_time(s, gpu, tokens, price))
     tables = [_gpu_table(e), _part_table(e)]
     return json.dumps({"figures": [_figure(e, gpu)], "tables": tables, "text": "\n".join(lines)})
+
+
+def _what_would_fit(s: Settings, gpu: Gpu) -> str:
+    """Where no change of the step helps: the largest model of the list that this GPU can train, and the smallest GPU for this model,
+    both with all that saves memory."""
+    least: dict[str, Any] = {"method": "qlora", "targets": "all-linear", "batch": 1, "checkpointing": True}
+    least |= {"loss": "fused", "optimizer": "paged_adamw8bit", "master_weights": False, "in_backward": False}
+
+    def goes(model: Any, card: Gpu) -> bool:
+        try:
+            return fits(estimate(s.replace(model=model, arch=card.arch, **least)), card) != "no"
+        except ValueError:
+            return False
+
+    sizes = {}
+    for model, _ in next(c for c in CONTROLS if c["name"] == "model")["options"]:
+        try:
+            sizes[model] = Settings(model=model, targets="all-linear", rank=1).shape.parameters
+        except UnknownModel:
+            continue
+    model = next((m for m in sorted(sizes, key=lambda m: -sizes[m]) if goes(m, gpu)), None)
+    card = next((g for g in sorted(GPUS.values(), key=lambda g: g.total) if goes(s.model, g)), None)
+    said = (
+        f"the largest model of the list is {model.rpartition('/')[2]}"
+        if model
+        else "no model of the list does"
+    )
+    other = (
+        f"this model needs {card.name}" if card else "this model at this length fits no single GPU known here"
+    )
+    return (
+        f"What would fit, with QLoRA, batch 1 and all that saves memory: on the {gpu.name} {said}; {other}."
+    )
+
+
+def _time(s: Settings, gpu: Gpu, million: float, price: float) -> str:
+    """Time and price of a training, in a sentence that says they are estimated."""
+    low, high = hours(s, gpu, 1e6 * million)
+    unit, times = ("hours", 1) if high >= 2 else ("minutes", 60)
+    shares = " to ".join(f"{100 * share:.0f} %" for share in REACHED)
+    cost = " to ".join(f"{h * price * s.gpus:,.2f}" for h in (low, high))
+    return (
+        f"Training on {million:,g} million tokens takes about {low * times:,.2g} to {high * times:,.2g} {unit} and costs {cost} euro: "
+        f"estimated from the arithmetic, with {shares} of the GPU's 16-bit rate."
+    )
 
 
 def _figure(e: Estimate, gpu: Gpu) -> dict[str, Any]:

@@ -17,11 +17,13 @@ CONTEXT = (100 * 2**20, 800 * 2**20)
 @dataclass(frozen=True)
 class Gpu:
     """A GPU. total: bytes that CUDA reports (``torch.cuda.mem_get_info``), less than the number on the box; drivers and error
-    correction move it by up to 0.3 GiB, and the lower reports are taken. arch: compute capability times ten."""
+    correction move it by up to 0.3 GiB, and the lower reports are taken. arch: compute capability times ten. tflops: the maker's
+    16-bit matrix rate, without sparsity."""
 
     name: str
     gib: float
     arch: int
+    tflops: float
 
     @property
     def total(self) -> int:
@@ -29,21 +31,21 @@ class Gpu:
 
 
 GPUS: dict[str, Gpu] = {
-    "t4": Gpu("T4 16 GB", 14.56, 75),
-    "v100-16": Gpu("V100 16 GB", 15.77, 70),
-    "rtx4080": Gpu("RTX 4080 16 GB", 15.57, 89),
-    "l4": Gpu("L4 24 GB", 21.95, 89),
-    "a10g": Gpu("A10G 24 GB", 21.98, 86),
-    "rtx3090": Gpu("RTX 3090 24 GB", 23.57, 86),
-    "rtx4090": Gpu("RTX 4090 24 GB", 23.52, 89),
-    "rtx5090": Gpu("RTX 5090 32 GB", 31.36, 120),
-    "v100": Gpu("V100 32 GB", 31.73, 70),
-    "a100-40": Gpu("A100 40 GB", 39.38, 80),
-    "l40s": Gpu("L40S 48 GB", 44.39, 89),
-    "a6000": Gpu("RTX A6000 48 GB", 47.40, 86),
-    "a100": Gpu("A100 80 GB", 79.14, 80),
-    "h100": Gpu("H100 80 GB", 79.11, 90),
-    "h200": Gpu("H200 141 GB", 139.71, 90),
+    "t4": Gpu("T4 16 GB", 14.56, 75, 65),
+    "v100-16": Gpu("V100 16 GB", 15.77, 70, 112),
+    "rtx4080": Gpu("RTX 4080 16 GB", 15.57, 89, 97.5),
+    "l4": Gpu("L4 24 GB", 21.95, 89, 121),
+    "a10g": Gpu("A10G 24 GB", 21.98, 86, 70),
+    "rtx3090": Gpu("RTX 3090 24 GB", 23.57, 86, 71),
+    "rtx4090": Gpu("RTX 4090 24 GB", 23.52, 89, 165),
+    "rtx5090": Gpu("RTX 5090 32 GB", 31.36, 120, 209.5),
+    "v100": Gpu("V100 32 GB", 31.73, 70, 112),
+    "a100-40": Gpu("A100 40 GB", 39.38, 80, 312),
+    "l40s": Gpu("L40S 48 GB", 44.39, 89, 362),
+    "a6000": Gpu("RTX A6000 48 GB", 47.40, 86, 155),
+    "a100": Gpu("A100 80 GB", 79.14, 80, 312),
+    "h100": Gpu("H100 80 GB", 79.11, 90, 989),
+    "h200": Gpu("H200 141 GB", 139.71, 90, 989),
 }
 OTHER_NAMES = {"a100-80": "a100", "h100-80": "h100", "v100-32": "v100", "a10": "a10g"}
 OTHER_NAMES |= {name: f"rtx{name}" for name in ("3090", "4080", "4090", "5090")}

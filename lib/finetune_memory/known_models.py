@@ -41,6 +41,10 @@ CONFIGS = _configs(
     resources.files("finetune_memory").joinpath("known_models.txt").read_text(encoding="utf-8")
 )
 
+# models that people ask for and that cannot be computed here, and why
+_EXPERTS = "a mixture of experts with 4-bit (MXFP4) weights; only dense models are computed here"
+REFUSED = {"openai/gpt-oss-20b": _EXPERTS, "openai/gpt-oss-120b": _EXPERTS}
+
 
 def find(name: str) -> str | None:
     """The Hub id that ``name`` means.

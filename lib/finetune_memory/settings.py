@@ -233,6 +233,8 @@ class Settings:
         """The model's config, enough for ``transformers`` to build it."""
         if isinstance(self.model, Mapping):
             return self.model
+        if self.model in known_models.REFUSED:
+            raise UnknownModel(f"{self.model} is {known_models.REFUSED[self.model]}")
         if self.model_id is None:
             unknown = f"the model {self.model!r} is not among the {len(known_models.CONFIGS)} known ones"
             raise UnknownModel(f"{unknown}; give the path of its config.json instead")

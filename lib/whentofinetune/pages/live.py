@@ -17,7 +17,7 @@ from tunewise.report.figures import STYLE, Figure
 from tunewise.report.tables import Html, table_from_lists
 
 LIVE = "application/vnd.tunewise.live+json"
-KINDS = ("range", "number", "select", "checkbox")
+KINDS = ("range", "number", "select", "checkbox", "text")
 
 
 class Live:
@@ -177,6 +177,8 @@ def _input(w, c: Mapping):
     }
     if c["kind"] == "checkbox":
         return w.Checkbox(**common, indent=False)
+    if c["kind"] == "text":
+        return w.Textarea(**common, continuous_update=False)
     if c["kind"] == "select":
         return w.Dropdown(**common, options=[(label, value) for value, label in c["options"]])
     bounds = {k: c[k] for k in ("min", "max", "step") if k in c}
