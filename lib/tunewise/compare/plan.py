@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tunewise.compare.arms import classifiers, prompts, remote, retrieval, tuned, written
+from tunewise.compare.arms import classifiers, prompts, reading, remote, tuned, written
 from tunewise.compare.workbench import Arm, Pace, Workbench
 from tunewise.models.download import FetchError
 
@@ -62,7 +62,7 @@ def arms_of(bench: Workbench) -> list[Arm]:
         asked = [*classifiers.arms(bench), *prompts.arms(bench), *remote.arms(bench)]
         return [*asked, *classifiers.curve(bench), *tuned.arms(bench)]
     return sorted(
-        [*retrieval.arms(bench), *written.arms(bench), *remote.arms(bench)],
+        [*reading.arms(bench), *written.arms(bench), *remote.arms(bench)],
         key=lambda arm: arm.family == "tuned",
     )
 

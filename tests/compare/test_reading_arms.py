@@ -3,7 +3,7 @@
 import pytest
 from small_model import small_context
 
-from tunewise.compare.arms import retrieval
+from tunewise.compare.arms import reading
 from tunewise.compare.base import Columns, Item, OwnData, Settings
 from tunewise.compare.documents_reader import LocalReader
 from tunewise.compare.run import run, to_score
@@ -61,8 +61,8 @@ def bench(tmp_path, monkeypatch):
 
 
 def test_there_are_none_without_documents(bench):
-    assert retrieval.arms(bench(docs=None)) == []
-    assert [arm.name for arm in retrieval.arms(bench())] == ["rag", "rag_tuned"]
+    assert reading.arms(bench(docs=None)) == []
+    assert [arm.name for arm in reading.arms(bench())] == ["rag", "rag_tuned"]
 
 
 def test_the_reader_is_given_what_the_search_found_and_the_search_is_chosen_on_validation(bench, monkeypatch):
@@ -74,7 +74,7 @@ def test_the_reader_is_given_what_the_search_found_and_the_search_is_chosen_on_v
 
     monkeypatch.setattr(LocalReader, "_written", written)
     work = bench()
-    result = retrieval.rag_arm(work)
+    result = reading.rag_arm(work)
     assert result.outcomes["contains"] == [1.0] * 6 and result.predictions[0] == "drawer 42"
     assert {t["search"] for t in result.trials} == {"bm25", "dense", "hybrid"}
     assert all(t["score"] == 1.0 for t in result.trials) and result.settings["search"] == "hybrid"
@@ -83,9 +83,7 @@ def test_the_reader_is_given_what_the_search_found_and_the_search_is_chosen_on_v
 
 def test_training_pairs_hold_the_right_passage_and_a_near_one_without_it(bench):
     work = bench()
-    prefix, pairs = retrieval._pairs(
-        LocalReader("smollm2-135m", work.ctx.lm), retrieval.Library(work), "bm25"
-    )
+    prefix, pairs = reading._pairs(LocalReader("smollm2-135m", work.ctx.lm), reading.Library(work), "bm25")
     assert prefix.count("<|im_start|>user") == 3 and len(pairs) == 12
     for item, right, near in zip(work.train, pairs[::2], pairs[1::2], strict=True):
         assert f"{item.target} of" in right[0] and right[1] == item.target

@@ -35,13 +35,13 @@ def arms(bench: Workbench) -> list[Arm]:
     test, valid, train = len(bench.data.test), min(CHOICE, len(bench.data.valid)), len(bench.train)
     inputs = str(docs)
 
-    def reading(questions: int) -> float:
+    def passages(questions: int) -> float:
         return (
             2 * questions * (PASSAGE / 30)
         )  # about two passages a question, each as long as so many short texts
 
     plain = Arm(
-        "rag", TITLES["rag"], "retrieval", rag_arm, lambda pace: pace.reading(reading(test)), inputs=inputs
+        "rag", TITLES["rag"], "retrieval", rag_arm, lambda pace: pace.reading(passages(test)), inputs=inputs
     )
     seen = 2 * train * sum(tuning.passes(2 * train)) * PASSAGE / 30
     trained = Arm(
@@ -49,7 +49,7 @@ def arms(bench: Workbench) -> list[Arm]:
         TITLES["rag_tuned"],
         "tuned",
         rag_tuned,
-        lambda pace: pace.training(seen) + pace.reading(reading(test + 2 * valid)),
+        lambda pace: pace.training(seen) + pace.reading(passages(test + 2 * valid)),
         disk=60_000_000,
         inputs=inputs,
     )
