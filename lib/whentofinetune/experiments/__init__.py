@@ -37,6 +37,7 @@ NAMES = (
     "groundedness",
     "context_window",
     "pick_winner",
+    "label_noise",
 )
 
 

@@ -1,0 +1,81 @@
+"""What do wrong labels cost each method, and what does looking at the flagged rows bring back? (C44)
+
+Training labels are made wrong on purpose; test labels are left alone. The check's flags are compared with what was made wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+from tunewise import prompting
+from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.finetune import Recipe
+from tunewise.prompting import TEMPLATES
+from whentofinetune.classification import answered, label_scores, plain_and_calibrated, without_llm
+from whentofinetune.datasets import drawn, public_texts
+from whentofinetune.wrong_labels import cleaned, flagged, flipped
+
+CHEAP = ("tfidf", "embeddings", "neighbours")
+
+
+def conditions(p: Params) -> Iterator[Condition]:
+    for name, seed in product(p.sets, p.seeds):
+        for share, kind in p.noise:
+            wrong = {"set": name, "share": share} | ({"kind": kind} if share else {})
+            yield Condition("check", **wrong, seed=seed)
+            for arm, labels in product(CHEAP, p.cleaning if share else ("",)):
+                yield Condition(arm, **wrong, **({"labels": labels} if labels else {}), seed=seed)
+    for name, (share, labels), arm, seed in product(p.asked, p.asked_noise, ("few-shot", "lora"), p.seeds):
+        wrong = {"kind": "uniform", "labels": labels} if share else {}
+        yield Condition(arm, set=name, share=share, **wrong, seed=seed)
+
+
+def evaluate(ctx: Context, c: Condition) -> Scores:
+    p = ctx.params
+    task = public_texts.load(c.set, p.pool, p.test_n)
+    given = drawn(task.train, p.labels, 53, c.seed)
+    texts, right = [e.text for e in given], [e.label for e in given]
+    labels = flipped(right, ctx.embed(texts), c.share, c.kind, c.seed) if c.share else right
+    found = ctx.memo(["flags", texts, labels], lambda: flagged(texts, labels))
+    if c.method == "check":
+        wrong = [a != b for a, b in zip(labels, right, strict=True)]
+        suspect = [i in found for i in range(len(given))]
+        precision = [w if s else None for s, w in zip(suspect, wrong, strict=True)]
+        recall = [s if w else None for s, w in zip(suspect, wrong, strict=True)]
+        return Scores(given, flagged=suspect, precision=precision, recall=recall)
+    train = cleaned(list(zip(texts, labels, strict=True)), right, found, c.labels or "noisy", c.seed)
+    if c.method in CHEAP:
+        return answered(task.test, without_llm(ctx, c.method, train, [e.text for e in task.test]))
+    template, test = TEMPLATES["instruction"], task.test[: p.asked_n]
+    if c.method == "few-shot":
+        shots = prompting.random_shots(train, p.shots, c.seed)
+        return answered(test, plain_and_calibrated(ctx, template, task, test, shots)[0][1])
+    answers = template.answers(task.labels)
+    pairs = [(template.query(task, text), answers[y]) for text, y in train]
+    with ctx.adapter(pairs, Recipe(seed=c.seed, **p.recipe), template.prefix(task)) as lm:
+        return answered(test, label_scores(lm, template, task, test).argmax(axis=1), train_seconds=lm.seconds)
+
+
+_RECIPE = {"learning_rate": 1e-3, "epochs": 1, "min_steps": 14}
+_COMMON = {"model": "smollm2-135m", "sets": ["tweets"], "asked": ["tweets"], "shots": 8, "recipe": _RECIPE}
+_COMMON |= {"cleaning": ["noisy", "dropped", "relabelled", "at random"], "asked_noise": [[0.2, "noisy"]]}
+_COMMON |= {"noise": [[0.0, ""], [0.2, "uniform"]], "pool": 400, "labels": 300, "seeds": [0]}
+_SMOKE = {"pool": 60, "labels": 40, "test_n": 40, "asked_n": 10, "recipe": _RECIPE | {"min_steps": 1}}
+_FULL = {"sets": ["tweets", "kinds", "reuters"], "asked": ["tweets", "kinds"], "test_n": 500, "asked_n": 200}
+_FULL |= {"noise": [[0.0, ""], *([s, "uniform"] for s in (0.1, 0.2, 0.4)), [0.2, "confusable"]]}
+_FULL |= {"asked_noise": [[0.0, ""], [0.2, "noisy"], [0.2, "relabelled"]], "seeds": [0, 1, 2]}
+
+EXPERIMENT = Experiment(
+    "label_noise",
+    conditions,
+    evaluate,
+    question="What do wrong labels cost, and what does looking at the flagged rows bring back?",
+    claims=("C44",),
+    sources=lambda p: [s.sha256 for s in public_texts.SOURCES],
+    scales={
+        "smoke": _COMMON | _SMOKE,
+        "laptop": _COMMON | {"test_n": 300, "asked_n": 100},
+        "full": _COMMON | _FULL,
+    },
+)
