@@ -41,7 +41,7 @@ def test_the_library_pins_nothing_that_a_reader_runs():
     assert project["dependencies"] == []
     for extra in colab.EXTRAS:
         for line in project["optional-dependencies"][extra]:
-            assert re.fullmatch(r"[\w-]+>=[\d.]+", line), (
+            assert re.fullmatch(r"[\w.-]+>=[\d.]+", line), (
                 f"{extra}: {line} should be a lower bound and no more"
             )
     assert re.fullmatch(r">=3\.\d+", project["requires-python"])
@@ -54,6 +54,9 @@ def test_all_that_the_library_imports_is_in_its_lists():
         "yaml": "pyyaml",
         "huggingface_hub": "huggingface-hub",
         "sentence_transformers": "sentence-transformers",
+        "pdfminer": "pdfminer.six",
+        "stdnum": "python-stdnum",
+        "charset_normalizer": "charset-normalizer",
     }
     given = {re.split(r"[>=]", line)[0] for extra in colab.EXTRAS for line in extras()[extra]}
     comes_along = {
