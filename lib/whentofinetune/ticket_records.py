@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from tunewise.constrained import constrained_to, json_grammar, line_grammar
 from tunewise.experiment import Scores
@@ -105,21 +104,3 @@ def written(
     options = {"max_new_tokens": max_new_tokens, "batch_size": len(prompts), "stop": None}
     with constrained_to(lm, grammar(form)) if constrained else contextlib.nullcontext():
         return generate(lm, prompts, prefix=start, **options)
-
-
-def extractor(form: str = "json", k: int = 2, *, seed: int = 0, **options) -> Callable[[str, bool], str]:
-    """A function (text of a ticket, constrained) -> what the base model writes after ``k`` solved tickets.
-
-    Parameters
-    ----------
-    options
-        For :func:`tunewise.models.load.load`; the model is loaded at the first ticket.
-    """
-    from tunewise.models.load import load
-
-    start, model = prefix(form, False, drawn(k, seed)), functools.cache(lambda: load(**options))
-
-    def extract(text: str, constrained: bool = True) -> str:
-        return written(model(), [f"{text}{ANSWER}"], start, form, constrained, 110)[0]
-
-    return extract

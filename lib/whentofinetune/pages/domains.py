@@ -217,17 +217,3 @@ def before_after(record: Record) -> rp.Html:
         cells = dict(zip(("base model", "after LoRA on Hindi"), said, strict=True))
         rows.append({"task": name} | cells | {"paired change": change})
     return rp.table(rows, "Everything that was tested before and after (a lower loss is better)")
-
-
-def summary(jargon: Record, notes: Record, language: Record) -> rp.Html:
-    """The chapter's main results in a few sentences."""
-    words = rp.means(jargon_rows(jargon))
-    base = words.pop("the bare question")
-    best = max(words, key=lambda name: words[name]["value"])
-    shown, tuned = (rp.mean(notes.where(method=m), "recalled") for m in ("few-shot", "lora"))
-    hindi, english = (rp.relative(bits_change(language, x), n=False) for x in ("hindi", "english"))
-    return rp.prose(
-        f"Company words: {rp.pct(base)} without help; the best method ({best}) reaches {rp.pct(words[best])}. "
-        f"Patient notes: {rp.pct(shown)} of the fields in the wanted form with examples in the prompt, {rp.pct(tuned)} after LoRA. "
-        f"Hindi: {rp.plain(token_ratio(language), n=False)} times as many tokens for the same message; LoRA changes the held-out loss on Hindi by {hindi} and that on English by {english}."
-    )

@@ -120,19 +120,6 @@ def extractions(record: Record, form: str = "json") -> Conditions:
     return rp.conditions(record, methods, form=form)
 
 
-def formats_summary(record: Record) -> str:
-    """The main result in two sentences."""
-    found, said = extractions(record), {}
-    prompts = {name: rows for name, rows in found.items() if "constraint" in name and "LoRA" not in name}
-    for metric in ("valid", "fields"):
-        name = best(prompts, metric)
-        shown = {f"with a constraint alone ({name})": name, "with LoRA alone": "LoRA"}
-        shown["with both"] = "LoRA + constraint"
-        told = (f"{rp.pct(share(found[method], metric))} {words}" for words, method in shown.items())
-        said[metric] = ", ".join(told)
-    return f"JSON that satisfies the schema: {said['valid']}. Fields exactly right: {said['fields']}."
-
-
 def formats_figure(record: Record) -> rp.Figure:
     """A menu over the forms: how often the reply has the form, and how many fields are right, by method."""
     heads, figures = {"satisfies the schema": "valid", "fields exactly right": "fields"}, {}
