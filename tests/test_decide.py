@@ -1,9 +1,10 @@
-"""The decision helper over all 160,000 combinations of answers, "don't know" included.
+"""The decision helper over all 280,000 combinations of answers, "don't know" included.
 
 What decides is judged for every combination (a few seconds). The whole recommendation with its changes costs some thirty judgements
 each, so it is built for a fixed sample and compared with the judgements of all.
 """
 
+import html
 import itertools
 import json
 import random
@@ -13,19 +14,21 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import ROOT
 
 from tunewise import cli
 from whentofinetune import verdicts
 from whentofinetune.calculators import decide as d
-from whentofinetune.calculators.decide_rules import OUTCOMES, QUESTIONS, RULES, STAGES, UNKNOWN, Rule
+from whentofinetune.calculators.decide_rules import NEEDS, OUTCOMES, QUESTIONS, RULES, STAGES, UNKNOWN, Rule
 from whentofinetune.calculators.found import evidence, found, side
 from whentofinetune.commands import decide_command as command
-from whentofinetune.pages import Live
+from whentofinetune.pages import Live, decide_page
+from whentofinetune.pages.site import live_html
 from whentofinetune.pages.verdict import sources
 
 LIB = Path(d.__file__).parents[2]
 NAMES = tuple(d.FORM)
-TUNES = ("fine-tune", "both")
+TUNES = ("fine-tune", "hosted", "both")
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +62,10 @@ def get(answers, question):
 # -- the form and the rules ------------------------------------------------------------------------------------------
 
 
-def test_the_form_has_eight_questions_of_two_to_four_answers():
+def test_the_form_has_eight_questions_of_two_to_six_answers():
     assert len(QUESTIONS) == 8
     for q in QUESTIONS:
-        assert 2 <= len(q.options) <= 4 and UNKNOWN not in q.options
+        assert 2 <= len(q.options) <= 6 and UNKNOWN not in q.options
         assert len(set(q.options.values())) == len(q.options)
         # YAML would read these as something else than words
         assert all(yaml.safe_load(f"{q.name}: {a}") == {q.name: a} for a in (*q.options, UNKNOWN))
@@ -88,8 +91,13 @@ def test_rules_have_names_of_their_own_and_stand_in_the_order_of_the_stages():
     assert len({r.name for r in RULES}) == len(RULES)
     assert [stage for stage, _ in itertools.groupby(r.stage for r in RULES)] == [*STAGES, "note", "conflict"]
     assert {r.then for r in RULES if r.stage == "recommendation"} == set(OUTCOMES)
-    table = d.rules_table()
-    assert len(table["rows"]) == len(RULES) and all(len(row) == len(table["header"]) for row in table["rows"])
+    assert {stage: {r.then for r in RULES if r.stage == stage} for stage in NEEDS} == {
+        stage: {*words} - {"title"} for stage, words in NEEDS.items()
+    }
+    listed = decide_page.rules().html
+    assert listed.count("<li>") == len(RULES) and all(
+        f"<b>{html.escape(r.name)}</b>" in listed for r in RULES
+    )
 
 
 # -- the evidence ----------------------------------------------------------------------------------------------------
@@ -171,7 +179,7 @@ def test_each_recommendation_says_so_by_itself(sample):
 
 
 def test_each_combination_gets_a_recommendation_and_no_rule_is_dead(judged, outcomes):
-    assert len(outcomes) == 160_000 and set(outcomes.values()) == set(OUTCOMES)
+    assert len(outcomes) == 280_000 and set(outcomes.values()) == set(OUTCOMES)
     assert {rule.name for rules in judged.values() for rule in rules} == {
         r.name for r in RULES if r.stage in STAGES
     }
@@ -203,7 +211,7 @@ def test_what_holds_for_every_combination(outcomes):
     labels = list(d.FORM["labels"].options)
     for a, outcome in outcomes.items():
         known = dict(zip(NAMES, a, strict=True))
-        fell_short = known["behaviour"] == "short" and known["labels"] in labels[1:]
+        fell_short = known["behaviour"] == "limit" and known["labels"] in labels[1:]
         taught_facts = [known[q] for q in ("knowledge", "change", "labels")] == [
             "weights",
             "hardly",
@@ -215,6 +223,12 @@ def test_what_holds_for_every_combination(outcomes):
                 assert outcomes[other(a, "labels", more)] in TUNES, a
         if taught_facts and outcome == "fine-tune":
             assert known["sources"] != "must" and known["hallucination"] != "unacceptable", a
+        if outcome in ("distil", "better", "classify"):
+            assert known["behaviour"] in ("untried", "short", "expensive", "limit"), a
+        if outcome == "distil":  # there is a teacher, and the task is narrow
+            assert known["behaviour"] == "expensive" and known["tasks"] not in ("many", UNKNOWN), a
+        if outcome == "classify":
+            assert known["tasks"] == "label" and known["labels"] in ("hundreds", "thousands"), a
         if known["knowledge"] in ("documents", "none", "short"):
             assert (outcome in ("rag", "both")) == (known["knowledge"] == "documents"), a
         if known["knowledge"] == UNKNOWN and outcome in ("rag", "both"):
@@ -235,13 +249,15 @@ def test_conflicts_are_asked_back_exactly_where_they_are(judged):
     declared = {
         "stale by design": lambda k: k["knowledge"] == "weights" and k["change"] == "weekly",
         "untrained weights": lambda k: k["knowledge"] == "weights" and k["labels"] == "none",
-        "how was it measured?": lambda k: k["behaviour"] == "short" and k["labels"] == "none",
+        "how was it measured?": lambda k: (
+            k["behaviour"] in ("short", "expensive", "limit") and k["labels"] == "none"
+        ),
         "nothing to check against": lambda k: (
             k["hallucination"] == "unacceptable" and k["knowledge"] in ("none", "weights")
         ),
         "nothing to cite": lambda k: k["sources"] == "must" and k["knowledge"] in ("none", "weights"),
         "what changes?": lambda k: (
-            k["behaviour"] == "short" and k["change"] == "weekly" and k["knowledge"] == "none"
+            k["behaviour"] in ("expensive", "limit") and k["change"] == "weekly" and k["knowledge"] == "none"
         ),
     }
     conflicts = [r for r in RULES if r.stage == "conflict"]
@@ -291,12 +307,39 @@ STORIES = {
         "",
         "look facts up; who edits the index; check citations",
     ),
-    # the classic case for tuning (C14), with a linear classifier beside it (C1)
+    # 300 tickets and a decision: a classifier of seconds before any training of a language model (C1)
     "labelling complaints by a house rule that prompts do not reach, 400 labels": (
-        "none short costly hundreds hardly needless neither one",
-        "fine-tune",
+        "none limit costly hundreds hardly needless neither label",
+        "classify",
         "",
-        "tune the style; the cheaper rival; first tuning",
+        "labels are enough for a classifier; classify it",
+    ),
+    # what is bought comes before what is built
+    "replies in a strict form, the small model falls short, nobody tried a better one": (
+        "none short costly hundreds hardly needless tuning one",
+        "better",
+        "",
+        "a better model first; several templates",
+    ),
+    # the classic case for distilling (C19): narrow, solved, expensive
+    "a narrow extraction that the best model solves, a million times a month": (
+        "none expensive costly tens hardly needless tuning one",
+        "distil",
+        "",
+        "distil it; a student's test; mostly for testing",
+    ),
+    "an assistant for everything that the best model solves, too expensive": (
+        "none expensive costly tens hardly needless tuning many",
+        "better",
+        "",
+        "too many tasks for one student",
+    ),
+    # a team without GPUs; but who still tunes for others?
+    "replies whose form no prompt reaches, a thousand examples, a team that tuned nothing": (
+        "none limit costly thousands hardly needless neither one",
+        "hosted",
+        "",
+        "tune the style; let a service train it; who still tunes; first tuning",
     ),
     # examples take an hour (C26)
     "product descriptions in the brand's voice, nothing tried, thirty good ones": (
@@ -328,14 +371,14 @@ STORIES = {
     ),
     # the one case where the hybrid is advised, and it must prove itself against RAG alone (C42)
     "support in the company's voice over a manual, thousands of replies, an experienced team": (
-        "documents short costly thousands monthly helpful both related",
+        "documents limit costly thousands monthly helpful both related",
         "both",
         "",
         "both, one after the other; tune on passages; no new facts",
     ),
     # one new system at a time (C40)
     "the same with a team that has built neither": (
-        "documents short costly thousands monthly helpful neither related",
+        "documents limit costly thousands monthly helpful neither related",
         "rag",
         "",
         "one system at a time",
@@ -356,21 +399,21 @@ STORIES = {
     ),
     # 25 labels a task: show the nearest, collect more
     "an assistant for a dozen tasks, prompts fall short, 300 labels in all": (
-        "none short costly hundreds hardly needless tuning many",
+        "none limit costly hundreds hardly needless tuning many",
         "icl",
         "",
         "labels spread thin; look examples up, too",
     ),
     # tuned rules would be a week late
     "moderation by rules that change every week, prompts fall short": (
-        "none short costly thousands weekly needless both one",
+        "none limit costly thousands weekly needless both one",
         "icl",
         "what changes?",
         "moving target",
     ),
     # enough for an adapter each (C41)
     "the same with thousands of labels": (
-        "none short costly thousands hardly needless tuning many",
+        "none limit costly thousands hardly needless tuning many",
         "fine-tune",
         "",
         "tune the style; an adapter a task; what it forgets",
@@ -391,7 +434,7 @@ STORIES = {
     ),
     # tuning mends one of the two only
     "answers are wrong, nobody knows whether for lack of facts or of style": (
-        "unknown short unknown hundreds hardly unknown tuning one",
+        "unknown limit unknown hundreds hardly unknown tuning one",
         "measure",
         "",
         "facts or style?; are facts missing?",
@@ -427,7 +470,8 @@ def test_every_front_says_what_the_function_says(sample):
         assert front["text"] == d.in_words(made) and front["text"].startswith(made.details.title)
         reasons, changes = front["tables"]
         assert [row[1] for row in reasons["rows"]] == [rule.why for rule in made.reasons]
-        assert len(changes["rows"]) == len(made.changes) and front["record"] == d.record(answers)
+        assert len(changes["rows"]) == len(made.changes)
+        assert all(words in front["text"] for words in made.needs.values())
         told = json.loads(json.dumps(made.to_dict()))
         assert (
             told["outcome"] == made.outcome
@@ -443,6 +487,68 @@ def test_every_front_says_what_the_function_says(sample):
         assert rows == 3 + len(QUESTIONS) + len(made.reasons) + len(made.changes)
         assert all(rule.why in page for rule in (*made.questions, *made.reasons)) and made.evidence in page
     assert "Date" not in d.record({})
+
+
+def said(answers, made) -> dict:
+    """A recommendation as places in ``RULES``, as the page's script gives it."""
+    place = {rule.name: i for i, rule in enumerate(RULES)}
+    return {
+        "outcome": made.outcome,
+        "rests": made.evidence,
+        "needs": [list(need) for need in made.needs.items()],
+        "asks": [place[r.name] for r in made.questions],
+        "reasons": [place[r.name] for r in made.reasons],
+        "changes": [
+            [
+                NAMES.index(c.question),
+                c.outcome,
+                *(decide_page.ANSWERS[c.question].index(a) for a in c.answers),
+            ]
+            for c in made.changes
+        ],
+    }
+
+
+@pytest.fixture(scope="module")
+def table():
+    return decide_page.outcomes()
+
+
+def test_the_pages_table_holds_what_the_rules_say_of_every_combination(table, judged, sample):
+    diagrams = decide_page.Diagrams()
+    diagrams.nodes = table["nodes"]
+    for combination, rules in judged.items():
+        leaf = table["leaves"][diagrams.value(table["decides"], dict(zip(NAMES, combination, strict=True)))]
+        assert [RULES[i].name for i in leaf[:3]] == [r.name for r in rules], combination
+    for answers, made in sample:
+        holds = {RULES[i].name for i, root in table["others"] if diagrams.value(root, answers)}
+        assert holds == {r.name for r in (*made.reasons, *made.questions) if r.stage not in STAGES}
+    assert len(json.dumps(table)) < 100_000
+
+
+def test_the_page_answers_at_once_and_as_python_does(browser, sample, tmp_path):
+    """In a browser, without a server: the look-up in ``decide.js`` finds for a thousand combinations what Python decides."""
+    live = Live("decide", d.CONTROLS, "whentofinetune.calculators.decide:decide_json")
+    script = (ROOT / "assets" / "decide.js").read_text(encoding="utf-8")
+    file = tmp_path / "page.html"
+    file.write_text(f"<!doctype html>{live_html(live.spec())}<script>{script}</script>", encoding="utf-8")
+    page = browser.new_page()
+    try:
+        page.goto(file.as_uri())
+        asked = [[decide_page.ANSWERS[q].index(a) for q, a in answers.items()] for answers, _ in sample]
+        found = page.evaluate("(all) => all.map((answers) => tunewise.find(answers))", asked)
+        assert found == [said(answers, made) for answers, made in sample]
+        block = page.locator("#live-decide")
+        shown = page.evaluate(
+            "(root) => tunewise.lookups['whentofinetune.calculators.decide:decide_json'](root)",
+            block.element_handle(),
+        )
+        assert shown == "Recommendation: None yet: measure first."
+        assert block.locator(".tw-text a").count() and block.locator(".tw-reasons li").count() == len(
+            d.decide({}).reasons
+        )
+    finally:
+        page.close()
 
 
 def test_the_live_block_starts_with_nothing_known():

@@ -1,7 +1,7 @@
 """Which method to try first: eight answers in, one recommendation out, with its reasons and what would change it.
 
 The questions and the rules stand in ``data/decide/rules.yml``. The recommendation is a place to start measuring (C43); where our own tests
-do not settle it or speak against it, it says so. Standard library only.
+do not settle it or speak against it, it says so.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from whentofinetune.calculators.decide_rules import (
+    NEEDS,
     OUTCOMES,
     QUESTIONS,
     RULES,
@@ -56,6 +57,11 @@ class Recommendation:
         return OUTCOMES[self.outcome]
 
     @property
+    def needs(self) -> dict[str, str]:
+        """What is to be done about facts and about behaviour, each by itself: a task may need both."""
+        return {NEEDS[r.stage]["title"]: NEEDS[r.stage][r.then] for r in self.reasons if r.stage in NEEDS}
+
+    @property
     def open(self) -> list[str]:
         """Titles of the questions that are not answered."""
         return [q.title for q in QUESTIONS if self.answers[q.name] == UNKNOWN]
@@ -76,6 +82,7 @@ class Recommendation:
             "outcome": self.outcome,
             **asdict(self.details),
             "evidence": self.evidence,
+            "needs": self.needs,
             "answers": self.answers,
             "questions": [{"ask": r.why, **sourced(r)} for r in self.questions],
             "reasons": [
@@ -157,7 +164,8 @@ def label(question: str, answer: str) -> str:
 
 def in_words(found: Recommendation) -> str:
     """The recommendation in a few plain sentences, one paragraph a line."""
-    lines = [f"{found.details.title}. {found.details.meaning}", found.evidence]
+    lines = [f"{found.details.title}. {found.details.meaning}"]
+    lines += ["; ".join(f"{need}: {words}" for need, words in found.needs.items()) + ".", found.evidence]
     lines += [f"Settle this first: {rule.why}" for rule in found.questions]
     lines.append(f"Measure next: {found.details.measure_next}")
     if found.open:
@@ -185,19 +193,6 @@ def tables(found: Recommendation) -> list[dict]:
 
 def _table(caption: str, header: list[str], rows: list[list[str]]) -> dict:
     return {"caption": caption, "header": header, "rows": rows}
-
-
-def rules_table() -> dict:
-    """All rules in one table, in the order in which they are read: a table as a live block's."""
-    named = {"note": "step", "conflict": "ask back"}
-
-    def row(rule: Rule) -> list[str]:
-        condition = " and ".join(f"{what} is {' or '.join(allowed)}" for what, allowed in rule.when.items())
-        then = named.get(rule.stage, rule.stage) + (f": {rule.then}" if rule.then else "")
-        return [rule.name, condition or "else", then, rule.why, evidence([rule])]
-
-    heads = ["Rule", "If", "Then", "Because", "It rests on"]
-    return _table("The rules: in each stage the first that fits decides", heads, list(map(row, RULES)))
 
 
 def record(answers: Mapping[str, str], date: str = "") -> str:
@@ -237,12 +232,9 @@ def form() -> str:
 
 
 def decide_json(answers: str) -> str:
-    """The helper's front: a JSON object of answers in, ``{"figures", "tables", "text", "record"}`` out; record is Markdown, undated."""
-    given = json.loads(answers)
-    found = decide(given)
-    return json.dumps(
-        {"figures": [], "tables": tables(found), "text": in_words(found), "record": record(given)}
-    )
+    """The form's front in a notebook: a JSON object of answers in, ``{"tables", "text"}`` out."""
+    found = decide(json.loads(answers))
+    return json.dumps({"tables": tables(found), "text": in_words(found)})
 
 
 CONTROLS = [

@@ -1,4 +1,4 @@
-"""The decision helper's form and rules, as ``data/decide/rules.yml`` has them. Standard library only where they are packed as JSON."""
+"""The decision helper's form and rules, as ``data/decide/rules.yml`` has them."""
 
 from __future__ import annotations
 
@@ -68,5 +68,6 @@ def _rule(stage: str, entry: dict) -> Rule:
 _READ = from_yaml("rules")
 QUESTIONS = tuple(Question(name, **q) for name, q in _READ["questions"].items())
 OUTCOMES = {name: Outcome(**o) for name, o in _READ["outcomes"].items()}
+NEEDS: dict[str, dict[str, str]] = _READ["needs"]
 STEPS: dict[str, str] = _READ["steps"]
 RULES = tuple(_rule(stage, entry) for stage, entries in _READ["rules"].items() for entry in entries)

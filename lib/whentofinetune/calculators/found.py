@@ -1,14 +1,11 @@
-"""What our own tests say of a claim, and in words what a rule of the decision helper therefore rests on.
-
-Standard library only: in a browser the verdicts lie in ``found.json``, written when the site is built.
-"""
+"""What our own tests say of a claim, and in words what a rule of the decision helper therefore rests on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cache
 
-from whentofinetune.calculators import packed
+from whentofinetune import verdicts
 from whentofinetune.calculators.decide_rules import Rule
 
 # Whether a verdict speaks for its claim (1), against it (-1), or is none (2); every other word leaves the claim open. A gain that is too
@@ -23,14 +20,8 @@ SPEAKS = {
 @cache
 def found() -> dict[str, tuple[str, str]]:
     """Claim -> its verdict and the size of the largest model measured (empty where no model was compared)."""
-
-    def from_records() -> dict[str, tuple[str, str]]:
-        from whentofinetune import verdicts
-
-        heads = map(verdicts.headline, verdicts.claims())
-        return {v.claim: (v.word, verdicts.LADDER[v.model] if v.findings else "") for v in heads}
-
-    return {claim: (word, size) for claim, (word, size) in packed("found", from_records).items()}
+    heads = map(verdicts.headline, verdicts.claims())
+    return {v.claim: (v.word, verdicts.LADDER[v.model] if v.findings else "") for v in heads}
 
 
 def side(claim: str, rule: Rule, said: Mapping[str, tuple[str, str]] | None = None) -> int:

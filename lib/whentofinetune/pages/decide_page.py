@@ -1,0 +1,166 @@
+"""The decision helper on its page: what every combination of answers leads to, as data that the page looks up, and the rules to read.
+
+The rules stay in Python. For each rule a decision diagram says where it holds: a node is a question with the node that each answer leads to, and
+diagrams share their nodes, so all combinations take a few kilobytes. ``assets/decide.js`` walks them and knows no rule.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Sequence
+
+from tunewise.report import Html
+from whentofinetune import verdicts
+from whentofinetune.calculators import decide as d
+from whentofinetune.calculators.decide_rules import NEEDS, OUTCOMES, QUESTIONS, RULES, STAGES, STEPS, UNKNOWN
+from whentofinetune.calculators.found import evidence
+from whentofinetune.pages.verdict import cite, sources
+
+ANSWERS = {q.name: (UNKNOWN, *q.options) for q in QUESTIONS}
+_NAMES = tuple(ANSWERS)
+
+
+class Diagrams:
+    """Functions of the eight answers. A node is ``[question, where its first answer leads, ...]``; ``~value`` is a value."""
+
+    def __init__(self) -> None:
+        self.nodes: list[list[int]] = []
+        self._known: dict[tuple[int, ...], int] = {}
+
+    def add(self, rules: Sequence[int], value: Callable[[dict[str, str]], int], needed: int = -1) -> int:
+        """The root of the diagram of ``value``, which depends on ``rules`` (places in ``RULES``) and is 0 unless ``needed`` may hold."""
+        seen: dict[tuple[int, tuple[int, ...]], int] = {}
+
+        def at(depth: int, alive: tuple[int, ...], answers: dict[str, str]) -> int:
+            if needed >= 0 and needed not in alive:
+                return ~0
+            if depth == len(_NAMES):
+                return ~value(answers)
+            if (depth, alive) not in seen:
+                name = _NAMES[depth]
+                leads = [at(depth + 1, _left(alive, depth, a), {**answers, name: a}) for a in ANSWERS[name]]
+                seen[depth, alive] = leads[0] if len({*leads}) == 1 else self._node(depth, leads)
+            return seen[depth, alive]
+
+        return at(0, tuple(rules), {})
+
+    def _node(self, question: int, leads: list[int]) -> int:
+        node = self._known.setdefault((question, *leads), len(self.nodes))
+        if node == len(self.nodes):
+            self.nodes.append([question, *leads])
+        return node
+
+    def value(self, root: int, answers: dict[str, str]) -> int:
+        """What a diagram says of these answers: the look-up that the page does."""
+        while root >= 0:
+            question, *leads = self.nodes[root]
+            root = leads[ANSWERS[_NAMES[question]].index(answers[_NAMES[question]])]
+        return ~root
+
+
+def _left(alive: Sequence[int], depth: int, answer: str) -> tuple[int, ...]:
+    """The rules that can still hold after this answer, without those behind a rule of their stage that is certain by now."""
+    kept, certain = [], set()
+    for i in alive:
+        rule = RULES[i]
+        if rule.stage in certain or answer not in rule.when.get(_NAMES[depth], (answer,)):
+            continue
+        kept.append(i)
+        if rule.stage in STAGES and not set(rule.when) - {*_NAMES[: depth + 1]}:
+            certain.add(rule.stage)
+    return tuple(kept)
+
+
+def outcomes() -> dict:
+    """All that the page looks up. A ``leaf`` are the three rules that decide, with what they rest on together."""
+    diagrams, leaves = Diagrams(), {}
+    place = {rule.name: i for i, rule in enumerate(RULES)}
+    deciding = [i for i, rule in enumerate(RULES) if rule.stage in STAGES]
+
+    def leaf(answers: dict[str, str]) -> int:
+        rules = tuple(place[rule.name] for rule in d.deciding(answers))
+        return leaves.setdefault(rules, len(leaves))
+
+    def holds(i: int) -> Callable[[dict[str, str]], int]:
+        return lambda answers: RULES[i].fits(
+            answers | {rule.stage: rule.then for rule in d.deciding(answers)}
+        )
+
+    decides = diagrams.add(deciding, leaf)
+    others = [i for i, rule in enumerate(RULES) if rule.stage not in STAGES]
+    roots = {i: diagrams.add([*deciding, i], holds(i), needed=i) for i in others}
+    steps = list(STEPS.values())
+
+    def at_step(rule: d.Rule) -> int:
+        return steps.index(d.step(rule))
+
+    named = {key: cite(key) for rule in RULES for key in rule.literature}
+    return {
+        "questions": [[q.name, q.title, [d.label(q.name, a) for a in ANSWERS[q.name]]] for q in QUESTIONS],
+        "outcomes": {name: [o.title, o.meaning, o.measure_next] for name, o in OUTCOMES.items()},
+        "steps": steps,
+        "needs": NEEDS,
+        "rules": [
+            [r.stage, r.then, "" if r.stage == "conflict" else at_step(r), r.why, evidence([r])]
+            for r in RULES
+        ],
+        "leaves": [[*rules, evidence(sorted((RULES[i] for i in rules), key=at_step))] for rules in leaves],
+        "nodes": diagrams.nodes,
+        "decides": decides,
+        "others": list(roots.items()),
+        "links": {c: f"{e['chapter']}.html#{c}" for c, e in verdicts.claims().items() if "chapter" in e}
+        | {key: list(source) for key, source in named.items()},
+    }
+
+
+def rules() -> Html:
+    """All rules to read, in the order in which they are tried, a fold for each stage."""
+    heads = {
+        "facts": "Facts: the first that fits decides",
+        "style": "Tone and behaviour: the first that fits decides",
+        "recommendation": "The recommendation: the first that fits decides",
+        "note": "Notes: every one that fits is added",
+        "conflict": "Asked back: every one that fits",
+    }
+    parts = []
+    for stage, head in heads.items():
+        items = "".join(_rule(rule) for rule in RULES if rule.stage == stage)
+        parts.append(f"<details><summary>{head}</summary><ol>{items}</ol></details>")
+    text = "\n".join(f"{rule.stage}: {rule.name}: {rule.why}" for rule in RULES)
+    return Html(f'<div class="tw-rules">{"".join(parts)}</div>', text)
+
+
+def _rule(rule: d.Rule) -> str:
+    """One rule: if, then, because, and what it rests on."""
+    asked = {q.name: q.title for q in QUESTIONS}
+
+    def said(what: str, answer: str) -> str:
+        if what in asked:
+            return f"“{d.label(what, answer)}”"
+        return OUTCOMES[answer].title if what == "recommendation" else NEEDS[what][answer]
+
+    conditions = [
+        f"<b>{html.escape(asked.get(what, what).lower())}</b> is {html.escape(' or '.join(said(what, a) for a in allowed))}"
+        for what, allowed in rule.when.items()
+    ]
+    then = {"note": f"under {STEPS.get(rule.then)}", "conflict": "ask"}.get(rule.stage)
+    then = then or f"then {said(rule.stage, rule.then)}"
+    return (
+        f"<li><b>{html.escape(rule.name)}</b><br>{'If ' + ', and '.join(conditions) if conditions else 'Else'}: {html.escape(then)}. "
+        f"{html.escape(rule.why)}<br><small>{_linked(evidence([rule]))}</small></li>"
+    )
+
+
+def _linked(text: str) -> str:
+    """Claims with a link to their verdict, sources by their short names with a link."""
+
+    def link(match: re.Match) -> str:
+        word = match[0]
+        if word in sources():
+            name, url = cite(word)
+            return f'<a href="{html.escape(url)}">{html.escape(name)}</a>' if url else html.escape(name)
+        chapter = verdicts.claims().get(word, {}).get("chapter")
+        return f'<a href="{chapter}.html#{word}">{word}</a>' if chapter else word
+
+    return re.sub(r"\b[A-Za-z]+\d+[A-Za-z]*\b", link, html.escape(text))
