@@ -59,7 +59,8 @@ class Recommendation:
     @property
     def needs(self) -> dict[str, str]:
         """What is to be done about facts and about behaviour, each by itself: a task may need both."""
-        return {NEEDS[r.stage]["title"]: NEEDS[r.stage][r.then] for r in self.reasons if r.stage in NEEDS}
+        results = {rule.stage: rule.then for rule in self.reasons}
+        return {words["title"]: words[results[stage]] for stage, words in NEEDS.items()}
 
     @property
     def open(self) -> list[str]:
