@@ -11,7 +11,7 @@ import pytest
 import yaml
 from conftest import load
 
-from tunewise.data import near_duplicates
+from tunewise.near_duplicates import near_duplicates
 from whentofinetune import book_files
 from whentofinetune.datasets import company, company_sources
 from whentofinetune.datasets.company import QUESTION_KINDS, SPLITS, check_voice, content_kept, says

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import yaml
 
-from tunewise.data import near_duplicates
+from tunewise.near_duplicates import near_duplicates
 from whentofinetune.datasets import company
 from whentofinetune.datasets.company import (
     DESKS,

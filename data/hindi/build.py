@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tunewise.data import near_duplicates
+from tunewise.near_duplicates import near_duplicates
 
 CATALOGUE = re.compile(r"(?:contrib/)?(\w+)/locale/hi/LC_MESSAGES/django(?:js)?\.po$")
 PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|%[sd]|\{\w+\}")

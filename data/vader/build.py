@@ -13,7 +13,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from tunewise.data import Example, near_duplicates
+from tunewise.data import Example
+from tunewise.near_duplicates import near_duplicates
 from whentofinetune.datasets import vader
 
 

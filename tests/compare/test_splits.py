@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tunewise.compare.base import Item
 from tunewise.compare.intake import prepare
 from tunewise.compare.splits import by_hash, by_time, completed, position, tie
-from tunewise.data import near_duplicates
+from tunewise.near_duplicates import near_duplicates
 
 WORDS = [
     a + b for a in ("lo", "mi", "ra", "te", "su", "ka", "pe") for b in ("ban", "der", "fil", "gat", "hun")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tunewise.compare.base import Columns, Finding, Item
 from tunewise.compare.label_errors import label_errors
 from tunewise.compare.personal_data import SENSITIVE, kinds
-from tunewise.data import plain
+from tunewise.near_duplicates import plain
 
 if TYPE_CHECKING:
     from tunewise.compare.splits import Ties

