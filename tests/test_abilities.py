@@ -304,7 +304,7 @@ def test_every_figure_and_table_is_made(records):
         assert "nan" not in str(make(operation))
     for make in (abilities.window_figure, abilities.window_gaps, abilities.real_table):
         assert "nan" not in str(make(window))
-    assert "judge" in str(abilities.summary(operation, judge, window))
+    assert "LoRA judge" in str(abilities.judge_table(judge))
 
 
 def bools(share, n, seed):

@@ -148,17 +148,3 @@ def real_table(record: Record) -> rp.Html:
         for s in r.get("stretches", ())
     ]
     return rp.table(rows, "One real text, read to the end", show={"bits a token": rp.plain})
-
-
-def summary(operation: Record, judge: Record, window: Record) -> rp.Html:
-    """The chapter's main results in a few sentences, from the records."""
-    bare, *_, tuned, _ = operation_methods(operation).values()
-    past = rp.means(window_methods(window), "past.recall")
-    base = past.pop(SCALINGS["none"])
-    best = max(past, key=lambda n: past[n]["value"])
-    return rp.prose(
-        f"An invented operation: {rp.pct(rp.mean(bare, 'same.exact'))} exact match before training, {rp.pct(rp.mean(tuned, 'same.exact'))} after, "
-        f"and {rp.pct(rp.mean(tuned, 'longer.exact'))} on longer lists. A tuned judge: {rp.pct(rp.mean(judge.where(method='lora')))} right verdicts; "
-        f"logistic regression on three numbers: {rp.pct(rp.mean(judge.where(method='features')))}. Keys found past the trained length: "
-        f"{rp.pct(base)} with the base model, {rp.pct(past[best])} with {best}."
-    )
