@@ -178,4 +178,4 @@ def test_the_file_is_copied_once_and_a_stump_is_replaced(tmp_path, monkeypatch):
 
 def test_a_label_of_two_tokens_is_refused():
     with pytest.raises(ValueError, match="tokens long; the browser reads one"):
-        BrowserModel(task="cefr").spec()
+        BrowserModel(task="domain").spec()

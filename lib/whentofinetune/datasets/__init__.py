@@ -6,8 +6,6 @@ import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-import numpy as np
-
 SPLITS = ("train", "valid", "test")
 
 
@@ -36,4 +34,6 @@ def of_split(items: Sequence, split: str | None) -> tuple:
 
 def drawn(pool: Sequence, n: int, *stream: int) -> list:
     """The first ``n`` of the pool after a shuffle with the seed ``stream``: those of a smaller n are among those of a larger one."""
+    import numpy as np  # not at the top: a calculator in the browser imports this package
+
     return [pool[i] for i in np.random.default_rng(list(stream)).permutation(len(pool))[:n]]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -23,6 +23,7 @@ import yaml
 from whentofinetune import book_files
 from whentofinetune.datasets import SPLITS as SPLITS
 from whentofinetune.datasets import check_one_of, of_split, read_lines
+from whentofinetune.datasets.voice_rules import VoiceRule, checked, rules_from
 
 QUESTION_KINDS = ("direct", "reversed", "changed", "multihop", "unanswerable")
 FORMS = ("json", "yaml", "markdown")
@@ -219,22 +220,11 @@ def says(text: str, value: str) -> bool:
     return re.search(rf"(?<![\w.,-])(?<!\d:){words}(?![\w-]|[.,:]\d)", text, re.IGNORECASE) is not None
 
 
-@dataclass(frozen=True)
-class VoiceRule:
-    """name, what it asks in words, and ``check(reply, sender)``."""
-
-    name: str
-    says: str
-    check: Callable[[str, str], bool]
-
-
 @cache
 def voice() -> tuple[VoiceRule, ...]:
     """The rules of the company's voice, from ``voice.yaml``."""
     rules = yaml.safe_load((folder() / "voice.yaml").read_text(encoding="utf-8"))["rules"]
-    for r in rules:
-        check_one_of(r["how"], _CHECKS, f"voice.yaml: how rule {r['name']!r} is checked")
-    return tuple(VoiceRule(r["name"], r["says"], partial(_CHECKS[r["how"]], r)) for r in rules)
+    return rules_from(rules)
 
 
 def voice_prompt() -> str:
@@ -244,35 +234,13 @@ def voice_prompt() -> str:
 
 def check_voice(reply: str, sender: str) -> dict[str, bool]:
     """rule name -> is it kept by this reply to ``sender``?"""
-    return {rule.name: rule.check(reply.strip(), sender) for rule in voice()}
+    return checked(voice(), reply, sender)
 
 
 def content_kept(mail: Mail, reply: str) -> float:
     """The share of what a right reply has to say (the product's code and the values asked for) that ``reply`` says."""
     wanted = (mail.code, *mail.values)
     return sum(says(reply, value) for value in wanted) / len(wanted)
-
-
-def _no_such_words(rule: dict, reply: str, sender: str) -> bool:
-    words = "|".join(map(re.escape, rule["words"]))
-    return not re.search(rf"\b({words})\b", reply.replace(sender, ""), re.IGNORECASE)
-
-
-def _last_sentence(reply: str) -> str:
-    """The last sentence above the last line."""
-    body = [line.strip() for line in reply.split("\n")[:-1] if line.strip()]
-    return re.split(r"(?<=[.?!])\s+", body[-1])[-1] if body else ""
-
-
-_CHECKS = {  # how a rule is checked -> function (rule, reply, sender)
-    "first_line": lambda rule, reply, who: reply.split("\n")[0].strip() == rule["text"].format(sender=who),
-    "last_line": lambda rule, reply, who: reply.split("\n")[-1].strip() == rule["text"],
-    "never": _no_such_words,
-    "never_text": lambda rule, reply, who: not re.search(rule["pattern"], reply.replace(who, "")),
-    "has": lambda rule, reply, who: re.search(rule["pattern"], reply) is not None,
-    "before_last": lambda rule, reply, who: re.search(rule["pattern"], _last_sentence(reply)) is not None,
-    "words": lambda rule, reply, who: rule["least"] <= len(reply.split()) <= rule["most"],
-}
 
 
 # -- records ---------------------------------------------------------------------------------------------------------

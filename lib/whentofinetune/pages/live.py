@@ -31,6 +31,7 @@ class Live:
 
     - ``range`` and ``number``: ``min``, ``max``, ``step``; a number's bounds may be left out
     - ``select``: ``options``, a list of values or of ``[value, label]``
+    - ``text``: ``lines``, its height; ``private``, what a reader writes is not put into the page's address
     - all: ``unit`` (shown after the value), ``help`` (a sentence), ``group`` (heading under which it stands)
 
     values: settings to start from instead of the controls' own. Raises ValueError for a control that is not well described.
@@ -178,7 +179,7 @@ def _input(w, c: Mapping):
     if c["kind"] == "checkbox":
         return w.Checkbox(**common, indent=False)
     if c["kind"] == "text":
-        return w.Textarea(**common, continuous_update=False)
+        return w.Textarea(**common, rows=c.get("lines", 3), continuous_update=False)
     if c["kind"] == "select":
         return w.Dropdown(**common, options=[(label, value) for value, label in c["options"]])
     bounds = {k: c[k] for k in ("min", "max", "step") if k in c}

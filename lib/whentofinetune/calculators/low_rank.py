@@ -1,0 +1,146 @@
+"""How well W + BA of rank r can stand for what full fine-tuning added to a weight matrix. Standard library only.
+
+The update was saved by ``data/pieces/build.py``. The best approximation of rank r keeps the r largest singular values; its relative error
+(Frobenius norm) is the root of the share of their squares that is left out (Eckart & Young 1936).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import operator
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from whentofinetune.calculators import pieces
+
+MOST = 64
+RANDOM = "random numbers"
+
+
+@cache
+def updates() -> dict[str, Any]:
+    """Name -> what was saved of a matrix's update, all divided by its largest singular value."""
+    return pieces.read("update")
+
+
+def error(singular: Sequence[float], rank: int) -> float:
+    """Relative error of the best approximation of that rank."""
+    return math.sqrt(math.fsum(s * s for s in singular[rank:]) / math.fsum(s * s for s in singular))
+
+
+def numbers(shape: Sequence[int], rank: int) -> int:
+    """Numbers in B [out, rank] and A [rank, in]."""
+    return rank * sum(shape)
+
+
+def corner(update: Mapping[str, Any], rank: int) -> list[list[float]]:
+    """The saved corner of the best approximation of that rank: B A."""
+    columns = list(zip(*update["right"][:rank], strict=True))
+    return [[math.fsum(map(operator.mul, row, column)) for column in columns] for row in update["left"]]
+
+
+def low_rank_json(settings: str) -> str:
+    """The piece's front: ``{"matrix", "rank"}`` as JSON in, ``{"figures", "tables", "text"}`` out."""
+    given = json.loads(settings)
+    name, rank = given.get("matrix", next(iter(updates()))), given.get("rank", 8)
+    if name not in updates():
+        raise ValueError(f"no update of {name!r} is saved; there are {', '.join(updates())}")
+    if not isinstance(rank, int) or not 1 <= rank <= MOST:
+        raise ValueError(f"the rank is a whole number from 1 to {MOST}, not {rank!r}")
+    update = updates()[name]
+    (rows, columns), left = update["shape"], error(update["singular"], rank)
+    few, all_of = numbers(update["shape"], rank), rows * columns
+    text = (
+        f"Rank {rank}: B has {rows} × {rank} numbers and A {rank} × {columns}, {few:,} in all. That is {few / all_of:.1%} of the {all_of:,} numbers of the full update.\n"
+        f"The best BA of this rank misses {left:.0%} of the update (relative error)."
+    )
+    return json.dumps({"figures": [_curve(name, rank), _corners(update, name, rank)], "text": text})
+
+
+def _curve(name: str, rank: int) -> dict:
+    ranks = list(range(1, MOST + 1))
+    data = [
+        dict(type="scatter", mode="lines", name=shown, x=ranks, line={"width": 3, "dash": dash})
+        | dict(y=[round(error(updates()[shown]["singular"], r), 4) for r in ranks])
+        | dict(hovertemplate="rank %{x}: %{y:.0%}")
+        for shown, dash in zip(dict.fromkeys([name, RANDOM]), ("solid", "dash"), strict=False)
+    ]
+    here = error(updates()[name]["singular"], rank)
+    data.append(
+        dict(
+            type="scatter",
+            mode="markers",
+            name=f"rank {rank}",
+            x=[rank],
+            y=[round(here, 4)],
+            marker={"size": 12},
+        )
+    )
+    y = {"title": {"text": "relative error"}, "tickformat": ".0%", "range": [0, 1.02]}
+    layout = dict(
+        title={"text": "What the best BA of each rank misses"}, xaxis={"title": {"text": "rank r"}}, yaxis=y
+    )
+    ends = (error(updates()[name]["singular"], r) for r in (1, MOST))
+    alt = f"A falling line for {name}: from {next(ends):.0%} at rank 1 to {next(ends):.0%} at rank {MOST}; {here:.0%} at rank {rank}."
+    return {"data": data, "layout": layout, "alt": alt}
+
+
+def _corners(update: Mapping[str, Any], name: str, rank: int) -> dict:
+    """The update's corner and its approximation side by side, as stacked bars of height one, which the small Plotly of the site has."""
+    pair = [update["corner"], corner(update, rank)]
+    most = max(abs(v) for row in update["corner"] for v in row)
+    size = len(pair[0])
+    places = [f"{part} {j}" for part in ("update", "BA") for j in range(1, size + 1)]
+    data = [
+        dict(
+            type="bar",
+            name=f"row {i + 1}",
+            x=places,
+            y=[1] * len(places),
+            showlegend=False,
+            hovertemplate="%{x}",
+        )
+        | dict(
+            marker=dict(
+                color=[round(v, 5) for part in pair for v in part[i]],
+                coloraxis="coloraxis",
+                line={"width": 0},
+            )
+        )
+        for i in reversed(range(size))
+    ]
+    axis = {"showgrid": False, "zeroline": False}
+    ticks = dict(
+        tickvals=[size // 2, size + size // 2],
+        ticktext=["the update", f"BA, rank {rank}"],
+        type="category",
+        title={"text": ""},
+    )
+    layout = dict(
+        title={"text": f"A corner of {size} rows and {size} columns"},
+        barmode="stack",
+        bargap=0,
+        showlegend=False,
+    )
+    layout |= dict(
+        xaxis=axis | ticks, yaxis=axis | dict(range=[0, size], showticklabels=False, title={"text": ""})
+    )
+    layout["coloraxis"] = dict(colorscale="Cividis", cmin=-most, cmax=most, showscale=False)
+    alt = (
+        f"Two coloured grids: a corner of the update of {name}, and of its best approximation of rank {rank}."
+    )
+    return {"data": data, "layout": layout, "alt": alt}
+
+
+CONTROLS = [
+    dict(name="rank", label="Rank r", kind="range", min=1, max=MOST, step=1, value=8),
+    dict(
+        name="matrix",
+        label="What is approximated",
+        kind="select",
+        options=list(updates()),
+        value=next(iter(updates())),
+    ),
+]
