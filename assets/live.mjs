@@ -32,6 +32,7 @@ class Block {
     this.status = root.querySelector(".tw-status");
     this.controls = new Map(this.spec.controls.map((c) => [c.name, { ...c, field: this.form.elements[c.name] }]));
     this.first = this.values();
+    this.lookUp = window.tunewise.lookups?.[this.spec.core]; // what the page itself can answer needs no engine
     root.querySelectorAll("fieldset").forEach((f) => { f.disabled = false; });
     root.querySelector(".tw-buttons").hidden = false;
     for (const c of this.controls.values()) this.show(c);
@@ -41,7 +42,7 @@ class Block {
     this.form.addEventListener("input", (e) => { const c = this.controls.get(e.target.name); if (c) { this.show(c); this.changed(); } });
     this.form.addEventListener("submit", (e) => e.preventDefault());
     this.form.addEventListener("click", (e) => this.press(e.target.dataset?.do));
-    if (this.fromAddress()) this.changed();
+    if (this.fromAddress() || this.lookUp) this.changed();
   }
 
   values() {
@@ -68,7 +69,7 @@ class Block {
   say(words) { if (this.status.textContent !== words) this.status.textContent = words; }
 
   async warm() {
-    if (this.warmed) return;
+    if (this.warmed || this.lookUp) return;
     this.warmed = true;
     const answer = await call();
     if (answer.failed) this.broken(answer.failed);
@@ -93,7 +94,8 @@ class Block {
       const settings = this.wanted;
       this.wanted = undefined;
       const empty = [...this.controls.values()].find((c) => settings[c.name] === null);
-      answer = empty ? { wrong: `“${empty.label}” is empty or not a number: type a number.` } : await call(this.spec.core, settings);
+      answer = empty ? { wrong: `“${empty.label}” is empty or not a number: type a number.` }
+        : this.lookUp ? { said: this.lookUp(this.root) } : await call(this.spec.core, settings);
       if (answer.ok) await this.draw(JSON.parse(answer.ok)).catch((e) => { answer = { failed: e.message }; });
     }
     clearTimeout(starting);
@@ -104,11 +106,10 @@ class Block {
     if (answer.wrong) return this.say(answer.wrong);
     this.root.dataset.draws = Number(this.root.dataset.draws ?? 0) + 1;
     // Not at each step of a drag: a screen reader would never come to an end, and browsers limit changes of the address.
-    this.later = setTimeout(() => { this.say("Computed in your browser for the settings above."); this.toAddress(); }, 400);
+    this.later = setTimeout(() => { this.say(answer.said ?? "Computed in your browser for the settings above."); this.toAddress(); }, 400);
   }
 
-  async draw({ text = "", figures = [], tables = [], record }) {
-    this.record = record;
+  async draw({ text = "", figures = [], tables = [] }) {
     this.root.querySelector(".tw-text").replaceChildren(...text.split("\n").filter((p) => p.trim()).map((p) => element("p", {}, p)));
     const holder = this.root.querySelector(".tw-figures");
     figures.forEach((figure, i) => {
@@ -132,7 +133,7 @@ class Block {
     for (const [key, value] of new URLSearchParams(location.search)) {
       const [block, name] = key.split(".");
       const c = block === this.spec.name && this.controls.get(name);
-      if (c) { this.put(c, value); found = true; }
+      if (c && !c.private) { this.put(c, value); found = true; }
     }
     return found && JSON.stringify(this.values()) !== JSON.stringify(this.first);
   }
@@ -140,6 +141,7 @@ class Block {
   address() {
     const url = new URL(location.href);
     for (const [name, value] of Object.entries(this.values())) {
+      if (this.controls.get(name).private) continue; // stays on the page
       const key = `${this.spec.name}.${name}`;
       if (value === this.first[name] || value === null) url.searchParams.delete(key);
       else url.searchParams.set(key, value);
@@ -158,20 +160,11 @@ class Block {
       url.hash = this.root.id;
       try { await navigator.clipboard.writeText(url.href); this.say("Link copied."); }
       catch { this.toAddress(); this.say("The page's address now holds this setting: copy it from there."); }
-    } else if (what === "record") this.save();
-  }
-
-  // One page of Markdown with today's date, as a file of the reader's own.
-  async save() {
-    if (!this.record) { this.changed(); while (this.busy) await new Promise((done) => setTimeout(done, 50)); }
-    if (!this.record) return;
-    const date = new Date().toLocaleDateString("sv"); // year-month-day in the reader's own time
-    const [title, ...rest] = this.record.split("\n");
-    const file = new Blob([[title, "", `Date: ${date}`, ...rest, "", `Setting: ${this.address().href}`, ""].join("\n")], { type: "text/markdown" });
-    const link = element("a", { href: URL.createObjectURL(file), download: `${this.spec.name}-${date}.md` });
-    link.click();
-    URL.revokeObjectURL(link.href);
-    this.say(`Saved as ${link.download}.`);
+    } else if (what === "print") {
+      document.documentElement.classList.add("tw-one");
+      window.print();
+      document.documentElement.classList.remove("tw-one");
+    }
   }
 }
 

@@ -145,7 +145,7 @@ const reason = (error) => /memory|allocat|RangeError/i.test(`${error.name} ${err
 
 function fill(cell, share, otherwise) {
   const bar = document.createElement("span");
-  bar.className = "tw-bar";
+  bar.className = "tw-share";
   bar.style.setProperty("--share", share ?? 0);
   cell.replaceChildren(...(share === undefined ? [otherwise] : [bar, `${(100 * share).toFixed(share < 0.01 ? 1 : 0)}%`]));
 }

@@ -8,6 +8,7 @@ import json
 import math
 import pkgutil
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,7 @@ def calculators() -> list[str]:
     found = []
     for module in pkgutil.iter_modules(whentofinetune.calculators.__path__, "whentofinetune.calculators."):
         loaded = importlib.import_module(module.name)
-        if hasattr(loaded, "CONTROLS"):
+        if hasattr(loaded, "CONTROLS") and not module.name.endswith(".decide"):  # that one is looked up
             (front,) = [n for n in vars(loaded) if n.endswith("_json") and not n.startswith("_")]
             found.append(f"{module.name}:{front}")
     return found
@@ -54,6 +55,9 @@ def any_settings(core: str, chance: random.Random) -> dict:
     def one(c):
         if c["kind"] == "checkbox":
             return chance.random() < 0.5
+        if c["kind"] == "text":
+            words = [*re.split(r"(?<=\s)", c["value"]), "we ", "I'm ", "!", "[K4-251] ", "\n", "Good day, "]
+            return "".join(chance.choices(words, k=chance.randint(0, 100)))
         if c["kind"] == "select":
             options = c["options"]
             picked = chance.choice(options)
@@ -186,7 +190,7 @@ def test_a_calculator_answers_for_what_its_controls_start_with(core):
     ("name", "controls", "core", "values", "words"),
     [
         ("a b", [ONE], CORE, {}, "letters, digits and dashes"),
-        ("a", [{**ONE, "kind": "dial"}], CORE, {}, "there are range, number, select, checkbox"),
+        ("a", [{**ONE, "kind": "dial"}], CORE, {}, "there are range, number, select, checkbox, text"),
         ("a", [{k: v for k, v in ONE.items() if k != "max"}], CORE, {}, "lacks max"),
         ("a", [{"name": "x"}], CORE, {}, "lacks label, kind, value"),
         ("a", [ONE, ONE], CORE, {}, "the same name"),

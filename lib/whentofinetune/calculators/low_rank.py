@@ -124,9 +124,7 @@ def _corners(update: Mapping[str, Any], name: str, rank: int) -> dict:
         bargap=0,
         showlegend=False,
     )
-    layout |= dict(
-        xaxis=axis | ticks, yaxis=axis | dict(range=[0, size], showticklabels=False, title={"text": ""})
-    )
+    layout |= dict(xaxis=axis | ticks, yaxis=axis | dict(range=[0, size], visible=False))
     layout["coloraxis"] = dict(colorscale="Cividis", cmin=-most, cmax=most, showscale=False)
     alt = (
         f"Two coloured grids: a corner of the update of {name}, and of its best approximation of rank {rank}."

@@ -21,12 +21,13 @@ from docutils import nodes
 from finetune_memory import PURE
 from tunewise.report.figures import PLOTLY, Figure
 from tunewise.report.tables import table_from_lists
-from whentofinetune.calculators import from_yaml
-from whentofinetune.calculators.found import found
+from whentofinetune.calculators import from_yaml, pieces
+from whentofinetune.pages import decide_page
 from whentofinetune.pages.browser_model import BROWSER_MODEL, browser_model_html, carry
 from whentofinetune.pages.live import LIVE, paragraphs
 
 CALCULATORS = "calculators.zip"
+DECIDE = "whentofinetune.calculators.decide:decide_json"  # answered in the page, from a table
 
 
 class Renderer:
@@ -88,17 +89,17 @@ def live_html(spec: Mapping) -> str:
     )
     saved = {k: spec[k] for k in ("name", "title", "core", "controls", "style")}
     return (
-        f'<section class="tw-live" id="live-{name}" aria-labelledby="live-{name}-title">'
+        f'<section class="tw-live{" tw-beside" * (spec["core"] == DECIDE)}" id="live-{name}" aria-labelledby="live-{name}-title">'
         f'<p class="tw-live-title" id="live-{name}-title">{html.escape(spec["title"])}</p>'
         '<noscript><p class="tw-note">This calculator needs JavaScript. Without it you see the result for the settings below, '
         "as it was saved when the book was built.</p></noscript>"
         f'<form class="tw-form" autocomplete="off">{fields}'
         '<p class="tw-buttons" hidden><button type="button" data-do="reset">Start again</button>'
         '<button type="button" data-do="link">Copy link to this setting</button>'
-        f"{'<button type=button data-do=record>Save as a one-page record</button>' if result.get('record') else ''}</p></form>"
+        f"{'<button type=button data-do=print>Print on one page</button>' if spec['core'] == DECIDE else ''}</p></form>"
         '<p class="tw-status" role="status" aria-live="polite">Result for the settings above, saved when the book was built.</p>'
         f'<div class="tw-text">{paragraphs(result.get("text", ""))}</div><div class="tw-figures">{figures}</div><div class="tw-tables">{tables}</div>'
-        f"{_script('tw-spec', saved)}</section>"
+        f"{_script('tw-spec', saved)}{_script('tw-outcomes', decide_page.outcomes()) if spec['core'] == DECIDE else ''}</section>"
     )
 
 
@@ -117,7 +118,7 @@ def _control(block: str, c: Mapping) -> str:
         )
         field = f"{label}{unit}</label><select {attributes}>{options}</select>"
     elif c["kind"] == "text":
-        field = f'{label}</label><textarea rows="3" spellcheck="false" {attributes}>{html.escape(c["value"])}</textarea>'
+        field = f'{label}</label><textarea rows="{c.get("lines", 3)}" spellcheck="false" {attributes}>{html.escape(c["value"])}</textarea>'
     else:
         bounds = "".join(f' {k}="{c[k]}"' for k in ("min", "max", "step") if k in c)
         if c["kind"] == "number":
@@ -132,11 +133,14 @@ def _control(block: str, c: Mapping) -> str:
 def pack_calculators(target: Path) -> Path:
     """What a live block may run, as a zip: the modules, and as JSON what they read from YAML or records. Same sources, same bytes."""
     lib, room = Path(__file__).resolve().parents[2], Path("whentofinetune", "calculators")
-    paths = [lib / "whentofinetune" / "__init__.py", *sorted((lib / room).glob("*.py"))]
+    own = [p for p in sorted((lib / room).glob("*.py")) if not p.stem.startswith(("decide", "found"))]
+    paths = [lib / "whentofinetune" / "__init__.py", *own]
+    paths += [lib / "whentofinetune" / "datasets" / f"{name}.py" for name in ("__init__", "voice_rules")]
     paths += [lib / "finetune_memory" / f"{name}.py" for name in ("__init__", *PURE)]
     paths += [lib / "finetune_memory" / name for name in ("known_models.txt", "calculator_form.json")]
     files = {path.relative_to(lib).as_posix(): path.read_text(encoding="utf-8") for path in paths}
-    read = {"rules": from_yaml("rules"), "forms": from_yaml("forms"), "found": found()}
+    read = {"forms": from_yaml("forms")}
+    read |= {name: pieces.read(name) for name in pieces.FILES}
     files |= {(room / f"{name}.json").as_posix(): json.dumps(content) for name, content in read.items()}
     target.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -158,9 +162,11 @@ def on_page(app, pagename, templatename, context, doctree) -> None:
     context["script_files"][:] = keep.values()
     make_accessible(context)
     raw = " ".join(n.astext() for n in doctree.findall(nodes.raw)) if doctree is not None else ""
-    if 'class="tw-plotly"' in raw or 'class="tw-live"' in raw:  # live.mjs draws with what figures.js gives it
+    if 'class="tw-plotly"' in raw or 'class="tw-live' in raw:  # live.mjs draws with what figures.js gives it
         app.add_js_file("figures.js", loading_method="defer")
-    if 'class="tw-live"' in raw:
+    if "tw-outcomes" in raw:
+        app.add_js_file("decide.js", loading_method="defer")
+    if 'class="tw-live' in raw:
         app.add_js_file("live.mjs", type="module")
     if 'class="tw-model"' in raw:
         app.add_js_file("wllama-model.mjs", type="module")
