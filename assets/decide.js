@@ -68,8 +68,8 @@
     root.querySelector(".tw-tables").replaceChildren(
       make("div", { class: "tw-given" }, ...list("Your answers", "", given)),
       ...list("Reasons", "tw-reasons", because), ...list("What would change it: one other answer, all else equal", "", others));
-    let bar = root.querySelector(".tw-bar");
-    if (!bar) { bar = make("a", { class: "tw-bar", href: `#${root.id}-result` }); root.querySelector(".tw-text").before(bar); root.querySelector(".tw-text").id = `${root.id}-result`; }
+    let bar = root.querySelector(".tw-decided");
+    if (!bar) { bar = make("a", { class: "tw-decided", href: `#${root.id}-result` }); root.querySelector(".tw-text").before(bar); root.querySelector(".tw-text").id = `${root.id}-result`; }
     bar.textContent = title;
     return `Recommendation: ${title}.`;
   }

@@ -97,7 +97,7 @@ def verdict(claim: str, expects: str, why: str, measured: Mapping | None = None)
     colour = verdicts.MARKS[found.word][1]
     body = "".join(f"<dt>{k}</dt><dd>{v}</dd>" for k, v in rows.items() if v)
     source = (
-        f'<div class="tw-verdict" role="note" aria-label="Verdict on claim {claim}" '
+        f'<div class="tw-verdict" id="{claim}" role="note" aria-label="Verdict on claim {claim}" '
         f'style="--tw-mark:{colour};border-left:.4rem solid {colour};padding:.8rem 1.1rem">'
         f'<p class="tw-verdict-head">{claim}. {html.escape(entry["claim"])} <small>(article, section {entry["section"]})</small></p>'
         f"<dl>{body}</dl></div>"
@@ -181,30 +181,52 @@ def links(*claims: str) -> rp.Html:
     found = [(c, verdicts.claims()[c], verdicts.headline(c)) for c in claims]
     size = {c: f" ({verdicts.LADDER[v.model]})" if v.findings else "" for c, _, v in found}
     items = [
-        f"{c}. {html.escape(e['claim'])} {_link(v.word, e['chapter'] + '.html')}{size[c]}"
+        f"{c}. {html.escape(e['claim'])} {_link(v.word, e['chapter'] + '.html#' + c)}{size[c]}"
         for c, e, v in found
     ]
     return rp.Html(_list(items), "\n".join(f"{c}. {e['claim']} {v.word}{size[c]}" for c, e, v in found))
 
 
 def board() -> rp.Html:
-    """All claims, one under the other: a mark for each model size, the article's figure if there is one, and the tests that decide."""
-    out, lines = [], []
+    """All claims at a glance: a row each, a mark for each model size, which leads to its tests (:func:`tested`)."""
+    found, sizes = verdicts.board(), list(verdicts.LADDER.values())
+    rows = []
+    for row in found:
+        words = list(row["words"].values()) if row["kind"] == "effect" else [row["kind"]]
+        span = "" if len(words) > 1 else f' colspan="{len(sizes)}"'
+        cells = "".join(f"<td{span}>{_mark(row['claim'], word)}</td>" for word in words)
+        rows.append(f'<tr><th scope="row"><b>{row["claim"]}</b> {html.escape(row["says"])}</th>{cells}</tr>')
+    heads = "".join(f'<th scope="col">{size}</th>' for size in sizes)
+    used = {word for row in found for word in row["words"].values()}
+    legend = "".join(f"<li>{_sign(word)} {word}</li>" for word in verdicts.MARKS if word in used)
+    source = (
+        f'<ul class="tw-legend">{legend}</ul><div class="tw-table tw-board"><table><caption>The claims by model size</caption>'
+        f'<thead><tr><th scope="col">claim</th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    )
+    return rp.Html(source, "\n".join(f"{r['claim']}. {r['says']} | {r['headline']}" for r in found))
+
+
+def _sign(word: str) -> str:
+    sign, colour = verdicts.MARKS[word]
+    return f'<span class="tw-sign" style="--tw-mark:{colour}" aria-hidden="true">{sign}</span>'
+
+
+def _mark(claim: str, word: str) -> str:
+    return f'<a href="#tests-{claim}" title="{word}">{_sign(word)}<span class="tw-hidden">{word}</span></a>'
+
+
+def tested() -> rp.Html:
+    """Every claim with its tests: the article's figure, each difference, and a link to the chapter with the full verdict box."""
+    items, lines = [], []
     for row in verdicts.board():
-        entry, word = verdicts.claims()[row["claim"]], row["headline"]
-        sizes = [f"{size}: {row['words'][model]}." for model, size in verdicts.LADDER.items()]
-        small = [" ".join(sizes)] if row["kind"] == "effect" else []
-        small += (
-            [f"The article: {html.escape(entry['article_figure'])}"] if entry.get("article_figure") else []
-        )
-        linked = _link(word, f"{entry['chapter']}.html" if "chapter" in entry else "")
-        said = [f"<strong>{row['claim']}. {html.escape(row['says'])}</strong> {linked}"]
-        said += [f"<small>{words}</small>" for words in small]
+        entry, claim = verdicts.claims()[row["claim"]], row["claim"]
+        to = f"{entry['chapter']}.html#{claim}" if "chapter" in entry else ""
+        size = f" ({verdicts.LADDER[row['model']]})" if row["findings"] else ""
+        said = [f"<b>{claim}. {html.escape(row['says'])}</b> {_link(row['headline'], to)}{size}"]
+        if figure := entry.get("article_figure"):
+            said.append(f"<small>The article: {html.escape(figure)}</small>")
         said += [html.escape(f"{f.says}: {difference(f)}") for f in row["findings"]]
-        style = (
-            f"border-left:.3rem solid {verdicts.MARKS[word][1]};padding:.1rem 0 .1rem .8rem;margin:0 0 1rem"
-        )
-        out.append(f'<li style="{style}">{"<br>".join(said)}</li>')
-        lines.append(f"{row['claim']}. {row['says']} | {word}")
-    source = f'<ul class="tw-claims" style="list-style:none;padding:0">{"".join(out)}</ul>'
-    return rp.Html(source, "\n".join(lines))
+        colour = verdicts.MARKS[row["headline"]][1]
+        items.append(f'<li id="tests-{claim}" style="--tw-mark:{colour}">{"<br>".join(said)}</li>')
+        lines += [f"{claim}. {row['says']} | {row['headline']}"]
+    return rp.Html(f'<ul class="tw-claims">{"".join(items)}</ul>', "\n".join(lines))
