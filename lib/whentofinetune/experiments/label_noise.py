@@ -62,7 +62,7 @@ _COMMON = {"model": "smollm2-135m", "sets": ["tweets"], "asked": ["tweets"], "sh
 _COMMON |= {"cleaning": ["noisy", "dropped", "relabelled", "at random"], "asked_noise": [[0.2, "noisy"]]}
 _COMMON |= {"noise": [[0.0, ""], [0.2, "uniform"]], "pool": 400, "labels": 300, "seeds": [0]}
 _SMOKE = {"pool": 60, "labels": 40, "test_n": 40, "asked_n": 10, "recipe": _RECIPE | {"min_steps": 1}}
-_FULL = {"sets": ["tweets", "kinds", "reuters"], "asked": ["tweets", "kinds"], "test_n": 500, "asked_n": 200}
+_FULL = {"sets": ["tweets", "kinds", "reuters"], "asked": ["kinds"], "test_n": 500, "asked_n": 200}
 _FULL |= {"noise": [[0.0, ""], *([s, "uniform"] for s in (0.1, 0.2, 0.4)), [0.2, "confusable"]]}
 _FULL |= {"asked_noise": [[0.0, ""], [0.2, "noisy"], [0.2, "relabelled"]], "seeds": [0, 1, 2]}
 

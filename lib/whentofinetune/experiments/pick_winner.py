@@ -73,7 +73,7 @@ EXPERIMENT = Experiment(
         "laptop": _COMMON
         | {"pool": 200, "held_out": 300, "labels": 100, "validation": [25, 100], "draws": 20, "seeds": [0]},
         "full": _COMMON
-        | {"sets": list(public_texts.NAMES), "asked": ["tweets", "candidates"], "pool": 400, "held_out": 1100}
+        | {"sets": list(public_texts.NAMES), "pool": 400, "held_out": 1100}
         | {"labels": 200, "validation": [25, 50, 100, 200], "draws": 40, "seeds": [0, 1, 2]},
     },
 )
