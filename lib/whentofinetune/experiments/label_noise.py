@@ -5,10 +5,11 @@ Training labels are made wrong on purpose; test labels are left alone. The check
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 from tunewise import prompting
+from tunewise.data import Example
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.prompting import TEMPLATES
@@ -47,14 +48,20 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     train = cleaned(list(zip(texts, labels, strict=True)), right, found, c.labels or "noisy", c.seed)
     if c.method in CHEAP:
         return answered(task.test, without_llm(ctx, c.method, train, [e.text for e in task.test]))
-    template, test = TEMPLATES["instruction"], task.test[: p.asked_n]
+    template, asked = TEMPLATES["instruction"], task.test[: p.asked_n]
     if c.method == "few-shot":
         shots = prompting.random_shots(train, p.shots, c.seed)
-        return answered(test, plain_and_calibrated(ctx, template, task, test, shots)[0][1])
+        return of_first(task.test, plain_and_calibrated(ctx, template, task, asked, shots)[0][1])
     answers = template.answers(task.labels)
     pairs = [(template.query(task, text), answers[y]) for text, y in train]
     with ctx.adapter(pairs, Recipe(seed=c.seed, **p.recipe), template.prefix(task)) as lm:
-        return answered(test, label_scores(lm, template, task, test).argmax(axis=1), train_seconds=lm.seconds)
+        return of_first(task.test, label_scores(lm, template, task, asked).argmax(axis=1))
+
+
+def of_first(test: Sequence[Example], predictions: Sequence[int]) -> Scores:
+    """As of all test items, of which the first alone were asked, so that it can be compared with what answered all."""
+    right = [int(p) == e.label for p, e in zip(predictions, test, strict=False)]
+    return Scores(test, accuracy=right + [None] * (len(test) - len(right)))
 
 
 _RECIPE = {"learning_rate": 1e-3, "epochs": 1, "min_steps": 14}
