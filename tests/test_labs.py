@@ -14,8 +14,8 @@ import pytest
 import yaml
 from conftest import load
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from statsmodels.stats.contingency_tables import mcnemar
 
-from tunewise import stats
 from tunewise.prompting import calibrate
 from whentofinetune.labs import course, icl_lab, notebooks, variant
 
@@ -183,10 +183,24 @@ def test_the_two_comparisons_are_what_they_claim():
         labels, a, b, c = icl_lab.two_comparisons(variant(f"s{i}"))
         right = [int((x == labels).sum()) for x in (a, b, c)]
         assert right[0] < right[1] == right[2]
-        p = [stats.mcnemar(a, x, labels)["p"] for x in (b, c)]
+        p = [icl_lab.exact_p(a, x, labels) for x in (b, c)]
         assert min(p) < 0.05 < max(p)
         who.add(int(np.argmin(p)))
     assert who == {0, 1}  # which one it is must not be the same for all
+
+
+@pytest.mark.parametrize(
+    "counts", [(1, 1, 7, 12), (10, 3, 12, 5), (50, 0, 6, 4), (5, 20, 20, 5), (9, 0, 0, 3)]
+)
+def test_the_exact_p_is_that_of_statsmodels(counts):
+    both, only_a, only_b, neither = counts
+    a, b = np.repeat([1, 1, 0, 0], counts), np.repeat([1, 0, 1, 0], counts)
+    wanted = mcnemar([[both, only_a], [only_b, neither]], exact=True).pvalue
+    assert (
+        icl_lab.exact_p(a, b, np.ones(len(a)))
+        == icl_lab.exact_p(b, a, np.ones(len(a)))
+        == pytest.approx(wanted)
+    )
 
 
 def test_the_measured_scores_are_those_of_a_model():

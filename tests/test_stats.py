@@ -4,8 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from scipy.stats import norm, spearmanr, t
-from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
+from scipy.stats import spearmanr, t
 from statsmodels.stats.proportion import proportion_confint
 
 from tunewise import stats
@@ -45,34 +44,6 @@ def test_accuracy_refuses_unequal_lengths_and_nothing():
         stats.accuracy([], [])
 
 
-def paired(both, a_only, b_only, neither):
-    """Two prediction vectors with these counts of items; the label is always 1."""
-    a = [1] * both + [1] * a_only + [0] * b_only + [0] * neither
-    b = [1] * both + [0] * a_only + [1] * b_only + [0] * neither
-    return a, b, [1] * len(a)
-
-
-def test_mcnemar_equals_the_published_example():
-    """Bentur's airway data in Fagerland, Lydersen & Laake (2014): 1, 1, 7, 12; exact p 0.0703; interval of Bonett and Price."""
-    found = stats.mcnemar(*paired(1, 1, 7, 12))
-    assert found["p"] == pytest.approx(2 * 9 / 256)  # 2 · P(at most 1 head in 8 tosses)
-    assert (found["a_only"], found["b_only"]) == (1, 7)
-    metric = found["difference"]
-    assert [round(metric[k], 3) for k in ("value", "low", "high")] == [-0.286, -0.508, -0.013]
-
-
-@pytest.mark.parametrize("counts", [(10, 3, 12, 5), (50, 0, 6, 4), (5, 20, 20, 5), (9, 0, 0, 3)])
-def test_mcnemar_equals_statsmodels_and_is_symmetric(counts):
-    a, b, labels = paired(*counts)
-    both, a_only, b_only, neither = counts
-    found, turned = stats.mcnemar(a, b, labels), stats.mcnemar(b, a, labels)
-    assert found["p"] == pytest.approx(
-        reference_mcnemar([[both, a_only], [b_only, neither]], exact=True).pvalue
-    )
-    assert turned["p"] == pytest.approx(found["p"])
-    assert turned["difference"]["low"] == pytest.approx(-found["difference"]["high"])
-
-
 def test_bootstrap_of_a_mean_is_near_the_normal_interval_and_repeats():
     values = np.random.default_rng(1).normal(10, 3, 400)
     metric = stats.bootstrap(values, np.mean, seed=4)
@@ -94,44 +65,6 @@ def test_bootstrap_of_equal_values_has_no_width_and_of_one_value_is_refused():
     assert stats.bootstrap([1.0] * 9)["low"] == 1.0
     with pytest.raises(ValueError, match="two items"):
         stats.bootstrap([1.0])
-
-
-def crossed(rng, seeds=5, items=200, seed_sd=0.3, item_sd=1.2):
-    """Right or wrong [seeds, items]: probit of seed effect plus item effect."""
-    drawn = (
-        rng.normal(0, seed_sd, (seeds, 1))
-        + rng.normal(0, item_sd, (1, items))
-        + rng.normal(0, 1, (seeds, items))
-    )
-    return (drawn > -0.5).astype(int)
-
-
-def test_mean_over_seeds_covers_the_truth_and_is_not_fooled_by_many_seeds():
-    truth = 1 - norm.cdf(-0.5 / np.sqrt(0.3**2 + 1.2**2 + 1))
-    rng, hits, trials = np.random.default_rng(0), 0, 400
-    for _ in range(trials):
-        right = crossed(rng)
-        metric = stats.mean_over_seeds([stats.proportion(int(r.sum()), len(r)) for r in right])
-        hits += metric["low"] <= truth <= metric["high"]
-    assert 0.93 <= hits / trials <= 1.0
-    # a hundred identical seeds know no more than one about the items
-    one = stats.proportion(60, 100)
-    many = stats.mean_over_seeds([one] * 100)
-    assert many["high"] - many["low"] >= 0.98 * (one["high"] - one["low"])
-
-
-def test_mean_over_seeds_of_one_and_of_none():
-    one = stats.proportion(60, 100)
-    assert stats.mean_over_seeds([one]) == one | {"seeds": 1}
-    with pytest.raises(ValueError, match="at least one seed"):
-        stats.mean_over_seeds([])
-
-
-def test_mean_over_seeds_widens_with_the_spread_of_the_seeds_and_stays_in_bounds():
-    near = stats.mean_over_seeds([stats.proportion(k, 100) for k in (70, 70, 70)])
-    far = stats.mean_over_seeds([stats.proportion(k, 100) for k in (50, 70, 90)])
-    assert near["value"] == pytest.approx(far["value"]) and far["low"] < near["low"] - 0.2
-    assert stats.mean_over_seeds([stats.proportion(k, 10) for k in (10, 9, 10)])["high"] == 1.0
 
 
 def test_mean_interval_is_wilsons_or_a_t_interval_over_groups():

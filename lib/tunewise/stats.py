@@ -1,4 +1,4 @@
-"""Metrics with their uncertainty, and tests that respect pairing.
+"""Metrics with their uncertainty.
 
 A metric is the dictionary ``{"value", "n", "low", "high"}``: the estimate, the number of items behind it and the bounds
 of its interval, 95 % unless asked otherwise. All values are plain Python numbers, so a metric goes into JSON as it is.
@@ -65,38 +65,6 @@ def accuracy(predictions: Sequence[Any], labels: Sequence[Any], level: float = L
     return proportion(int(_correct(predictions, labels).sum()), len(labels), level)
 
 
-def mcnemar(a: Sequence[Any], b: Sequence[Any], labels: Sequence[Any], level: float = LEVEL) -> Metric:
-    """Exact paired test: do two methods, asked about the same items, differ in accuracy?
-
-    Only the items that exactly one of them gets right count. If both are equally good, each such item is a fair coin.
-
-    Parameters
-    ----------
-    a, b, labels
-        Predictions of the two, and the labels, each [n].
-
-    Returns
-    -------
-    dict
-        ``p`` (two-sided), ``a_only`` and ``b_only`` (items that only one gets right), and ``difference``, the metric of
-        accuracy(a) - accuracy(b).
-
-    Notes
-    -----
-    Q. McNemar (1947), Psychometrika 12, 153-157, as an exact binomial test. Interval: Wald's as adjusted by Bonett & Price (2012),
-    J. Educ. Behav. Stat. 37, 479-488; recommended by Fagerland, Lydersen & Laake (2014), Stat. Med. 33, 2850-2875.
-    """
-    right_a, right_b = _correct(a, labels), _correct(b, labels)
-    a_only, b_only = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    n = len(labels)
-    p = stats.binomtest(a_only, a_only + b_only).pvalue if a_only + b_only else 1.0
-    share_a, share_b = (a_only + 1) / (n + 2), (b_only + 1) / (n + 2)
-    centre = share_a - share_b
-    half = _z(level) * np.sqrt((share_a + share_b - centre**2) / (n + 2))
-    difference = _metric((a_only - b_only) / n, n, centre - half, centre + half, (-1.0, 1.0))
-    return {"p": float(p), "a_only": a_only, "b_only": b_only, "difference": difference}
-
-
 def bootstrap(
     values: Any, statistic: Callable[..., Any] = np.mean, seed: int = 0, *, level: float = LEVEL
 ) -> Metric:
@@ -140,48 +108,6 @@ def bootstrap(
     if not np.isfinite([found.low, found.high]).all():
         found = interval("percentile")
     return _metric(value, n, found.low, found.high)
-
-
-def mean_over_seeds(
-    metrics: Sequence[Metric], level: float = LEVEL, bounds: tuple[float, float] | None = (0.0, 1.0)
-) -> Metric:
-    """The mean of one metric over several seeds *that were tested on the same items*, with an interval over new seeds and items.
-
-    Where outcomes by item are at hand, :func:`tunewise.comparison.over_seeds` says it better.
-
-    Parameters
-    ----------
-    metrics
-        One a seed.
-    bounds
-        What the metric cannot leave; None for a metric without bounds.
-
-    Returns
-    -------
-    dict
-        A metric whose n is the number of items (of the smallest), with ``seeds`` added. One seed gives that seed's own interval.
-
-    Notes
-    -----
-    The variance is that of the seeds' values over their number, plus the mean of the variances that the seeds' own intervals stand for
-    (half width / z, squared): the items are common to all seeds, so more seeds do not reduce it. Satterthwaite's degrees of freedom
-    (Biometrics Bulletin 2, 1946, 110-114). The seed x item interaction is counted twice, so the interval errs on the wide side.
-    """
-    if not metrics:
-        raise ValueError("no metrics to average: run at least one seed")
-    n = min(m["n"] for m in metrics)
-    values = np.array([m["value"] for m in metrics])
-    if len(metrics) == 1:
-        return _metric(values[0], n, metrics[0]["low"], metrics[0]["high"], bounds) | {"seeds": 1}
-    halves = np.array([m["high"] - m["low"] for m in metrics]) / 2
-    spread = values.var(ddof=1) / len(values)
-    items = float(np.mean((halves / _z(level)) ** 2))
-    half = 0.0
-    if total := spread + items:
-        df = total**2 / (spread**2 / (len(values) - 1) + items**2 / max(n - 1, 1))
-        half = stats.t.ppf((1 + level) / 2, df) * np.sqrt(total)
-    mean = values.mean()
-    return _metric(mean, n, mean - half, mean + half, bounds) | {"seeds": len(metrics)}
 
 
 def mean_interval(

@@ -9,9 +9,12 @@ from __future__ import annotations
 import functools
 import json
 import re
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from scipy.stats import binomtest
 
+from tunewise.record import Row
 from whentofinetune import book_files
 from whentofinetune.labs import Variant
 
@@ -92,13 +95,31 @@ def splits(v: Variant, part: str = "splits") -> tuple[list[str], list[str], list
     return train, [t for t, _ in mixed], [i for i, (_, leaked) in enumerate(mixed) if leaked]
 
 
+def exact_p(a: np.ndarray, b: np.ndarray, labels: np.ndarray) -> float:
+    """McNemar's test as an exact binomial one: do two methods, asked about the same items, differ in accuracy?"""
+    right_a, right_b = a == labels, b == labels
+    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+
+
 def invented_curve(
     clears_at: int | None, *, lucky: int | None = None, sizes=(10, 30, 100, 300), seeds: int = 5
-) -> list[dict]:
-    """Rows like those of the record ``learning_curve``, *invented* to test a function: 200 items, accuracy 0.75 from
-    ``clears_at`` labels on, 0.50 below; and by luck 0.75 at ``lucky`` labels too."""
-    from tunewise import stats
-
+) -> list[Row]:
+    """Rows like those of the record ``learning_curve``, *invented* to test a function: accuracy 0.75 from ``clears_at`` labels on,
+    0.50 below; and by luck 0.75 at ``lucky`` labels too."""
     right = {n: 150 if (clears_at and n >= clears_at) or n == lucky else 100 for n in sizes}
-    accuracy = {(n, s): stats.proportion(right[n] + (s % 3) - 1, 200) for n in sizes for s in range(seeds)}
-    return [{"method": "lora", "n_labels": n, "seed": s, "accuracy": a} for (n, s), a in accuracy.items()]
+    return invented_rows({n: [right[n] + (s % 3) - 1 for s in range(seeds)] for n in sizes})
+
+
+def invented_rows(right: Mapping[int, Sequence[int]]) -> list[Row]:
+    """Number of labels -> how many of 200 items each seed gets right, as rows of a record."""
+    items = {"test": {"ids": [str(i) for i in range(200)]}}
+    return [
+        Row(
+            {"method": "lora", "n_labels": n, "seed": seed, "items": "test"}
+            | {"outcomes": {"accuracy": "1" * k + "0" * (200 - k)}},
+            items,
+        )
+        for n, of_seeds in right.items()
+        for seed, k in enumerate(of_seeds)
+    ]
