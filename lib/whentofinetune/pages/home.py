@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+
 from tunewise import report as rp
 from tunewise.record import NotMeasured
 from tunewise.report.figures import MARKERS, PALETTE
@@ -69,6 +71,37 @@ TASKS: dict[str, tuple[str, dict[str, tuple[str, dict]]]] = {
         },
     ),
 }
+
+# The answer in five sentences, each with the claims whose verdicts stand beside it.
+ANSWERS = (
+    ("Try a prompt, then examples in it, then a better model: that takes an hour and no training.", ("C26",)),
+    (
+        "To choose labels with some hundreds of labelled texts, train a small classifier before a language model.",
+        ("C1",),
+    ),
+    (
+        "Tune for a voice, a form or a rule that the best prompt does not reach; test what the model forgets.",
+        ("C35", "C6"),
+    ),
+    ("Look facts up. Tuning is a poor way to add them, and in the weights they go stale.", ("C34", "C38")),
+    (
+        "Then measure on your own data: the difference, its interval, and the smallest difference that matters.",
+        ("C43",),
+    ),
+)
+
+
+def answers() -> rp.Html:
+    """The answer in five, each with today's verdict on the claims behind it and a link to the reasons."""
+    items = []
+    for text, claims in ANSWERS:
+        said = []
+        for claim in claims:
+            found, chapter = verdicts.headline(claim), verdicts.claims()[claim].get("chapter", "claims")
+            size = f", {verdicts.LADDER[found.model]}" if found.findings else ""
+            said.append(f'<a href="chapters/{chapter}.html#{claim}">{claim}: {found.word}{size}</a>')
+        items.append(f"<li>{html.escape(text)} <small>({'; '.join(said)})</small></li>")
+    return rp.Html(f"<ol>{''.join(items)}</ol>", "\n".join(text for text, _ in ANSWERS))
 
 
 def _share(task: str, method: str, model: str) -> dict | None:

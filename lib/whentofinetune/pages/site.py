@@ -2,6 +2,7 @@
 
 - Two renderers for myst-nb (entry point ``myst_nb.mime_renderers`` in pyproject.toml): a Plotly figure becomes a saved
   picture (SVG) that Plotly replaces when it comes into view; a live block becomes a form with its first result saved.
+- In pages of text the directive ``made`` puts in what a function of :mod:`whentofinetune.pages` makes from the records.
 - Pages load scripts only if they have a figure or a live block. Nothing is loaded from another host.
 - the calculators are packed for the browser, so that a live block runs the very module that a notebook runs.
 """
@@ -9,6 +10,7 @@
 from __future__ import annotations
 
 import html
+import importlib
 import json
 import re
 import zipfile
@@ -17,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from docutils import nodes
+from docutils.parsers.rst import Directive
 
 from finetune_memory import PURE
 from tunewise.report.figures import PLOTLY, Figure
@@ -127,7 +130,8 @@ def _control(block: str, c: Mapping) -> str:
             shown = f'<output for="{ident}">{c["value"]:,}</output>'
             field = f'{label} <span class="tw-value">{shown}{unit}</span></label><input type="range" {attributes}{bounds} value="{c["value"]}">'
     note = f'<small id="{ident}-help">{html.escape(c["help"])}</small>' if c.get("help") else ""
-    return f'<div class="tw-control tw-{c["kind"]}">{field}{note}</div>'
+    kind = {"text": "written"}.get(c["kind"], c["kind"])  # tw-text is the answer's
+    return f'<div class="tw-control tw-{kind}">{field}{note}</div>'
 
 
 def pack_calculators(target: Path) -> Path:
@@ -149,6 +153,18 @@ def pack_calculators(target: Path) -> Path:
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, text)
     return target
+
+
+class Made(Directive):
+    """``{made} module:function`` in a page of text: the figure or the piece of HTML that a function of ``whentofinetune.pages`` makes."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        module, function = self.arguments[0].split(":")
+        made = getattr(importlib.import_module(f"whentofinetune.pages.{module}"), function)()
+        source = figure_html(made.to_dict()) if isinstance(made, Figure) else made.html
+        return [nodes.raw("", source, format="html")]
 
 
 def on_page(app, pagename, templatename, context, doctree) -> None:
@@ -200,6 +216,7 @@ def on_finish(app, exception) -> None:
 
 def setup(app) -> dict:
     app.add_config_value("browser_model", True, "env", [bool])
+    app.add_directive("made", Made)
     app.connect("html-page-context", on_page, priority=900)
     app.connect("build-finished", on_finish)
     app.add_css_file("site.css")
