@@ -36,6 +36,7 @@ MODEL_MODULES = {"tunewise.models.load", "tunewise.models.encoder", "small_model
 SLOW = {
     "test_ask::test_a_newcomers_folder_is_answered_by_the_model",
     "test_ask::test_the_threshold_parts_questions_on_the_documents_from_others",
+    "test_browser_model::test_a_label_of_two_tokens_is_refused",
     "test_claims",
     "test_company::test_rebuild_gives_the_same_bytes",
     "test_company::test_the_bundled_model_does_not_know_the_company",
@@ -51,6 +52,8 @@ SLOW = {
     "test_memory::test_formula_follows_the_simulation_at_every_phase_that_counts",
     "test_memory_sim",
     "test_offline",
+    "test_pieces::test_a_label_score_is_the_models",
+    "test_pieces::test_the_items_needed_have_the_power_promised",
     "test_quick_start",
     "test_retrieval::test_the_handbook_gives_the_right_passage_back",
     "test_runs",
