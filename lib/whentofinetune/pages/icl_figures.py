@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from tunewise import report as rp
@@ -85,24 +83,6 @@ def shots_figure(record: Record) -> rp.Figure:
     return rp.curves(series, "examples in the prompt", "accuracy", caption, log_x=True)
 
 
-def swallowed_slider(record: Record, labels: Sequence[str]) -> rp.Figure:
-    """A slider over k: which share of the answers each label gets, before and after calibration; one seed."""
-    figures = {}
-    for r in [record.one(method="zero-shot"), *record.where(method="random", seed=min(record.seeds))]:
-        answers = {"as scored": r["predictions"], "calibrated": r["calibrated"]["predictions"]}
-        shares = {
-            name: dict(zip(labels, (np.bincount(p, minlength=len(labels)) / len(p)).tolist(), strict=True))
-            for name, p in answers.items()
-        }
-        title = (
-            f"{r['k']} examples, {r['prompt_tokens']:.0f} prompt tokens: {rp.pct(r['accuracy']['value'])} right, "
-            f"calibrated {rp.pct(r[CALIBRATED]['value'])}"
-        )
-        chance = (1 / len(labels), "true share")
-        figures[str(r["k"])] = rp.dots(shares, "share of the answers", title, line=chance)
-    return rp.choose(figures, "examples in the prompt", slider=True)
-
-
 def by_position(row: Row) -> list[dict]:
     """Of a row of ``example_position``: how often the answer is right for each position of the decisive example."""
     right = np.reshape(row.outcomes("accuracy"), (-1, row["k"]))
@@ -164,36 +144,7 @@ def methods_table(record: Record) -> rp.Html:
     return rp.table(rows, caption, show={"minus LoRA": rp.points})
 
 
-def live_table(record: Record, key: str, heading: str) -> rp.Html:
-    """The rows of a run of the reader's own: method, the number that varies, accuracy."""
-    rows = [
-        {"method": NAMES[r["method"]], heading: str(r.get(key, "-")), "accuracy": r["accuracy"]}
-        for r in record.results
-    ]
-    return rp.table(rows, f"A live run, scale {record.scale}")
-
-
-# -- prediction, cost, leaks -----------------------------------------------------------------------------------------------
-
-
-def gains_by_task(record: Record) -> dict[str, tuple[list[Row], dict, dict]]:
-    """Task -> its zero-shot rows, and how much examples in the prompt and LoRA add to them, paired by item."""
-    found = {}
-    for t in record.params["tasks"]:
-        zero, few, lora = (record.where(method=m, task=t) for m in ("zero-shot", "few-shot", "lora"))
-        found[t] = zero, rp.gap(few, zero), rp.gap(lora, zero)
-    return found
-
-
-def gains_figure(record: Record) -> rp.Figure:
-    """Gain from LoRA against gain from examples in the prompt over zero-shot, one point a task, named with where it starts."""
-    x, y = f"{record.params['k']} examples in the prompt", f"LoRA on {record.params['labels']} labels"
-    series = {
-        f"{t}, from {rp.pct(rp.mean(zero), n=False)}": [(few, lora)]
-        for t, (zero, few, lora) in gains_by_task(record).items()
-    }
-    titles = (f"gain from {x}", f"gain from {y}", "Gains over zero-shot, task by task")
-    return rp.curves(series, *titles, show=rp.points, show_x=rp.points)
+# -- cost, leaks ----------------------------------------------------------------------------------------------------------
 
 
 def calls(record: Record) -> list[Row]:
@@ -207,20 +158,6 @@ def latency_fit(record: Record) -> dict[str, float]:
     slope, intercept = np.polyfit(x, y, 1)
     r2 = 1 - ((y - intercept - slope * x) ** 2).sum() / ((y - y.mean()) ** 2).sum()
     return {"slope": float(slope), "intercept": float(intercept), "r2": float(r2)}
-
-
-def latency_figure(record: Record) -> rp.Figure:
-    """Seconds a call against prompt tokens, with and without a prefix cache, and the fitted line."""
-    fit, rows = latency_fit(record), {r["prompt_tokens"]: r for r in calls(record)}
-    series = {
-        "each call on its own": {x: r["seconds"] for x, r in rows.items()},
-        "examples computed once (prefix cache)": {x: r["seconds_cached"] for x, r in rows.items()},
-        "straight line through the first": {
-            x: fit["intercept"] + fit["slope"] * x for x in (min(rows), max(rows))
-        },
-    }
-    caption = "Seconds a call against prompt tokens"
-    return rp.curves(series, "prompt tokens a call", "seconds a call", caption, show=rp.plain)
 
 
 def latency_measured(record: Record) -> dict[str, str]:
