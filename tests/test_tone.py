@@ -13,9 +13,10 @@ from tunewise import constrained
 from tunewise.experiment import Condition, Params
 from tunewise.generation import generate
 from whentofinetune import mail_replies, ticket_records
+from whentofinetune.calculators import voice_check
 from whentofinetune.datasets import company
 from whentofinetune.experiments import formats, voice
-from whentofinetune.pages import check_it, tone
+from whentofinetune.pages import Live, tone
 from whentofinetune.pages.accuracy import best
 
 RULES = [rule.name for rule in company.voice()]
@@ -278,8 +279,6 @@ def test_the_best_prompt_and_the_differences_are_those_of_the_record():
     bare = np.mean([list(company.check_voice(BARE, "Ida Dear").values())])
     kept = tone.share(arms["LoRA, 200 pairs"], "voice")["value"]
     assert best(arms, "voice") == "rules and 3 examples" and kept == pytest.approx(bare, abs=0.06)
-    said = tone.voice_summary(made)
-    assert "LoRA, 200 pairs" in said and f"−{100 * (1 - kept):.0f} points" in said and "2 trainings" in said
 
 
 def test_a_share_stays_between_none_and_all():
@@ -324,13 +323,11 @@ def test_figures_show_what_the_record_holds():
     assert "greeting 100 %" in tone.rules_figure(made).alt
 
 
-def test_the_form_checks_a_reply():
+def test_the_checker_on_the_page_checks_a_reply():
     mail = company.mails("valid")[0]
-    form = check_it(mail.reply, mail.sender)
-    assert "9 of 9 rules kept" in repr(form.first())
-    broken = form.answer(reply=mail.reply.replace("Shall we", "May we"), to=mail.sender)
-    assert "8 of 9 rules kept" in repr(broken)
-    reply, _, out = form.widget().children
-    reply.value = " "
-    assert "Write a reply first" in str(out.outputs)
-    assert "text/html" in form._repr_mimebundle_()
+    live = Live("voice-check", voice_check.CONTROLS, "whentofinetune.calculators.voice_check:voice_json")
+    assert "9 of 9 rules" in live.compute(reply=mail.reply, sender=mail.sender)["text"]
+    broken = live.compute(reply=mail.reply.replace("Shall we", "May we"), sender=mail.sender)
+    assert "8 of 9 rules" in broken["text"]
+    with pytest.raises(ValueError, match="a reply first"):
+        live.compute(reply=" ")

@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tunewise import report as rp
-from whentofinetune.datasets import company
 from whentofinetune.pages.live import bundle, fill
-from whentofinetune.pages.passages import lines, passage_html
+from whentofinetune.pages.passages import passage_html
 
 
 class Form:
@@ -20,12 +19,12 @@ class Form:
     page
         Takes the fields' values by name, returns what is shown.
     button
-        Its words; the fields themselves are watched where there is none.
+        Its words.
     fields
         Name -> what it starts with: a text, or ``(number, the largest)``. The first text must not be empty.
     """
 
-    def __init__(self, page: Callable[..., Any], button: str = "", **fields: Any) -> None:
+    def __init__(self, page: Callable[..., Any], button: str, **fields: Any) -> None:
         self.page, self.button, self.fields = page, button, fields
 
     def answer(self, **values: Any) -> Any:
@@ -57,10 +56,8 @@ class Form:
             fill(out, [self.answer(**{name: i.value for name, i in inputs.items()})])
 
         go.on_click(show)
-        for i in inputs.values() if not self.button else ():
-            i.observe(show, "value")
         fill(out, [first or self.first()])
-        return w.VBox([*inputs.values(), *([go] if self.button else []), out])
+        return w.VBox([*inputs.values(), go, out])
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict:
         first = self.first()
@@ -100,19 +97,3 @@ def ask_it(answer: Callable[[str, int], Mapping], question: str, k: int = 3, mos
         return rp.Html(f'<div class="tw-browser">{head}{blocks}</div>', f"{question}\n{said}{named}{titles}")
 
     return Form(page, "ask the handbook", question=question, passages=(k, most))
-
-
-def check_it(reply: str, sender: str) -> Form:
-    """A reply and its reader's name: each rule of the company's voice, kept or broken."""
-    says = {rule.name: rule.says for rule in company.voice()}
-
-    def page(reply: str, to: str) -> rp.Html:
-        kept = company.check_voice(reply, to)
-        rows = [
-            {"rule": k.replace("_", " "), "here": "kept" if v else "broken", "what it asks": says[k]}
-            for k, v in kept.items()
-        ]
-        found = rp.table(rows, f"{sum(kept.values())} of {len(kept)} rules kept")
-        return rp.Html(f"<blockquote>{lines(reply)}</blockquote>{found.html}", f"{reply}\n\n{found.text}")
-
-    return Form(page, reply=reply, to=sender)
