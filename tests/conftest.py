@@ -37,6 +37,7 @@ SLOW = {
     "test_ask::test_a_newcomers_folder_is_answered_by_the_model",
     "test_ask::test_the_threshold_parts_questions_on_the_documents_from_others",
     "test_browser_model::test_a_label_of_two_tokens_is_refused",
+    "test_browser_model::test_the_switch_leaves_the_file_out_of_the_site",
     "test_claims",
     "test_company::test_rebuild_gives_the_same_bytes",
     "test_company::test_the_bundled_model_does_not_know_the_company",

@@ -5,11 +5,18 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+import nbformat
 import pytest
 from conftest import ROOT, lacking, serving
 
-from whentofinetune.pages import browser_model
-from whentofinetune.pages.browser_model import EXAMPLES, BrowserModel, browser_model_html, carry
+from whentofinetune.pages.browser_model import (
+    BROWSER_MODEL,
+    EXAMPLES,
+    BrowserModel,
+    browser_model_html,
+    carry,
+    gguf,
+)
 
 WAIT_MS = 300_000  # a busy machine reads a few tokens a second
 # wllama computes products of 4-bit weights in 8 bits, transformers in 32: probabilities differ by a few points.
@@ -70,7 +77,7 @@ def column(page, i: int) -> dict[str, str]:
 def test_the_model_answers_in_the_browser_as_it_does_here(browser, tmp_path):
     """By keyboard alone: load, ask, another number of examples is not asked by itself."""
     spec = BrowserModel().spec()
-    carry(tmp_path / "_static-model")
+    carry(gguf(), tmp_path / "_static-model")
     with opened(browser, tmp_path, spec) as (page, asked):
         (tmp_path / "_static" / "model").symlink_to(tmp_path / "_static-model")
         page.wait_for_timeout(300)
@@ -165,15 +172,42 @@ def test_text_on_the_page_is_no_html():
     assert "<b>" not in made.split("<script")[0] and made.count("</script>") == 1
 
 
-def test_the_file_is_copied_once_and_a_stump_is_replaced(tmp_path, monkeypatch):
-    (tmp_path / "m.gguf").write_bytes(b"GGUF and more")
-    monkeypatch.setattr(browser_model, "gguf", lambda: tmp_path / "m.gguf")
-    target = carry(tmp_path / "site" / "model")
+def test_the_file_is_copied_once_and_a_stump_is_replaced(tmp_path):
+    source = tmp_path / "m.gguf"
+    source.write_bytes(b"GGUF and more")
+    target = carry(source, tmp_path / "site" / "model")
     target.write_bytes(b"GGUF")
-    carry(tmp_path / "site" / "model")
+    carry(source, tmp_path / "site" / "model")
     assert target.read_bytes() == b"GGUF and more"
     before = target.stat().st_mtime_ns
-    assert carry(tmp_path / "site" / "model").stat().st_mtime_ns == before
+    assert carry(source, tmp_path / "site" / "model").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("carried", [True, False])
+def test_the_switch_leaves_the_file_out_of_the_site(tmp_path, carried):
+    """Sphinx, as the book sets it up, on one notebook that holds the block."""
+    from sphinx.application import Sphinx
+
+    output = nbformat.v4.new_output("display_data", {BROWSER_MODEL: made_up(), "text/plain": "a form"})
+    nb = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_markdown_cell("# A page"),
+            nbformat.v4.new_code_cell("1", outputs=[output], execution_count=1),
+        ]
+    )
+    nbformat.write(nb, tmp_path / "index.ipynb")
+    settings = {
+        "extensions": ["myst_nb", "whentofinetune.pages.site"],
+        "nb_execution_mode": "off",
+        "browser_model": carried,
+    }
+    out = tmp_path / "out"
+    app = Sphinx(tmp_path, None, out, tmp_path / "trees", "html", settings, status=None, warning=None)
+    app.build()
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert 'id="browser-model"' in page and "wllama-model.mjs" in page
+    assert ("built without the model's file" in page) is not carried
+    assert (out / "_static" / "model" / gguf().name).exists() is carried
 
 
 def test_a_label_of_two_tokens_is_refused():

