@@ -34,7 +34,7 @@
     return made;
   };
   // Claims lead to their verdict, sources to their page.
-  const linked = (text) => text.split(/\b([A-Za-z]+\d+[A-Za-z]*)\b/).map((part, i) => {
+  const linked = (text) => text.split(/\b(\w+)\b/).map((part, i) => {
     const link = i % 2 ? data.links[part] : undefined;
     if (!link) return part;
     const [name, url] = typeof link === "string" ? [part, link] : link;
@@ -64,7 +64,7 @@
       const [, asked, words] = data.questions[q];
       return make("li", {}, make("b", {}, `${asked}: `), `${to.map((a) => `“${words[a]}”`).join(" or ")} → `, make("em", {}, data.outcomes[then][0]));
     });
-    const list = (head, kind, items) => [make("h3", { class: "tw-head" }, head), make("ul", { class: kind }, ...items)];
+    const list = (head, kind, items) => [make("h2", { class: "tw-head" }, head), make("ul", { class: kind }, ...items)];
     root.querySelector(".tw-tables").replaceChildren(
       make("div", { class: "tw-given" }, ...list("Your answers", "", given)),
       ...list("Reasons", "tw-reasons", because), ...list("What would change it: one other answer, all else equal", "", others));

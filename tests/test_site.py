@@ -150,7 +150,7 @@ def test_as_many_figures_and_calculators_as_in_the_notebook(site, pages):
 def test_forms_that_need_a_kernel_show_what_they_saved(pages):
     for name, soup in pages.items():
         assert not soup.select('script[type*="widget-view"]'), f"{name}: an empty space where a widget was"
-    asked = pages["chapters/rag_questions.html"]
+    asked = pages["chapters/rag_facts.html"]
     assert asked.select(".tw-browser details"), "the passages that came back must stand on the page"
     assert "Maudie" in pages["chapters/tone.html"].select_one("#try-it").get_text()
 
@@ -218,6 +218,14 @@ def test_every_page_has_a_language_a_title_a_description_and_one_heading(pages):
         if name not in MADE_BY_SPHINX:
             assert len(soup.find("meta", attrs={"name": "description"})["content"]) > 40, name
         assert "width=device-width" in soup.find("meta", attrs={"name": "viewport"})["content"], name
+
+
+def test_a_shared_link_has_a_title_and_a_picture(site, pages):
+    for name in names_of_pages():
+        said = {m["property"]: m["content"] for m in pages[name].select('meta[property^="og:"]')}
+        assert said["og:title"] and said["og:site_name"] == "When to Fine-Tune", name
+        assert said["og:image"].startswith("https://")
+        assert (site / "_images" / said["og:image"].partition("/_images/")[2]).is_file(), name
 
 
 def test_tables_say_what_they_show(pages):
@@ -340,5 +348,9 @@ def test_the_book_can_be_walked_through_by_its_links(browser, served):
         page.goto(f"{served}search.html?q=calibration")
         page.wait_for_selector("#search-results li", timeout=20_000)
         assert page.locator("#search-results li").count()
+        page.goto(f"{served}search.html?q=should+I+fine-tune")
+        first = page.locator("#search-results li a").first
+        first.wait_for(timeout=20_000)
+        assert re.search(r"/(index|decide)\.html", first.evaluate("(a) => a.href"))
     finally:
         context.close()

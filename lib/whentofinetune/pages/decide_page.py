@@ -163,4 +163,4 @@ def _linked(text: str) -> str:
         chapter = verdicts.claims().get(word, {}).get("chapter")
         return f'<a href="{chapter}.html#{word}">{word}</a>' if chapter else word
 
-    return re.sub(r"\b[A-Za-z]+\d+[A-Za-z]*\b", link, html.escape(text))
+    return re.sub(r"\b\w+\b", link, html.escape(text))

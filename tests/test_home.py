@@ -1,0 +1,54 @@
+"""The home page and the page of what can still be tuned: what they show comes from the records, and each line has its source."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from conftest import ROOT
+
+from whentofinetune import book_records, verdicts
+from whentofinetune.pages import home
+
+
+def test_the_first_figure_shows_what_the_records_hold_and_no_two_dots_share_a_line():
+    figure = home.hero()
+    (prompt,) = [t for t in figure.data if t["name"] == "prompt, 135M"]
+    rows = book_records.load("few_shot").where(method="zero-shot")
+    right = [outcome for row in rows for outcome in row.outcomes("accuracy")]
+    assert prompt["x"][prompt["hovertext"].index("Sentiment of tweets")] == pytest.approx(
+        sum(right) / len(right)
+    )
+    heights = [y for trace in figure.data for y in trace["y"]]
+    assert len(set(heights)) == len(heights)
+    assert {name for trace in figure.data for name in trace["hovertext"]} == set(home.TASKS)
+    assert len({t["marker"]["symbol"] for t in figure.data}) == len(
+        {t["name"].split(", ")[0] for t in figure.data}
+    )
+    assert "not yet measured" not in figure.alt and figure.table().text.count("%") >= len(heights)
+
+
+def test_the_answers_carry_todays_verdicts_and_lead_to_their_boxes():
+    shown = home.answers().html
+    assert shown.count("<li>") == 5
+    for claim in re.findall(r">(C\d+):", shown):
+        assert f"{claim}: {verdicts.headline(claim).word}" in shown and f'.html#{claim}"' in shown
+
+
+def test_the_models_are_those_of_the_records():
+    rows = home.measured().text.splitlines()[2:]
+    assert [row.split()[0] for row in rows] == sorted(
+        {p.parent.name for p in (ROOT / "data" / "runs").glob("*/*.full.json")}
+    )
+
+
+def test_every_service_and_model_names_where_it_was_read():
+    text = (ROOT / "tunable.md").read_text(encoding="utf-8")
+    rows = [
+        line
+        for line in text.splitlines()
+        if line.startswith("| ") and "---" not in line and "Read in" not in line
+    ]
+    assert len(rows) > 12
+    for row in rows:
+        assert "](http" in row or "this book" in row, row
