@@ -359,25 +359,17 @@ def while_learning(ctx: Context, seed: int | None) -> dict[str, dict]:
     return ctx.memo(["probes", asked, p["items"], who(how), p.stops if how else []], run)
 
 
-def asker(
-    tuned: bool = False, *, examples: int = 80, model: str = "smollm2-135m"
-) -> Callable[[str, int], dict]:
+def asker(model: str = "smollm2-135m") -> Callable[[str, int], dict]:
     """A function (question, k) -> the answer from the k passages found: ``{"answer", "cited", "passages": [{"id", "title", "text"}]}``.
 
-    Parameters
-    ----------
-    tuned
-        By the model after RAG fine-tuning on ``examples`` questions (a minute or two, once). The model is loaded at the first question.
+    The model is loaded at the first question.
     """
-    recipe = READING["reading_recipe"] | {"min_steps": 1}
-    ctx = context({"model": model, **READING, "readings": examples, "reading_recipe": recipe})
-    book, stack = Handbook(ctx), contextlib.ExitStack()
-    method = "reading" if tuned else "base"
-    lm = lru_cache(maxsize=1)(lambda: stack.enter_context(trained(ctx, training(ctx, method, 0))))
+    ctx = context({"model": model})
+    book = Handbook(ctx)
 
     def ask(question: str, k: int = 3) -> dict:
         places = book.find([question], k)[0] if k else []
-        said = rag.answer(lm(), [question], [book.show(places)])[0]
+        said = rag.answer(ctx.lm, [question], [book.show(places)])[0]
         shown = [{"id": p.id, "title": p.title, "text": p.text} for p in (book.passages[i] for i in places)]
         return {"answer": said.text, "cited": said.cited, "passages": shown}
 

@@ -75,17 +75,6 @@ def over_halves_figure(record: Record) -> rp.Figure:
     return rp.differences(found, "difference in right answers", caption, margins=margins)
 
 
-def hybrid_summary(record: Record) -> str:
-    """What both bring over the better of their halves, for each thing that tuning taught."""
-    found = {}
-    for tuning, taught in tunings(record).items():
-        *halves, _ = over_halves(record, tuning).items()
-        name, metric = min(halves, key=lambda half: half[1]["value"])
-        found[f"taught {taught}, {name}"] = metric
-    said = rp.in_words(found, rp.points)
-    return f"Retrieval and tuning together against the better of the two, in right answers: {said}."
-
-
 # -- what the reader makes of its passages -----------------------------------------------------------------------------
 
 

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import fmean
 
@@ -44,17 +43,6 @@ def show(make: Callable, *names: str, **options):
         return rp.prose(made) if isinstance(made, str) else made
 
     return rp.measured(shown)
-
-
-def live_table(record: Record) -> rp.Html:
-    """The rows of a run of the reader's own: what was asked of what, and how many answers were right."""
-    rows = []
-    for r in (r for r in record.results if "right" in r):
-        more = f", phrasings: {r['phrasings']}" if "phrasings" in r else ""
-        question = r.get("asked") or f"passages: {r['passages']}, {r['k']}"
-        row = {"method": MODELS.get(r["method"], r["method"]) + more, "question": question}
-        rows.append(row | {"right": r["right"], "abstained": r["abstained"]})
-    return rp.table(rows, f"A live run, scale {record.scale}")
 
 
 # -- does the right passage come back? ---------------------------------------------------------------------------------
@@ -120,14 +108,6 @@ def knowledge_slider(record: Record) -> rp.Figure:
     return rp.choose(figures, "phrasings of each fact in training", slider=True)
 
 
-def scores_table(record: Record) -> rp.Html:
-    """The answers to reworded questions scored in three ways, and how many decline to answer."""
-    columns = {"holds a right answer": "right", "exact match": "exact"}
-    columns |= {"token F1": ("f1", partial(rp.plain, digits=2)), "abstained": "abstained"}
-    found = methods_to_know(record, "reworded")
-    return rp.conditions_table(found, "Three ways to score reworded questions", columns)
-
-
 def memorised_table(record: Record) -> rp.Html:
     """What tuning memorises and what it generalises: the trained wording against a new one, by number of phrasings."""
     rows = []
@@ -138,17 +118,6 @@ def memorised_table(record: Record) -> rp.Html:
         rows.append(row)
     caption = "The same facts, seen equally often in training"
     return rp.table(rows, caption, show={"reworded minus trained": rp.points})
-
-
-def knowledge_summary(record: Record) -> str:
-    """Where the facts should go: right answers to reworded questions by method, and the difference for each kind of question."""
-    reader = "RAG fine-tuning" if record.where(method="rag fine-tuning") else "RAG"
-    found = {kind: methods_to_know(record, kind) for kind in KINDS[1:]}
-    gaps = {kind: rp.gap(rows[reader], rows["tuned on the facts"], "right") for kind, rows in found.items()}
-    return (
-        f"Right answers to reworded questions: {rp.in_words(rp.means(found['reworded'], 'right'))}. {reader} minus tuned on the facts, "
-        f"by kind of question: {rp.in_words(gaps, rp.points)}."
-    )
 
 
 # -- question 3: right, wrong, abstained -------------------------------------------------------------------------------
@@ -199,15 +168,6 @@ def learning_figure(record: Record) -> rp.Figure:
     return rp.curves(series, *words)
 
 
-def learning_summary(record: Record) -> str:
-    """What tuning on new facts changes, from before to after, paired by question."""
-    changes = {}
-    for name, (asked, metric) in PROBES.items():
-        before, *_, after = stops(record, asked).values()
-        changes[name] = rp.gap(after, before, metric)
-    return f"From before to after tuning on new facts: {rp.in_words(changes, rp.points)}."
-
-
 # -- question 5: data that change --------------------------------------------------------------------------------------
 
 UPDATES = {
@@ -238,39 +198,6 @@ def dynamic_table(record: Record) -> rp.Html:
     columns["to bring it up to date"] = update_seconds
     caption = f"After {min(record.params['shares']):.0%} of the facts have changed"
     return rp.conditions_table(updates(record), caption, columns)
-
-
-def mixed(changed: Mapping, unchanged: Mapping, s: float) -> dict:
-    """``s`` times one rate plus ``1 - s`` times the other, as a metric; the two are taken to be independent.
-
-    Interval: the method of variance estimates recovery, Zou, Huang & Zhang (2009), Comput. Stat. Data Anal. 53, 1080-1085.
-    """
-    parts = ((s, changed), (1 - s, unchanged))
-    value = sum(w * m["value"] for w, m in parts)
-    down, up = (math.hypot(*(w * (m[side] - m["value"]) for w, m in parts)) for side in ("low", "high"))
-    n = changed["n"] + unchanged["n"]
-    return {"value": value, "n": n, "low": max(0.0, value - down), "high": min(1.0, value + up)}
-
-
-def change_slider(record: Record) -> rp.Figure:
-    """A slider over the share of changed facts. One share was measured: the others are computed from its two rates."""
-    found, figures = updates(record), {}
-    changed, kept = (rp.means(found, f"{part}.right") for part in ("changed", "unchanged"))
-    for s in (tenth / 10 for tenth in range(11)):
-        title = f"If {s:.0%} of the facts had changed (computed from the two measured rates)"
-        rates = {name: mixed(changed[name], kept[name], s) for name in found}
-        figures[f"{s:.0%}"] = rp.dots(rates, "right today", title)
-    return rp.choose(figures, "share of changed facts", slider=True)
-
-
-def dynamic_summary(record: Record) -> str:
-    """What a change costs with each method, in a paragraph."""
-    found = updates(record)
-    again, index = (update_seconds(found[n]) for n in ("weights trained again", "new index, base model"))
-    return (
-        f"Right answers about facts that have changed: {rp.in_words(rp.means(found, 'changed.right'))}. Training again took {again}, "
-        f"replacing the changed passages in the index {index}."
-    )
 
 
 # -- question 6: citations ---------------------------------------------------------------------------------------------
@@ -338,11 +265,6 @@ def citations_measured(record: Record) -> dict:
     return ours | {f"planted value repeated, {name}": metric for name, metric in planted}
 
 
-def citations_summary(record: Record) -> str:
-    """The same in a sentence."""
-    return f"Of the answers: {rp.in_words(citations_measured(record))}."
-
-
 # -- question 7: cost --------------------------------------------------------------------------------------------------
 
 
@@ -374,18 +296,3 @@ def cost_measured(record: Record) -> dict[str, str]:
     answers = record.where(method="answer")
     ours |= {f"an answer, passages in its prompt: {r['k']}": r["seconds"] for r in answers}
     return {name: rp.plain(seconds, "s") for name, seconds in ours.items()}
-
-
-def methods_settings(record: Record, k: int = 3) -> dict:
-    """What the calculator of four methods starts with: lengths and seconds as measured, rounded to the steps of its controls."""
-    index = record.one(method="index")
-    tokens = {r["k"]: r["prompt_tokens"]["value"] for r in record.where(method="answer")}
-    k = k if k in tokens else max(tokens)
-    return {
-        "question_tokens": max(10, 10 * round(tokens[0] / 10)),
-        "passages": k,
-        "passage_tokens": max(10, 10 * round((tokens[k] - tokens[0]) / k / 10)),
-        "corpus_passages": index["passages"],
-        "embed_price": 0.0,
-        "embed_seconds": round(index["build_seconds"] / index["passages"], 3),
-    }

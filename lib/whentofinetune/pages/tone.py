@@ -1,7 +1,4 @@
-"""Figures and tables of the chapter *Tone, style, format*, each a function of a run record.
-
-The chapter on retrieval shows :func:`voice_summary` and :func:`style_content_figure` for its question 2.
-"""
+"""Figures and tables of the chapter *Tone, style, format*, each a function of a run record."""
 
 from __future__ import annotations
 
@@ -14,7 +11,6 @@ from tunewise import report as rp
 from tunewise.record import Record, Row
 from tunewise.report.tables import Conditions
 from whentofinetune.datasets import company
-from whentofinetune.pages.accuracy import best
 from whentofinetune.pages.passages import lines
 
 PROMPTS = {"rules": "rules in the prompt", "examples": "3 examples", "both": "rules and 3 examples"}
@@ -41,21 +37,6 @@ def replies(record: Record, facts: bool = True) -> Conditions:
     found = {words: {"method": m} for m, words in PROMPTS.items()}
     found |= {f"LoRA, {n} pairs": {"method": "lora", "n_labels": n} for n in trained}
     return rp.conditions(record, found, with_facts=facts)
-
-
-def voice_summary(record: Record) -> str:
-    """The main result in two sentences: LoRA on most pairs, of the sizes trained with most seeds, against the best prompt."""
-    found = replies(record)
-    prompt = best({name: rows for name, rows in found.items() if name in PROMPTS.values()}, "voice")
-    trained = [name for name in found if name not in PROMPTS.values()]
-    lora = max(trained, key=lambda name: (len(found[name]), trained.index(name)))
-    kept, said = (
-        (share(found[lora], m), rp.gap(found[lora], found[prompt], m)) for m in ("voice", "content")
-    )
-    return (
-        f"With the facts at hand, {lora}, keeps {rp.pct(kept[0])} of the voice's rules: {rp.points(kept[1])} against the best prompt ({prompt}), "
-        f"over {len(found[lora])} trainings. Of what had to be said it says {rp.pct(said[0])}: {rp.points(said[1])} against that prompt."
-    )
 
 
 def style_content_figure(record: Record) -> rp.Figure:
