@@ -21,7 +21,7 @@ def test_the_first_figure_shows_what_the_records_hold_and_no_two_dots_share_a_li
     )
     heights = [y for trace in figure.data for y in trace["y"]]
     assert len(set(heights)) == len(heights)
-    assert {name for trace in figure.data for name in trace["hovertext"]} == set(home.TASKS)
+    assert {name for trace in figure.data for name in trace["hovertext"]} == set(home.content()["tasks"])
     assert len({t["marker"]["symbol"] for t in figure.data}) == len(
         {t["name"].split(", ")[0] for t in figure.data}
     )

@@ -51,13 +51,6 @@ class Diagrams:
             self.nodes.append([question, *leads])
         return node
 
-    def value(self, root: int, answers: dict[str, str]) -> int:
-        """What a diagram says of these answers: the look-up that the page does."""
-        while root >= 0:
-            question, *leads = self.nodes[root]
-            root = leads[ANSWERS[_NAMES[question]].index(answers[_NAMES[question]])]
-        return ~root
-
 
 def _left(alive: Sequence[int], depth: int, answer: str) -> tuple[int, ...]:
     """The rules that can still hold after this answer, without those behind a rule of their stage that is certain by now."""
