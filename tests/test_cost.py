@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from whentofinetune.calculators.cost import CONTROLS, Setting, cost, cost_json, meeting, verdict
+from whentofinetune.calculators.cost import Setting, answer, cost, in_time, meeting
 
 # -- by hand -----------------------------------------------------------------------------------------------------------
 
@@ -53,27 +53,6 @@ def test_hosting_can_make_it_never_pay_at_this_number_of_calls():
     m = both(s)[2]
     assert m.calls == 8772 and m.months is None
     assert m.calls_per_month == pytest.approx((500 + 40 / 12) / 0.00114, rel=1e-12)
-    assert "it still loses" in verdict(s) and "more than 441,520 calls a month" in verdict(s)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"tuned_in": 20.0}, "its input tokens cost 20.0 times as much"),
-        ({"tuned_in": 20.0, "caching": True}, "the examples are cheap once cached"),
-        (
-            {"tuned_in": 20.0, "short_tokens": 0, "tuned_out": 500},
-            "never pays for itself: it costs no less per call.",
-        ),
-        ({"calls_per_month": 1000}, "it still loses"),
-        ({}, "after 3 days."),
-        ({"calls_per_month": 3000, "retrainings_per_year": 0}, "after 2.9 months."),
-        ({"calls_per_month": 3000}, "years."),
-        ({"training_price": 0}, "after 1 day."),
-    ],
-)
-def test_the_verdict_in_words(changes, words):
-    assert words in verdict(Setting.from_dict(changes))
 
 
 # -- settings that make no sense ---------------------------------------------------------------------------------------
@@ -202,15 +181,16 @@ def test_another_currency_changes_no_break_even(s, rate):
 
 @given(settings)
 def test_the_front_answers_for_every_setting(s):
-    answer = json.loads(cost_json(json.dumps(vars(s))))
-    assert "nan" not in answer["text"] and "inf" not in answer["text"]
-    for figure in answer["figures"]:
+    found = json.loads(answer(cost(s), s.calls_per_month, "said"))
+    assert "nan" not in json.dumps(found["tables"]) and "inf" not in json.dumps(found["tables"])
+    for figure in found["figures"]:
         assert figure["alt"] and all(math.isfinite(v) for trace in figure["data"] for v in trace["y"])
-    for table in answer["tables"]:
+    for table in found["tables"]:
         assert all(len(row) == len(table["header"]) for row in table["rows"])
 
 
-def test_the_controls_are_the_settings_and_start_where_it_does():
-    assert {c["name"]: c["value"] for c in CONTROLS} == vars(Setting())
-    for c in CONTROLS:
-        assert c["kind"] == "checkbox" or c["min"] <= c["value"] <= c["max"]
+@pytest.mark.parametrize(
+    ("months", "words"), [(0.09, "3 days"), (0.01, "1 day"), (2.94, "2.9 months"), (37.0, "3.1 years")]
+)
+def test_a_time_in_words(months, words):
+    assert in_time(months) == words

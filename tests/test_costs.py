@@ -3,7 +3,9 @@
 import json
 import re
 from dataclasses import replace
+from html import unescape
 from itertools import product
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from small_model import made_up, run_small, small_context
 from tunewise.experiment import Condition, Scores
 from tunewise.prompting import EMPTY_TEXTS
 from whentofinetune import book_records
-from whentofinetune.calculators import cost_student, cost_ways
+from whentofinetune.calculators import cost_ways
 from whentofinetune.calculators.cost import meeting
 from whentofinetune.datasets import company, judged_texts, rated_tasks, vader
 from whentofinetune.datasets.desks import complaints
@@ -242,8 +244,6 @@ def test_figures_and_tables_are_made_of_records_alone(records):
         costs.summary(distilled, judged),
     ]
     assert not any(re.search(r"\bnan\b", str(part), re.IGNORECASE) for part in parts)
-    student = "whentofinetune.calculators.cost_student:student_json"
-    Live("a", cost_student.CONTROLS, student, **costs.distil_settings(distilled))
 
 
 def test_each_adapter_is_shown_on_each_task(records):
@@ -387,8 +387,6 @@ def test_more_of_anything_is_never_cheaper(s, name):
         (cost_ways.ways_json, {"passages": "3"}, "must be a number"),
         (cost_ways.ways_json, {"caching": 1}, "true or false"),
         (cost_ways.ways_json, {"chunks": 3}, "unknown setting chunks"),
-        (cost_student.student_json, {"pool": -5}, "cannot be negative"),
-        (cost_student.student_json, {"seconds": 5}, "unknown setting seconds"),
     ],
 )
 def test_bad_settings_are_refused_in_words(core, changes, words):
@@ -415,35 +413,33 @@ def test_words_for_ways_that_never_pay():
     )
 
 
-def test_a_student_by_hand():
-    """3.6 s and 0.36 s for 1,000 items at 1 euro an hour: 0.001 and 0.0001 euro. 300 labels by the teacher: 0.0003 euro, back after 334 answers."""
-    s = cost_student.Distilling(
-        teacher_seconds=3.6,
-        student_seconds=0.36,
-        machine_per_hour=1.0,
-        human_labels=60,
-        label_price=0.1,
-        train_seconds=3600,
-        pool=300,
-    )
-    found = cost_student.taught(s)
-    assert 1000 * found["teacher"].call == pytest.approx(0.001) and 1000 * found[
-        "student of the teacher"
-    ].call == pytest.approx(0.0001)
-    assert found["teacher"].setup == pytest.approx(6 + 1) and found[
-        "student of people"
-    ].setup == pytest.approx(30)
-    assert found["student of the teacher"].setup == pytest.approx(7.0003)
-    assert "after 334 answers" in json.loads(cost_student.student_json(json.dumps(vars(s))))["text"]
-    slow = json.loads(cost_student.student_json(json.dumps({"student_seconds": 60, "teacher_seconds": 6})))[
-        "text"
-    ]
-    assert "no faster than the teacher" in slow
+def test_peoples_time_is_paid_once_and_monthly():
+    hours = {
+        "prompt_hours": 1.0,
+        "rag_hours": 2.0,
+        "rag_month_hours": 3.0,
+        "tuned_hours": 4.0,
+        "tuned_month_hours": 5.0,
+    }
+    before, after = cost_ways.ways(cost_ways.Ways()), cost_ways.ways(cost_ways.Ways(wage=10.0, **hours))
+    more = {n: (after[n].setup - before[n].setup, after[n].upkeep - before[n].upkeep) for n in before}
+    wanted = {"long prompt": (10, 0), "RAG": (20, 30), "tuned model": (40, 50), "RAG + tuned": (60, 80)}
+    assert {n: pytest.approx(w) for n, w in wanted.items()} == more
 
 
-@pytest.mark.parametrize(
-    ("module", "of", "core"), [(cost_ways, "Ways", "ways_json"), (cost_student, "Distilling", "student_json")]
-)
-def test_controls_name_every_setting_and_start_with_its_default(module, of, core):
-    live = Live("a-block", module.CONTROLS, f"{module.__name__}:{core}")
-    assert live.values == vars(getattr(module, of)()) and live.compute()["text"]
+def test_presets_fill_in_the_form_and_are_dated():
+    """Every link names controls of the form, with values that it takes; 0.40 dollars at 1.1761 a euro are 0.3401."""
+    made = costs.presets().html
+    links = [dict(parse_qsl(q)) for q in re.findall(r'href="\?([^"#]*)', unescape(made))]
+    names = {c["name"] for c in cost_ways.CONTROLS}
+    assert len(links) >= 4 and made.count("2026-") >= len(links)
+    for link in links:
+        settings = {k.removeprefix("four-ways."): json.loads(v) for k, v in link.items()}
+        assert settings and set(settings) <= names
+        assert json.loads(cost_ways.ways_json(json.dumps(settings)))["text"]
+    assert links[0]["four-ways.base_in"] == "0.3401" and links[0]["four-ways.caching"] == "true"
+
+
+def test_controls_name_every_setting_and_start_with_its_default():
+    live = Live("a-block", cost_ways.CONTROLS, f"{cost_ways.__name__}:ways_json")
+    assert live.values == vars(cost_ways.Ways()) and live.compute()["text"]

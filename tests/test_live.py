@@ -165,7 +165,7 @@ def test_calculators_run_on_a_bare_python(tmp_path):
 
 # -- the description ---------------------------------------------------------------------------------------------------------
 
-CORE = "whentofinetune.calculators.cost:cost_json"
+CORE = "whentofinetune.calculators.cost_ways:ways_json"
 ONE = {
     "name": "calls_per_month",
     "label": "Calls",
@@ -206,7 +206,8 @@ def test_a_block_that_is_not_well_described_is_refused(name, controls, core, val
 
 def test_the_form_in_a_notebook_computes_with_the_same_function():
     """ipywidgets, without a kernel: a control is moved, and the output holds the new answer."""
-    live = Live("a", controls_of(CORE), CORE)
+    controls = [c | ({"max": 2.0} if c["name"] == "cache_discount" else {}) for c in controls_of(CORE)]
+    live = Live("a", controls, CORE)
     form = live.widget()
     inputs = {w.description: w for box in form.children[1].children for w in box.children}
 
@@ -216,8 +217,8 @@ def test_the_form_in_a_notebook_computes_with_the_same_function():
     assert live.compute()["text"] in said()
     inputs["Calls a month"].value = 1000
     assert live.compute(calls_per_month=1000)["text"] in said() and live.compute()["text"] not in said()
-    inputs["Prompt without examples (tokens)"].value = 2000
-    assert "make the first shorter or the second longer" in said()
+    inputs["Discount on cached tokens (of the price)"].value = 1.5
+    assert "cache_discount is a share between 0 and 1" in said()
 
 
 # -- in the page -------------------------------------------------------------------------------------------------------------
@@ -263,6 +264,12 @@ def shown(page, name: str) -> str:
     return page.locator(f"#live-{name} .tw-text").inner_text()
 
 
+def answered(spec: dict, **changes) -> dict:
+    """The answer for what the block starts with, and changes."""
+    start = {c["name"]: c["value"] for c in spec["controls"]}
+    return json.loads(function(spec["core"])(json.dumps(start | changes)))
+
+
 def drawn(page, name: str) -> list:
     return page.evaluate(
         "(id) => [...document.querySelectorAll(`#${id} .tw-figure`)].map((f) => f.spec.data)", f"live-{name}"
@@ -305,7 +312,7 @@ def test_a_dragged_control_changes_figure_words_and_address(browser, block):
     address, spec = block
     with opened(browser, address) as page:
         before = shown(page, spec["name"])
-        field = page.locator(f"#{spec['name']}-prompt_tokens")
+        field = page.locator(f"#{spec['name']}-examples_tokens")
         field.scroll_into_view_if_needed()
         box = field.bounding_box()
         y = box["y"] + box["height"] / 2
@@ -317,15 +324,15 @@ def test_a_dragged_control_changes_figure_words_and_address(browser, block):
         computed(page, spec["name"])
         value = float(field.input_value())
         assert value > 10_000
-        expected = json.loads(function(CORE)(json.dumps({"prompt_tokens": value})))
+        expected = answered(spec, examples_tokens=value)
         assert shown(page, spec["name"]) != before and words(shown(page, spec["name"])) == words(
             expected["text"]
         )
         for ours, theirs in zip(expected["figures"], drawn(page, spec["name"]), strict=True):
             assert not list(differences([t["y"] for t in ours["data"]], [t["y"] for t in theirs]))
-        page.wait_for_function("location.search.includes('prompt_tokens')")
-        assert parse_qs(urlsplit(page.url).query) == {f"{spec['name']}.prompt_tokens": [f"{value:.0f}"]}
-        assert f"{value:,.0f}" in page.locator(f"output[for='{spec['name']}-prompt_tokens']").inner_text()
+        page.wait_for_function("location.search.includes('examples_tokens')")
+        assert parse_qs(urlsplit(page.url).query) == {f"{spec['name']}.examples_tokens": [f"{value:.0f}"]}
+        assert f"{value:,.0f}" in page.locator(f"output[for='{spec['name']}-examples_tokens']").inner_text()
 
 
 def test_the_keyboard_is_enough(browser, block):
@@ -345,24 +352,24 @@ def test_the_keyboard_is_enough(browser, block):
         page.keyboard.type("5000")
         computed(page, name, 4)
         settings = {"output_tokens": 1999, "caching": True, "calls_per_month": 5000}
-        assert words(shown(page, name)) == words(json.loads(function(CORE)(json.dumps(settings)))["text"])
+        assert words(shown(page, name)) == words(answered(spec, **settings)["text"])
         page.locator(f"#live-{name} [data-do=reset]").focus()
         page.keyboard.press("Enter")
         page.wait_for_function("location.search === ''")
         computed(page, name, 5)
-        assert words(shown(page, name)) == words(json.loads(function(CORE)("{}"))["text"])
+        assert words(shown(page, name)) == words(answered(spec)["text"])
 
 
 def test_a_setting_that_makes_no_sense_is_answered_in_words(browser, block):
     address, spec = block
     name = spec["name"]
-    with opened(browser, f"{address}?{name}.short_tokens=2000") as page:
+    with opened(browser, f"{address}?{name}.base_in=-1") as page:
         status = page.locator(f"#live-{name} .tw-status")
         page.wait_for_function(
             "(id) => document.querySelector(`#${id}.tw-wrong`)", arg=f"live-{name}", timeout=120_000
         )
-        assert "make the first shorter or the second longer" in status.inner_text()
-        page.locator(f"#{name}-short_tokens").fill("100")
+        assert "base_in cannot be negative" in status.inner_text()
+        page.locator(f"#{name}-base_in").fill("2")
         computed(page, name)
         page.locator(f"#{name}-base_in").fill("")
         page.wait_for_function("(id) => document.querySelector(`#${id}.tw-wrong`)", arg=f"live-{name}")
@@ -376,16 +383,14 @@ def test_nonsense_in_the_address_is_passed_by(browser, block):
         browser, f"{address}?{name}.calls_per_month=lots&{name}.nothing=1&other=2&{name}.base_in=2"
     ) as page:
         computed(page, name)
-        assert words(shown(page, name)) == words(
-            json.loads(function(CORE)(json.dumps({"base_in": 2})))["text"]
-        )
+        assert words(shown(page, name)) == words(answered(spec, base_in=2)["text"])
 
 
 def test_without_javascript_the_saved_result_stands(browser, block):
     address, spec = block
     with opened(browser, address, java_script_enabled=False) as page:
         live = page.locator(f"#live-{spec['name']}")
-        assert words(live.locator(".tw-text").inner_text()) == words(json.loads(function(CORE)("{}"))["text"])
+        assert words(live.locator(".tw-text").inner_text()) == words(answered(spec)["text"])
         assert "needs JavaScript" in live.inner_text()
         pictures = page.locator(".tw-figure svg.tw-picture")
         assert pictures.count() >= 2 and all(p.bounding_box()["height"] > 100 for p in pictures.all())

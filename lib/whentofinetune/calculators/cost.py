@@ -170,35 +170,6 @@ def cost(s: Setting) -> dict[str, Way]:
     return {LONG: Way(base), TUNED: Way(tuned, training, upkeep)}
 
 
-def verdict(s: Setting) -> str:
-    """The answer in two or three plain sentences."""
-    long, tuned = cost(s).values()
-    m = meeting(long, tuned, s.calls_per_month)
-    first = f"A call costs {long.call:.3g} euro with the long prompt and {tuned.call:.3g} euro with the tuned model."
-    if m.calls is None:
-        said = f"{first} The tuned model never pays for itself: it costs no less per call."
-        if s.short_tokens:
-            said += f" Its prompt is {s.prompt_tokens / s.short_tokens:.1f} times shorter"
-            said += (
-                f", but its input tokens cost {s.tuned_in / s.base_in:.1f} times as much" if s.base_in else ""
-            )
-            said += " and the examples are cheap once cached." if s.caching else "."
-        return said
-    second = f" One training ({tuned.setup:,.2f} euro) has paid for itself after {m.calls:,} calls."
-    if m.months is None:
-        return (
-            f"{first}{second} At {s.calls_per_month:,.0f} calls a month it still loses: retraining and hosting cost more than the "
-            f"calls save. It would take more than {math.floor(m.calls_per_month or 0):,} calls a month."
-        )
-    return f"{first}{second} With retraining and hosting counted, the tuned model has cost less in all after {in_time(m.months)}."
-
-
-def cost_json(settings: str) -> str:
-    """The calculator's front: a JSON object of settings in, ``{"figures", "tables", "text"}`` out."""
-    s = Setting.from_dict(json.loads(settings))
-    return answer(cost(s), s.calls_per_month, verdict(s))
-
-
 # -- what the calculators show alike -----------------------------------------------------------------------------------
 
 
@@ -267,6 +238,3 @@ def in_time(months: float) -> str:
     if months < 1:
         return f"{max(1, math.ceil(30 * months))} day{'s' if months > 1 / 30 else ''}"
     return f"{months:.1f} months" if months < 24 else f"{months / 12:.1f} years"
-
-
-CONTROLS = Setting.controls("cost")

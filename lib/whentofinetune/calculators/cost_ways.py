@@ -24,7 +24,8 @@ class Ways(Prices):
     passage_tokens: how many passages a call of RAG carries, and how long one is. corpus_passages: passages in the index. embed_price: of a
     million tokens embedded; embed_seconds and machine_per_hour: or the seconds of one's own machine that a passage takes, and its price; a
     question is embedded like a passage. changed_per_month: share of the passages that is new or altered in a month and embedded again, 0 to
-    1. store_per_month: what keeping the index costs.
+    1. store_per_month: what keeping the index costs. wage: what an hour of a person costs; prompt_hours, rag_hours, tuned_hours: people's
+    time to set a method up (writing, labelling, testing), and rag_month_hours, tuned_month_hours: to look after it each month.
     """
 
     question_tokens: float = 150
@@ -37,6 +38,12 @@ class Ways(Prices):
     machine_per_hour: float = 0.5
     changed_per_month: float = 0.1
     store_per_month: float = 20.0
+    wage: float = 50.0
+    prompt_hours: float = 0.0
+    rag_hours: float = 0.0
+    rag_month_hours: float = 0.0
+    tuned_hours: float = 0.0
+    tuned_month_hours: float = 0.0
 
     def prompting(self) -> Setting:
         """The long prompt and the tuned model alone, as :func:`cost` knows them."""
@@ -55,12 +62,14 @@ def ways(s: Ways) -> dict[str, Way]:
         RAG      setup N e    upkeep store + changed N e    a call: question and answer, k p tokens of input more, and q
         tuned    setup T      upkeep r T / 12 + hosting     a call: question and answer at the tuned model's prices
 
-    RAG + tuned has both setups and both upkeeps, and its passages cost what the tuned model's input does. Passages differ from call to
+    People's time comes on top. RAG + tuned has both setups and both upkeeps, and its passages cost what the tuned model's input does. Passages differ from call to
     call, so no cache makes them cheaper.
     """
     long, tuned = c.cost(s.prompting()).values()
     index, asking = s.corpus_passages * s.embedding(s.passage_tokens), s.embedding(s.question_tokens)
-    renewal = s.store_per_month + s.changed_per_month * index
+    renewal = s.store_per_month + s.changed_per_month * index + s.wage * s.rag_month_hours
+    training, retraining = tuned.setup + s.wage * s.tuned_hours, tuned.upkeep + s.wage * s.tuned_month_hours
+    index += s.wage * s.rag_hours
     carried = s.passages * s.passage_tokens / MILLION
 
     def parts(way: Way, price: float | None = None) -> dict[str, float]:
@@ -72,10 +81,10 @@ def ways(s: Ways) -> dict[str, Way]:
         return rest | retrieval | {"answer": last}
 
     return {
-        LONG: Way(parts(long)),
+        LONG: Way(parts(long), s.wage * s.prompt_hours),
         RAG: Way(parts(long, s.base_in), index, renewal),
-        TUNED: Way(parts(tuned), tuned.setup, tuned.upkeep),
-        BOTH: Way(parts(tuned, s.tuned_in), index + tuned.setup, renewal + tuned.upkeep),
+        TUNED: Way(parts(tuned), training, retraining),
+        BOTH: Way(parts(tuned, s.tuned_in), index + training, renewal + retraining),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from itertools import product
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from tunewise import report as rp
 from tunewise import stats
 from tunewise.record import Record, Row
+from whentofinetune.calculators import from_yaml
 
 # -- several tasks, several adapters -------------------------------------------------------------------------------------
 
@@ -117,19 +119,6 @@ def distil_times(record: Record) -> rp.Html:
     return rp.table(rows, "Seconds for 1,000 texts on this CPU", show={"one by one, s": rp.plain})
 
 
-def distil_settings(record: Record, student: str = "embeddings") -> dict:
-    """What the calculator starts with: the measured seconds and sizes; prices are the reader's."""
-    found = clocks(record)
-    training = np.mean([r["train_seconds"] for r in record.where(method="labelling")])
-    return {
-        "teacher_seconds": round(1000 * found["teacher"]["batched"], 2),
-        "student_seconds": round(1000 * found[student]["batched"], 3),
-        "train_seconds": round(float(training), 1),
-        "human_labels": record.params["labels"],
-        "pool": record.params["pool"],
-    }
-
-
 # -- a shorter prompt -------------------------------------------------------------------------------------------------------
 
 
@@ -161,6 +150,21 @@ def ways_settings(latency: Record) -> dict:
     longer = rows[16 if 16 in rows else max(rows)] - rows[0]
     question = max(10, 10 * round(rows[0] / 10))
     return {"question_tokens": question, "examples_tokens": 50 * round(longer / 50)}
+
+
+def presets(block: str = "four-ways") -> rp.Html:
+    """Links that fill in the form ``block`` with dated prices, each with its source; dollars become euro."""
+    items, lines = [], []
+    for name, p in from_yaml("forms")["presets"].items():
+        values = {k: round(v / p["dollars_per_euro"], 4) for k, v in p.get("dollars", {}).items()}
+        values |= {k: str(v).lower() for k, v in p["values"].items()}
+        query = html.escape("&".join(f"{block}.{k}={v}" for k, v in values.items()))
+        origin = f'<a href="{p["source"]}">{p["from"]}</a>' if p["source"] else p["from"]
+        items.append(
+            f'<li><a href="?{query}#live-{block}">{name}</a>: {p["says"]} ({origin}, {p["date"]})</li>'
+        )
+        lines.append(f"{name} ({p['date']}): {values}")
+    return rp.Html(f"<ul>{''.join(items)}</ul>", "\n".join(lines))
 
 
 # -- a judge ----------------------------------------------------------------------------------------------------------------
