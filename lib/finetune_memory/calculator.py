@@ -66,23 +66,8 @@ def from_controls(values: dict[str, Any]) -> tuple[Settings, Gpu]:
 
 
 def memory_json(settings: str) -> str:
-    """The calculator's front.
-
-    Parameters
-    ----------
-    settings : str
-        A JSON object of the controls' values.
-
-    Returns
-    -------
-    str
-        A JSON object: ``{"figures", "tables", "text"}``.
-
-    Raises
-    ------
-    ValueError
-        For settings that are not possible.
-    """
+    """The calculator's front: a JSON object of the controls' values in, ``{"figures", "tables", "text"}`` out. Raises ValueError for
+    settings that are not possible."""
     values = json.loads(settings)
     tokens, price = (values.pop(name, 1) for name in ("million_tokens", "price"))
     s, gpu = from_controls(values)
@@ -127,17 +112,13 @@ def _what_would_fit(s: Settings, gpu: Gpu) -> str:
             continue
     model = next((m for m in sorted(sizes, key=lambda m: -sizes[m]) if goes(m, gpu)), None)
     card = next((g for g in sorted(GPUS.values(), key=lambda g: g.total) if goes(s.model, g)), None)
-    said = (
-        f"the largest model of the list is {model.rpartition('/')[2]}"
-        if model
-        else "no model of the list does"
-    )
-    other = (
-        f"this model needs {card.name}" if card else "this model at this length fits no single GPU known here"
-    )
-    return (
-        f"What would fit, with QLoRA, batch 1 and all that saves memory: on the {gpu.name} {said}; {other}."
-    )
+    said, other = "no model of the list does", "this model at this length fits no single GPU known here"
+    if model:
+        said = f"the largest model of the list is {model.rpartition('/')[2]}"
+    if card:
+        other = f"this model needs {card.name}"
+    least_of_all = "What would fit, with QLoRA, batch 1 and all that saves memory"
+    return f"{least_of_all}: on the {gpu.name} {said}; {other}."
 
 
 def _time(s: Settings, gpu: Gpu, million: float, price: float) -> str:
@@ -156,30 +137,19 @@ def _figure(e: Estimate, gpu: Gpu) -> dict[str, Any]:
     names = [name.capitalize() for name in PHASES]
     patterns = ("", "/", ".", "\\", "x", "-", "+", "|", "", "/")
     bars = [
-        {
-            "type": "bar",
-            "name": part,
-            "x": names,
-            "y": [round(e.by_phase[m][part] / GIB, 4) for m in PHASES],
-            "marker": {"pattern": {"shape": shape, "fgcolor": "#ffffff", "fillmode": "overlay"}},
-            "hovertemplate": "%{x}, " + part + ": %{y:.2f} GiB",
-        }
+        dict(type="bar", name=part, x=names, y=[round(e.by_phase[m][part] / GIB, 4) for m in PHASES])
+        | dict(marker={"pattern": {"shape": shape, "fgcolor": "#ffffff", "fillmode": "overlay"}})
+        | dict(hovertemplate="%{x}, " + part + ": %{y:.2f} GiB")
         for part, shape in zip(COMPONENTS, patterns, strict=True)
         if any(e.by_phase[m][part] for m in PHASES)
     ]
     top = 1.6 * e.peak_bytes
     sizes = sorted({GPUS[key].total: GPUS[key].name for key in SHOWN if GPUS[key].total <= top}.items())[-2:]
     sizes = [*[size for size in sizes if size[1] != gpu.name], (gpu.total, gpu.name)]
+    ends = [names[0], names[-1]]
     lines = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": name,
-            "x": [names[0], names[-1]],
-            "y": [round(size / GIB, 4)] * 2,
-            "line": {"width": 2, "dash": dash},
-            "hovertemplate": name + ": %{y:.2f} GiB",
-        }
+        dict(type="scatter", mode="lines", name=name, x=ends, y=[round(size / GIB, 4)] * 2)
+        | dict(line={"width": 2, "dash": dash}, hovertemplate=name + ": %{y:.2f} GiB")
         for (size, name), dash in zip(sizes, ("dot", "dashdot", "dash")[-len(sizes) :], strict=True)
     ]
     peaks = ", ".join(f"{phase} {gib(size)}" for phase, size in e.phases.items())

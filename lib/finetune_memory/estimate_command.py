@@ -116,21 +116,14 @@ def _as_text(e: Estimate, gpu: Gpu | None, simulation: Simulation | None) -> str
         lines.append(verdict(e, gpu))
     lines += ["", f"At its highest ({e.phase}):"]
     lines += [f"  {part:<24}{_both(size)}" for part, size in e.components.items() if size]
-    lines += [
-        f"  {'allocated':<24}{_both(e.peak_bytes)}",
-        f"  {'reserved, about':<24}{_both(e.reserved_bytes)}",
-    ]
+    sums = {"allocated": e.peak_bytes, "reserved, about": e.reserved_bytes}
+    lines += [f"  {what:<24}{_both(size)}" for what, size in sums.items()]
     lines += [f"  CUDA's context comes on top: {gib(CONTEXT[0])} to {gib(CONTEXT[1])}", ""]
-    lines += [
-        "In each phase, allocated:",
-        *[f"  {phase:<24}{_both(e.phases[phase])}" for phase in PHASES],
-        "",
-    ]
+    lines += ["In each phase, allocated:", *(f"  {p:<24}{_both(e.phases[p])}" for p in PHASES), ""]
     if simulation:
-        more = f"the estimate is {100 * (e.peak_bytes / simulation.peak_bytes - 1):+.1f} %"
-        lines.append(
-            f"Simulated, allocated:     {_both(simulation.peak_bytes)}  ({simulation.phase}; {more})"
-        )
+        peak = simulation.peak_bytes
+        more = f"the estimate is {100 * (e.peak_bytes / peak - 1):+.1f} %"
+        lines.append(f"Simulated, allocated:     {_both(peak)}  ({simulation.phase}; {more})")
         lines += [f"Simulated, reserved:      {_both(simulation.reserved_bytes)}", ""]
     if gpu:
         batch, seq = largest(s, gpu, "batch") or "none", largest(s, gpu, "seq", 64) or "none"

@@ -61,21 +61,8 @@ def gpu_named(name: str) -> Gpu:
 
 
 def fits(e: Estimate, gpu: Gpu) -> str:
-    """Whether the step fits the GPU.
-
-    Parameters
-    ----------
-    e : Estimate
-        The step's memory.
-    gpu : Gpu
-        The GPU.
-
-    Returns
-    -------
-    str
-        "yes": with room for the largest context and all that the allocator caches; "tight": the peak itself and a small
-        context fit; "no".
-    """
+    """Whether the step fits the GPU: "yes", with room for the largest context and all that the allocator caches; "tight", the peak
+    itself and a small context fit; "no"."""
     if e.reserved_bytes + CONTEXT[1] <= gpu.total:
         return "yes"
     return "tight" if e.peak_bytes + CONTEXT[0] <= gpu.total else "no"
@@ -87,26 +74,7 @@ def _goes(e: Estimate, gpu: Gpu) -> bool:
 
 
 def largest(s: Settings, gpu: Gpu, field: str, unit: int = 1, limit: int = 1 << 20) -> int:
-    """The largest batch or length with which a step fits.
-
-    Parameters
-    ----------
-    s : Settings
-        The step.
-    gpu : Gpu
-        The GPU.
-    field : str
-        "batch" or "seq".
-    unit : int
-        The answer is a multiple of it.
-    limit : int
-        No more than this is tried.
-
-    Returns
-    -------
-    int
-        0 if none fits.
-    """
+    """The largest ``field`` ("batch" or "seq") with which a step fits: a multiple of ``unit`` up to ``limit``, 0 if none fits."""
     room = gpu.total - CONTEXT[1]
     limit = min(limit, s.shape.positions) if field == "seq" and s.shape.positions else limit
 
@@ -180,22 +148,10 @@ def _candidates(s: Settings) -> list[_Candidate]:
 
 
 def changes(s: Settings, gpu: Gpu, most: int = 3) -> list[Change]:
-    """The cheapest changes that make a step fit.
+    """The cheapest changes that make a step fit, ``most`` at most.
 
-    Parameters
-    ----------
-    s : Settings
-        The step.
-    gpu : Gpu
-        The GPU that it should fit.
-    most : int
-        How many changes at most.
-
-    Returns
-    -------
-    list of Change
-        Each is enough alone; if there are fewer than ``most``, the last is the cheapest ones together that are enough.
-        Empty if the step fits already, or if nothing here helps.
+    Each is enough alone; if there are fewer, the last is the cheapest ones together that are enough. Empty if the step fits already, or
+    if nothing here helps.
     """
     before = estimate(s)
     if _goes(before, gpu):

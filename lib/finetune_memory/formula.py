@@ -83,24 +83,12 @@ def _base_tensors(s: Settings, layers: int) -> list[Tensors]:
 
 
 def weights(s: Settings, layers: int | None = None) -> tuple[int, int]:
-    """The base model's weights.
+    """Bytes of the base model's weights, and of their quantisation constants; with so many ``layers``, if not the model's own.
 
     A 16-bit or 32-bit weight takes its width; NF4 half a byte (two to a byte), with scales of fp32 for each 64 weights or,
     doubly quantised, of one byte for each 64, an fp32 scale for each 256 of those and an offset, and a code book of 16 fp32
     numbers a layer (QLoRA, arXiv:2305.14314, section 3; bitsandbytes, functional.py, quantize_4bit). The head and everything that
     is no linear layer stay as they are.
-
-    Parameters
-    ----------
-    s : Settings
-        The step.
-    layers : int, optional
-        Number of blocks, if not the model's own.
-
-    Returns
-    -------
-    tuple of int
-        Bytes of weights, bytes of quantisation constants.
     """
     layers = s.shape.layers if layers is None else layers
     total = sum(t.size for t in _base_tensors(s, layers))
@@ -200,16 +188,6 @@ def estimate(s: Settings) -> Estimate:
     block and on the whole) holds a share of weights, gradients and states; in the step two blocks' whole weights are there, the one
     at work and the next, and, to the end of the backward pass, those outside the blocks; a block's gradients are there
     whole, and once more while they are summed over the GPUs.
-
-    Parameters
-    ----------
-    s : Settings
-        The step.
-
-    Returns
-    -------
-    Estimate
-        Bytes at the peak and in each phase, by component.
     """
     step = run(s, _one_update(s) if s.in_backward else None)
     shared = s.gpus if s.sharding == "fsdp" else 1

@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from finetune_memory.libraries import DTYPES
 from finetune_memory.settings import Settings
+from finetune_memory.training_step import fused_kernel
 
 ATTENTION_KERNELS = ("auto", "efficient", "flash", "math")
 
@@ -84,19 +85,6 @@ def _row_sums(grad: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
     return (grad.float() * out.float()).sum(-1).contiguous()
 
 
-def attention_kernel(query: Any, key: Any, mask: Any, arch: int, version: tuple[int, ...] = (2, 13)) -> str:
-    """The kernel that scaled_dot_product_attention picks on a GPU of compute capability ``arch`` (75, 80, 90 ...)
-    when all are allowed and ``enable_gqa`` says that heads may differ (native/transformers/cuda/sdp_utils.cpp).
-    The memory-efficient kernel takes fewer key than query heads from PyTorch 2.14 on (pull request 191085). cuDNN's kernel,
-    which newer versions prefer on Hopper, keeps what flash keeps."""
-    half = query.element_size() == 2
-    if half and arch >= 80 and mask is None and query.shape[-1] <= 256:
-        return "flash"
-    if query.dtype == torch.bfloat16 and arch < 80:
-        return "math"
-    return "math" if key.shape[1] != query.shape[1] and version < (2, 14) else "efficient"
-
-
 class CudaKernels(TorchFunctionMode):
     """While on, attention, softmax, dropout and (under autocast) CUDA's list of fp32 functions allocate as on a GPU.
 
@@ -132,10 +120,12 @@ class CudaKernels(TorchFunctionMode):
             inverse = bias.logical_not()
             bias = torch.zeros(bias.shape, dtype=query.dtype, device=query.device).masked_fill_(inverse, 0)
             del inverse
-        kernel = self.attention
+        kernel, groups = self.attention, query.shape[1] // key.shape[1]
         if kernel == "auto" or (kernel == "flash" and (query.element_size() != 2 or bias is not None)):
-            kernel = attention_kernel(query, key, bias, self.arch, self.version)
-        groups = query.shape[1] // key.shape[1]
+            dtype = next(name for name, known in DTYPES.items() if known == query.dtype)
+            kernel = fused_kernel(
+                dtype, query.shape[-1], groups > 1, bias is not None, self.arch, self.version
+            )
         if kernel != "flash" and groups > 1:
             key, value = (x.repeat_interleave(groups, dim=1) for x in (key, value))
         if kernel in ("flash", "efficient"):

@@ -37,9 +37,7 @@ def _configs(table: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-CONFIGS = _configs(
-    resources.files("finetune_memory").joinpath("known_models.txt").read_text(encoding="utf-8")
-)
+CONFIGS = _configs(resources.files("finetune_memory").joinpath("known_models.txt").read_text("utf-8"))
 
 # models that people ask for and that cannot be computed here, and why
 _EXPERTS = "a mixture of experts with 4-bit (MXFP4) weights; only dense models are computed here"
@@ -47,19 +45,8 @@ REFUSED = {"openai/gpt-oss-20b": _EXPERTS, "openai/gpt-oss-120b": _EXPERTS}
 
 
 def find(name: str) -> str | None:
-    """The Hub id that ``name`` means.
-
-    Parameters
-    ----------
-    name : str
-        The id itself, its part after the slash, or that part shortened ("llama-2-7b" for meta-llama/Llama-2-7b-hf); case
-        does not matter.
-
-    Returns
-    -------
-    str or None
-        None if there is none; the first in the list if several fit.
-    """
+    """The Hub id that ``name`` means: the id itself, its part after the slash, or that part shortened ("llama-2-7b" for
+    meta-llama/Llama-2-7b-hf), whatever the case; the first in the list if several fit."""
     wanted = _plain(name)
     for key in (_plain, lambda known: _plain(known.rpartition("/")[2]), _short):
         for known in CONFIGS:
@@ -80,22 +67,9 @@ def _short(name: str) -> str:
 
 
 def config_file(name: str) -> dict[str, Any] | None:
-    """The config in the file, or in the folder's ``config.json``, that ``name`` is a path of.
+    """The config in the file, or in the folder's ``config.json``, that ``name`` is a path of; None for a Hub id or short name.
 
-    Parameters
-    ----------
-    name : str
-        A path, or a Hub id or short name.
-
-    Returns
-    -------
-    dict or None
-        None if there is no such file and ``name`` is no path.
-
-    Raises
-    ------
-    ValueError
-        If the path leads to no file, or to one that holds no JSON object.
+    Raises ValueError if the path leads to no file, or to one that holds no JSON object.
     """
     path = Path(name)
     if path.is_dir() and (path / "config.json").is_file():

@@ -80,22 +80,8 @@ def make_optimizers(
     s: Settings,
     blockwise: Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer],
 ) -> Optimizers:
-    """The optimisers of the settings.
-
-    Parameters
-    ----------
-    trained : iterable of Parameter
-        What is trained.
-    s : Settings
-        The step.
-    blockwise : callable
-        Makes bitsandbytes' optimiser of some parameters.
-
-    Returns
-    -------
-    dict
-        {parameter: its optimiser} with the optimiser in the backward pass, else {None: the one optimiser}.
-    """
+    """{parameter: its optimiser} with the optimiser in the backward pass, else {None: the one optimiser}; ``blockwise`` makes
+    bitsandbytes' of some parameters."""
     if s.in_backward:
         return {p: _optimizer([p], s, blockwise) for p in trained}
     return {None: _optimizer(list(trained), s, blockwise)}

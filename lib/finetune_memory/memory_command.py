@@ -14,18 +14,7 @@ SUBCOMMANDS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command.
-
-    Parameters
-    ----------
-    argv : list of str, optional
-        Its words; those of the command line by default.
-
-    Returns
-    -------
-    int
-        Exit status: 0, 1 if a measurement failed, 2 for wrong settings, 130 if interrupted.
-    """
+    """Run the command. Returns its exit status: 0, 1 if a measurement failed, 2 for wrong settings, 130 if interrupted."""
     words = sys.argv[1:] if argv is None else argv
     if not words or words[0] not in (*SUBCOMMANDS, "-h", "--help"):
         words = ["estimate", *words]

@@ -95,14 +95,7 @@ def supported(settings: Settings) -> None:
 
 
 def measure(settings: Settings, device: str) -> dict[str, Any]:
-    """Load, train a few steps, and read the peaks.
-
-    Parameters
-    ----------
-    settings : Settings
-        The step, on one GPU and with transformers' own loss.
-    device : str
-        "cuda" or "cpu".
+    """Load, train a few steps on "cuda" or "cpu", and read the peaks.
 
     Returns
     -------

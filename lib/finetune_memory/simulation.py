@@ -101,33 +101,16 @@ class Simulation:
 
 
 def simulate(settings: Settings, **changes: Any) -> Simulation:
-    """Simulate two training steps.
+    """Simulate two training steps on one GPU; ``changes`` as for :func:`plan_of`.
 
-    Parameters
-    ----------
-    settings : Settings
-        The step, on one GPU.
-    **changes
-        Fields of :class:`Plan` (kernel, capacity, peft), or of the settings.
-
-    Returns
-    -------
-    Simulation
-        Peaks in bytes.
-
-    Raises
-    ------
-    ValueError
-        For settings that the simulation does not know.
-    OutOfMemory
-        If a capacity is given and not enough.
+    Raises ValueError for settings that the simulation does not know, :class:`OutOfMemory` if a capacity is given and not enough.
     """
     plan = plan_of(settings, **changes)
     return evaluate(record(plan), plan.capacity)
 
 
 def plan_of(settings: Settings, **changes: Any) -> Plan:
-    """The plan of some settings; changes are fields of the plan or of the settings."""
+    """The plan of some settings; changes are fields of the plan (kernel, capacity, peft) or of the settings."""
     own = {f.name: changes.pop(f.name) for f in fields(Plan) if f.name in changes}
     return Plan(settings.replace(**changes), **own)
 
@@ -259,9 +242,7 @@ def _load_quantised(model: Any, small: dict[str, tuple[Any, int]], trace: Trace)
         stand_in, wide = small[name]
         passing = [events.make(wide, trace.phase)]
         constants = [*stand_in.constants, *stand_in.codes]
-        if (
-            stand_in.codes
-        ):  # double quantisation: the fp32 scales, and these less their mean, are dropped again
+        if stand_in.codes:  # double quantisation: fp32 scales, and these less their mean, are dropped again
             passing.append(events.make(4 * stand_in.scale_blocks, trace.phase))
         else:
             trace.watch(constants.pop(0), "quantisation constants")

@@ -62,24 +62,32 @@ class Step:
 
 
 def kernel(s: Settings) -> str:
-    """The attention kernel: "eager", "flash", "efficient" or "math".
-
-    PyTorch's scaled_dot_product_attention (which is asked also where "flash" is wished but not possible) takes flash for 16-bit numbers without a mask on Ampere and newer, else the
-    memory-efficient kernel; but that knows no bf16 before Ampere, and, without a mask to make transformers repeat them, no fewer keys
-    than queries before PyTorch 2.14; "math" then makes the whole matrix of scores (native/transformers/cuda/sdp_utils.cpp). A soft
-    cap on the scores is only in the eager code.
-    """
+    """The attention kernel: "eager", which alone has a soft cap on the scores, else that of :func:`fused_kernel`, which is asked also
+    where "flash" is wished but not possible. With a mask, transformers repeats the keys to as many heads as the queries have."""
     if s.attention == "eager" or s.shape.softcap_scores:
         return "eager"
-    half = small_bytes(s) == 2 or s.master_weights
-    if half and s.attention == "flash" and s.rows == "full":
+    half, full = small_bytes(s) == 2 or s.master_weights, s.rows == "full"
+    if half and s.attention == "flash" and full:
         return "flash"
-    if half and s.arch >= 80 and s.rows == "full" and s.shape.head_dim <= 256:
+    dtype = s.dtype if half else "fp32"
+    grouped = full and s.shape.kv_heads < s.shape.heads
+    return fused_kernel(dtype, s.shape.head_dim, grouped, not full, s.arch, s.version("torch"))
+
+
+def fused_kernel(
+    dtype: str, head_dim: int, grouped: bool, masked: bool, arch: int, torch: tuple[int, ...]
+) -> str:
+    """The kernel that PyTorch's scaled_dot_product_attention picks when all are allowed (native/transformers/cuda/sdp_utils.cpp).
+
+    "flash" takes 16-bit numbers without a mask on Ampere (``arch`` 80) and newer; cuDNN's kernel, which newer versions prefer on Hopper,
+    keeps what flash keeps. "efficient" takes no bf16 before Ampere, and fewer key than query heads (``grouped``) from PyTorch 2.14 on
+    (pull request 191085). "math", for all else, makes the whole matrix of scores.
+    """
+    if dtype != "fp32" and arch >= 80 and not masked and head_dim <= 256:
         return "flash"
-    if half and s.dtype == "bf16" and s.arch < 80:
+    if dtype == "bf16" and arch < 80:
         return "math"
-    grouped = s.shape.kv_heads < s.shape.heads and s.rows == "full"
-    return "math" if grouped and s.version("torch") < (2, 14) else "efficient"
+    return "math" if grouped and torch < (2, 14) else "efficient"
 
 
 def small_bytes(s: Settings) -> int:

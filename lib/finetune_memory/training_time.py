@@ -24,21 +24,7 @@ def operations(s: Settings) -> int:
 
 
 def hours(s: Settings, gpu: Gpu, tokens: float) -> tuple[float, float]:
-    """Hours at least and at most, with :data:`REACHED` of the GPU's rate.
-
-    Parameters
-    ----------
-    s : Settings
-        A step of the training; several GPUs share the tokens.
-    gpu : Gpu
-        The GPU.
-    tokens : float
-        Tokens to train on, passes included.
-
-    Returns
-    -------
-    tuple of float
-        The fewest and the most hours.
-    """
+    """The fewest and the most hours, with :data:`REACHED` of the GPU's rate, for so many ``tokens`` (passes included), which several GPUs
+    share."""
     at_full_rate = operations(s) * tokens / (gpu.tflops * 1e12 * s.gpus) / 3600
     return at_full_rate / REACHED[1], at_full_rate / REACHED[0]
