@@ -33,17 +33,8 @@ def what_is_trained(methods: Record) -> rp.Html:
     return rp.conditions_table(found, caption, columns)
 
 
-def two_prompts(record: Record) -> rp.Html:
-    """The prompt templates of a live run, side by side, on the test texts."""
+def prompt_templates(record: Record) -> rp.Html:
+    """The prompt templates of a run, side by side, on the test texts."""
     templates = {f"“{r['wording']}”": [r] for r in record.where(method="score", split="test")}
-    caption = f"The same model and tweets, a live run, scale {record.scale}"
+    caption = "The same model and tweets, asked with different prompt templates; nothing was trained"
     return rp.conditions_table(templates, caption, {"accuracy": "accuracy"}, first="prompt template")
-
-
-def compared(record: Record) -> rp.Html:
-    """What the recorded run says of the prompt templates, in one sentence."""
-    found = [r["accuracy"] for r in record.where(method="score", split="test")]
-    worst, *_, best = sorted(found, key=lambda m: m["value"])
-    return rp.prose(
-        f"The recorded run, with {len(found)} prompt templates: the worst is right on {rp.pct(worst)}, the best on {rp.pct(best)}. Nothing was trained."
-    )
