@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -110,24 +109,3 @@ def without_llm(
     if method == "neighbours":
         return prompting.nearest_vote(labels, ctx.embed(known), ctx.embed(texts), NEIGHBOURS)
     return baselines.embeddings(ctx.embed(known), labels, ctx.embed(texts))
-
-
-def asker(task_name: str = "tweets", template_name: str = "instruction", *, seed: int = 0, **options):
-    """A function (text, k) -> {label: probability}: the model's answer on ``text`` after k random examples.
-
-    The probabilities are the label log-probabilities, normalised over the labels. options: for
-    :func:`tunewise.models.load.load`; the model is loaded at the first question.
-    """
-    from tunewise.experiment import resolve
-    from tunewise.models.load import load
-    from whentofinetune.book_records import workspace
-
-    task, template = resolve(task_name, workspace()), TEMPLATES[template_name]
-    pool = sample(task, pool_size(task, 300), seed)
-    model = functools.cache(lambda: load(**options))
-
-    def ask(text: str, k: int = 0) -> dict[str, float]:
-        shots = prompting.random_shots(pool, k, seed) if k else []
-        return prompting.label_probabilities(model(), template, task, text, shots)
-
-    return ask

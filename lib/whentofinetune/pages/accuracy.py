@@ -134,12 +134,6 @@ def prompts_table(record: Record) -> rp.Html:
     return rp.table(rows, "Prompts tried on the validation complaints")
 
 
-def description(record: Record) -> rp.Html:
-    """The description of the rule that did best on validation, in full."""
-    name = record.one(method="rule", split="test")["prompt"]
-    return rp.prose(" ".join(record.one(method="rule", split="valid", prompt=name)["says"].split()))
-
-
 def desk_curve(record: Record) -> rp.Figure:
     """Right desk against the number of labels, a menu over the wording of the complaints; the best prompt as a level line."""
     figures, sizes, name = {}, {m: by_size(record, m) for m in SHORT}, best(prompts(record))
