@@ -40,7 +40,8 @@
     const [name, url] = typeof link === "string" ? [part, link] : link;
     return url ? make("a", { href: url }, name) : name;
   });
-  const why = (text) => text.split("What can still be tuned").flatMap((part, i) => i ? [make("a", { href: "../tunable.html" }, "What can still be tuned"), part] : [part]);
+  const pages = { "What can still be tuned": "../tunable.html", "cost calculator": "cost.html" };
+  const why = (text) => text.split(/(What can still be tuned|cost calculator)/).map((part) => pages[part] ? make("a", { href: pages[part] }, part) : part);
 
   function show(root) {
     const { elements } = root.querySelector("form");
