@@ -1,0 +1,126 @@
+"""Figures and tables of the chapter *Your own data*, each a function of run records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tunewise import report as rp
+from tunewise import stats
+from tunewise.record import Record, Row
+from whentofinetune.datasets.public_texts import ABOUT
+from whentofinetune.validation_draws import FAMILIES
+
+ARMS = {
+    "majority": "always one label",
+    "tfidf": "TF-IDF",
+    "neighbours": "nearest neighbours",
+    "embeddings": "embeddings",
+    "zero-shot": "prompt",
+    "few-shot": "prompt with examples",
+    "lora": "LoRA",
+}
+WAYS = {"picked": "best on the validation items", "rule": "the verdict's arm", "guide": "what won elsewhere"}
+CLEANED = {
+    "relabelled": "flagged rows labelled again",
+    "dropped": "flagged rows left out",
+    "at random": "as many rows drawn at random, labelled again",
+}
+
+
+def winners(picks: Record) -> rp.Figure:
+    """Accuracy of each arm on all held-out items of each data set, mean over the trainings."""
+    found = {}
+    for name in picks.params["sets"]:
+        rows = {arm: picks.where(set=name, method=arm) for arm in FAMILIES}
+        found[ABOUT[name]] = {ARMS[a]: rp.mean(r)["value"] if r else None for a, r in rows.items()}
+    caption = f"Accuracy on {picks.params['held_out']:,} texts, after {picks.params['labels']} labels"
+    return rp.heatmap(found, "method", "data set", caption)
+
+
+def lost(picks: Record, way: str, n: int) -> dict:
+    """Accuracy of the best arm minus that of the arm that ``way`` takes after n validation items, on the items that were not drawn."""
+    return rp.gap(picks.where(method="best", n=n), picks.where(method=way, n=n))
+
+
+def lost_figure(picks: Record) -> rp.Figure:
+    """What is lost against the best arm, by the number of validation items."""
+    found = {said: {n: lost(picks, way, n) for n in picks.params["validation"]} for way, said in WAYS.items()}
+    caption = "Accuracy lost against the best method, over ten data sets"
+    return rp.curves(
+        found, "validation items", "points lost", caption, show=rp.points, show_x=rp.plain, log_x=True
+    )
+
+
+def chances(picks: Record) -> rp.Html:
+    """How often the pick is the winner or close to it, and how often the verdict decides and errs, by the number of validation items."""
+    rows = []
+    for n in picks.params["validation"]:
+        picked, rule = picks.one(method="picked", n=n), picks.one(method="rule", n=n)
+        rows.append(
+            {
+                "validation items": str(n),
+                "the pick is the winner": picked["right"],
+                "the pick is near it": picked["near"],
+                "the verdict decides": rule["decided"],
+                "and is wrong": rule["wrong"] if rule["wrong"]["n"] else "-",
+                "gain, estimated minus real": rp.gap(picks.where(method="estimated", n=n), [picked], "gain"),
+            }
+        )
+    near = f"near: less than {100 * picks.params['margin']:g} below"
+    return rp.table(
+        rows, f"What few validation items find ({near})", show={"gain, estimated minus real": rp.points}
+    )
+
+
+def noise_figure(noise: Record) -> rp.Figure:
+    """Accuracy against the share of wrong training labels, a menu over the data sets."""
+    figures = {}
+    for name in noise.params["sets"]:
+        series = {}
+        for arm in ("tfidf", "embeddings", "neighbours", "few-shot", "lora"):
+            known: dict[float, Sequence[Row]] = {0.0: noise.where(set=name, method=arm, share=0.0)}
+            for share, kind in noise.params["noise"][1:]:
+                if kind == "uniform":
+                    known[share] = noise.where(set=name, method=arm, share=share, kind=kind, labels="noisy")
+            series[ARMS[arm]] = {share: rp.mean(rows) for share, rows in known.items() if rows}
+        caption = f"Accuracy against the share of wrong training labels, {ABOUT[name]}"
+        shown = {arm: points for arm, points in series.items() if points}
+        figures[ABOUT[name]] = rp.curves(shown, "wrong labels", "accuracy", caption, show_x=rp.pct)
+    return rp.choose(figures, "data set")
+
+
+def back(noise: Record, name: str, arm: str, labels: str, kind: str = "uniform") -> dict | None:
+    """What acting on the flags brings an arm where one label in five is wrong: accuracy minus that on the noisy labels."""
+    same = {"set": name, "method": arm, "share": 0.2, "kind": kind}
+    return rp.gap(noise.where(**same, labels=labels), noise.where(**same, labels="noisy"))
+
+
+def cleaning_figure(noise: Record) -> rp.Figure:
+    """What each way to act on the flags brings each method, a menu over the data sets."""
+    figures = {}
+    for name in noise.params["sets"]:
+        found = {
+            said: {ARMS[a]: back(noise, name, a, how) for a in ("tfidf", "embeddings", "neighbours", "lora")}
+            for how, said in CLEANED.items()
+        }
+        caption = f"Accuracy brought back, one label in five wrong, {ABOUT[name]}"
+        figures[ABOUT[name]] = rp.differences(found, "minus the noisy labels", caption)
+    return rp.choose(figures, "data set")
+
+
+def pooled(rows: Sequence[Row], metric: str) -> dict | None:
+    """The mean of a metric over rows with training texts of their own; a text that several drew is a group. None where it never applies."""
+    found = [(v, i) for r in rows for v, i in zip(r.outcomes(metric), r.items, strict=True) if v is not None]
+    return stats.mean_interval(*map(list, zip(*found, strict=True))) if found else None
+
+
+def flags(noise: Record) -> rp.Html:
+    """What the check flags, by how many labels were made wrong and how."""
+    rows = []
+    for name in noise.params["sets"]:
+        for share, kind in noise.params["noise"]:
+            made = {"share": share} | ({"kind": kind} if share else {})
+            found = noise.where(set=name, method="check", **made)
+            cells = {head: pooled(found, head) or "-" for head in ("flagged", "precision", "recall")}
+            rows.append({"data set": ABOUT[name], "made wrong": f"{share:.0%} {kind}".strip()} | cells)
+    return rp.table(rows, f"What the check flags among {noise.params['labels']} rows")
