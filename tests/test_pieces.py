@@ -11,7 +11,7 @@ from conftest import ROOT, lacking, serving
 from statsmodels.stats.proportion import power_proportions_2indep
 
 from tunewise import comparison, prompting, stats
-from whentofinetune.calculators import calibration, items_needed, low_rank, pieces, voice_check
+from whentofinetune.calculators import calibration, items_needed, low_rank, read, voice_check
 from whentofinetune.calculators.items_needed import Design
 from whentofinetune.datasets import company
 from whentofinetune.pages import Live
@@ -94,7 +94,7 @@ def test_without_a_reply_it_asks_for_one():
 
 @pytest.mark.parametrize("k", calibration.EXAMPLES)
 def test_calibration_is_the_librarys(k):
-    saved = pieces.read("label_scores")
+    saved = read("label_scores")
     scores, empty = np.array(saved["scores"][str(k)]), np.array(saved["empty"][str(k)])
     bias = calibration.leaning(empty.tolist())
     assert bias == pytest.approx(prompting.label_bias(empty))
@@ -221,7 +221,7 @@ def test_a_label_score_is_the_models(tmp_path):
     from whentofinetune.classification import label_scores
     from whentofinetune.pages.browser_model import BrowserModel
 
-    piece, saved = BrowserModel(), pieces.read("label_scores")
+    piece, saved = BrowserModel(), read("label_scores")
     found = label_scores(piece.model(), piece.template, piece.task, piece.task.test[:2], piece.shots[:4])
     assert found == pytest.approx(np.array(saved["scores"]["4"][:2]), abs=0.01)
     assert saved["truth"] == [e.label for e in piece.task.test] and not math.isnan(found.sum())

@@ -6,9 +6,18 @@ import json
 import pkgutil
 from typing import Any
 
+# What is read, under data/; the files of pieces/ are written by data/pieces/build.py.
+FILES = {
+    "forms": "decide/forms.yml",
+    "rules": "decide/rules.yml",
+    "voice": "company/voice.yaml",
+    "label_scores": "pieces/label_scores.json",
+    "update": "pieces/update.json",
+}
 
-def from_yaml(name: str) -> Any:
-    """What ``data/decide/NAME.yml`` holds; in a browser it lies as JSON beside this file (:mod:`whentofinetune.pages.site` packs it)."""
+
+def read(name: str) -> Any:
+    """What a file of the book's data holds; in a browser it lies as JSON beside this file (:mod:`whentofinetune.pages.site` packs it)."""
     try:
         return json.loads(pkgutil.get_data(__name__, f"{name}.json") or b"")
     except FileNotFoundError:
@@ -16,4 +25,5 @@ def from_yaml(name: str) -> Any:
 
         from whentofinetune.book_files import data_dir
 
-        return yaml.safe_load((data_dir() / "decide" / f"{name}.yml").read_text(encoding="utf-8"))
+        text = (data_dir() / FILES[name]).read_text(encoding="utf-8")
+        return json.loads(text) if FILES[name].endswith(".json") else yaml.safe_load(text)

@@ -11,11 +11,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from whentofinetune.calculators import pieces
+from whentofinetune.calculators import read
 from whentofinetune.calculators.cost import Settings
 from whentofinetune.calculators.items_needed import wilson
 
 EXAMPLES = [0, 1, 4, 8, 16]
+TAKEN = "The share of the prompt's leaning that is divided out. 0% is off, 100% is contextual calibration."
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def answers(scores: Sequence[Sequence[float]], bias: Sequence[float], share: flo
 
 def calibration_json(settings: str) -> str:
     """The piece's front: a JSON object of settings in, ``{"figures", "text"}`` out."""
-    s, saved = Calibrating.from_dict(json.loads(settings)), pieces.read("label_scores")
+    s, saved = Calibrating.from_dict(json.loads(settings)), read("label_scores")
     labels, truth, k = saved["labels"], saved["truth"], str(s.examples)
     bias = leaning(saved["empty"][k])
     given = {"as scored": answers(saved["scores"][k], bias, 0)}
@@ -91,8 +92,15 @@ def _figure(labels: list[str], shares: dict[str, list[float]], k: str) -> dict:
 
 CONTROLS = [
     dict(name="examples", label="Examples in the prompt", kind="select", options=EXAMPLES, value=8),
-    dict(name="taken", label="Calibration", kind="range", min=0, max=100, step=10, value=0, unit="%")
-    | dict(
-        help="The share of the prompt's leaning that is divided out. 0% is off, 100% is contextual calibration."
+    dict(
+        name="taken",
+        label="Calibration",
+        kind="range",
+        min=0,
+        max=100,
+        step=10,
+        value=0,
+        unit="%",
+        help=TAKEN,
     ),
 ]

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
-from whentofinetune.calculators import from_yaml
+from whentofinetune.calculators import read
 
 MILLION = 1_000_000
 LONG, TUNED = "long prompt", "tuned model"
@@ -58,7 +58,7 @@ class Settings:
             {"name": name, "group": group, "value": start[name]}
             | ({} if c.get("kind") == "checkbox" else {"kind": "number", "min": 0})
             | c
-            for group, controls in from_yaml("forms")[form].items()
+            for group, controls in read("forms")[form].items()
             for name, c in controls.items()
         ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from whentofinetune.calculators import from_yaml
+from whentofinetune.calculators import read
 
 UNKNOWN = "unknown"
 STAGES = ("facts", "style", "recommendation")
@@ -65,7 +65,7 @@ def _rule(stage: str, entry: dict) -> Rule:
     )
 
 
-_READ = from_yaml("rules")
+_READ = read("rules")
 QUESTIONS = tuple(Question(name, **q) for name, q in _READ["questions"].items())
 OUTCOMES = {name: Outcome(**o) for name, o in _READ["outcomes"].items()}
 NEEDS: dict[str, dict[str, str]] = _READ["needs"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 from whentofinetune.calculators.cost import Settings
@@ -38,9 +38,8 @@ class Design(Settings):
             raise ValueError("the difference to find must be above 0 points")
         best = self.accuracy + self.points
         if best > 100:
-            raise ValueError(
-                f"{self.points:g} points above {self.accuracy:g}% is more than 100%: lower one of them"
-            )
+            sum_of = f"{self.points:g} points above {self.accuracy:g}%"
+            raise ValueError(f"{sum_of} is more than 100%: lower one of them")
         if self.same_items:
             most = min(self.accuracy + best, 200 - self.accuracy - best)
             if not self.points <= self.differ <= most:
@@ -96,12 +95,11 @@ def items_json(settings: str) -> str:
     d = Design.from_dict(json.loads(settings))
     n, low, high = int(d.items), *wilson(d.accuracy / 100, d.items)
     least, wanted = found(d, n), needed(d)
+    setting = f"Each of two methods answers {n:,} items of its own"
     if d.same_items:
         setting = (
             f"Two methods answer the same {n:,} items, and exactly one is right on {d.differ:g}% of them"
         )
-    else:
-        setting = f"Each of two methods answers {n:,} items of its own"
     text = (
         f"To find a difference of {d.points:g} point{'s' * (d.points != 1)}, {wanted:,} items are needed{'' if d.same_items else ' for each method'}.\n"
         f"{setting}: a true difference of {100 * least:.1f} points is found in {POWER:.0%} of such tests.\n"
@@ -120,12 +118,7 @@ def _figure(d: Design, wanted: int) -> dict:
         for (name, values), dash in zip(lines.items(), ("solid", "dash"), strict=True)
     ]
     ticks = [10, 100, 1_000, 10_000, 100_000]
-    x = {
-        "title": {"text": "test items"},
-        "type": "log",
-        "tickvals": ticks,
-        "ticktext": [f"{t:,}" for t in ticks],
-    }
+    x = dict(title={"text": "test items"}, type="log", tickvals=ticks, ticktext=[f"{t:,}" for t in ticks])
     y = {"title": {"text": "difference, points"}, "rangemode": "tozero"}
     layout = dict(title={"text": "The smallest difference that a test set finds"}, xaxis=x, yaxis=y)
     alt = f"A falling line: the more items, the smaller the difference that is found. To find {d.points:g} takes {wanted:,} items."
@@ -136,35 +129,11 @@ def _table(d: Design) -> dict:
     rows = []
     for points in (1, 2, 3, 5, 10, 15, 20):
         try:
-            rows.append(
-                [
-                    f"{points} point{'s' * (points > 1)}",
-                    f"{needed(Design(d.accuracy, points, d.differ, d.items, d.same_items)):,}",
-                ]
-            )
+            other = replace(d, points=points)
         except ValueError:
             continue  # not possible with this accuracy and this share of items
+        rows.append([f"{points} point{'s' * (points > 1)}", f"{needed(other):,}"])
     return {"caption": "Items needed for other differences", "header": ["Difference", "Items"], "rows": rows}
 
 
-CONTROLS = [
-    dict(name="points", label="Difference to find", kind="range", min=1, max=30, step=1, unit="points"),
-    dict(
-        name="accuracy", label="Accuracy of the first method", kind="range", min=1, max=98, step=1, unit="%"
-    ),
-    dict(name="same_items", label="Both methods answer the same items", kind="checkbox"),
-    dict(
-        name="differ",
-        label="Exactly one of the two is right",
-        kind="range",
-        min=1,
-        max=80,
-        step=1,
-        unit="% of the items",
-    )
-    | dict(
-        help="Unknown before the test: 10 to 30% is usual; count it on a small first sample. Used only where both answer the same items."
-    ),
-    dict(name="items", label="Test items that you have", kind="number", min=10, max=1_000_000, step=10),
-]
-CONTROLS = [c | {"value": getattr(Design(), c["name"])} for c in CONTROLS]
+CONTROLS = Design.controls("items needed")

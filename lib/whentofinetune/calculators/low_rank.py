@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from whentofinetune.calculators import pieces
+from whentofinetune.calculators import read
 
 MOST = 64
 RANDOM = "random numbers"
@@ -22,7 +22,7 @@ RANDOM = "random numbers"
 @cache
 def updates() -> dict[str, Any]:
     """Name -> what was saved of a matrix's update, all divided by its largest singular value."""
-    return pieces.read("update")
+    return read("update")
 
 
 def error(singular: Sequence[float], rank: int) -> float:
@@ -68,20 +68,11 @@ def _curve(name: str, rank: int) -> dict:
         for shown, dash in zip(dict.fromkeys([name, RANDOM]), ("solid", "dash"), strict=False)
     ]
     here = error(updates()[name]["singular"], rank)
-    data.append(
-        dict(
-            type="scatter",
-            mode="markers",
-            name=f"rank {rank}",
-            x=[rank],
-            y=[round(here, 4)],
-            marker={"size": 12},
-        )
-    )
+    dot = dict(type="scatter", mode="markers", x=[rank], y=[round(here, 4)], marker={"size": 12})
+    data.append(dot | {"name": f"rank {rank}"})
+    x = {"title": {"text": "rank r"}}
     y = {"title": {"text": "relative error"}, "tickformat": ".0%", "range": [0, 1.02]}
-    layout = dict(
-        title={"text": "What the best BA of each rank misses"}, xaxis={"title": {"text": "rank r"}}, yaxis=y
-    )
+    layout = dict(title={"text": "What the best BA of each rank misses"}, xaxis=x, yaxis=y)
     ends = (error(updates()[name]["singular"], r) for r in (1, MOST))
     alt = f"A falling line for {name}: from {next(ends):.0%} at rank 1 to {next(ends):.0%} at rank {MOST}; {here:.0%} at rank {rank}."
     return {"data": data, "layout": layout, "alt": alt}
@@ -93,52 +84,28 @@ def _corners(update: Mapping[str, Any], name: str, rank: int) -> dict:
     most = max(abs(v) for row in update["corner"] for v in row)
     size = len(pair[0])
     places = [f"{part} {j}" for part in ("update", "BA") for j in range(1, size + 1)]
+    bar = dict(type="bar", x=places, y=[1] * len(places), showlegend=False, hovertemplate="%{x}")
+    shaded = {"coloraxis": "coloraxis", "line": {"width": 0}}
+    colours = [[round(v, 5) for part in pair for v in part[i]] for i in range(size)]
     data = [
-        dict(
-            type="bar",
-            name=f"row {i + 1}",
-            x=places,
-            y=[1] * len(places),
-            showlegend=False,
-            hovertemplate="%{x}",
-        )
-        | dict(
-            marker=dict(
-                color=[round(v, 5) for part in pair for v in part[i]],
-                coloraxis="coloraxis",
-                line={"width": 0},
-            )
-        )
+        bar | {"name": f"row {i + 1}", "marker": shaded | {"color": colours[i]}}
         for i in reversed(range(size))
     ]
     axis = {"showgrid": False, "zeroline": False}
-    ticks = dict(
-        tickvals=[size // 2, size + size // 2],
-        ticktext=["the update", f"BA, rank {rank}"],
-        type="category",
-        title={"text": ""},
-    )
-    layout = dict(
-        title={"text": f"A corner of {size} rows and {size} columns"},
-        barmode="stack",
-        bargap=0,
-        showlegend=False,
-    )
-    layout |= dict(xaxis=axis | ticks, yaxis=axis | dict(range=[0, size], visible=False))
+    ticks = dict(tickvals=[size // 2, size + size // 2], ticktext=["the update", f"BA, rank {rank}"])
+    x = axis | ticks | {"type": "category", "title": {"text": ""}}
+    layout = dict(barmode="stack", bargap=0, showlegend=False, xaxis=x)
+    layout["title"] = {"text": f"A corner of {size} rows and {size} columns"}
+    layout["yaxis"] = axis | dict(range=[0, size], visible=False)
     layout["coloraxis"] = dict(colorscale="Cividis", cmin=-most, cmax=most, showscale=False)
     alt = (
-        f"Two coloured grids: a corner of the update of {name}, and of its best approximation of rank {rank}."
+        f"Two coloured grids: a corner of the update of {name} and of its best approximation of rank {rank}."
     )
     return {"data": data, "layout": layout, "alt": alt}
 
 
 CONTROLS = [
     dict(name="rank", label="Rank r", kind="range", min=1, max=MOST, step=1, value=8),
-    dict(
-        name="matrix",
-        label="What is approximated",
-        kind="select",
-        options=list(updates()),
-        value=next(iter(updates())),
-    ),
+    dict(name="matrix", label="What is approximated", kind="select", options=list(updates()))
+    | dict(value=next(iter(updates()))),
 ]

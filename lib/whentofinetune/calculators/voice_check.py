@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from whentofinetune.calculators import pieces
+from whentofinetune.calculators import read
 from whentofinetune.datasets.voice_rules import checked, rules_from
 
 SENDER = "Odile Farrant"
@@ -19,7 +19,7 @@ def voice_json(settings: str) -> str:
     sender, reply = given["sender"].strip(), given["reply"]
     if not sender or not reply.strip():
         raise ValueError("write the customer's name and a reply first")
-    rules = rules_from(pieces.read("voice")["rules"])
+    rules = rules_from(read("voice")["rules"])
     kept = checked(rules, reply, sender)
     rows = [[rule.says, "kept" if kept[rule.name] else "broken"] for rule in rules]
     words = len(reply.split())

@@ -10,7 +10,7 @@ import numpy as np
 from tunewise import report as rp
 from tunewise import stats
 from tunewise.record import Record, Row
-from whentofinetune.calculators import from_yaml
+from whentofinetune.calculators import read
 
 # -- several tasks, several adapters -------------------------------------------------------------------------------------
 
@@ -155,7 +155,7 @@ def ways_settings(latency: Record) -> dict:
 def presets(block: str = "four-ways") -> rp.Html:
     """Links that fill in the form ``block`` with dated prices, each with its source; dollars become euro."""
     items, lines = [], []
-    for name, p in from_yaml("forms")["presets"].items():
+    for name, p in read("forms")["presets"].items():
         values = {k: round(v / p["dollars_per_euro"], 4) for k, v in p.get("dollars", {}).items()}
         values |= {k: str(v).lower() for k, v in p["values"].items()}
         query = html.escape("&".join(f"{block}.{k}={v}" for k, v in values.items()))

@@ -24,7 +24,7 @@ from docutils.parsers.rst import Directive
 from finetune_memory import PURE
 from tunewise.report.figures import PLOTLY, Figure
 from tunewise.report.tables import table_from_lists
-from whentofinetune.calculators import from_yaml, pieces
+from whentofinetune.calculators import FILES, read
 from whentofinetune.pages import decide_page
 from whentofinetune.pages.browser_model import BROWSER_MODEL, browser_model_html, carry, gguf
 from whentofinetune.pages.live import LIVE, paragraphs
@@ -143,9 +143,8 @@ def pack_calculators(target: Path) -> Path:
     paths += [lib / "finetune_memory" / f"{name}.py" for name in ("__init__", *PURE)]
     paths += [lib / "finetune_memory" / name for name in ("known_models.txt", "calculator_form.json")]
     files = {path.relative_to(lib).as_posix(): path.read_text(encoding="utf-8") for path in paths}
-    read = {"forms": from_yaml("forms")}
-    read |= {name: pieces.read(name) for name in pieces.FILES}
-    files |= {(room / f"{name}.json").as_posix(): json.dumps(content) for name, content in read.items()}
+    wanted = [name for name in FILES if name != "rules"]  # those of Decide, which is answered from a table
+    files |= {(room / f"{name}.json").as_posix(): json.dumps(read(name)) for name in wanted}
     target.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in files.items():
