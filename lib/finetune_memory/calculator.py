@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from importlib import resources
 from typing import Any
 
 from finetune_memory.fit import CONTEXT, GIB, GPUS, Gpu, changes, fits, gpu_named, largest
 from finetune_memory.formula import COMPONENTS, PHASES, Estimate, estimate
+from finetune_memory.known_models import CONFIGS
 from finetune_memory.settings import Settings
-from finetune_memory.shape import UnknownModel
+from finetune_memory.shape import Shape
 from finetune_memory.training_time import REACHED, hours
 
 SHOWN = ("t4", "l4", "rtx4090", "rtx5090", "a100-40", "a6000", "h100", "h200")
@@ -21,7 +23,7 @@ SHOWN = ("t4", "l4", "rtx4090", "rtx5090", "a100-40", "a6000", "h100", "h200")
 
 def gib(size: int) -> str:
     """Bytes as GiB, with as many digits as tell something."""
-    return f"{size / GIB:.2f} GiB" if size < 10 * GIB else f"{size / GIB:.1f} GiB"
+    return f"{size / GIB:.2f} GiB" if size < 10 * GIB else f"{size / GIB:,.1f} GiB"
 
 
 def verdict(e: Estimate, gpu: Gpu) -> str:
@@ -98,27 +100,30 @@ def _what_would_fit(s: Settings, gpu: Gpu) -> str:
     least: dict[str, Any] = {"method": "qlora", "targets": "all-linear", "batch": 1, "checkpointing": True}
     least |= {"loss": "fused", "optimizer": "paged_adamw8bit", "master_weights": False, "in_backward": False}
 
-    def goes(model: Any, card: Gpu) -> bool:
+    def goes(model: Any, parameters: int, card: Gpu) -> bool:
+        if parameters / 2 > card.total:  # not even the 4-bit weights
+            return False
         try:
             return fits(estimate(s.replace(model=model, arch=card.arch, **least)), card) != "no"
         except ValueError:
             return False
 
-    sizes = {}
-    for model, _ in next(c for c in CONTROLS if c["name"] == "model")["options"]:
-        try:
-            sizes[model] = Settings(model=model, targets="all-linear", rank=1).shape.parameters
-        except UnknownModel:
-            continue
-    model = next((m for m in sorted(sizes, key=lambda m: -sizes[m]) if goes(m, gpu)), None)
-    card = next((g for g in sorted(GPUS.values(), key=lambda g: g.total) if goes(s.model, g)), None)
-    said, other = "no model of the list does", "this model at this length fits no single GPU known here"
-    if model:
-        said = f"the largest model of the list is {model.rpartition('/')[2]}"
+    model = next((m for size, m in _sizes() if goes(m, size, gpu)), None)
+    by_memory = sorted(GPUS.values(), key=lambda g: g.total)
+    card = next((g for g in by_memory if goes(s.model, s.shape.parameters, g)), None)
+    said = f"the largest model of the list is {model.rpartition('/')[2]}"
     if card:
         other = f"this model needs {card.name}"
     least_of_all = "What would fit, with QLoRA, batch 1 and all that saves memory"
     return f"{least_of_all}: on the {gpu.name} {said}; {other}."
+
+
+@cache
+def _sizes() -> list[tuple[int, str]]:
+    """Parameters and Hub id of the form's models that can be computed, the largest first."""
+    models = (m for m, _ in next(c for c in CONTROLS if c["name"] == "model")["options"])
+    known = (m for m in models if m in CONFIGS)
+    return sorted(((Shape.from_config(CONFIGS[m]).parameters, m) for m in known), reverse=True)
 
 
 def _time(s: Settings, gpu: Gpu, million: float, price: float) -> str:
