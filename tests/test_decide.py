@@ -46,7 +46,7 @@ def outcomes(judged):
 @pytest.fixture(scope="module")
 def sample(judged):
     """Answers and their recommendation, for some combinations."""
-    drawn = [dict(zip(NAMES, c, strict=True)) for c in random.Random(0).sample(list(judged), 1000)]
+    drawn = [dict(zip(NAMES, c, strict=True)) for c in random.Random(0).sample(list(judged), 500)]
     return [(answers, d.decide(answers)) for answers in drawn]
 
 
@@ -531,7 +531,7 @@ def test_the_pages_table_holds_what_the_rules_say_of_every_combination(table, ju
 
 
 def test_the_page_answers_at_once_and_as_python_does(browser, sample, tmp_path):
-    """In a browser, without a server: the look-up in ``decide.js`` finds for a thousand combinations what Python decides."""
+    """In a browser, without a server: the look-up in ``decide.js`` finds for five hundred combinations what Python decides."""
     live = Live("decide", d.CONTROLS, "whentofinetune.calculators.decide:decide_json")
     script = (ROOT / "assets" / "decide.js").read_text(encoding="utf-8")
     file = tmp_path / "page.html"

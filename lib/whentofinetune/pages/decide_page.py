@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 
 from tunewise.report import Html
 from whentofinetune import verdicts
@@ -65,6 +66,7 @@ def _left(alive: Sequence[int], depth: int, answer: str) -> tuple[int, ...]:
     return tuple(kept)
 
 
+@cache
 def outcomes() -> dict:
     """All that the page looks up. A ``leaf`` are the three rules that decide, with what they rest on together."""
     diagrams, leaves = Diagrams(), {}
