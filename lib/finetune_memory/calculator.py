@@ -111,9 +111,14 @@ def _what_would_fit(s: Settings, gpu: Gpu) -> str:
     model = next((m for size, m in _sizes() if goes(m, size, gpu)), None)
     by_memory = sorted(GPUS.values(), key=lambda g: g.total)
     card = next((g for g in by_memory if goes(s.model, s.shape.parameters, g)), None)
-    said = f"the largest model of the list is {model.rpartition('/')[2]}"
-    if card:
-        other = f"this model needs {card.name}"
+    said = (
+        f"the largest model of the list is {model.rpartition('/')[2]}"
+        if model
+        else "no model of the list does"
+    )
+    other = (
+        f"this model needs {card.name}" if card else "this model at this length fits no single GPU known here"
+    )
     least_of_all = "What would fit, with QLoRA, batch 1 and all that saves memory"
     return f"{least_of_all}: on the {gpu.name} {said}; {other}."
 
