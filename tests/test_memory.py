@@ -703,6 +703,9 @@ def test_what_would_fit_is_said_where_no_change_of_the_step_helps():
     gpu = next(g for g in GPUS.values() if g.name == card)
     assert fits(estimate(Settings(model="llama-3.3-70b-instruct", arch=gpu.arch, **least)), gpu) != "no"
     assert fits(estimate(Settings(model=largest_model, arch=75, **least)), GPUS["t4"]) != "no"
+    far_too_long = {**values, "model": "meta-llama/Llama-3.3-70B-Instruct", "seq": 131_072}
+    text = json.loads(memory_json(json.dumps(far_too_long)))["text"]
+    assert "no model of the list does; this model at this length fits no single GPU" in text
 
 
 def test_time_is_the_arithmetic_of_the_model():
