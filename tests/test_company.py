@@ -376,11 +376,8 @@ def test_says_means_whole_values():
 
 
 def test_records_follow_the_schema_and_stand_in_the_text():
-    import jsonschema
-
-    validator = jsonschema.Draft202012Validator(company.ticket_schema())
     for t in company.tickets():
-        assert list(validator.iter_errors(dict(t.record))) == [] == company.schema_errors(t.record)
+        assert company.schema_errors(t.record) == []
         assert 5 <= len(t.record) <= 7
         for field, value in t.record.items():
             assert says(t.text, value), (t.id, field)
@@ -388,20 +385,17 @@ def test_records_follow_the_schema_and_stand_in_the_text():
     assert len({t.channel for t in company.tickets("test")}) >= 5
 
 
-def test_schema_errors_agree_with_jsonschema():
-    import jsonschema
-
-    validator = jsonschema.Draft202012Validator(company.ticket_schema())
+def test_what_the_schema_has_against_a_record_is_said():
     good = dict(company.tickets("test")[0].record)
-    wrong = [
-        {k: v for k, v in good.items() if k != "order"},
-        good | {"order": "40718"},
-        good | {"colour": "red"},
-        good | {"town": ""},
-        {},
-    ]
-    for record in [good, *wrong]:
-        assert bool(company.schema_errors(record)) == bool(list(validator.iter_errors(record)))
+    wrong = {
+        "'order' is a required": {k: v for k, v in good.items() if k != "order"},
+        "'40718' does not match": good | {"order": "40718"},
+        "'colour' was unexpected": good | {"colour": "red"},
+        "'' ": good | {"town": ""},
+    }
+    for said, record in wrong.items():
+        (found,) = company.schema_errors(record)
+        assert said in found
 
 
 @pytest.mark.parametrize("form", company.FORMS)

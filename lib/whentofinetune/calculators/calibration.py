@@ -92,15 +92,6 @@ def _figure(labels: list[str], shares: dict[str, list[float]], k: str) -> dict:
 
 CONTROLS = [
     dict(name="examples", label="Examples in the prompt", kind="select", options=EXAMPLES, value=8),
-    dict(
-        name="taken",
-        label="Calibration",
-        kind="range",
-        min=0,
-        max=100,
-        step=10,
-        value=0,
-        unit="%",
-        help=TAKEN,
-    ),
+    dict(name="taken", label="Calibration", kind="range", min=0, max=100, step=10, value=0, unit="%")
+    | dict(help=TAKEN),
 ]

@@ -98,9 +98,7 @@ def _corners(update: Mapping[str, Any], name: str, rank: int) -> dict:
     layout["title"] = {"text": f"A corner of {size} rows and {size} columns"}
     layout["yaxis"] = axis | dict(range=[0, size], visible=False)
     layout["coloraxis"] = dict(colorscale="Cividis", cmin=-most, cmax=most, showscale=False)
-    alt = (
-        f"Two coloured grids: a corner of the update of {name} and of its best approximation of rank {rank}."
-    )
+    alt = f"Two coloured grids: a corner of the update of {name}, and of its best BA of rank {rank}."
     return {"data": data, "layout": layout, "alt": alt}
 
 

@@ -19,6 +19,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import yaml
+from jsonschema import Draft202012Validator
 
 from whentofinetune import book_files
 from whentofinetune.datasets import SPLITS as SPLITS
@@ -282,15 +283,5 @@ def parse(text: str, form: str) -> dict[str, str]:
 
 
 def schema_errors(record: Mapping[str, str]) -> list[str]:
-    """What the schema has against a record: fields that are missing, unknown, empty or of a wrong pattern; [] if nothing."""
-    schema = ticket_schema()
-    errors = [f"{field} is missing" for field in schema["required"] if field not in record]
-    for field, value in record.items():
-        spec = schema["properties"].get(field)
-        if spec is None:
-            errors.append(f"{field} is unknown")
-        elif len(value) < spec.get("minLength", 0):
-            errors.append(f"{field} is empty")
-        elif "pattern" in spec and not re.search(spec["pattern"], value):
-            errors.append(f"{field} is not of the form {spec['pattern']}")
-    return errors
+    """What the schema has against a record; [] if nothing."""
+    return [error.message for error in Draft202012Validator(ticket_schema()).iter_errors(dict(record))]
