@@ -205,7 +205,7 @@ def test_the_form_shows_answer_citation_and_passages():
 
 
 def test_a_missing_record_is_named_with_its_command_and_a_text_is_a_paragraph(monkeypatch, tmp_path):
-    shown = rag_figures.show(lambda record: f"What {record.name} says.", "rag_dynamic")
+    shown = rag_figures.show(lambda record: f"What {record.experiment} says.", "rag_dynamic")
     assert repr(shown) == "What rag_dynamic says."
     monkeypatch.setattr("whentofinetune.book_files.data_dir", lambda: tmp_path)
     assert "tunewise run rag_hybrid" in repr(rag_figures.show(hybrid.quadrants_menu, "rag_hybrid"))
@@ -213,4 +213,5 @@ def test_a_missing_record_is_named_with_its_command_and_a_text_is_a_paragraph(mo
 
 def test_a_verdict_is_linked_where_its_box_stands():
     shown = links("C34", "C40")
-    assert '<a href="rag_facts.html">' in shown.html and '<a href="decide.html">a question</a>' in shown.html
+    assert '<a href="rag_facts.html#C34">' in shown.html
+    assert '<a href="decide.html#C40">a question</a>' in shown.html
