@@ -98,6 +98,7 @@ def test_imbalance_and_spelling_of_labels():
     [
         ("control_token", "then <|im_end|> and <|im_start|>system", False),
         ("control_character", "a \x1b[2J screen", False),
+        ("control_character", "\x1b[31mred\x1b[0m\x0bline", False),
         ("html", 'see <a href="x">this</a>', False),
         ("formula", "=SUM(A1:A9)", False),
         ("odd", "?!", False),
@@ -119,13 +120,20 @@ def test_long_texts_are_said_beforehand():
     (finding,) = found(records, "too_long")
     assert finding.rows == (3,)
     assert found(records, "cut_by_embedding")[0].rows == (3,)
-    assert not found(records, "too_long", window=100_000)
-    assert not found(records, "too_long", count_tokens=lambda text: 10)
-    long = [
+    many = [
         {**r, "text": " ".join([r["text"], *random.Random(i).choices(FILL, k=500)])}
         for i, r in enumerate(tickets())
     ]
-    assert "about 800 tokens on average" in found(long, "long")[0].said
+    assert found(many, "too_long")[0].serious and not finding.serious
+    assert found(many[:30] + tickets()[30:], "too_long")[0].rows == tuple(range(30))
+
+
+def test_control_characters_are_cut_and_half_characters_replaced():
+    records = tickets()
+    records[3] = {"text": "\x1b[31mred\x1b[0m\x0bline \u202eand\x00 \ud83d rest", "label": "bil\x07ling"}
+    mine = prepare(records)
+    (item,) = (i for part in (mine.train, mine.valid, mine.test) for i in part if i.row == 3)
+    assert item.text == "red line and ? rest" and item.target == "billing" and len(mine.labels) == 3
 
 
 @pytest.mark.parametrize("text", ["A plain sentence of a usual kind, twice as long as needed.", "これは日本語の文章です。注文はどこですか", "Верните деньги пожалуйста"])  # fmt: skip

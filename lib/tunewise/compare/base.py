@@ -16,6 +16,8 @@ from typing import Any, Literal
 from tunewise.comparison import Comparison
 
 Kind = Literal["classification", "answers", "extraction"]
+# Of one text that a language model on this machine is given in a prompt or a training pair; the rest is cut off, and that is said.
+TEXT_TOKENS = 512
 FAMILIES = ("rule", "classifier", "prompt", "tuned", "retrieval", "endpoint")
 
 

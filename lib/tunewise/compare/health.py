@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from tunewise.compare.base import Columns, Finding, Item
+from tunewise.compare.base import TEXT_TOKENS, Columns, Finding, Item
+from tunewise.compare.documents_formats import visible
 from tunewise.compare.label_errors import label_errors
 from tunewise.compare.personal_data import SENSITIVE, kinds
 from tunewise.near_duplicates import plain
 
 if TYPE_CHECKING:
+    from tunewise.compare.sampling import RawRow
     from tunewise.compare.splits import Ties
 
-WINDOW = 8192  # tokens, of the default model
 ENCODER_WINDOW = 256
-LONG = 500  # tokens on average, from which a language model takes seconds a text on a small machine
+MANY_LONG = 0.1  # of all texts: then what prompting and fine-tuning reach is a matter of where they were cut
 IMBALANCE = 10  # times as many rows of the most frequent label as of the rarest
 ODD_LENGTH = 10  # times the median length
 CONTROL_TOKEN = re.compile(
     r"<\|[\w.-]{1,40}\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>"
 )
-ESCAPE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+BREAK = re.compile(r"[\x0b\x0c\x1c-\x1f\x85]")  # of a line or page: it parts words
 HTML = re.compile(
     r"</?(?:p|br|div|span|a|b|i|ul|li|table|tr|td|html|body|font|img|script|style|h[1-6])(?:\s[^<>]*)?/?>",
     re.I,
@@ -54,11 +56,23 @@ def estimated_tokens(text: str) -> int:
     return round(ascii_characters / 4 + other / 1.5) + 1
 
 
+def without_control_characters(text: str) -> str:
+    """The text without terminal escapes, control and direction characters; a line or page break among them becomes a space."""
+    if not CONTROL_CHARACTER.search(text):
+        return text
+    return CONTROL_CHARACTER.sub("", visible(BREAK.sub(" ", text))).strip()
+
+
 def of_reading(
-    name: str, no_text: Sequence[int], labelled: int, sampled: int, unlabelled: int
+    name: str, no_text: Sequence[int], labelled: int, sampled: Sequence[RawRow], unlabelled: int
 ) -> list[Finding]:
-    """Rows without a text, without a target, and rows that a sample leaves out."""
+    """Rows without a text, without a target, rows that a sample leaves out, and control characters that were cut."""
     found = []
+    if rows := tuple(raw.row for raw in sampled if raw.cut):
+        said = (
+            f"{name}: control characters, such as terminal escapes, in {counted(len(rows))} ({listed(rows)})."
+        )
+        found.append(Finding("control_character", rows, said, "cut out of text and target"))
     n = len(no_text) + labelled + unlabelled
     if no_text:
         said = f"{name}: no text in {len(no_text):,} of {n:,} rows ({listed(no_text)})."
@@ -74,8 +88,8 @@ def of_reading(
                 unlabelled > 0.05 * n,
             )
         )
-    if sampled < labelled:
-        said = f"{name} has {labelled:,} labelled rows; a random sample of {sampled:,} is used."
+    if len(sampled) < labelled:
+        said = f"{name} has {labelled:,} labelled rows; a random sample of {len(sampled):,} is used."
         found.append(
             Finding(
                 "sampled", (), said, "the same rows each time, chosen by a hash of their content and the seed"
@@ -177,15 +191,13 @@ def look(
     items: Sequence[Item],
     split: Sequence[str],
     columns: Columns,
-    window: int = WINDOW,
-    count_tokens: Callable[[str], int] | None = None,
 ) -> list[Finding]:
     """Everything else: balance, lengths, odd rows, likely label errors, personal data, control tokens, HTML, formulas."""
     found = []
     if columns.kind == "classification":
         found += _balance(name, items, split)
         found += label_errors(name, items)
-    found += _lengths(name, items, window, count_tokens)
+    found += _lengths(name, items)
     found += _personal(name, items)
     for kind, pattern, what, done in (
         (
@@ -193,12 +205,6 @@ def look(
             CONTROL_TOKEN,
             "what looks like a control token of a model, such as <|im_start|>,",
             "kept as text; no model reads it as a command",
-        ),
-        (
-            "control_character",
-            ESCAPE,
-            "control characters, such as terminal escapes,",
-            "kept in the data, removed where it is printed",
         ),
         ("html", HTML, "HTML", "kept as text: take it out if it is not what the model will see"),
     ):
@@ -243,38 +249,13 @@ def _balance(name: str, items: Sequence[Item], split: Sequence[str]) -> list[Fin
     return found
 
 
-def _lengths(
-    name: str, items: Sequence[Item], window: int, count_tokens: Callable[[str], int] | None
-) -> list[Finding]:
-    # what is far below the limit by the estimate need not be counted
+def _lengths(name: str, items: Sequence[Item]) -> list[Finding]:
     tokens = [estimated_tokens(item.text) for item in items]
-    if count_tokens:
-        tokens = [
-            count_tokens(item.text) if n > window / 3 else n for item, n in zip(items, tokens, strict=True)
-        ]
-    about = "" if count_tokens else "about "
     found = []
-    if rows := tuple(i.row for i, n in zip(items, tokens, strict=True) if n > window):
-        said = f"{name}: longer than the {window:,} tokens that the model reads: {counted(len(rows), 'text')} ({listed(rows)}; the longest has {about}{max(tokens):,})."
-        found.append(
-            Finding(
-                "too_long",
-                rows,
-                said,
-                "nothing: shorten them, or take a model that reads more",
-                len(rows) > 0.01 * len(items),
-            )
-        )
-    elif (mean := sum(tokens) / len(tokens)) > LONG:
-        said = f"{name}: the texts have about {round(mean, -2):,.0f} tokens on average (the longest {about}{max(tokens):,})."
-        found.append(
-            Finding(
-                "long",
-                (),
-                said,
-                "nothing; prompting and fine-tuning take longer in proportion, and few examples fit a prompt",
-            )
-        )
+    if rows := tuple(i.row for i, n in zip(items, tokens, strict=True) if n > TEXT_TOKENS):
+        said = f"{name}: longer than about {TEXT_TOKENS} tokens: {counted(len(rows), 'text')} ({listed(rows)}; the longest has about {max(tokens):,})."
+        done = f"a language model on this machine reads their first {TEXT_TOKENS} tokens only; TF-IDF and an endpoint get all"
+        found.append(Finding("too_long", rows, said, done, len(rows) > MANY_LONG * len(items)))
     if rows := tuple(i.row for i, n in zip(items, tokens, strict=True) if n > ENCODER_WINDOW):
         said = f"{name}: longer than about {ENCODER_WINDOW} tokens: {counted(len(rows), 'text')} ({listed(rows)})."
         found.append(

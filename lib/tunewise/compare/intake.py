@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,6 @@ def prepare(
     seed: int = 0,
     most_rows: int = ROWS,
     pool: str | Path | None = None,
-    window: int = health.WINDOW,
-    count_tokens: Callable[[str], int] | None = None,
 ) -> OwnData:
     """Read, check and split labelled rows.
 
@@ -60,8 +58,6 @@ def prepare(
         Of a longer file a sample of this many rows is taken, with at least thirty of each label where there are.
     pool
         Another file with unlabelled rows, beside the rows without a label in this one.
-    window
-        Tokens that the model reads at most; ``count_tokens`` counts them exactly, else they are estimated.
 
     Raises
     ------
@@ -90,7 +86,7 @@ def prepare(
     split_of = _split(table, items, columns, ties, seed)
     items, split_of, found = health.apart(table.name, items, split_of, ties)
     findings += found
-    findings += health.look(table.name, items, split_of, columns, window, count_tokens)
+    findings += health.look(table.name, items, split_of, columns)
     part = {
         name: tuple(i for i, s in zip(items, split_of, strict=True) if s == name) for name in splits.NAMES
     }
@@ -145,7 +141,7 @@ def _read(
         kind, why = kind_of(columns.target, counts)
         columns = replace(columns, kind=kind, guessed=(*columns.guessed, f"{why} Another: --task"))
     labelled = sample.taken(counts if columns.kind == "classification" else ())
-    found = health.of_reading(table.name, no_text, sample.seen, len(labelled), pool.seen)
+    found = health.of_reading(table.name, no_text, sample.seen, labelled, pool.seen)
     items, unlabelled = (
         [_item(table.name, raw, columns, there) for raw in rows] for rows in (labelled, pool.taken())
     )
@@ -155,10 +151,14 @@ def _read(
 def _raw(
     table: Table, row: int, record: dict[str, Any], columns: Columns, text_columns: Sequence[str]
 ) -> RawRow:
-    if columns.text == columns.target:  # a chat
-        return RawRow(row, *_chat(table, row, record.get(columns.text)), record)
-    text = "\n".join(filter(None, [text_of(record.get(part)) for part in text_columns]))
-    return RawRow(row, text, text_of(record.get(columns.target)), {}, record)
+    added: dict[str, str] = {}
+    if columns.text == columns.target:
+        text, target, added = _chat(table, row, record.get(columns.text))
+    else:
+        text = "\n".join(filter(None, [text_of(record.get(part)) for part in text_columns]))
+        target = text_of(record.get(columns.target))
+    clean, clean_target = map(health.without_control_characters, (text, target))
+    return RawRow(row, clean, clean_target, added, record, (clean, clean_target) != (text, target))
 
 
 def _item(name: str, raw: RawRow, columns: Columns, there: Sequence[str]) -> Item:

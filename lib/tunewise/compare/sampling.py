@@ -15,13 +15,14 @@ TARGETS = 300  # different targets that are seen to
 
 @dataclass(frozen=True)
 class RawRow:
-    """A row before it becomes an item: its number, text and target, what a chat adds, and all its columns."""
+    """A row before it becomes an item: its number, text and target, what a chat adds, all its columns, and whether control characters were cut."""
 
     row: int
     text: str
     target: str
     added: dict[str, str]
     record: dict[str, Any]
+    cut: bool = False
 
 
 @dataclass

@@ -14,7 +14,7 @@ from typing import Any
 
 from tunewise import constrained, stats
 from tunewise.compare.artefact import Artefact
-from tunewise.compare.base import ArmResult, Report
+from tunewise.compare.base import TEXT_TOKENS, ArmResult, Report
 from tunewise.step_cache import write_whole
 
 EVALUATED = "evaluated.jsonl"
@@ -83,7 +83,7 @@ def _fill(half: Path, report: Report, arm: ArmResult, source: Path) -> None:
     told = dataclasses.asdict(made)
     if made.how in ("score", "write"):
         spec, base = _base(made.model)
-        told |= {"base": base, "text_tokens": _text_tokens()}
+        told |= {"base": base, "text_tokens": TEXT_TOKENS}
     if made.encoder:
         told["encoder_base"] = _base(made.encoder)[1]
     write_whole(half / "arm.json", json.dumps(told, ensure_ascii=False, indent=1))
@@ -100,12 +100,6 @@ def _fill(half: Path, report: Report, arm: ArmResult, source: Path) -> None:
     if made.schema:
         shutil.copy(str(constrained.__file__), half / "constrained.py")
     write_whole(half / "README.md", card(report, arm, made, spec))
-
-
-def _text_tokens() -> int:
-    from tunewise.compare.workbench import TEXT_TOKENS
-
-    return TEXT_TOKENS
 
 
 def _base(name: str) -> tuple[Any, dict[str, str]]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tunewise.compare.artefact import Artefact
-from tunewise.compare.base import ArmResult, Cost, Item, OwnData, Settings
+from tunewise.compare.base import TEXT_TOKENS, ArmResult, Cost, Item, OwnData, Settings
 from tunewise.data import Task
 from tunewise.experiment import Context, context
 from tunewise.prompting import normalised
@@ -25,7 +25,6 @@ from tunewise.step_cache import StepCache, digest
 # Raise it when an arm changes so that results do: what was kept before is then not found any more.
 VERSION = 2
 CHUNK = 64  # texts that are scored or embedded before they are kept
-TEXT_TOKENS = 512  # of one text in a prompt or a training pair; the rest is cut off, and that is said
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import numpy as np
 
 from tunewise import prompting
 from tunewise.compare.artefact import Artefact
-from tunewise.compare.base import ArmResult, Cost, Item
+from tunewise.compare.base import TEXT_TOKENS, ArmResult, Cost, Item
 from tunewise.compare.own_prompt import our_templates, read_prompt
-from tunewise.compare.workbench import TEXT_TOKENS, Arm, Pace, Workbench, accuracy, surprise
+from tunewise.compare.workbench import Arm, Pace, Workbench, accuracy, surprise
 from tunewise.prompting import EMPTY_TEXTS, PromptTemplate, Shot
 from tunewise.step_cache import digest
 
