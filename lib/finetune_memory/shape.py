@@ -143,9 +143,8 @@ class Shape:
         if not self.gated:
             up, down = names.get(self.family, ("c_fc", "c_proj"))
         elif self.layout != "phi3":
-            return tuple(Linear(name, h, f, bias) for name in ("gate_proj", "up_proj")) + (
-                Linear(down, f, h, bias),
-            )
+            gate_and_up = (Linear(name, h, f, bias) for name in ("gate_proj", "up_proj"))
+            return *gate_and_up, Linear(down, f, h, bias)
         return Linear(up, h, 2 * f if self.gated else f, bias), Linear(down, f, h, bias)
 
     @cached_property
@@ -225,9 +224,8 @@ class _Config:
         vocab, hidden, layers, heads, intermediate, kv_heads, head_dim, tied = self.defaults
         hidden, heads = self("hidden_size", default=hidden), self("num_attention_heads", default=heads)
         if not isinstance(hidden, int) or not isinstance(heads, int) or heads < 1:
-            raise ValueError(
-                "the config's hidden_size and num_attention_heads must be whole numbers of at least 1"
-            )
+            both = "the config's hidden_size and num_attention_heads"
+            raise ValueError(f"{both} must be whole numbers of at least 1")
         return {
             "family": self.config["model_type"],
             "vocab": self("vocab_size", default=vocab),
@@ -318,9 +316,8 @@ def _gemma2(c: _Config) -> Shape:
     more = c.windows(c("sliding_window", default=4096), lambda i: (i + 1) % 2)
     more["softcap_logits"] = c.config.get("final_logit_softcapping", 30.0) is not None
     more["softcap_scores"] = c.config.get("attn_logit_softcapping", 50.0) is not None
-    return _gemma(
-        c, c.activation("gelu_pytorch_tanh", "hidden_activation", "hidden_act"), norms="both", **more
-    )
+    activation = c.activation("gelu_pytorch_tanh", "hidden_activation", "hidden_act")
+    return _gemma(c, activation, norms="both", **more)
 
 
 def _gemma3(c: _Config) -> Shape:

@@ -49,9 +49,8 @@ class PromptTemplate:
         """The strings that are scored, with their leading space, in the order of ``labels``."""
         words = self.verbal or tuple(labels)
         if len(words) != len(labels):
-            raise ValueError(
-                f"prompt template {self.name!r} has {len(words)} words for {len(labels)} labels {[*labels]}"
-            )
+            there = f"{len(words)} words for {len(labels)} labels {[*labels]}"
+            raise ValueError(f"prompt template {self.name!r} has {there}")
         return [" " + w for w in words]
 
     def query(self, task: Task, text: str) -> str:
@@ -65,10 +64,8 @@ class PromptTemplate:
     def prefix(self, task: Task, shots: Sequence[tuple[str, int]] = ()) -> str:
         """Instruction and examples (pairs of text and label index), up to where the item's text begins."""
         answers = self.answers(task.labels)
-        done = "".join(
-            f"{self.before}{self.query(task, text)}{answers[y]}{self.separator}" for text, y in shots
-        )
-        return self.instruction(task) + done + self.before
+        done = (f"{self.before}{self.query(task, text)}{answers[y]}{self.separator}" for text, y in shots)
+        return self.instruction(task) + "".join(done) + self.before
 
     def _words(self, task: Task) -> dict[str, str]:
         noun, aspect = ASKED.get(task.name, ("text", "label"))
@@ -127,20 +124,23 @@ def nearest_shots(
     pool: Sequence[Shot], pool_vectors: np.ndarray, query_vectors: np.ndarray, k: int
 ) -> list[list[Shot]]:
     """For each query [n, d] the k examples [N, d] with the highest cosine similarity, the nearest last (next to the item)."""
-    order = np.argsort(-(query_vectors @ pool_vectors.T), axis=1, kind="stable")[:, :k]
-    return [[pool[i] for i in reversed(row)] for row in order]
+    return [[pool[i] for i in reversed(row)] for row in _nearest(pool_vectors, query_vectors, k)]
 
 
 def nearest_vote(
     labels: Sequence[int], pool_vectors: np.ndarray, query_vectors: np.ndarray, k: int
 ) -> np.ndarray:
     """The k-nearest-neighbour vote without any language model; ties go to the nearer example. Returns int [n]."""
-    order = np.argsort(-(query_vectors @ pool_vectors.T), axis=1, kind="stable")[:, :k]
-    y = np.asarray(labels)[order]
+    y = np.asarray(labels)[_nearest(pool_vectors, query_vectors, k)]
     weight = 1.0 + 1e-6 * np.arange(k, 0, -1)
     votes = np.stack([((y == c) * weight).sum(axis=1) for c in range(int(max(labels)) + 1)], axis=1)
     winners: np.ndarray = votes.argmax(axis=1)
     return winners
+
+
+def _nearest(pool_vectors: np.ndarray, query_vectors: np.ndarray, k: int) -> np.ndarray:
+    """Places [n, k] of the k examples with the highest cosine similarity, the nearest first."""
+    return np.argsort(-(query_vectors @ pool_vectors.T), axis=1, kind="stable")[:, :k]
 
 
 def calibrate(scores: np.ndarray, empty: np.ndarray) -> np.ndarray:
@@ -150,7 +150,6 @@ def calibrate(scores: np.ndarray, empty: np.ndarray) -> np.ndarray:
     Their label probabilities, renormalised over the labels and averaged, are the prompt's bias. Returns
     renormalised log-probabilities [n, m] with that bias divided out.
     """
-
     return normalised(normalised(scores) - label_bias(empty))
 
 
@@ -176,5 +175,5 @@ def label_probabilities(
     from tunewise.scoring import label_logprobs
 
     answers = template.answers(task.labels)
-    logs = label_logprobs(lm, template.prefix(task, shots), [template.query(task, text)], answers)[0]
-    return dict(zip(task.labels, np.exp(logs - np.logaddexp.reduce(logs)).tolist(), strict=True))
+    logs = label_logprobs(lm, template.prefix(task, shots), [template.query(task, text)], answers)
+    return dict(zip(task.labels, np.exp(normalised(logs)[0]).tolist(), strict=True))

@@ -119,9 +119,8 @@ def answer(
     from tunewise.generation import generate
 
     if len(questions) != len(passages):
-        raise ValueError(
-            f"{len(questions)} questions for {len(passages)} lists of passages: one each is wanted"
-        )
+        there = f"{len(questions)} questions for {len(passages)} lists of passages"
+        raise ValueError(f"{there}: one each is wanted")
     options: dict[str, Any] = dict(max_new_tokens=max_new_tokens, batch_size=batch_size)
     out: dict[int, Answer] = {}
     for given in (True, False):

@@ -159,9 +159,8 @@ def mean_interval(
     centre, spread = 1 + z**2 / size, z * np.sqrt(mean * (1 - mean) / size + z**2 / (4 * size**2))
     middle = mean + z**2 / (2 * size)
     low, high = (middle - spread) / centre, (middle + spread) / centre
-    return _metric(
-        mean, len(x), min(low, mean), max(high, mean), (0.0, 1.0)
-    )  # equal but for rounding at 0 and 1
+    low, high = min(low, mean), max(high, mean)  # equal but for rounding at 0 and 1
+    return _metric(mean, len(x), low, high, (0.0, 1.0))
 
 
 @dataclass(frozen=True)

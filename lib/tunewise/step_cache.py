@@ -84,9 +84,8 @@ class StepCache:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
                 raise
-            self.say(
-                f"  this step could not be kept in {self.folder} ({error.strerror}): an interrupted run would compute it again"
-            )
+            missed = f"  this step could not be kept in {self.folder} ({error.strerror})"
+            self.say(f"{missed}: an interrupted run would compute it again")
 
     def memo(self, inputs: Any, compute: Callable[[], Any]) -> Any:
         """``compute()``, or what it gave before for the same ``inputs``; both are anything JSON can hold."""

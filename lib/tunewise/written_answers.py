@@ -48,9 +48,8 @@ def contains(text: str, right: Sequence[str]) -> bool:
     inside = tokens(text)
 
     def holds(wanted: list[str]) -> bool:
-        return bool(wanted) and any(
-            inside[i : i + len(wanted)] == wanted for i in range(len(inside) - len(wanted) + 1)
-        )
+        n = len(wanted)
+        return n > 0 and any(inside[i : i + n] == wanted for i in range(len(inside) - n + 1))
 
     return any(holds(tokens(r)) for r in right)
 

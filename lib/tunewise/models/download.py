@@ -239,9 +239,8 @@ def ask_for_space(folder: Path, needed: int, what: str) -> None:
     """Raise FetchError if the disk that ``folder`` is on has fewer than ``needed`` bytes free."""
     free = shutil.disk_usage(folder).free
     if free < needed:
-        short = (
-            f"{what} needs {needed / 1e9:.1f} GB on the disk of {folder}, where {free / 1e9:.1f} GB are free"
-        )
+        wanted = f"{what} needs {needed / 1e9:.1f} GB on the disk of {folder}"
+        short = f"{wanted}, where {free / 1e9:.1f} GB are free"
         raise FetchError(f"{short}:\n  make room, or set TUNEWISE_CACHE to a folder on a larger disk")
 
 

@@ -253,9 +253,7 @@ def _snapshot(spec: registry.Spec) -> Path:
     where = f"{spec.title} ({spec.hub} at revision {spec.revision})"
     try:
         wanted = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
-        kinds: dict[str, Any] = dict(
-            allow_patterns=wanted, ignore_patterns=["*/*"]
-        )  # other formats of the weights lie in folders
+        kinds: dict[str, Any] = dict(allow_patterns=wanted, ignore_patterns=["*/*"])  # others lie in folders
         folder = snapshot_download(spec.hub, revision=spec.revision, **kinds)
     except errors.GatedRepoError as error:
         free = ", ".join(m.name for m in registry.MODELS.values() if m.kind == "causal" and not m.gated)

@@ -51,9 +51,8 @@ def styled(layout: Mapping[str, Any]) -> dict[str, Any]:
 
     whole: dict[str, Any] = over(copy.deepcopy(STYLE), copy.deepcopy(dict(layout)))
     if (whole.get("title") or {}).get("text") and "t" not in (layout.get("margin") or {}):
-        whole["margin"]["t"] = (
-            84  # the title stands above the legend; the book's page makes it a text of its own
-        )
+        # the title stands above the legend; the book's page makes it a text of its own
+        whole["margin"]["t"] = 84
     return whole
 
 
@@ -133,9 +132,8 @@ def dots(
     figure.layout["xaxis"] |= {"range": [-0.02, 1.02]} if show is pct else {}
     if line:
         level, name = line
-        figure.layout["shapes"].append(
-            _upright(level) | dict(line=dict(dash="dot", width=2, color="#7F7F7F"))
-        )
+        dotted = dict(line=dict(dash="dot", width=2, color="#7F7F7F"))
+        figure.layout["shapes"].append(_upright(level) | dotted)
         place = dict(x=level, y=0, yref="paper", xanchor="left", yanchor="bottom")
         figure.layout["annotations"].append(dict(text=name, showarrow=False, **place))
     return figure
@@ -213,9 +211,8 @@ def curves(
         said = [f"{x}, {show(y, n=False)}" for x, (_, y) in zip(at, pairs, strict=True)]
         ends += [f"{name}: {'; '.join(dict.fromkeys([*said[:1], *said[-1:]]))}"]
     layout: dict[str, Any] = dict(title=dict(text=caption), showlegend=len(series) > 1)
-    layout["xaxis"] = dict(title=dict(text=x_title)) | (
-        FORMATS.get(show_x, {}) if show_x is not plain else {}
-    )
+    across = FORMATS.get(show_x, {}) if show_x is not plain else {}
+    layout["xaxis"] = dict(title=dict(text=x_title)) | across
     layout["yaxis"] = dict(title=dict(text=y_title)) | FORMATS.get(show, {"tickformat": "+.0%"})
     if log_x:
         ticks = _ticks(xs)

@@ -183,9 +183,8 @@ def answer(found: Mapping[str, Way], calls: float, text: str) -> str:
     ]
     alt = f"Lines over 24 months: cost in all of {', '.join(found)}. {text.splitlines()[0]}"
     axis = {"title": {"text": "cost in all, euro"}, "rangemode": "tozero"}
-    layout = dict(
-        title={"text": "Cost in all, month by month"}, xaxis={"title": {"text": "months"}}, yaxis=axis
-    )
+    layout = dict(title={"text": "Cost in all, month by month"}, yaxis=axis)
+    layout["xaxis"] = {"title": {"text": "months"}}
     parts = {part: [1000 * way.parts[part] for way in found.values()] for part in found[LONG].parts}
     bars = stacked(list(found), parts, "Cost of 1,000 calls, by part", "euro for 1,000 calls")
     meetings = [meeting(found[LONG], way, calls) for name, way in found.items() if name != LONG]

@@ -116,15 +116,13 @@ def checked(answers: Mapping[str, str]) -> dict[str, str]:
         raise ValueError(
             f"answers are pairs of a question and its answer, not {type(answers).__name__}; the questions are {', '.join(FORM)}"
         )
-    wrong = [
-        f"there is no question {name!r}; there are {', '.join(FORM)}" for name in answers if name not in FORM
-    ]
+    there = f"there are {', '.join(FORM)}"
+    wrong = [f"there is no question {name!r}; {there}" for name in answers if name not in FORM]
     known = {name: answers.get(name, UNKNOWN) for name in FORM}
     for name, answer in known.items():
-        if not isinstance(answer, str) or answer not in (*FORM[name].options, UNKNOWN):
-            wrong.append(
-                f"{name} can't be {answer!r}; it is one of {', '.join((*FORM[name].options, UNKNOWN))}"
-            )
+        allowed = (*FORM[name].options, UNKNOWN)
+        if not isinstance(answer, str) or answer not in allowed:
+            wrong.append(f"{name} can't be {answer!r}; it is one of {', '.join(allowed)}")
     if wrong:
         raise ValueError("\n".join(wrong))
     return known

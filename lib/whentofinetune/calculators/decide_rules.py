@@ -60,9 +60,8 @@ class Rule:
 
 def _rule(stage: str, entry: dict) -> Rule:
     when = {k: (v,) if isinstance(v, str) else tuple(v) for k, v in entry.pop("when", {}).items()}
-    return Rule(
-        stage=stage, when=when, **{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
-    )
+    rest = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
+    return Rule(stage=stage, when=when, **rest)
 
 
 _READ = read("rules")

@@ -20,15 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     add = parser.add_argument
     add("--questions", action="store_true", help="print the form; it is a file of answers to fill in")
-    add(
-        "--answers",
-        metavar="FILE",
-        help="JSON, or YAML: lines of `question: answer`; - reads what is piped in",
-    )
+    text = "JSON, or YAML: lines of `question: answer`; - reads what is piped in"
+    add("--answers", metavar="FILE", help=text)
     add("--json", action="store_true", help="print the recommendation as JSON")
-    add(
-        "--record", type=Path, metavar="FILE.md", help="also write a decision record of one page, in Markdown"
-    )
+    text = "also write a decision record of one page, in Markdown"
+    add("--record", type=Path, metavar="FILE.md", help=text)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -81,9 +77,8 @@ def report(found: decide.Recommendation) -> Iterator[str]:
     yield "\nWhat would change the recommendation"
     for c in found.changes:
         answers = " or ".join(f"'{decide.label(c.question, a)}'" for a in c.answers)
-        yield _wrapped(
-            f"{decide.FORM[c.question].title}: {answers} -> {decide.OUTCOMES[c.outcome].title}", "- "
-        )
+        question, outcome = decide.FORM[c.question].title, decide.OUTCOMES[c.outcome].title
+        yield _wrapped(f"{question}: {answers} -> {outcome}", "- ")
 
 
 def _wrapped(text: str, start: str = "") -> str:

@@ -56,9 +56,8 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
         seconds=round(seconds, 2),
     )
     if empty:
-        outcome.add(
-            "calibrated", answered(test, prompting.calibrate(scores, found[len(test) :]).argmax(axis=1))
-        )
+        calibrated = prompting.calibrate(scores, found[len(test) :])
+        outcome.add("calibrated", answered(test, calibrated.argmax(axis=1)))
     return outcome
 
 
