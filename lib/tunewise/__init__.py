@@ -4,7 +4,7 @@ A prompt against a tuned model, on labelled texts of your own::
 
     import tunewise as tw
 
-    task = tw.own_data("tickets.csv")                       # columns text and label
+    task = tw.own_data("tickets.csv")                       # columns are guessed, or text=..., label=...
     template = tw.TEMPLATES["instruction"]
     lm = tw.load("smollm2-135m")                            # the bundled model; a folder or a Hub id does as well
     answers = template.answers(task.labels)
