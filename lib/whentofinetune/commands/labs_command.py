@@ -8,6 +8,8 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from whentofinetune.labs.course import Limits
+
     steps = parser.add_subparsers(dest="step", metavar="STEP", required=True)
 
     make = steps.add_parser("make", help="write the student versions")
@@ -27,11 +29,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pattern = "finds the student in a path, as its one group (file or folder name)"
     collect.add_argument("--student", metavar="REGEX", help=pattern)
 
-    about = "Autograde with nbgrader. This RUNS THE STUDENTS' CODE with your rights: see INSTRUCTORS.md."
+    about = (
+        "Autograde with nbgrader. Students' code runs in a sandbox (bubblewrap): no network, no files but its own. What was graded and "
+        "has not changed since is not run again."
+    )
     grade = steps.add_parser("grade", help="autograde what was collected", description=about)
     grade.add_argument("course", type=Path, metavar="COURSE_DIR")
     grade.add_argument("source", type=Path, help="the lab with solutions and hidden tests (labs/lab_….ipynb)")
     grade.add_argument("--only", nargs="+", metavar="STUDENT", help="grade these students only")
+    grade.add_argument("--again", action="store_true", help="run again what was graded before")
+    grade.add_argument(
+        "--jobs", type=int, default=Limits.jobs, help="submissions at the same time (%(default)s)"
+    )
+    grade.add_argument("--seconds", type=int, default=Limits.seconds, help="for one notebook (%(default)s)")
+    grade.add_argument(
+        "--memory", type=float, default=Limits.memory_gb, metavar="GB", help="of a process (%(default)g)"
+    )
+    unsafe = "no sandbox: students' code runs with your rights, files and network"
+    grade.add_argument("--unsafe", action="store_true", help=unsafe)
     grade.add_argument("--csv", type=Path, help="where the marks go (COURSE_DIR/marks.csv)")
 
 
@@ -64,8 +79,8 @@ def _collect(args, course) -> int:
 
 
 def _grade(args, course) -> int:
-    print("Running the students' code with nbgrader:")
-    marks = course.grade(args.course, args.source, args.only, say=print)
+    limits = course.Limits(not args.unsafe, args.seconds, args.memory, max(1, args.jobs))
+    marks = course.grade(args.course, args.source, args.only, limits=limits, again=args.again)
     width = max(len(m.student) for m in marks)
     for m in marks:
         if m.error:
@@ -74,7 +89,8 @@ def _grade(args, course) -> int:
         zero = [q for q, (points, _) in m.questions.items() if points == 0]
         by_hand = f"   to mark by hand: {', '.join(m.by_hand)}" if m.by_hand else ""
         none = f"   no points: {', '.join(zero)}" if zero else ""
-        print(f"{m.student:{width}}  {m.total:g} of {m.maximum:g}{by_hand}{none}")
+        look = f"   look at the code: it uses {', '.join(m.look)}" if m.look else ""
+        print(f"{m.student:{width}}  {m.total:g} of {m.maximum:g}{by_hand}{none}{look}")
     path = course.write_csv(marks, args.csv or args.course / "marks.csv")
     print(f"Marks: {path}. Written answers: run `nbgrader formgrader` (in JupyterLab) in {args.course}.")
     return 1 if any(m.error for m in marks) else 0

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
+import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import sysconfig
 import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +24,15 @@ from tunewise.paths import install_command
 from whentofinetune.labs import notebooks
 
 SECONDS_A_CELL = 120  # what one cell of a submission may take in grading
+# Moodle's "Ada Lovelace_12345_assignsubmission_file_/x.ipynb", Canvas's "lovelaceada_LATE_12345_67890_x.ipynb": name and number
+_LMS = re.compile(
+    r"(?:^|/)([^/_]+)_(\d+)_assignsubmission_file_?/|(?:^|/)([^/_]+)_(?:LATE_)?(\d+)_(?:LATE_)?\d+_[^/]+$"
+)
+_MOST_BYTES = 2**30  # of an unpacked zip file
+_ODD = re.compile(
+    r"\b(?:_getframe|_current_frames|currentframe|f_back|f_code|f_locals|f_globals|inspect|settrace|setprofile|get_ipython|_ih|In"
+    r"|get_objects|get_referrers|ctypes|__builtins__|builtins|__import__|exec|eval|AssertionError|assert_\w+|subprocess|socket)\b"
+)
 
 
 class LabError(RuntimeError):
@@ -86,8 +99,8 @@ def collect(
     """Repair each submission and put it where nbgrader looks: ``course/submitted/STUDENT/LAB/LAB.ipynb``.
 
     release: the student version that was given out. submissions: notebooks, folders of them, or zip files.
-    student: a regular expression with one group that finds the student in a path; without it the student is the file's
-    name, or its folder's where the file still has the lab's name. Writes ``course/repairs.csv``. A refused submission is
+    student: a regular expression with one group that finds the student in a path; without it the student is the
+    name and number that Moodle or Canvas wrote; else the file's name, or its folder's where the file still has the lab's name. Writes ``course/repairs.csv``. A refused submission is
     not put there, and is not graded.
     """
     lab, given = release.stem, _read(release)
@@ -104,8 +117,10 @@ def collect(
                     twice = f"there are {count[who]} submissions of student {who!r}: keep the one that counts"
                     raise notebooks.Unmatched(twice)
                 nb, report.repairs = notebooks.repair(given, _read(path))
-            except (notebooks.Unmatched, LabError) as error:
-                report.refused = str(error)
+            except Exception as error:  # a notebook can be damaged in more ways than can be named
+                known = isinstance(error, notebooks.Unmatched | LabError)
+                damaged = f"the notebook is damaged ({type(error).__name__}): ask for the .ipynb file again"
+                report.refused = str(error) if known else damaged
                 if target.parent.is_dir() and not any(target.parent.iterdir()):
                     target.parent.rmdir()
                 continue
@@ -139,7 +154,12 @@ def _unpacked(submissions: Iterable[Path], scratch: Path) -> Iterator[tuple[Path
         if path.is_file():
             folder = shown_from = scratch / str(number)
             try:
-                zipfile.ZipFile(path).extractall(folder)
+                packed = zipfile.ZipFile(path)
+                if (size := sum(entry.file_size for entry in packed.infolist())) > _MOST_BYTES:
+                    raise LabError(
+                        f"{path} would unpack to {size / 1e9:.1f} GB: take out what is no notebook"
+                    )
+                packed.extractall(folder)
             except zipfile.BadZipFile as error:
                 raise LabError(f"{path} is no zip file: download it again") from error
         for found in sorted(folder.rglob("*.ipynb")):
@@ -154,6 +174,8 @@ def _student(path: str, lab: str, pattern: str | None) -> str:
             must = "it must have one group, such as '([^/]+)/[^/]+$'"
             raise LabError(f"--student {pattern!r} finds no student in {path!r}; {must}")
         name = found.group(1)
+    elif found := _LMS.search(path):
+        name = "_".join(word for word in found.groups() if word)
     else:
         name = re.sub(r" ?\(\d+\)$", "", Path(path).stem).replace(lab, "").strip(" _-.")
         name = name or Path(path).parent.name
@@ -174,52 +196,161 @@ def _stated_student(nb) -> str | None:
 # -- grade ------------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Limits:
+    """How submissions run. seconds: for one whole notebook; memory_gb: address space of one process; jobs: at the same time."""
+
+    sandboxed: bool = True
+    seconds: int = 600
+    memory_gb: float = 8
+    jobs: int = min(os.cpu_count() or 1, 4)
+
+
 @dataclass
 class Marks:
-    """Marks of one student in one lab. questions: name -> (points or None, maximum); None waits for a person."""
+    """Marks of one student in one lab. questions: name -> (points or None, maximum); None waits for a person.
+
+    look: words in the code for which a person should look at it, such as ``_getframe``.
+    """
 
     student: str
     lab: str
     questions: dict[str, tuple[float | None, float]]
     error: str | None = None
+    look: list[str] = field(default_factory=list)
     total = property(lambda self: sum(points or 0 for points, _ in self.questions.values()))
     maximum = property(lambda self: sum(most for _, most in self.questions.values()))
     by_hand = property(lambda self: [q for q, (points, _) in self.questions.items() if points is None])
 
 
 def grade(
-    course: Path, source: Path, students: Sequence[str] | None = None, say=lambda line: None
+    course: Path,
+    source: Path,
+    students: Sequence[str] | None = None,
+    *,
+    limits: Limits | None = None,
+    again: bool = False,
 ) -> list[Marks]:
     """Autograde what :func:`collect` put into ``course`` with nbgrader; marks go into its gradebook and are returned.
 
-    source: the lab *with* solutions and hidden tests. RUNS THE STUDENTS' CODE on this machine with your rights; nbgrader
-    does not shield you from it. Written answers wait for a person (``nbgrader formgrader`` in the course folder).
+    source: the lab *with* solutions and hidden tests. Each submission runs in a process of its own, and its code in a sandbox. One that
+    was graded before, and has not changed since, is not run again unless ``again``. Written answers wait for a person
+    (``nbgrader formgrader`` in the course folder). Raises LabError where there is no sandbox and ``limits`` demand one.
     """
-    lab = source.stem
+    lab, limits = source.stem, limits or Limits()
     handed_in = sorted(p.parent.parent.name for p in course.glob(f"submitted/*/{lab}/{lab}.ipynb"))
     if unknown := set(students or ()) - set(handed_in):
         raise LabError(f"nothing collected from {', '.join(sorted(unknown))}")
     if not handed_in:
         raise LabError(f"nothing to grade in {course / 'submitted'}: run `tunewise labs collect` first")
+    chosen = list(students or handed_in)
     with _nbgrader(course) as api:
+        from tqdm import tqdm
+
+        from whentofinetune.labs import sandbox
+
+        if limits.sandboxed and (why := sandbox.missing()):
+            raise LabError(why)
         _release(course, source, api)
+        keys = {student: _key(course, source, student) for student in chosen}
+        waiting = [s for s in chosen if again or _outcome(course, lab, s).get("key") != keys[s]]
+        with ThreadPoolExecutor(limits.jobs) as pool:
+            work = {pool.submit(_autograde_apart, course, source, s, limits): s for s in waiting}
+            try:
+                for done in tqdm(as_completed(work), total=len(work), desc=lab, unit="submission"):
+                    outcome = {"key": keys[work[done]], "error": done.result()}
+                    _outcome_path(course, lab, work[done]).write_text(json.dumps(outcome), encoding="utf-8")
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
         out = []
-        for student in students or handed_in:
-            say(f"  {student}")
-            done = api.autograde(lab, student, force=True, create=True)
-            failed = None if done["success"] else Marks(student, lab, {}, _last_error(done))
-            out.append(failed or _marks(api, lab, student))
+        for student in chosen:
+            error = _outcome(course, lab, student)["error"]
+            marks = Marks(student, lab, {}, error) if error else _marks(api, lab, student)
+            marks.look = _look(course / "submitted" / student / lab / f"{lab}.ipynb", source)
+            out.append(marks)
     return out
+
+
+def _key(course: Path, source: Path, student: str) -> str:
+    handed_in = course / "submitted" / student / source.stem / source.name
+    return hashlib.sha256(handed_in.read_bytes() + b"\0" + source.read_bytes()).hexdigest()
+
+
+def _outcome_path(course: Path, lab: str, student: str) -> Path:
+    path = course / "outcomes" / lab / f"{student}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _outcome(course: Path, lab: str, student: str) -> dict:
+    path = _outcome_path(course, lab, student)
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _autograde_apart(course: Path, source: Path, student: str, limits: Limits) -> str | None:
+    """Autograde one submission in a process of its own, which may die; returns what went wrong, or None."""
+    given = [
+        str(course),
+        source.stem,
+        student,
+        str(limits.sandboxed),
+        str(limits.seconds),
+        str(limits.memory_gb),
+    ]
+    code = "import sys; from whentofinetune.labs import course; course.autograde_one(*sys.argv[1:])"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code, *given],
+            capture_output=True,
+            text=True,
+            timeout=limits.seconds,
+            start_new_session=True,
+        )
+    except subprocess.TimeoutExpired:
+        return f"the notebook ran longer than {limits.seconds} seconds and was stopped: look for a loop without end, or give --seconds"
+    said = done.stdout.strip().splitlines()
+    if done.returncode == 0 and said:
+        return json.loads(said[-1])
+    last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    return f"the grading of this notebook stopped ({last[:200]}): open the notebook and look"
+
+
+def autograde_one(course: str, lab: str, student: str, sandboxed: str, seconds: str, memory_gb: str) -> None:
+    """What the process of one submission does: print, as JSON, what went wrong, or null."""
+    from whentofinetune.labs import sandbox
+
+    sandbox.limit(float(memory_gb), int(seconds))
+    with _nbgrader(Path(course)) as api:
+        from nbgrader.converters import Autograde
+        from nbgrader.preprocessors import Execute
+
+        runs = sandbox.SandboxedExecute if sandboxed == "True" else sandbox.CappedExecute
+        steps = Autograde.autograde_preprocessors.default()
+        api.config.Autograde.autograde_preprocessors = [runs if step is Execute else step for step in steps]
+        done = api.autograde(lab, student, force=True, create=True)
+    error = None if done["success"] else _last_error(done)
+    if error and "Kernel died" in error:
+        error = f"the notebook ended Python, or needed more than {memory_gb} GB of memory: look for exit() and for what grows"
+    print(json.dumps(error))
+
+
+def _look(handed_in: Path, source: Path) -> list[str]:
+    """Words in a submission, but not in its lab, by which code can look at a test that calls it or tamper with the notebook."""
+    theirs, ours = (
+        "\n".join(c.source for c in _read(p).cells if c.cell_type == "code") for p in (handed_in, source)
+    )
+    return sorted(set(_ODD.findall(theirs)) - set(_ODD.findall(ours)))
 
 
 def write_csv(marks: Sequence[Marks], path: Path) -> Path:
     """One row a student: total, maximum, what a person still has to mark, and the points of each question."""
     questions = list(dict.fromkeys(q for m in marks for q in m.questions))
-    rows: list[list] = [["student", "lab", "total", "maximum", "by_hand", "error", *questions]]
+    rows: list[list] = [["student", "lab", "total", "maximum", "by_hand", "look_at", "error", *questions]]
     for m in marks:
         total = (None, None) if m.error else (m.total, m.maximum or None)
         points = [m.questions.get(q, (None, 0))[0] for q in questions]  # None is written as nothing
-        rows.append([m.student, m.lab, *total, " ".join(m.by_hand), m.error, *points])
+        rows.append([m.student, m.lab, *total, " ".join(m.by_hand), " ".join(m.look), m.error, *points])
     path.parent.mkdir(parents=True, exist_ok=True)
     _write_rows(path, rows)
     return path
@@ -253,6 +384,9 @@ def _nbgrader(course: Path):
     course.mkdir(parents=True, exist_ok=True)
     config = Config()
     config.CourseDirectory.root = str(course.resolve())
+    config.CourseDirectory.db_url = (
+        f"sqlite:///{course.resolve() / 'gradebook.db'}?timeout=120"  # several grade at once
+    )
     config.OverwriteCells.add_missing_cells = True
     config.ExecutePreprocessor.timeout = SECONDS_A_CELL
     config.NbGraderAPI.log_level = "ERROR"
