@@ -43,8 +43,8 @@ def summary(wordings: Record, shots: Record, curve: Record) -> rp.Html:
     few = by_size(shots, "random", "k", CALIBRATED)
     best = max(few, key=lambda k: few[k]["value"])
     return rp.prose(
-        f"Without examples, the prompt template alone moves accuracy between {rp.pct(min(zero))} and {rp.pct(max(zero))}. The best few-shot prompt, with k = {best} and "
-        f"calibrated, reaches {rp.pct(few[best])}; LoRA on 100 labels reaches {rp.pct(by_size(curve, 'lora')[100])}."
+        f"Without examples, the prompt template alone moves accuracy between {rp.pct(min(zero))} and {rp.pct(max(zero))}. The best calibrated few-shot prompt, with k = {best}, "
+        f"reaches {rp.pct(few[best])}; LoRA on 100 labels reaches {rp.pct(by_size(curve, 'lora')[100])}."
     )
 
 
