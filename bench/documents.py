@@ -1,11 +1,13 @@
-"""How well own documents are searched and answered from, measured on documents that the prompts were not chosen on.
+"""How well own documents are searched and answered from, measured on documents that nothing was chosen on.
 
     python bench/documents.py [--model qwen2.5-coder-0.5b] [scikit-learn] [company]
+    python bench/documents.py --words 60 120 -- pandas        # the trials that the length of a passage was chosen by
 
 ``scikit-learn``: the documentation that the installed package carries in its classes, one Markdown file a class, of 70 classes drawn at random. Questions follow three rules and
 their answers come from the program itself, not from the text: the default of a parameter (its signature), the release that added a
 parameter, the shape of an attribute. A further third asks for parameters that a class does not have. ``company``: the book's handbook and its
-test questions. Writes ``data/bench/documents.json``. The prompt was chosen on 24 of the handbook's validation questions.
+test questions. ``pandas``: methods and functions of pandas, with questions by the first two rules. Writes ``data/bench/documents.json``. The prompt was
+chosen on 24 of the handbook's validation questions, the length of a passage on pandas.
 """
 
 from __future__ import annotations
@@ -19,13 +21,16 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from sklearn.utils import all_estimators
 
 from tunewise.compare.base import Settings
 from tunewise.compare.documents_evaluation import evaluate_documents
+from tunewise.compare.documents_formats import WORDS
 from tunewise.paths import cache_dir
 from whentofinetune.datasets import company
 
@@ -106,6 +111,23 @@ def _paragraphs(body: str) -> str:
     ).strip()
 
 
+def pandas_methods(folder: Path) -> list[Row]:
+    """Write a Markdown file for each of 70 methods and functions drawn at random; the questions on their parameters, all of them."""
+    named = {f"{c.__name__}.{m}": getattr(c, m) for c in (pd.DataFrame, pd.Series) for m in dir(c)}
+    named |= {f"pandas.{m}": getattr(pd, m) for m in dir(pd)}
+    functions = {name: f for name, f in named.items() if inspect.isfunction(f) and "._" not in name}
+    rows: list[Row] = []
+    for name in sorted(np.random.default_rng(0).choice(sorted(functions), CLASSES, replace=False)):
+        sections = dict(_sections(inspect.getdoc(functions[name]) or ""))
+        text = "\n\n".join(f"## {title}\n\n{_paragraphs(body)}" for title, body in sections.items())
+        (folder / f"{name}.md").write_text(f"# {name}\n\n{text}\n", encoding="utf-8")
+        defaults = {n: p.default for n, p in inspect.signature(functions[name]).parameters.items()}
+        for entry, kind, told in _entries(sections.get("Parameters", "")):
+            stated = re.sub(r"default:? ", "default=", kind)
+            rows += [row for _, row in _questions(name, "Parameters", entry, stated, told, defaults)]
+    return rows
+
+
 def handbook(folder: Path) -> list[Row]:
     """The company's passages, a file each; 100 test questions, and 30 that the handbook leaves open."""
     names = {p.id: f"{re.sub(r'[^a-z0-9-]', '-', p.id)}.md" for p in company.passages()}
@@ -119,30 +141,34 @@ def handbook(folder: Path) -> list[Row]:
     return rows
 
 
-CORPORA = {"scikit-learn": scikit_learn, "company": handbook}
+MEASURED = {"scikit-learn": scikit_learn, "company": handbook}
+CORPORA = MEASURED | {"pandas": pandas_methods}
 
 
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "corpora", nargs="*", default=list(CORPORA), metavar="CORPUS", help=", ".join(CORPORA)
+        "corpora", nargs="*", default=list(MEASURED), metavar="CORPUS", help=", ".join(CORPORA)
     )
     parser.add_argument("--model", default="qwen2.5-coder-0.5b")
+    parser.add_argument("--words", type=int, nargs="+", default=[WORDS], help="the most of a passage")
     args = parser.parse_args()
     held = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
-    for name in args.corpora:
+    for name, words in product(args.corpora, args.words):
         folder, asked = cache_dir("bench", name), cache_dir("bench") / f"{name}.csv"
         rows = CORPORA[name](folder)
         with asked.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([("question", "answer", "file", "passage"), *rows])
         start = time.perf_counter()
-        found = evaluate_documents(folder, asked, Settings(model=args.model), partial(print, flush=True))
+        found = evaluate_documents(
+            folder, asked, Settings(model=args.model), partial(print, flush=True), words=words
+        )
         print(found.text)
-        held[f"{name}, {args.model}"] = found.as_json() | {
+        held[f"{name}, {args.model}, passages of {words} words"] = found.as_json() | {
             "seconds": round(time.perf_counter() - start),
             "date": time.strftime("%Y-%m-%d"),
-            "versions": {p: version(p) for p in ("scikit-learn", "torch", "transformers")},
+            "versions": {p: version(p) for p in ("scikit-learn", "pandas", "torch", "transformers")},
         }
         OUT.write_text(json.dumps(held, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -110,10 +110,47 @@ def test_answers_are_kept_so_that_what_was_stopped_goes_on(beds):
     assert first.asked and not second.asked and one.as_json() == two.as_json()
 
 
-def test_a_threshold_parts_what_the_documents_answer_from_what_they_do_not():
-    similar, answerable = [0.9, 0.8, 0.7, 0.6, 0.2, 0.5, 0.4, 0.3, 0.2, 0.1], [True] * 5 + [False] * 5
-    assert _threshold(similar, answerable)[0] == 0.51
+def test_a_threshold_refuses_at_most_a_twentieth_of_what_the_documents_answer():
+    yes, no = [0.6 + i / 100 for i in range(19)], [0.5, 0.4, 0.3, 0.2, 0.1]
+    threshold, _ = _threshold([*yes, 0.2, *no], [True] * 20 + [False] * 5)
+    assert threshold == 0.51  # one of twenty is refused, and all without an answer
+    threshold, _ = _threshold([*yes, 0.2, 0.45, *no], [True] * 21 + [False] * 5)
+    assert threshold == 0.41  # a second one may not be, so 0.5 gets through
+    threshold, _ = _threshold([0.9, 0.2, 0.7, 0.6, 0.5], [True, True, False, False, False])
+    assert threshold <= 0.2  # three are too few to choose by
     assert _threshold([0.5, 0.6, 0.7], [True] * 3)[0] <= documents_index.RELEVANT
+
+
+def test_another_seed_chooses_on_other_questions(beds):
+    passages = documents.read_folder(beds[0]).passages
+    parts = [{q.ask for q in read_questions(beds[1], passages, seed)[0] if q.chooses} for seed in (0, 0, 1)]
+    assert parts[0] == parts[1] != parts[2]
+
+
+def test_a_spent_budget_leaves_a_report_on_what_was_read_and_the_next_call_goes_on(beds):
+    first, second = Finder(), Finder()
+    cut = evaluate_documents(*beds, Settings(budget=0.0), print, who=first, embed=embed)
+    whole = evaluate_documents(*beds, Settings(), print, who=second, embed=embed)
+    assert len(cut.answers) < len(whole.answers)
+    assert all(row in whole.answers for row in cut.answers)
+    assert f"after {len(cut.answers)} of {len(whole.answers)} test questions" in "".join(cut.notes)
+    assert first.asked + second.asked == sum(
+        (row["answer"] is not None) + (row["answer with the right passage"] is not None)
+        for row in whole.answers
+    )
+
+
+def test_a_dry_run_says_what_would_be_done_and_reads_nothing(beds, capsys, tmp_path):
+    docs, asked = beds
+    output = tmp_path / "report.html"
+    command = ["compare", "--docs", str(docs), "--questions", str(asked), "-o", str(output), "--dry-run"]
+    assert cli.main(command) == 0
+    said = capsys.readouterr().out
+    assert (
+        "30 questions on 20 passages of 20 files" in said
+        and "smollm2-135m answers each test question" in said
+    )
+    assert not output.exists()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from tunewise.compare.base import Settings
-from tunewise.compare.documents_evaluation import evaluate_documents
+from tunewise.compare.documents_evaluation import evaluate_documents, plan_documents
 from tunewise.compare.documents_report import DocumentsReport
 from tunewise.step_cache import write_whole
 
@@ -16,9 +16,14 @@ DECIDED, CANNOT_TELL = 0, 1
 
 
 def judge_documents(
-    questions: Path, settings: Settings, say: Callable[[str], None], *, as_json: bool = False
+    questions: Path,
+    settings: Settings,
+    say: Callable[[str], None],
+    *,
+    as_json: bool = False,
+    dry: bool = False,
 ) -> int:
-    """Evaluate, print, and write the report as HTML and JSON.
+    """Evaluate, print, and write the report as HTML and JSON; ``dry``: say what would be done, and do nothing.
 
     Returns
     -------
@@ -32,6 +37,10 @@ def judge_documents(
     """
     if settings.docs is None:
         raise ValueError("--questions needs --docs FOLDER: the documents that they are about")
+    if dry:
+        for line in plan_documents(settings.docs, questions, settings):
+            say(line)
+        return DECIDED
     found = evaluate_documents(settings.docs, questions, settings, say)
     say(f"\n{found.text}\n")
     held = json.dumps(found.as_json(), ensure_ascii=False, indent=1)

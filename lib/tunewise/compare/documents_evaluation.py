@@ -5,10 +5,12 @@
 
 Three things are told apart: whether the right passage is found, whether the reader answers rightly when it has it, and whether questions that the
 documents do not answer are left unanswered. Search method and threshold are chosen on three tenths of the questions and measured on the rest.
+A budget stops the reading between two parts: what was read until then is a random draw, and is what the report is about.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,9 @@ import numpy as np
 from tunewise import stats
 from tunewise.compare import documents_folder, documents_index
 from tunewise.compare.base import Settings
+from tunewise.compare.documents_formats import WORDS
 from tunewise.compare.documents_questions import Question, read_questions
-from tunewise.compare.documents_reader import KeptReader, Reader, Reply, reader
+from tunewise.compare.documents_reader import PART, KeptReader, LocalReader, Reader, Reply, reader
 from tunewise.compare.documents_report import (
     ALL_RIGHT,
     FOUND_RIGHT,
@@ -34,7 +37,9 @@ from tunewise.step_cache import StepCache
 from tunewise.written_answers import contains
 
 DEEP = 100  # passages of each search
-OFTEN = 0.05  # the most of the answerable questions that a threshold may refuse, where no question is known to have no answer
+OFTEN = 0.05  # the most of the answerable questions that the threshold may refuse
+AROUND = 80  # tokens of a question, what stands around it, and its answer
+FEW = 5  # questions without an answer, below which no threshold is chosen by them
 
 Say = Callable[[str], None]
 
@@ -48,6 +53,7 @@ def evaluate_documents(
     who: Reader | None = None,
     embed: Embed | None = None,
     store: str | None = None,
+    words: int = WORDS,
 ) -> DocumentsReport:
     """Measure search and reader on the user's own questions. Answers are kept, so that what was stopped goes on.
 
@@ -57,14 +63,17 @@ def evaluate_documents(
         A table file or frame, as :func:`tunewise.compare.documents_questions.read_questions` reads it.
     who, embed, store
         The reader, the encoder and the place of the vectors; None: those of the settings, and of ``tunewise ask``.
+    words
+        The most of a passage.
 
     Raises
     ------
     ValueError, OSError
         In words, where documents or questions can't be used.
     """
-    found = documents_folder.read_folder(docs, read=documents_index.remembered)
-    asked, notes = read_questions(questions, found.passages)
+    start = time.perf_counter()
+    found = documents_folder.read_folder(docs, read=documents_index.remembered, words=words)
+    asked, notes = read_questions(questions, found.passages, settings.seed)
     texts = [p.full for p in found.passages]
     say(f"{len(asked)} questions on {len(texts)} passages of {found.files} files")
     searched, similar = _search(docs, found.passages, [q.ask for q in asked], store, embed, say)
@@ -76,15 +85,15 @@ def evaluate_documents(
     rows = [row for h in HOWS for row in _retrieval(h, *_judged(searched[h], asked, test))]
     who = who or reader(settings.model, settings.endpoint, settings.endpoint_model)
     places = {i: searched[how][i][:K] for i in test}
-    near = [i for i in test if similar[i] >= threshold]
-    given = [i for i in test if asked[i].places]
-    said = _asked(
-        who, {i: (asked[i].ask, [texts[p] for p in places[i]]) for i in near}, "with the passages found", say
-    )
-    led = _asked(
-        who, {i: (asked[i].ask, [texts[min(asked[i].places)]]) for i in given}, "with the right passage", say
-    )
-    rows += _answers(asked, test, places, said, led, texts)
+    near = {i: [texts[p] for p in places[i]] for i in test if similar[i] >= threshold}
+    given = {i: [texts[min(asked[i].places)]] for i in test if asked[i].places}
+    stop = None if settings.budget is None else start + settings.budget
+    done, said, led = _read(who, asked, test, near, given, stop, say)
+    if len(done) < len(test):
+        notes.append(
+            f"the budget was spent after {len(done)} of {len(test)} test questions; what was read is kept, and the same command with more time goes on from there"
+        )
+    rows += _answers(asked, done, places, said, led, texts)
     answers = [
         {
             "row": asked[i].row,
@@ -98,19 +107,61 @@ def evaluate_documents(
             "answer with the right passage": led[i].said if i in led else None,
             "outcome with the right passage": _outcome(led[i], asked[i]) if i in led else None,
         }
-        for i in test
+        for i in done
     ]
     notes = [*found.left_out, *found.notes, *notes, reason]
     return DocumentsReport(how, threshold, who.name, rows, notes, answers, settings.margin, settings.need)
 
 
-def _asked(who: Reader, asked: Mapping[int, tuple[str, list[str]]], what: str, say: Say) -> dict[int, Reply]:
-    """The reader's replies to questions with their passages, by the questions' places."""
-    kept = KeptReader(
-        who, StepCache(say=say), who.name, lambda n: say(f"  {who.name} {what}: {n} of {len(asked)}")
-    )
-    replies = kept.answers([q for q, _ in asked.values()], [p for _, p in asked.values()])
-    return dict(zip(asked, replies, strict=True))
+def plan_documents(docs: str | Path, questions: Any, settings: Settings) -> list[str]:
+    """What :func:`evaluate_documents` would do, in lines; no model is loaded. Raises what it raises."""
+    found = documents_folder.read_folder(docs, read=documents_index.remembered)
+    asked, notes = read_questions(questions, found.passages, settings.seed)
+    chosen, test = _parts(asked)
+    who = reader(settings.model, settings.endpoint, settings.endpoint_model)
+    takes = ""
+    if isinstance(who, LocalReader):
+        from tunewise.compare.plan import ROUGH_FLOPS, duration
+
+        words = np.mean([len(passage.full.split()) for passage in found.passages])
+        tokens = 2 * len(test) * (2 * words + AROUND)
+        takes = f" (very roughly {duration(2 * who.spec.parameters * tokens / ROUGH_FLOPS)})"
+    lines = [
+        f"{len(asked)} questions on {len(found.passages)} passages of {found.files} files",
+        f"  {len(chosen)} choose the search ({', '.join(HOWS)}) and the threshold, {len(test)} test",
+        f"  {who.name} answers each test question from what the search finds, and from the right passage where it is known{takes}",
+    ]
+    return [*lines, *(f"note: {note}" for note in (*found.left_out, *found.notes, *notes))]
+
+
+def _read(
+    who: Reader,
+    asked: Sequence[Question],
+    test: Sequence[int],
+    near: Mapping[int, list[str]],
+    given: Mapping[int, list[str]],
+    stop: float | None,
+    say: Say,
+) -> tuple[list[int], dict[int, Reply], dict[int, Reply]]:
+    """Of the test questions those that were reached until ``stop`` (by ``time.perf_counter``), in the file's order, and the replies to them with the
+    passages that were found and with the right one, by the questions' places. In the order of their draws, so that any beginning is a fair sample."""
+    kept = KeptReader(who, StepCache(say=say), who.name)
+    done: list[int] = []
+    said: dict[int, Reply] = {}
+    led: dict[int, Reply] = {}
+    order = sorted(test, key=lambda i: asked[i].draw)
+    while len(done) < len(order):
+        enough = sum(bool(asked[i].right) for i in done) >= 2  # no interval without
+        if stop is not None and enough and time.perf_counter() > stop:
+            break
+        part = order[len(done) : len(done) + PART]
+        for replies, passages in ((said, near), (led, given)):
+            own = [i for i in part if i in passages]
+            read = kept.answers([asked[i].ask for i in own], [passages[i] for i in own])
+            replies |= dict(zip(own, read, strict=True))
+        done += part
+        say(f"  {who.name}: {len(done)} of {len(order)} test questions")
+    return sorted(done), said, led
 
 
 def _search(
@@ -196,20 +247,23 @@ def _outcome(reply: Reply | None, question: Question) -> str:
 def _threshold(similar: Sequence[float], answerable: Sequence[bool]) -> tuple[float, str]:
     """The least similarity to answer at, and how it was chosen.
 
-    With questions that have no answer: the largest sum of the two shares that are right (Youden's index), of equal ones the lowest. Without: the
-    highest that refuses at most :data:`OFTEN` of the others.
+    Of those that refuse at most :data:`OFTEN` of the questions with an answer the one that refuses most of those without, of equal ones the
+    lowest. Where there are fewer than :data:`FEW` of these: the highest, but none above the usual one.
     """
     yes = np.array([s for s, a in zip(similar, answerable, strict=True) if a])
     no = np.array([s for s, a in zip(similar, answerable, strict=True) if not a])
     if not len(yes):
         return documents_index.RELEVANT, "no question to choose a threshold on: the usual one was taken"
-    if len(no) < 5:
-        lowest = float(np.floor(100 * np.quantile(yes, OFTEN)) / 100)
+    grid = np.round(np.arange(0.0, 1.0, 0.01), 2)
+    allowed = grid[[np.mean(yes < t) <= OFTEN for t in grid]]
+    if len(no) < FEW:
         few = "too few questions without an answer to choose a threshold by: it refuses hardly any of those with one"
-        return min(lowest, documents_index.RELEVANT), few
-    grid = np.round(np.arange(0.0, 0.81, 0.01), 2)
-    best = max(grid, key=lambda t: (round(np.mean(yes >= t) + np.mean(no < t), 9), -t))
-    return float(best), f"threshold chosen on {len(yes)} questions with an answer and {len(no)} without"
+        return min(float(allowed[-1]), documents_index.RELEVANT), few
+    best = max(allowed, key=lambda t: (np.mean(no < t), -t))
+    told = (
+        f"threshold chosen on {len(yes)} questions with an answer, of which it refuses {np.sum(yes < best)}"
+    )
+    return float(best), f"{told}, and {len(no)} without, of which it refuses {np.sum(no < best)}"
 
 
 def _row(name: str, metric: str, values: Sequence[float]) -> list[Row]:

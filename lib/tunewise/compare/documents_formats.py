@@ -19,7 +19,7 @@ from typing import Any
 
 from tunewise.retrieval import needed
 
-WORDS = 120  # of a passage, at most: under the 256 tokens that the embedding model reads, and four of them fit any prompt
+WORDS = 60  # of a passage, at most: a small model reads a few lines better than a page, and sooner (trials in bench/documents.py, on documents that nothing else is measured on)
 UNPACKED = 500_000_000  # bytes that a DOCX may unpack to
 LONG_WORD, RUN_TOGETHER = (
     25,

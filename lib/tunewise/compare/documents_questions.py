@@ -34,20 +34,25 @@ class Question:
         The right answers, the best first; empty where the documents do not answer the question.
     places
         Of the passages that hold the answer; empty where none was found.
+    draw
+        A number from a hash of its words and the seed, so that added rows leave each question in its part.
     """
 
     row: int
     ask: str
     right: tuple[str, ...]
     places: frozenset[int]
+    draw: int
 
     @property
     def chooses(self) -> bool:
-        """Does it belong to the part that things are chosen on? By a hash of its words, so that added rows leave it where it is."""
-        return int(hashlib.sha256(self.ask.encode()).hexdigest(), 16) % 100 < 100 * VALID
+        """Does it belong to the part that things are chosen on?"""
+        return self.draw % 100 < 100 * VALID
 
 
-def read_questions(source: Any, passages: Sequence[Passage]) -> tuple[list[Question], list[str]]:
+def read_questions(
+    source: Any, passages: Sequence[Passage], seed: int = 0
+) -> tuple[list[Question], list[str]]:
     """The questions of a table file (or pandas frame), and notes.
 
     Columns: a question and an answer; several right answers stand with ``|`` between them, an empty one or *not stated* says that the documents
@@ -75,9 +80,8 @@ def read_questions(source: Any, passages: Sequence[Passage]) -> tuple[list[Quest
                 notes.append(f"{table.name}, {table.unit} {number}: no file {file} among the documents")
             parts = [part.strip() for part in cells["answer"].split("|")]
             right = tuple(part for part in parts if part and not (declined(part) and len(tokens(part)) < 4))
-            found[cells["question"]] = Question(
-                number, cells["question"], right, _places(cells, right, passages)
-            )
+            ask = cells["question"]
+            found[ask] = Question(number, ask, right, _places(cells, right, passages), _draw(ask, seed))
     questions = list(found.values())
     answered = [q for q in questions if q.right]
     if len(answered) < LEAST:
@@ -93,6 +97,10 @@ def read_questions(source: Any, passages: Sequence[Passage]) -> tuple[list[Quest
             "no column says where the answers stand: a passage counts that holds an answer and a word of its question"
         )
     return questions, [*table.notes, *notes]
+
+
+def _draw(ask: str, seed: int) -> int:
+    return int(hashlib.sha256(f"{ask}{seed or ''}".encode()).hexdigest(), 16)
 
 
 def _columns(name: str, there: Sequence[str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, Literal, Protocol
@@ -24,7 +24,7 @@ INSTRUCTION = f"""Answer the question from the text in a few words, copied from 
 If the text does not say, answer: {rag.ABSTENTION}."""
 _LIBRARY = """Library staff: The library has four librarians. The head librarian is Maria Ortega, who came from Porto in 2011.
 Fees: A lost card costs 5 euro. Overdue books cost 20 cents a day."""
-# In every prompt before the question, so that a model sees what an answer looks like; chosen by measurement (bench/documents.py).
+# In every prompt before the question, so that a model sees what an answer looks like; chosen on 24 validation questions of an invented company.
 EXAMPLES = (
     ("Where did the head librarian come from?", "Porto"),
     ("How many books may I borrow at once?", rag.ABSTENTION),
@@ -168,14 +168,10 @@ class KeptReader:
     ----------
     key
         What the answers depend on beside questions and passages: the model and its training.
-    say
-        Called after each part with the number of questions that are done.
     """
 
-    def __init__(
-        self, who: Any, cache: StepCache, key: str, say: Callable[[int], None] = lambda n: None
-    ) -> None:
-        self.who, self.cache, self.key, self.say = who, cache, key, say
+    def __init__(self, who: Any, cache: StepCache, key: str) -> None:
+        self.who, self.cache, self.key = who, cache, key
         self.seconds, self.tokens_read, self.tokens_written = 0.0, 0, 0
 
     def answers(self, questions: Sequence[str], passages: Sequence[Sequence[str]]) -> list[Reply]:
@@ -188,7 +184,6 @@ class KeptReader:
             self.seconds += kept["seconds"]
             self.tokens_read += kept["tokens"][0]
             self.tokens_written += kept["tokens"][1]
-            self.say(len(replies))
         return replies
 
     def _ask(self, questions: Sequence[str], passages: Sequence[Sequence[str]]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ TITLES = {
     "rag": "Search in your documents, and the model reads",
     "rag_tuned": "Search, and the model fine-tuned to read (RAFT)",
 }
-PASSAGE = 200  # tokens, roughly
+PASSAGE = 120  # tokens, roughly
 
 
 def arms(bench: Workbench) -> list[Arm]:
