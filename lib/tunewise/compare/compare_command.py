@@ -163,7 +163,7 @@ def _compare(args: argparse.Namespace, say: Callable[[str], None]) -> int:
             f"-o {settings.output} is a folder: name a file in it, such as {settings.output / 'report.html'}"
         )
     if args.questions:
-        return judge_documents(args.questions, settings, say, as_json=args.json)
+        return judge_documents(args.questions, settings, say, as_json=args.json, dry=args.dry_run)
     if not args.file:
         raise ValueError("name a file of labelled rows, or --docs FOLDER --questions FILE")
     data = prepare(args.file, pool=args.pool, **data_options(args))
