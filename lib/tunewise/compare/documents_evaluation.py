@@ -123,7 +123,7 @@ def plan_documents(docs: str | Path, questions: Any, settings: Settings) -> list
     if isinstance(who, LocalReader):
         from tunewise.compare.plan import ROUGH_FLOPS, duration
 
-        words = np.mean([len(passage.full.split()) for passage in found.passages])
+        words = _mean([len(passage.full.split()) for passage in found.passages])
         tokens = 2 * len(test) * (2 * words + AROUND)
         takes = f" (very roughly {duration(2 * who.spec.parameters * tokens / ROUGH_FLOPS)})"
     lines = [
