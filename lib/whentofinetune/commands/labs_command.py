@@ -47,6 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     unsafe = "no sandbox: students' code runs with your rights, files and network"
     grade.add_argument("--unsafe", action="store_true", help=unsafe)
+    grade.add_argument(
+        "--lms", choices=("moodle", "canvas"), help="write the marks as this LMS takes them, too"
+    )
+    export = "the LMS's own list: Moodle's grading worksheet, Canvas's gradebook"
+    grade.add_argument("--roster", type=Path, metavar="CSV", help=export)
+    grade.add_argument(
+        "--feedback", action="store_true", help="write a page for each student, and all as a zip file"
+    )
     grade.add_argument("--csv", type=Path, help="where the marks go (COURSE_DIR/marks.csv)")
 
 
@@ -79,6 +87,10 @@ def _collect(args, course) -> int:
 
 
 def _grade(args, course) -> int:
+    from whentofinetune.labs import feedback, lms
+
+    if args.roster and not args.lms:
+        raise course.LabError("--roster needs --lms moodle or --lms canvas")
     limits = course.Limits(not args.unsafe, args.seconds, args.memory, max(1, args.jobs))
     marks = course.grade(args.course, args.source, args.only, limits=limits, again=args.again)
     width = max(len(m.student) for m in marks)
@@ -93,4 +105,12 @@ def _grade(args, course) -> int:
         print(f"{m.student:{width}}  {m.total:g} of {m.maximum:g}{by_hand}{none}{look}")
     path = course.write_csv(marks, args.csv or args.course / "marks.csv")
     print(f"Marks: {path}. Written answers: run `nbgrader formgrader` (in JupyterLab) in {args.course}.")
+    if args.lms:
+        path = args.course / f"{args.lms}.csv"
+        unknown = lms.write(marks, args.lms, args.roster, path)
+        print(f"For {args.lms.title()}: {path}")
+        if unknown:
+            print(f"Not in the roster, so not in that file: {', '.join(unknown)}")
+    if args.feedback:
+        print(f"Feedback: {feedback.write(marks, args.course, args.source)}")
     return 1 if any(m.error for m in marks) else 0

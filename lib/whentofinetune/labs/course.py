@@ -23,7 +23,7 @@ from pathlib import Path
 from tunewise.paths import install_command
 from whentofinetune.labs import notebooks
 
-SECONDS_A_CELL = 120  # what one cell of a submission may take in grading
+SECONDS_A_CELL = 120  # what one cell of a submission may take in grading; and no more than a fifth of the whole notebook's time
 # Moodle's "Ada Lovelace_12345_assignsubmission_file_/x.ipynb", Canvas's "lovelaceada_LATE_12345_67890_x.ipynb": name and number
 _LMS = re.compile(
     r"(?:^|/)([^/_]+)_(\d+)_assignsubmission_file_?/|(?:^|/)([^/_]+)_(?:LATE_)?(\d+)_(?:LATE_)?\d+_[^/]+$"
@@ -66,7 +66,7 @@ def make(source: Path, to: Path, solutions: bool = False) -> Path:
     with tempfile.TemporaryDirectory() as folder:
         course = Path(folder)
         _release(course, source)
-        nb = _read(course / "release" / source.stem / source.name)
+        nb = read_notebook(course / "release" / source.stem / source.name)
     for cell in nb.cells:
         if cell.cell_type == "markdown" and "nbgrader" not in cell.metadata:
             cell.source = notebooks.open_hints(cell.source)
@@ -103,7 +103,7 @@ def collect(
     name and number that Moodle or Canvas wrote; else the file's name, or its folder's where the file still has the lab's name. Writes ``course/repairs.csv``. A refused submission is
     not put there, and is not graded.
     """
-    lab, given = release.stem, _read(release)
+    lab, given = release.stem, read_notebook(release)
     with tempfile.TemporaryDirectory() as folder:
         files = list(_unpacked(submissions, Path(folder)))
         out = [Collected(_student(shown, lab, student), shown) for _, shown in files]
@@ -116,7 +116,7 @@ def collect(
                 if count[who] > 1:
                     twice = f"there are {count[who]} submissions of student {who!r}: keep the one that counts"
                     raise notebooks.Unmatched(twice)
-                nb, report.repairs = notebooks.repair(given, _read(path))
+                nb, report.repairs = notebooks.repair(given, read_notebook(path))
             except Exception as error:  # a notebook can be damaged in more ways than can be named
                 known = isinstance(error, notebooks.Unmatched | LabError)
                 damaged = f"the notebook is damaged ({type(error).__name__}): ask for the .ipynb file again"
@@ -125,7 +125,7 @@ def collect(
                     target.parent.rmdir()
                 continue
             stated = _stated_student(nb)
-            if stated and stated != who.lower():
+            if stated and stated != who.lower() and (student or not _LMS.search(report.path)):
                 report.repairs.append(f"note: the notebook says STUDENT = {stated!r}, handed in as {who!r}")
             target.mkdir(parents=True)
             _write(nb, target / f"{lab}.ipynb")
@@ -210,7 +210,7 @@ class Limits:
 class Marks:
     """Marks of one student in one lab. questions: name -> (points or None, maximum); None waits for a person.
 
-    look: words in the code for which a person should look at it, such as ``_getframe``.
+    look: words in the code for which a person should look at it, such as ``_getframe``. comments: question -> what a person wrote in Formgrader.
     """
 
     student: str
@@ -218,6 +218,7 @@ class Marks:
     questions: dict[str, tuple[float | None, float]]
     error: str | None = None
     look: list[str] = field(default_factory=list)
+    comments: dict[str, str] = field(default_factory=dict)
     total = property(lambda self: sum(points or 0 for points, _ in self.questions.values()))
     maximum = property(lambda self: sum(most for _, most in self.questions.values()))
     by_hand = property(lambda self: [q for q, (points, _) in self.questions.items() if points is None])
@@ -327,10 +328,11 @@ def autograde_one(course: str, lab: str, student: str, sandboxed: str, seconds: 
 
         runs = sandbox.SandboxedExecute if sandboxed == "True" else sandbox.CappedExecute
         steps = Autograde.autograde_preprocessors.default()
+        api.config.ExecutePreprocessor.timeout = min(SECONDS_A_CELL, int(seconds) // 5)
         api.config.Autograde.autograde_preprocessors = [runs if step is Execute else step for step in steps]
         done = api.autograde(lab, student, force=True, create=True)
     error = None if done["success"] else _last_error(done)
-    if error and "Kernel died" in error:
+    if error and "Kernel died" in f"{done.get('error')}{done.get('log')}":
         error = f"the notebook ended Python, or needed more than {memory_gb} GB of memory: look for exit() and for what grows"
     print(json.dumps(error))
 
@@ -338,7 +340,8 @@ def autograde_one(course: str, lab: str, student: str, sandboxed: str, seconds: 
 def _look(handed_in: Path, source: Path) -> list[str]:
     """Words in a submission, but not in its lab, by which code can look at a test that calls it or tamper with the notebook."""
     theirs, ours = (
-        "\n".join(c.source for c in _read(p).cells if c.cell_type == "code") for p in (handed_in, source)
+        "\n".join(c.source for c in read_notebook(p).cells if c.cell_type == "code")
+        for p in (handed_in, source)
     )
     return sorted(set(_ODD.findall(theirs)) - set(_ODD.findall(ours)))
 
@@ -366,7 +369,10 @@ def _marks(api, lab: str, student: str) -> Marks:
             points = g.manual_score if g.manual_score is not None else g.auto_score
             waits = points is None or (g.needs_manual_grade and g.manual_score is None)
             questions[cell.name] = (None if waits else float(points), float(cell.max_score))
-    return Marks(student, lab, questions)
+        said = {
+            c.name: c.manual_comment for n in submission.notebooks for c in n.comments if c.manual_comment
+        }
+    return Marks(student, lab, questions, comments=said)
 
 
 # -- nbgrader ---------------------------------------------------------------------------------------------------------
@@ -388,7 +394,6 @@ def _nbgrader(course: Path):
         f"sqlite:///{course.resolve() / 'gradebook.db'}?timeout=120"  # several grade at once
     )
     config.OverwriteCells.add_missing_cells = True
-    config.ExecutePreprocessor.timeout = SECONDS_A_CELL
     config.NbGraderAPI.log_level = "ERROR"
     # nbgrader starts `alembic` by name, and fails with a bare FileNotFoundError where the environment is not activated
     before = os.environ.get("PATH", "")
@@ -423,7 +428,8 @@ def _last_error(done: dict) -> str:
     return " ".join([line for line in lines if line.strip()][-3:]) or "no reason given"
 
 
-def _read(path: Path):
+def read_notebook(path: Path):
+    """The notebook at ``path``. Raises LabError if it is none."""
     import nbformat
 
     try:
