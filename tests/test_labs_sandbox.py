@@ -122,8 +122,7 @@ class TestHostile:
             "looper": "1.0",  # interrupted, and the rest was graded
             "printer": "4.0",
             "caller": "4.0",  # it could not connect
-            "thief": "# <script>\nimport sys\ndef double(x):\n"
-            "    raise AssertionError(str(sys._getframe(1).f_code.co_consts))",
+            "thief": "1.0",
             "peeper": "4.0",
         }
         assert outside.read_text() == "kept" and not called

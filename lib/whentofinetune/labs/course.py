@@ -30,8 +30,9 @@ _LMS = re.compile(
 )
 _MOST_BYTES = 2**30  # of an unpacked zip file
 _ODD = re.compile(
-    r"\b(?:_getframe|_current_frames|currentframe|f_back|f_code|f_locals|f_globals|inspect|settrace|setprofile|get_ipython|_ih|In"
-    r"|get_objects|get_referrers|ctypes|__builtins__|builtins|__import__|exec|eval|AssertionError|assert_\w+|subprocess|socket)\b"
+    r"\b(?:_getframe|_current_frames|currentframe|f_back|f_code|f_locals|f_globals|inspect|settrace|setprofile|get_ipython"
+    r"|_ih|get_objects|get_referrers|ctypes|builtins|__builtins__|__import__|AssertionError|subprocess|socket)\b"
+    r"|(?<![.\w])(?:eval|exec)(?=\()"
 )
 
 
