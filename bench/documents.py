@@ -154,7 +154,6 @@ def main() -> None:
     parser.add_argument("--model", default="qwen2.5-coder-0.5b")
     parser.add_argument("--words", type=int, nargs="+", default=[WORDS], help="the most of a passage")
     args = parser.parse_args()
-    held = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
     for name, words in product(args.corpora, args.words):
         folder, asked = cache_dir("bench", name), cache_dir("bench") / f"{name}.csv"
         rows = CORPORA[name](folder)
@@ -165,6 +164,7 @@ def main() -> None:
             folder, asked, Settings(model=args.model), partial(print, flush=True), words=words
         )
         print(found.text)
+        held = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
         held[f"{name}, {args.model}, passages of {words} words"] = found.as_json() | {
             "seconds": round(time.perf_counter() - start),
             "date": time.strftime("%Y-%m-%d"),
