@@ -1,13 +1,13 @@
 """How well own documents are searched and answered from, measured on documents that nothing was chosen on.
 
     python bench/documents.py [--model qwen2.5-coder-0.5b] [scikit-learn] [company]
-    python bench/documents.py --words 60 120 -- pandas        # the trials that the length of a passage was chosen by
+    python bench/documents.py --words 60 120 -- pandas        # lengths of a passage, compared on other documents
 
 ``scikit-learn``: the documentation that the installed package carries in its classes, one Markdown file a class, of 70 classes drawn at random. Questions follow three rules and
 their answers come from the program itself, not from the text: the default of a parameter (its signature), the release that added a
 parameter, the shape of an attribute. A further third asks for parameters that a class does not have. ``company``: the book's handbook and its
 test questions. ``pandas``: methods and functions of pandas, with questions by the first two rules. Writes ``data/bench/documents.json``. The prompt was
-chosen on 24 of the handbook's validation questions, the length of a passage on pandas.
+chosen on 24 of the handbook's validation questions.
 """
 
 from __future__ import annotations

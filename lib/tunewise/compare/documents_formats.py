@@ -19,7 +19,7 @@ from typing import Any
 
 from tunewise.retrieval import needed
 
-WORDS = 60  # of a passage, at most: a small model reads a few lines better than a page, and sooner (trials in bench/documents.py, on documents that nothing else is measured on)
+WORDS = 60  # of a passage, at most: half the reading of 120; bench/documents.py --words compares lengths
 UNPACKED = 500_000_000  # bytes that a DOCX may unpack to
 LONG_WORD, RUN_TOGETHER = (
     25,
