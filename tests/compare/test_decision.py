@@ -10,6 +10,7 @@ import pytest
 
 from tunewise.compare.base import Cost, Settings
 from tunewise.compare.decision import decide
+from tunewise.compare.verdict_words import rows_to_add
 
 
 def decided(shares, n=400, settings=None, **options):
@@ -44,7 +45,7 @@ def test_of_two_that_cannot_be_told_apart_the_cheaper_is_taken():
     found = decide(own, [dear, cheap], Settings())
     assert (found.kind, found.winner) == ("cheaper", "few_shot")
     assert (
-        "Prompt with examples and LoRA can't be told apart: take the cheaper, Prompt with examples"
+        "Prompt with examples and LoRA can't be told apart: take the cheaper, prompt with examples"
         in found.sentence
     )
     # and by calls, where one is paid by the call
@@ -71,6 +72,12 @@ def test_cannot_tell_says_how_many_more_items_and_what_to_use_until_then():
     assert (found.kind, found.winner, found.leading) == ("cannot_tell", None, "lora")
     assert f"about {found.items_to_settle} more test items would settle it" in found.sentence
     assert any("Until then take LoRA" in r for r in found.reasons)
+    own = made_up.data(100)
+    rows = rows_to_add(own, found.items_to_settle)
+    assert any(f"About {rows:,} more labelled rows" in r for r in found.reasons)
+    assert rows * len(own.test) / sum(map(len, (own.train, own.valid, own.test))) == pytest.approx(
+        found.items_to_settle, abs=1
+    )
     # with several times that many items and the same shares it is settled, with a third it is not
     wanted = 100 + found.items_to_settle
     shares = {"majority": 0.3, "few_shot": 0.82, "lora": 0.86}

@@ -67,6 +67,10 @@ def test_a_budget_stops_between_steps_and_says_what_is_missing():
     report = run(own(), Settings(only=CHEAP, budget=0.0), quiet)
     assert [a.name for a in report.arms] == ["majority"]
     assert dict(report.missing)["tfidf"].startswith("the budget")
+    # one arm has beaten nobody
+    assert (report.decision.kind, report.decision.winner) == ("cannot_tell", None)
+    assert "the most frequent label is the only arm that was run" in report.decision.sentence
+    assert report.decision.reasons[0] == "Not run, and perhaps better: tfidf."
 
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt(), ValueError("too few words\nmore")])

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from tunewise import stats
 from tunewise.comparison import Comparison
 
 Kind = Literal["classification", "answers", "extraction"]
@@ -196,6 +197,12 @@ class ArmResult:
     notes: Sequence[str] = ()
     artefact: Path | None = None
 
+    @property
+    def named(self) -> str:
+        """The title within a sentence: its first word in small letters, unless it is a name such as TF-IDF or LoRA."""
+        first = self.title.partition(" ")[0]
+        return self.title if any(map(str.isupper, first[1:])) else self.title[:1].lower() + self.title[1:]
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -245,6 +252,13 @@ class Report:
     versions: Mapping[str, str] = field(default_factory=dict)
     date: str = ""
     label_next: Sequence[Item] = ()
+
+    def mean(self, arm: ArmResult, metric: str) -> stats.Metric:
+        """The mean of an outcome on the test items with its 95% interval, which for a share ends at 0 and 1."""
+        found = stats.mean_interval(list(map(float, arm.outcomes[metric])), [i.group for i in self.data.test])
+        if metric != "score":
+            found["low"], found["high"] = max(0.0, found["low"]), min(1.0, found["high"])
+        return found
 
     def _repr_html_(self) -> str:
         from tunewise.compare.html_report import fragment

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewise.compare.base import OwnData, Settings
 from tunewise.compare.check_command import add_data_options, data_options
+from tunewise.compare.health import counted
 from tunewise.models.download import FetchError
 from tunewise.paths import CacheError, install_command
 
@@ -180,12 +182,14 @@ def finish(report: Report, args: argparse.Namespace, say: Callable[[str], None])
     """Print the verdict, write what is to be taken home, and say by the status whether it is decided."""
     from tunewise.compare.html_report import write_html
     from tunewise.compare.json_report import as_json, write_json
-    from tunewise.compare.terminal_table import table
+    from tunewise.compare.terminal_table import WIDTH, table
     from tunewise.compare.winner import write_winner
 
     for name, why in report.missing:
         say(f"Not run: {name} ({why})")
-    say(f"\n{table(report)}\n\n{report.decision.sentence}")
+    say(f"\n{table(report)}\n")
+    for sentence in (report.decision.sentence, *report.decision.reasons):
+        say(textwrap.fill(sentence, WIDTH))
     if args.json:
         print(as_json(report))
     output = report.settings.output
@@ -210,7 +214,7 @@ def introduction(data: OwnData) -> list[str]:
     lines = [f"{data.name}: {what}; {rows}.", *data.columns.guessed]
     lines += [f"Careful: {finding.said} ({finding.done})" for finding in serious]
     if more := len(data.findings) - len(serious):
-        lines.append(f"{more} smaller findings: tunewise check shows them.")
+        lines.append(f"{counted(more, 'smaller finding')}: tunewise check says which.")
     return lines
 
 

@@ -134,7 +134,7 @@ def decide(
             return Decision("none_good_enough", None, sentence, say.basis(tested), **found)
     if choice.winner is None:
         more = _items_to_settle(pairs, months, settings.margin, alpha, len(groups))
-        reasons = [*say.undecided(choice.still, choice.blocking), *say.basis(tested)]
+        reasons = [*say.undecided(choice.still, choice.blocking, more), *say.basis(tested)]
         return Decision("cannot_tell", None, say.cannot(more), reasons, **found, items_to_settle=more)
     better = all(c.significant and c.estimate > 0 for c in tested.values())
     sentence = say.use(centre, tested) if better else say.cheaper(centre, tested)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tunewise import stats
 from tunewise.compare import error_analysis, more_data
 from tunewise.compare.monthly_cost import Prices, bill, break_even, rank, read_prices
+from tunewise.compare.verdict_words import rows_to_add
 from tunewise.step_cache import write_whole
 
 if TYPE_CHECKING:
@@ -99,13 +99,13 @@ def view(report: Report) -> dict[str, Any]:
 
 def steps(report: Report, centre: ArmResult, curves: Sequence[more_data.LearningCurve]) -> list[str]:
     """What to do next, in order."""
-    data, decision, title = report.data, report.decision, centre.title
+    data, decision, title = report.data, report.decision, centre.named
     serious = [f for f in data.findings if f.serious]
     out = [f"First look at this: {f.said} Correct the file, and run the same command again." for f in serious]
     if decision.kind == "cannot_tell" and decision.items_to_settle:
         out.append(
-            f"Label about {decision.items_to_settle:,} more rows for the test, add them to {data.name}, and run the same command again. "
-            "What is computed already is used again."
+            f"Label about {rows_to_add(data, decision.items_to_settle):,} more rows and add them to {data.name}: about "
+            f"{decision.items_to_settle:,} of them become test items. Then run the same command again."
         )
     elif decision.kind == "none_good_enough":
         out.append(
@@ -150,12 +150,11 @@ def _rival(report: Report, centre: ArmResult) -> ArmResult | None:
 
 def _arms(report: Report, centre: ArmResult, prices: Prices) -> list[dict[str, Any]]:
     """A row of the table an arm, best first."""
-    metric, groups = report.data.metric, [i.group for i in report.data.test]
     gaps = {b: c for (_, b), c in report.decision.comparisons.items()}
     out = []
     for arm in report.arms:
         cost = bill(arm, report.settings.calls, prices)
-        mean = stats.mean_interval([float(v) for v in arm.outcomes[metric]], groups)
+        mean = report.mean(arm, report.data.metric)
         row: dict[str, Any] = dict(arm=arm, mean=mean, bill=cost, gap=None, winner=arm.name == centre.name)
         if found := gaps.get(arm.name):
             row["gap"] = dict(value=-found.estimate, low=-found.high, high=-found.low, sure=found.significant)
@@ -216,9 +215,9 @@ def _cost_sentences(report: Report, centre: ArmResult, rival: ArmResult | None, 
     if rival:
         other = bill(rival, calls, prices)
         turn = break_even(centre, rival, prices)
-        said = f"The next best, {rival.title}, costs {euro(other.month)} a month"
+        said = f"The next best, {rival.named}, costs {euro(other.month)} a month"
         if turn:
-            below, above = report.arm(turn.below).title, report.arm(turn.above).title
+            below, above = report.arm(turn.below).named, report.arm(turn.above).named
             out.append(
                 f"{said}. Over the first year {below} is cheaper below {turn.calls:,.0f} calls a month, {above} above."
             )
@@ -226,7 +225,7 @@ def _cost_sentences(report: Report, centre: ArmResult, rival: ArmResult | None, 
             cheap = centre if cost.first_year <= other.first_year else rival
             same = abs(cost.first_year - other.first_year) < 1
             out.append(
-                f"{said}; over the first year {'both cost the same' if same else f'{cheap.title} is the cheaper at any number of calls'}."
+                f"{said}; over the first year {'both cost the same' if same else f'{cheap.named} is the cheaper at any number of calls'}."
             )
     return out
 

@@ -26,7 +26,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewise import stats
 from tunewise.compare import more_data
 from tunewise.compare.monthly_cost import bill, read_prices
 from tunewise.step_cache import write_whole
@@ -99,15 +98,12 @@ def _place(item: Item) -> dict[str, Any]:
 
 
 def _arm(report: Report, arm: ArmResult) -> dict[str, Any]:
-    groups = [i.group for i in report.data.test]
     prices = read_prices(report.settings.prices)
     made = {
         f.name: getattr(arm, f.name) for f in dataclasses.fields(arm) if f.name not in ("artefact", "cost")
     }
     made |= dict(cost=dataclasses.asdict(arm.cost))
-    made |= dict(
-        metrics={m: stats.mean_interval([float(v) for v in o], groups) for m, o in arm.outcomes.items()}
-    )
+    made |= dict(metrics={metric: report.mean(arm, metric) for metric in arm.outcomes})
     return made | dict(euro_a_month=bill(arm, report.settings.calls, prices).month)
 
 

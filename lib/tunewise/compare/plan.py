@@ -40,13 +40,22 @@ class Plan:
         """The plan in words: one line an arm, and the sum."""
         total = sum(map(self.seconds, self.arms))
         disk = sum(arm.disk for arm in self.arms)
-        rows = [f"  {arm.name:16} {arm.title:48} {duration(self.seconds(arm)):>8}" for arm in self.arms]
+        rows = [
+            f"  {arm.name:16} {titled(arm.name, arm.title):48} {duration(self.seconds(arm)):>8}"
+            for arm in self.arms
+        ]
         guess = "by a short trial on this machine" if self.measured else "roughly: the model is not here yet"
         return [
             f"The plan, the cheap and strong arms first ({guess}):",
             *rows,
             f"  About {duration(total)}, and {disk / 1e6:,.0f} MB on disk. Stop at any time with Ctrl-C: what is done is kept.",
         ]
+
+
+def titled(name: str, title: str) -> str:
+    """The title of an arm, or what a point of a learning curve (``tfidf@29``) is."""
+    rows = name.partition("@")[2]
+    return f"the same, trained on {rows} rows" if rows else title
 
 
 def duration(seconds: float) -> str:

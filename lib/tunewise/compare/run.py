@@ -7,18 +7,18 @@ import dataclasses
 import datetime
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from tunewise import paths, record
-from tunewise.compare.base import ArmResult, Cost, OwnData, Report, Settings
+from tunewise.compare.base import ArmResult, Cost, Decision, OwnData, Report, Settings
 from tunewise.compare.decision import decide
 from tunewise.compare.monthly_cost import read_prices
 from tunewise.compare.more_data import label_next
-from tunewise.compare.plan import Plan, duration, plan
+from tunewise.compare.plan import Plan, duration, plan, titled
 from tunewise.compare.workbench import VERSION, Arm, Workbench, fingerprint
 from tunewise.experiment import Context, device_name
 from tunewise.step_cache import digest
@@ -66,7 +66,7 @@ def run(
         data=data,
         settings=settings,
         arms=whole,
-        decision=decide(data, whole, settings),
+        decision=_of_those_run(decide(data, whole, settings), whole, missing),
         curve=[arm for arm in arms if "@" in arm.name],
         missing=missing,
         machine=device_name(bench.ctx.precision)
@@ -77,6 +77,20 @@ def run(
         label_next=label_next(data) if data.pool else (),
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
     )
+
+
+def _of_those_run(
+    decision: Decision, arms: Sequence[ArmResult], missing: Sequence[tuple[str, str]]
+) -> Decision:
+    """The verdict, with a word on the arms that were not run: one arm without its rivals has won nothing."""
+    names = ", ".join(name for name, _ in missing if "@" not in name)
+    if not names:
+        return decision
+    if len(arms) == 1:
+        said = f"Cannot tell: {arms[0].named} is the only arm that was run, so nothing was compared."
+        decision = dataclasses.replace(decision, kind="cannot_tell", winner=None, sentence=said)
+    said = f"Not run, and perhaps better: {names}."
+    return dataclasses.replace(decision, reasons=[said, *decision.reasons])
 
 
 def to_score(data: OwnData, settings: Settings) -> OwnData:
@@ -174,7 +188,7 @@ def _key(bench: Workbench, arm: Arm) -> str:
 def row(result: ArmResult, metric: str) -> str:
     """One arm in one line of text."""
     outcomes = result.outcomes[metric]
-    return f"  {result.name:16} {result.title:48} {sum(outcomes) / len(outcomes):7.1%}"
+    return f"  {result.name:16} {titled(result.name, result.title):48} {sum(outcomes) / len(outcomes):7.1%}"
 
 
 def _above(bar: Any, say: Callable[[str], None], line: str) -> None:

@@ -174,7 +174,11 @@ def _jsonl(table: Table, path: Path, encoding: str) -> Iterator[Row]:
             try:
                 record = json.loads(line)
             except (ValueError, RecursionError) as error:
-                why = getattr(error, "msg", "nested too deeply")
+                why = (
+                    f"{error.msg.removesuffix(' at')}, character {error.colno}"
+                    if isinstance(error, json.JSONDecodeError)
+                    else "nested too deeply"
+                )
                 said = f"{table.name}, line {number} is not JSON ({why})"
                 raise DataError(f"{said}; JSONL has one object a line: mend or remove this line") from error
             yield number, _object(table, number, record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,18 @@ import numpy as np
 if TYPE_CHECKING:
     from tunewise.compare.base import ArmResult, OwnData, Settings
     from tunewise.comparison import Comparison
+
+
+def begun(sentence: str) -> str:
+    """The sentence with a capital at its beginning."""
+    return sentence[:1].upper() + sentence[1:]
+
+
+def rows_to_add(data: OwnData, items: int) -> int:
+    """Rows to label until there are so many more test items: with splits of ours a part of the new rows becomes the test."""
+    if data.columns.split:
+        return items
+    return math.ceil(items * (1 + (len(data.train) + len(data.valid)) / len(data.test)))
 
 
 @dataclass(frozen=True)
@@ -38,7 +51,7 @@ class Words:
         return f"{value:.3g}" if self.data.metric == "score" else f"{100 * value:.0f}%"
 
     def title(self, i: int) -> str:
-        return self.arms[i].title
+        return self.arms[i].named
 
     def names(self, places: Sequence[int]) -> str:
         names = [self.title(i) for i in places]
@@ -59,9 +72,9 @@ class Words:
         x, margin = self.title(winner), self.size(self.settings.margin)
         behind = [j for j, c in tested.items() if c.significant and c.estimate < 0]
         if behind:
-            return f"{self.names(behind)} did better than {x}, but by less than the {margin} that matter: take the cheaper, {x} ({self.got(winner)})."
+            return f"{begun(self.names(behind))} did better than {x}, but by less than the {margin} that matter: take the cheaper, {x} ({self.got(winner)})."
         equal = [j for j, c in tested.items() if not c.significant]
-        told = f"{self.names([winner, *equal])} can't be told apart"
+        told = f"{begun(self.names([winner, *equal]))} can't be told apart"
         if all(round(self.months[j]) > round(self.months[winner]) for j in equal):
             return f"{told}: take {'the cheaper' if len(equal) == 1 else 'the cheapest'}, {x} ({self.got(winner)})."
         if all(j > winner for j in equal):
@@ -73,18 +86,24 @@ class Words:
             return "Cannot tell: the arms are too close for any realistic number of test items."
         return f"Cannot tell: about {more:,} more test items would settle it, if the differences stay as they are."
 
-    def undecided(self, still: Sequence[int], blocking: Sequence[int]) -> list[str]:
+    def undecided(self, still: Sequence[int], blocking: Sequence[int], more: int | None) -> list[str]:
         margin, best = self.size(self.settings.margin), self.title(self.leading)
         out = (
-            [f"{self.names(still)} may each be the best, or within {margin} of it."] if len(still) > 1 else []
+            [f"{begun(self.names(still))} may each be the best, or within {margin} of it."]
+            if len(still) > 1
+            else []
         )
         if blocking:
             they = "it is" if len(blocking) == 1 else "they are"
             out.append(
-                f"{self.names(blocking)} would be cheaper; whether {they} as good, these items cannot tell."
+                f"{begun(self.names(blocking))} would be cheaper; whether {they} as good, these items cannot tell."
             )
         cheap = f", or {self.title(still[0])} ({self.got(still[0])}), the cheapest that may be as good"
         cheap = "" if still[0] == self.leading else cheap
+        if more:
+            out.append(
+                f"About {rows_to_add(self.data, more):,} more labelled rows in {self.data.name} bring so many test items."
+            )
         return [*out, f"Until then take {best}, which did best ({self.got(self.leading)}){cheap}."]
 
     def none(self, best: Mapping[str, Any]) -> str:
@@ -105,7 +124,7 @@ class Words:
         )
 
     def reaches(self, winner: int, found: Mapping[str, Any]) -> str:
-        return f"{self.title(winner)} reaches the {self.mean(self.settings.need or 0)} that you need: at least {self.mean(found['low'])}."
+        return f"{begun(self.title(winner))} reaches the {self.mean(self.settings.need or 0)} that you need: at least {self.mean(found['low'])}."
 
     def sure(self, winner: int, chance: float) -> list[str]:
         """How sure it is that no other arm is better by the margin."""
@@ -132,6 +151,8 @@ class Words:
                 "that picking the best of them on the same items does no harm. The smallest difference between the two best that these items would show in four "
                 f"of five cases is {least}."
             )
+        if self.settings.need is None:
+            out.append("Whether the best is good enough was not asked: --need 0.9, for one, asks it.")
         if any(a.family == "tuned" for a in self.arms):
             out.append(
                 "A tuned arm stands for the one model that was trained here: a new training may come out a little differently."

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from tunewise import constrained, stats
+from tunewise import constrained
 from tunewise.compare.artefact import Artefact
 from tunewise.compare.base import TEXT_TOKENS, ArmResult, Report
 from tunewise.step_cache import write_whole
@@ -122,9 +122,8 @@ def card(report: Report, arm: ArmResult, made: Artefact, spec: Any) -> str:
     """The model card, in Markdown with the Hub's header: what it is, how to use it, how good it is, on what it was measured."""
     data = report.data
     rows = []
-    groups = [item.group for item in data.test]
-    for metric, values in arm.outcomes.items():
-        found = stats.mean_interval(list(values), groups)
+    for metric in arm.outcomes:
+        found = report.mean(arm, metric)
         rows.append(f"| {metric} | {found['value']:.3f} | {found['low']:.3f} to {found['high']:.3f} |")
     needs = NEEDS[made.how] + " peft" * made.adapter + " llguidance" * bool(made.schema)
     needs += " sentence-transformers" * bool(made.encoder and made.how != "neighbours")
