@@ -6,13 +6,13 @@ import zipfile
 import nbformat
 import pytest
 
-from whentofinetune.labs import course, lms
+from whentofinetune.labs import course, grading, lms
 
 LAB = "lab_tiny"
 
 
 def marks(*students):
-    return [course.Marks(s, LAB, {"q": (2.5 + i, 4.0)}) for i, s in enumerate(students)]
+    return [grading.Marks(s, LAB, {"q": (2.5 + i, 4.0)}) for i, s in enumerate(students)]
 
 
 def rows(path):
@@ -90,7 +90,7 @@ def test_without_a_roster_the_names_of_the_files_are_enough(tmp_path):
 def test_namesakes_are_not_guessed_and_a_failed_run_gives_no_grade(tmp_path):
     sheet = tmp_path / "worksheet.csv"
     sheet.write_text("Identifier,Full name,Grade\nParticipant 1,Li Wei,\nParticipant 2,Li Wei,\n")
-    failed = course.Marks("Li_Wei_2", LAB, {}, "the notebook ended Python")
+    failed = grading.Marks("Li_Wei_2", LAB, {}, "the notebook ended Python")
     assert lms.write([*marks("Li_Wei"), failed], "moodle", sheet, tmp_path / "out.csv") == ["Li_Wei"]
     assert [r["Grade"] for r in rows(tmp_path / "out.csv")] == ["", ""]
 

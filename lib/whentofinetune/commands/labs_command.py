@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from whentofinetune.labs.course import Limits
+    from whentofinetune.labs.grading import Limits
 
     steps = parser.add_subparsers(dest="step", metavar="STEP", required=True)
 
@@ -87,12 +87,12 @@ def _collect(args, course) -> int:
 
 
 def _grade(args, course) -> int:
-    from whentofinetune.labs import feedback, lms
+    from whentofinetune.labs import feedback, grading, lms
 
     if args.roster and not args.lms:
         raise course.LabError("--roster needs --lms moodle or --lms canvas")
-    limits = course.Limits(not args.unsafe, args.seconds, args.memory, max(1, args.jobs))
-    marks = course.grade(args.course, args.source, args.only, limits=limits, again=args.again)
+    limits = grading.Limits(not args.unsafe, args.seconds, args.memory, max(1, args.jobs))
+    marks = grading.grade(args.course, args.source, args.only, limits=limits, again=args.again)
     width = max(len(m.student) for m in marks)
     for m in marks:
         if m.error:
@@ -103,7 +103,7 @@ def _grade(args, course) -> int:
         none = f"   no points: {', '.join(zero)}" if zero else ""
         look = f"   look at the code: it uses {', '.join(m.look)}" if m.look else ""
         print(f"{m.student:{width}}  {m.total:g} of {m.maximum:g}{by_hand}{none}{look}")
-    path = course.write_csv(marks, args.csv or args.course / "marks.csv")
+    path = grading.write_csv(marks, args.csv or args.course / "marks.csv")
     print(f"Marks: {path}. Written answers: run `nbgrader formgrader` (in JupyterLab) in {args.course}.")
     if args.lms:
         path = args.course / f"{args.lms}.csv"

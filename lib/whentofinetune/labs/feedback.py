@@ -15,7 +15,8 @@ from html import escape
 from pathlib import Path
 
 from whentofinetune.labs import notebooks
-from whentofinetune.labs.course import Marks, read_notebook
+from whentofinetune.labs.course import read_notebook
+from whentofinetune.labs.grading import Marks
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">

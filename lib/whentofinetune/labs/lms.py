@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from whentofinetune.labs.course import LabError, Marks
+from whentofinetune.labs.course import LabError
+from whentofinetune.labs.grading import Marks
 
 _MOODLE = ("Identifier", "Full name", "Grade")
 _CANVAS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
