@@ -32,6 +32,16 @@ def test_a_verdict_a_report_and_a_winner(file, capsys):
     assert told["decision"]["winner"] == "tfidf"
 
 
+def test_what_is_left_out_of_a_file_is_said_before_it_is_compared(file, capsys):
+    text = file.read_text(encoding="utf-8") + f'"{"word " * 20_000}",bug\n'
+    file.write_text(text, encoding="utf-8")
+    plan = ["compare", "tickets.csv", "--only", "majority,tfidf", "--dry-run"]
+    assert cli.main(plan) == 0
+    assert "longer than about 512 tokens: 1 text" in capsys.readouterr().out
+    assert cli.main([*plan, "--rows", "60"]) == 0
+    assert "has 121 labelled rows; a random sample of" in capsys.readouterr().out
+
+
 def test_json_alone_goes_to_stdout(file, capsys):
     assert cli.main(["compare", "tickets.csv", "--only", "majority,tfidf", "--json", "-o", "x/y.html"]) == 0
     said = capsys.readouterr()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tunewise.compare.base import Report
 
 DECIDED, CANNOT_TELL, NOT_RUN = 0, 1, 2
+CUT = ("sampled", "rare_label", "too_long")  # findings by which less is compared than the file holds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -213,7 +214,9 @@ def introduction(data: OwnData) -> list[str]:
     )
     lines = [f"{data.name}: {what}; {rows}.", *data.columns.guessed]
     lines += [f"Careful: {finding.said} ({finding.done})" for finding in serious]
-    if more := len(data.findings) - len(serious):
+    cut = [finding for finding in data.findings if finding not in serious and finding.kind in CUT]
+    lines += [f"{finding.said} ({finding.done})" for finding in cut]
+    if more := len(data.findings) - len(serious) - len(cut):
         lines.append(f"{counted(more, 'smaller finding')}: tunewise check says which.")
     return lines
 
