@@ -55,6 +55,7 @@ class StepCache:
         self.fresh = fresh
         self.say = say or (lambda line: print(line, file=sys.stderr))
         self.made: set[str] = set()
+        self.lost = False  # whether a step could not be kept, which is said once
 
     def path(self, key: str) -> Path:
         """Where the step with this key is kept (there or not)."""
@@ -84,8 +85,10 @@ class StepCache:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
                 raise
-            missed = f"  this step could not be kept in {self.folder} ({error.strerror})"
-            self.say(f"{missed}: an interrupted run would compute it again")
+            if not self.lost:
+                missed = f"  steps could not be kept in {self.folder} ({error.strerror})"
+                self.say(f"{missed}: an interrupted run would compute them again")
+            self.lost = True
 
     def memo(self, inputs: Any, compute: Callable[[], Any]) -> Any:
         """``compute()``, or what it gave before for the same ``inputs``; both are anything JSON can hold."""
