@@ -21,6 +21,7 @@ import httpx
 
 KEYS = ("TUNEWISE_API_KEY", "OPENAI_API_KEY")
 TRIES = 5
+TRIES_IN_TIME = 2  # of a request that gets no answer in time: each costs the user a minute of silence
 LONGEST_WAIT = 60.0  # seconds; a server that asks for more is not waited for
 LARGEST_REPLY = 4_000_000  # bytes; no answer to a short question is longer
 _WAIT = (408, 409, 425, 429, 500, 502, 503, 504, 529)
@@ -70,7 +71,7 @@ class Server:
             if self.stop.is_set():
                 raise EndpointError("the run was stopped")
             start = time.perf_counter()
-            status, kind, content, after = self._send(method, path, body, last=attempt == TRIES)
+            status, kind, content, after = self._send(method, path, body, attempt)
             if status == 200:
                 return self._json(path, kind, content) | {"seconds": time.perf_counter() - start}
             said = self._said(kind, content)
@@ -89,7 +90,7 @@ class Server:
             self._fault(path, status, said)
         raise AssertionError("the last attempt returns or raises")
 
-    def _send(self, method: str, path: str, body: Any, last: bool) -> tuple[int, str, bytes, str | None]:
+    def _send(self, method: str, path: str, body: Any, attempt: int) -> tuple[int, str, bytes, str | None]:
         """Status (0 for an answer that did not come in time, unless it was the last try), content type, content, Retry-After."""
         with self._lock:
             self.sent += method == "POST"
@@ -107,11 +108,11 @@ class Server:
                 kind = reply.headers.get("content-type", "").split(";")[0]
                 return reply.status_code, kind, content, reply.headers.get("retry-after")
         except httpx.TimeoutException as error:
-            if not last:
+            if attempt < TRIES_IN_TIME:
                 return 0, "", b"", None
             remedy = "give it more time or a smaller model, or look whether it hangs"
             raise EndpointError(
-                f"{self.url} gave no answer within {self.timeout:g} s, {TRIES} times: {remedy}"
+                f"{self.url} gave no answer within {self.timeout:g} s, {TRIES_IN_TIME} times: {remedy}"
             ) from error
         except httpx.TransportError as error:
             if _is_tls(error):
@@ -119,7 +120,7 @@ class Server:
                 raise EndpointError(
                     f"no secure connection to {self.url} ({self._plain(error)}): {remedy}"
                 ) from None
-            if not last and not isinstance(error, httpx.ConnectError):  # broken off on the way
+            if attempt < TRIES and not isinstance(error, httpx.ConnectError):  # broken off on the way
                 return 0, "", b"", None
             said = f"{self.url} can't be reached ({self._plain(error)})"
             raise EndpointError(f"{said}: is the server running, and the address right?") from None
