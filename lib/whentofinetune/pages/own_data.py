@@ -90,20 +90,23 @@ def noise_figure(noise: Record) -> rp.Figure:
     return rp.choose(figures, "data set")
 
 
-def back(noise: Record, name: str, arm: str, labels: str, kind: str = "uniform") -> dict | None:
-    """What acting on the flags brings an arm where one label in five is wrong: accuracy minus that on the noisy labels."""
-    same = {"set": name, "method": arm, "share": 0.2, "kind": kind}
-    return rp.gap(noise.where(**same, labels=labels), noise.where(**same, labels="noisy"))
+def back(noise: Record, name: str, how: str) -> dict[str, dict]:
+    """What one way to act on the flags brings where one label in five is wrong: method -> accuracy minus that on the noisy labels."""
+    same = {"set": name, "share": 0.2, "kind": "uniform"}
+    arms = dict.fromkeys(r["method"] for r in noise.where(**same, labels=how))
+    return {
+        ARMS[a]: rp.gap(
+            noise.where(**same, method=a, labels=how), noise.where(**same, method=a, labels="noisy")
+        )
+        for a in arms
+    }
 
 
 def cleaning_figure(noise: Record) -> rp.Figure:
     """What each way to act on the flags brings each method, a menu over the data sets."""
     figures = {}
     for name in noise.params["sets"]:
-        found = {
-            said: {ARMS[a]: back(noise, name, a, how) for a in ("tfidf", "embeddings", "neighbours", "lora")}
-            for how, said in CLEANED.items()
-        }
+        found = {said: back(noise, name, how) for how, said in CLEANED.items()}
         caption = f"Accuracy brought back, one label in five wrong, {ABOUT[name]}"
         figures[ABOUT[name]] = rp.differences(found, "minus the noisy labels", caption)
     return rp.choose(figures, "data set")
