@@ -72,6 +72,8 @@ def test_a_dry_run_shows_the_plan_and_computes_nothing(file, capsys):
         (["tickets.csv", "--text", "subject"], "subject"),
         (["tickets.csv", "--prompt", "mine.txt"], "the prompt file mine.txt can't be read"),
         (["tickets.csv", "-o", "."], "is a folder"),
+        (["tickets.csv", "--docs", "."], "--docs is for questions with short answers"),
+        (["tickets.csv", "--task", "answers", "--docs", "none"], "--docs none is no folder"),
         (["tickets.csv", "--schema", "s.json"], "--schema is for written answers"),
         (["tickets.csv", "--model", "gpt", "--only", "zero_shot"], "no model is called 'gpt'"),
     ],

@@ -107,7 +107,8 @@ def as_text(data: OwnData) -> str:
             lines += ["", title]
             for finding in found:
                 lines += _wrapped(finding.said, "  - ") + _wrapped(
-                    f"{finding.done[0].upper()}{finding.done[1:]}.", "    -> "
+                    f"{finding.done[0].upper()}{finding.done[1:]}{'' if finding.done.endswith('?') else '.'}",
+                    "    -> ",
                 )
     if not data.findings:
         lines += ["", "Nothing was found that is wrong with it."]

@@ -66,7 +66,16 @@ def duration(seconds: float) -> str:
 
 
 def arms_of(bench: Workbench) -> list[Arm]:
-    """All arms that this data can have, in the order in which they are run: what is cheap and strong first, what is trained last."""
+    """All arms that this data can have, in the order in which they are run: what is cheap and strong first, what is trained last.
+
+    Raises ValueError for documents that answer nothing: an empty folder, or rows that are no questions.
+    """
+    if docs := bench.settings.docs:
+        if bench.data.kind != "answers":
+            said = f"--docs is for questions with short answers, and {bench.data.name} has none"
+            raise ValueError(f"{said}: leave it out, or say --task answers")
+        if not docs.is_dir() or not any(docs.iterdir()):
+            raise ValueError(f"--docs {docs} is no folder with documents in it")
     if bench.data.kind == "classification":
         asked = [*classifiers.arms(bench), *prompts.arms(bench), *remote.arms(bench)]
         return [*asked, *classifiers.curve(bench), *tuned.arms(bench)]
