@@ -148,3 +148,14 @@ def browser():
         started = playwright.chromium.launch(executable_path=path, args=list(chromium.FLAGS))
         yield started
         started.close()
+
+
+@pytest.fixture
+def sphinx_app():
+    """The class of Sphinx's application; what one registers with docutils is taken back, or the next would be warned of it."""
+    from sphinx.application import Sphinx
+    from sphinx.util.docutils import additional_nodes, unregister_node
+
+    yield Sphinx
+    for node in list(additional_nodes):
+        unregister_node(node)

@@ -184,10 +184,8 @@ def test_the_file_is_copied_once_and_a_stump_is_replaced(tmp_path):
 
 
 @pytest.mark.parametrize("carried", [True, False])
-def test_the_switch_leaves_the_file_out_of_the_site(tmp_path, carried):
+def test_the_switch_leaves_the_file_out_of_the_site(tmp_path, carried, sphinx_app):
     """Sphinx, as the book sets it up, on one notebook that holds the block."""
-    from sphinx.application import Sphinx
-
     output = nbformat.v4.new_output("display_data", {BROWSER_MODEL: made_up(), "text/plain": "a form"})
     nb = nbformat.v4.new_notebook(
         cells=[
@@ -202,7 +200,7 @@ def test_the_switch_leaves_the_file_out_of_the_site(tmp_path, carried):
         "browser_model": carried,
     }
     out = tmp_path / "out"
-    app = Sphinx(tmp_path, None, out, tmp_path / "trees", "html", settings, status=None, warning=None)
+    app = sphinx_app(tmp_path, None, out, tmp_path / "trees", "html", settings, status=None, warning=None)
     app.build()
     page = (out / "index.html").read_text(encoding="utf-8")
     assert 'id="browser-model"' in page and "wllama-model.mjs" in page

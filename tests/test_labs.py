@@ -113,11 +113,9 @@ def test_the_page_shows_no_answer_unless_asked_and_never_the_marks():
     nbformat.validate(shown)
 
 
-def test_sphinx_builds_the_student_page_and_its_links(tmp_path, monkeypatch):
+def test_sphinx_builds_the_student_page_and_its_links(tmp_path, monkeypatch, sphinx_app):
     """A small site with the book's theme: buttons, download and the offered source must all be the student version."""
     pytest.importorskip("nbgrader")
-    from sphinx.application import Sphinx
-
     monkeypatch.syspath_prepend(BOOK / "book")
     root = tmp_path / "site"
     (root / "labs").mkdir(parents=True)
@@ -135,7 +133,7 @@ def test_sphinx_builds_the_student_page_and_its_links(tmp_path, monkeypatch):
         },
     }
     out = tmp_path / "out"
-    Sphinx(
+    sphinx_app(
         root, None, out, tmp_path / "trees", "html", confoverrides, status=None, warningiserror=True
     ).build()
     html = (out / "labs" / f"{LABS[0].stem}.html").read_text(encoding="utf-8")
