@@ -154,8 +154,7 @@ def browser():
 def sphinx_app():
     """The class of Sphinx's application; what one registers with docutils is taken back, or the next would be warned of it."""
     from sphinx.application import Sphinx
-    from sphinx.util.docutils import additional_nodes, unregister_node
+    from sphinx.util.docutils import docutils_namespace
 
-    yield Sphinx
-    for node in list(additional_nodes):
-        unregister_node(node)
+    with docutils_namespace():
+        yield Sphinx
