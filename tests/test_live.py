@@ -234,6 +234,10 @@ def blocks(site: Path) -> list[tuple[str, dict]]:
     return found
 
 
+# A figure that waits for the reader's prediction is shown.
+UNCOVER = "document.querySelectorAll('.tw-covered').forEach((cell) => cell.classList.remove('tw-covered'))"
+
+
 @contextlib.contextmanager
 def opened(browser, address: str, **options):
     """A page in a browser of its own; errors of its scripts end the test."""
@@ -243,6 +247,7 @@ def opened(browser, address: str, **options):
     page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
     try:
         page.goto(address)
+        page.evaluate(UNCOVER)
         yield page
         assert not wrong
     finally:
@@ -349,7 +354,7 @@ def test_the_keyboard_is_enough(browser, block):
         computed(page, name, 3)
         page.locator(f"#{name}-calls_per_month").focus()
         page.keyboard.press("ControlOrMeta+a")
-        page.keyboard.type("5000")
+        page.keyboard.insert_text("5000")
         computed(page, name, 4)
         settings = {"output_tokens": 1999, "caching": True, "calls_per_month": 5000}
         assert words(shown(page, name)) == words(answered(spec, **settings)["text"])
