@@ -79,6 +79,7 @@ def main() -> int:
     ):  # library or data changed: outputs kept from before may be stale
         shutil.rmtree(CACHE, ignore_errors=True)
         shutil.rmtree(BUILD / ".doctrees", ignore_errors=True)
+    (SITE / "_static" / "language_data.js").unlink(missing_ok=True)  # Sphinx would leave the old one there
     BUILD.mkdir(exist_ok=True)
     begun.touch()
     key.write_text(under)
