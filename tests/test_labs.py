@@ -21,6 +21,7 @@ from whentofinetune.labs import course, icl_lab, notebooks, variant
 
 BOOK = Path(__file__).parents[1]
 LABS = sorted((BOOK / "labs").glob("lab_*.ipynb"))
+ICL = BOOK / "labs" / "lab_icl_vs_finetuning.ipynb"
 
 
 @pytest.fixture(params=LABS, ids=lambda p: p.stem)
@@ -82,7 +83,7 @@ def test_the_points_that_the_lab_promises_are_those_it_gives(lab):
 
 def test_the_install_cell_follows_the_repository_and_leaves_colab_alone(lab):
     (cell,) = [c for c in lab.cells if "install" in c.metadata.get("tags", [])]
-    config = yaml.safe_load((LABS[0].parents[1] / "_config.yml").read_text(encoding="utf-8"))
+    config = yaml.safe_load((BOOK / "_config.yml").read_text(encoding="utf-8"))
     assert (
         f'git+{config["repository"]["url"]}@{config["repository"]["release"]}"' in cell.source
         and "--no-deps" in cell.source
@@ -94,7 +95,7 @@ def test_the_install_cell_follows_the_repository_and_leaves_colab_alone(lab):
 
 
 def test_the_page_shows_no_answer_unless_asked_and_never_the_marks():
-    text, page = LABS[0].read_text(encoding="utf-8"), load(BOOK / "book" / "sphinx_labs.py").page
+    text, page = ICL.read_text(encoding="utf-8"), load(BOOK / "book" / "sphinx_labs.py").page
     shown, full = (
         nbformat.reads(page(text, s, "https://c.example/x", "../a.ipynb"), 4) for s in (False, True)
     )
@@ -119,8 +120,8 @@ def test_sphinx_builds_the_student_page_and_its_links(tmp_path, monkeypatch, sph
     monkeypatch.syspath_prepend(BOOK / "book")
     root = tmp_path / "site"
     (root / "labs").mkdir(parents=True)
-    shutil.copy(LABS[0], root / "labs")
-    (root / "index.md").write_text(f"# Labs\n\n```{{toctree}}\nlabs/{LABS[0].stem}\n```\n")
+    shutil.copy(ICL, root / "labs")
+    (root / "index.md").write_text(f"# Labs\n\n```{{toctree}}\nlabs/{ICL.stem}\n```\n")
     confoverrides = {
         "extensions": ["myst_nb", "sphinx_labs"],
         "html_theme": "sphinx_book_theme",
@@ -136,20 +137,20 @@ def test_sphinx_builds_the_student_page_and_its_links(tmp_path, monkeypatch, sph
     sphinx_app(
         root, None, out, tmp_path / "trees", "html", confoverrides, status=None, warningiserror=True
     ).build()
-    html = (out / "labs" / f"{LABS[0].stem}.html").read_text(encoding="utf-8")
-    address = f"https://colab.research.google.com/github/o/r/blob/gh-pages/assignments/{LABS[0].stem}.ipynb"
+    html = (out / "labs" / f"{ICL.stem}.html").read_text(encoding="utf-8")
+    address = f"https://colab.research.google.com/github/o/r/blob/gh-pages/assignments/{ICL.stem}.ipynb"
     links = re.findall(r'href="(https://colab[^"]*)"', html)
     assert len(links) >= 2 and set(links) == {address}
-    assert f'href="../assignments/{LABS[0].stem}.ipynb"' in html
+    assert f'href="../assignments/{ICL.stem}.ipynb"' in html
     assert "BEGIN SOLUTION" not in html and "Show the test" in html
-    for path in (out / "assignments" / LABS[0].name, out / "_sources" / "labs" / LABS[0].name):
+    for path in (out / "assignments" / ICL.name, out / "_sources" / "labs" / ICL.name):
         text = path.read_text(encoding="utf-8")
         assert "BEGIN" not in text and "YOUR CODE HERE" in text
 
 
 def test_the_solution_passes_for_every_student():
     """The reference answers must hold on each student's own data, not only on the example's."""
-    nb = nbformat.read(LABS[0], 4)
+    nb = nbformat.read(ICL, 4)
     texts = [
         c.source.replace('STUDENT = "example"', "")
         for c in nb.cells

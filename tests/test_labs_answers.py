@@ -1,0 +1,86 @@
+"""What answers to a lab earn: right ones everything, an untouched lab nothing, three plausible mistakes a stated part each.
+
+``tests/lab_answers/LAB.yml`` lists the mistakes: ``says`` (what the student believes), ``change`` (cell name -> what is replaced in the right
+answer, pairs of ``old`` and ``new``), ``loses`` (names of the test cells that fail). Cells tagged ``heavy`` train or load a model; no test cell
+needs them, so they are left out here (nbval runs them).
+"""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from whentofinetune.labs import notebooks
+
+BOOK = Path(__file__).parents[1]
+ANSWERS = sorted((BOOK / "tests" / "lab_answers").glob("*.yml"))
+SOLUTION = ("### BEGIN SOLUTION", "### END SOLUTION")
+
+
+def cells_of(path, change=(), untouched=False):
+    """Name (or place) -> code of each light cell, with answers removed or changed."""
+    cells = {}
+    for i, cell in enumerate(nbformat.read(path, 4).cells):
+        tags = cell.metadata.get("tags", [])
+        if cell.cell_type != "code" or "heavy" in tags or "install" in tags:
+            continue
+        name, text = notebooks.marker(cell.source) or i, cell.source
+        for old, new in dict(change).get(name, ()):
+            assert text.count(old) == 1, f"{name}: {old!r} stands {text.count(old)} times in the answer"
+            text = text.replace(old, new)
+        if untouched and SOLUTION[0] in text:
+            before, rest = text.split(SOLUTION[0])
+            text = before + "raise NotImplementedError" + rest.split(SOLUTION[1])[1]
+        cells[name] = text
+    return cells
+
+
+def failed(cells, student="ab123"):
+    """Names of the test cells that do not pass, as nbgrader runs them: an error ends its own cell."""
+    room, bad = {}, []
+    for name, text in cells.items():
+        try:
+            exec(
+                compile(text.replace('STUDENT = "example"', f"STUDENT = {student!r}"), str(name), "exec"),
+                room,
+            )
+        except Exception as error:
+            bad.append(name)
+            if not str(name).endswith("-test") and not isinstance(error, NotImplementedError | NameError):
+                raise
+    return {name for name in bad if str(name).endswith("-test")}
+
+
+def tests_of(cells):
+    return {name for name in cells if str(name).endswith("-test")}
+
+
+@pytest.fixture(params=ANSWERS, ids=lambda p: p.stem)
+def answers(request):
+    return BOOK / "labs" / f"{request.param.stem}.ipynb", yaml.safe_load(
+        request.param.read_text(encoding="utf-8")
+    )
+
+
+def test_every_lab_has_three_wrong_answers():
+    labs = {p.stem for p in (BOOK / "labs").glob("lab_*.ipynb")} - {"lab_icl_vs_finetuning"}
+    assert labs == {p.stem for p in ANSWERS}  # the other one's stand in test_labs_grading
+    for path in ANSWERS:
+        assert len(yaml.safe_load(path.read_text(encoding="utf-8"))) >= 3, path.stem
+
+
+@pytest.mark.parametrize("student", ["ab123", "s7", "Zoë 42"])
+def test_right_answers_earn_everything_on_every_variant(answers, student):
+    assert failed(cells_of(answers[0]), student) == set()
+
+
+def test_an_untouched_lab_earns_nothing(answers):
+    cells = cells_of(answers[0], untouched=True)
+    assert failed(cells) == tests_of(cells)
+
+
+def test_wrong_answers_lose_what_is_stated_and_no_more(answers):
+    for wrong in answers[1]:
+        change = {name: [(c["old"], c["new"]) for c in pairs] for name, pairs in wrong["change"].items()}
+        assert failed(cells_of(answers[0], change)) == set(wrong["loses"]), wrong["says"]
