@@ -52,7 +52,7 @@ def failed(cells, student="ab123"):
     return {name for name in bad if str(name).endswith("-test")}
 
 
-def tests_of(cells):
+def checks_of(cells):
     return {name for name in cells if str(name).endswith("-test")}
 
 
@@ -77,7 +77,7 @@ def test_right_answers_earn_everything_on_every_variant(answers, student):
 
 def test_an_untouched_lab_earns_nothing(answers):
     cells = cells_of(answers[0], untouched=True)
-    assert failed(cells) == tests_of(cells)
+    assert failed(cells) == checks_of(cells)
 
 
 def test_wrong_answers_lose_what_is_stated_and_no_more(answers):
