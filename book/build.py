@@ -23,7 +23,7 @@ SITE = BUILD / "html"
 DONE = SITE / ".finished"  # holds the hash of all that went in; written last
 CACHE = BUILD / ".jupyter_cache"
 SOURCES = ("lib", "data", "requirements.txt", "pyproject.toml")
-PAGES = ("chapters", "labs", "assets", "book", "_config.yml", "_toc.yml", "references.bib")
+PAGES = ("chapters", "labs", "instructors", "assets", "book", "_config.yml", "_toc.yml", "references.bib")
 SKIP = {"__pycache__", ".ipynb_checkpoints", "node_modules"}
 
 

@@ -13,7 +13,11 @@ import sys
 from pathlib import Path
 
 SITE = "https://colab.research.google.com"
-NAMING = ("lib/tunewise/paths.py", "README.md", "INSTRUCTORS.md")  # they say how the package is installed
+NAMING = (
+    "lib/tunewise/paths.py",
+    "README.md",
+    "instructors/index.md",
+)  # they say how the package is installed
 
 
 def repository(folder: Path) -> tuple[str, str]:

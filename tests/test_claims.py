@@ -151,7 +151,7 @@ def test_keys_are_in_order_and_addresses_are_good():
 
 def _written() -> str:
     """All text in which a source may be named: pages, library, cards."""
-    kinds = ("lib/**/*.py", "data/**/*.md", "chapters/*", "labs/*", "*.md")
+    kinds = ("lib/**/*.py", "data/**/*.md", "chapters/*", "labs/*", "instructors/*", "*.md")
     return "\n".join(
         p.read_text(encoding="utf-8") for kind in kinds for p in sorted(ROOT.glob(kind)) if p.is_file()
     )

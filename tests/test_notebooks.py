@@ -24,7 +24,12 @@ ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
 PAGES = [
     p
-    for p in (ROOT / "index.md", ROOT / "glossary.md", *sorted((ROOT / "chapters").glob("*.md")))
+    for p in (
+        ROOT / "index.md",
+        ROOT / "glossary.md",
+        *sorted((ROOT / "chapters").glob("*.md")),
+        *sorted((ROOT / "instructors").glob("*.md")),
+    )
     if p.exists()
 ]
 
