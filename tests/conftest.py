@@ -31,6 +31,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("book")
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "book"))  # the book's Sphinx extensions, as jupyter-book finds them
 MODEL_MODULES = {"tunewise.models.load", "tunewise.models.encoder", "small_model"}
 # Whole files, or tests, that take more than a second or two on a quiet machine for another reason than those.
 SLOW = {

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from browser_model_page import browser_model_html, carry
 from conftest import ROOT, lacking, serving
 
 from whentofinetune.pages.browser_model import (
     BROWSER_MODEL,
     EXAMPLES,
     BrowserModel,
-    browser_model_html,
-    carry,
     gguf,
 )
 
@@ -195,7 +194,7 @@ def test_the_switch_leaves_the_file_out_of_the_site(tmp_path, carried, sphinx_ap
     )
     nbformat.write(nb, tmp_path / "index.ipynb")
     settings = {
-        "extensions": ["myst_nb", "whentofinetune.pages.site"],
+        "extensions": ["myst_nb", "sphinx_site"],
         "nb_execution_mode": "off",
         "browser_model": carried,
     }

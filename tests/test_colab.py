@@ -71,7 +71,7 @@ def test_all_that_the_library_imports_is_in_its_lists():
     }  # with the others
     ours = {"tunewise", "finetune_memory", "whentofinetune", "google"}
     for path in (ROOT / "lib").rglob("*.py"):
-        if path.name in ("site.py", "picture.py") or path.parent.name == "labs":  # the book's own build
+        if path.name == "mime_types.py" or path.parent.name == "labs":  # the book's own build
             continue
         foreign = imported(path.read_text(encoding="utf-8")) - set(sys.stdlib_module_names)
         for name in foreign - comes_along - ours:
@@ -174,7 +174,12 @@ def test_badges_install_cells_and_error_messages_follow_the_one_address():
 def test_every_link_to_colab_opens_a_file_that_is_there():
     start = f"{cells.SITE}/github/{URL.removeprefix('https://github.com/')}/blob/{RELEASE}/"
     found = 0
-    for path in [*NOTEBOOKS, *ROOT.glob("*.md"), *(ROOT / "labs").glob("*.md")]:
+    for path in [
+        *NOTEBOOKS,
+        *ROOT.glob("*.md"),
+        *(ROOT / "labs").glob("*.md"),
+        *(ROOT / "instructors").glob("*.md"),
+    ]:
         for link in re.findall(rf"{cells.SITE}/github/[^\s)\"']+", path.read_text(encoding="utf-8")):
             found += 1
             if (
@@ -220,6 +225,7 @@ def test_nothing_is_installed_by_its_name_alone():
         *NOTEBOOKS,
         *(ROOT / "lib").rglob("*.py"),
         *(ROOT / "chapters").glob("*.md"),
+        *(ROOT / "instructors").glob("*.md"),
     ]:
         for line in path.read_text(encoding="utf-8").splitlines():
             assert not re.search(r"""install (--\S+ )*\\?["']?tunewise\b(?!.*git\+)""", line), (

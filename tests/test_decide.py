@@ -12,9 +12,11 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import decide_outcomes
 import pytest
 import yaml
 from conftest import ROOT
+from sphinx_site import live_html
 
 from tunewise import cli
 from whentofinetune import verdicts
@@ -23,7 +25,6 @@ from whentofinetune.calculators.decide_rules import NEEDS, OUTCOMES, QUESTIONS, 
 from whentofinetune.calculators.found import evidence, found, side
 from whentofinetune.commands import decide_command as command
 from whentofinetune.pages import Live, decide_page
-from whentofinetune.pages.site import live_html
 from whentofinetune.pages.verdict import sources
 
 LIB = Path(d.__file__).parents[2]
@@ -502,7 +503,7 @@ def said(answers, made) -> dict:
             [
                 NAMES.index(c.question),
                 c.outcome,
-                *(decide_page.ANSWERS[c.question].index(a) for a in c.answers),
+                *(decide_outcomes.ANSWERS[c.question].index(a) for a in c.answers),
             ]
             for c in made.changes
         ],
@@ -511,14 +512,14 @@ def said(answers, made) -> dict:
 
 @pytest.fixture(scope="module")
 def table():
-    return decide_page.outcomes()
+    return decide_outcomes.outcomes()
 
 
 def test_the_pages_table_holds_what_the_rules_say_of_every_combination(table, judged, sample):
     def value(node, answers):
         while node >= 0:
             question, *leads = table["nodes"][node]
-            node = leads[decide_page.ANSWERS[NAMES[question]].index(answers[NAMES[question]])]
+            node = leads[decide_outcomes.ANSWERS[NAMES[question]].index(answers[NAMES[question]])]
         return ~node
 
     for combination, rules in judged.items():
@@ -539,7 +540,7 @@ def test_the_page_answers_at_once_and_as_python_does(browser, sample, tmp_path):
     page = browser.new_page()
     try:
         page.goto(file.as_uri())
-        asked = [[decide_page.ANSWERS[q].index(a) for q, a in answers.items()] for answers, _ in sample]
+        asked = [[decide_outcomes.ANSWERS[q].index(a) for q, a in answers.items()] for answers, _ in sample]
         found = page.evaluate("(all) => all.map((answers) => tunewise.find(answers))", asked)
         assert found == [said(answers, made) for answers, made in sample]
         block = page.locator("#live-decide")

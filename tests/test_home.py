@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
+import home_page as home
 import pytest
 from conftest import ROOT
 
 from whentofinetune import book_records, verdicts
-from whentofinetune.pages import home
 
 
 def test_the_first_figure_shows_what_the_records_hold_and_no_two_dots_share_a_line():

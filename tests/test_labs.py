@@ -114,10 +114,9 @@ def test_the_page_shows_no_answer_unless_asked_and_never_the_marks():
     nbformat.validate(shown)
 
 
-def test_sphinx_builds_the_student_page_and_its_links(tmp_path, monkeypatch, sphinx_app):
+def test_sphinx_builds_the_student_page_and_its_links(tmp_path, sphinx_app):
     """A small site with the book's theme: buttons, download and the offered source must all be the student version."""
     pytest.importorskip("nbgrader")
-    monkeypatch.syspath_prepend(BOOK / "book")
     root = tmp_path / "site"
     (root / "labs").mkdir(parents=True)
     shutil.copy(ICL, root / "labs")

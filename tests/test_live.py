@@ -17,11 +17,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from bs4 import BeautifulSoup
 from conftest import ROOT, lacking
+from sphinx_site import pack_calculators
 
 import whentofinetune.calculators
 from whentofinetune.pages import Live
 from whentofinetune.pages.live import LIVE
-from whentofinetune.pages.site import pack_calculators
 
 VENDOR = ROOT / "assets" / "vendor"
 

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 from conftest import ROOT, lacking, serving
+from sphinx_site import live_html, pack_calculators
 from statsmodels.stats.proportion import power_proportions_2indep
 
 from tunewise import comparison, prompting, stats
@@ -15,7 +16,6 @@ from whentofinetune.calculators import calibration, items_needed, low_rank, read
 from whentofinetune.calculators.items_needed import Design
 from whentofinetune.datasets import company
 from whentofinetune.pages import Live
-from whentofinetune.pages.site import live_html, pack_calculators
 
 # -- items needed ------------------------------------------------------------------------------------------------------
 

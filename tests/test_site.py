@@ -172,8 +172,9 @@ def test_every_figure_has_a_picture_words_and_data(pages):
 
 
 def test_a_saved_picture_leaves_room_for_its_axes_whatever_the_names(recwarn):
+    from still_picture import svg
+
     from tunewise.report.figures import Figure
-    from tunewise.report.picture import svg
 
     names = [f"a way of tuning with a long name, number {i}" for i in range(9)]
     traces = [

@@ -17,7 +17,7 @@ FILES = {
 
 
 def read(name: str) -> Any:
-    """What a file of the book's data holds; in a browser it lies as JSON beside this file (:mod:`whentofinetune.pages.site` packs it)."""
+    """What a file of the book's data holds; in a browser it lies as JSON beside this file (``book/sphinx_site.py`` packs it)."""
     try:
         return json.loads(pkgutil.get_data(__name__, f"{name}.json") or b"")
     except FileNotFoundError:

@@ -1,7 +1,7 @@
 """A live calculator: one description of its controls serves two fronts.
 
 In a notebook with a kernel it is an ipywidgets form. On the book's static page it is a form of labelled inputs with
-the first result saved beneath it; there the same Python function is run in the reader's browser (see ``site.py`` and
+the first result saved beneath it; there the same Python function is run in the reader's browser (see ``book/sphinx_site.py`` and
 ``assets/live.mjs``). There is no second implementation of the arithmetic.
 """
 

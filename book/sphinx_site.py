@@ -1,8 +1,8 @@
 """The book's Sphinx extension: how figures and live calculators become HTML, and what each page loads.
 
-- Two renderers for myst-nb (entry point ``myst_nb.mime_renderers`` in pyproject.toml): a Plotly figure becomes a saved
-  picture (SVG) that Plotly replaces when it comes into view; a live block becomes a form with its first result saved.
-- In pages of text the directive ``made`` puts in what a function of :mod:`whentofinetune.pages` makes from the records.
+- What notebooks display (:mod:`whentofinetune.pages.mime_types`): a Plotly figure becomes a saved picture (SVG) that Plotly
+  replaces when it comes into view; a live block becomes a form with its first result saved.
+- In pages of text the directive ``made`` puts in what a function of a module here makes from the records.
 - Pages load scripts only if they have a figure or a live block. Nothing is loaded from another host.
 - the calculators are packed for the browser, so that a live block runs the very module that a notebook runs.
 """
@@ -15,44 +15,25 @@ import json
 import re
 import zipfile
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
+import decide_outcomes
+import still_picture
+from browser_model_page import browser_model_html, carry
 from docutils import nodes
 from docutils.parsers.rst import Directive
 
+import whentofinetune
 from finetune_memory import PURE
 from tunewise.report.figures import PLOTLY, Figure
 from tunewise.report.tables import table_from_lists
 from whentofinetune.calculators import FILES, read
-from whentofinetune.pages import decide_page
-from whentofinetune.pages.browser_model import BROWSER_MODEL, browser_model_html, carry, gguf
+from whentofinetune.pages.browser_model import BROWSER_MODEL, gguf
 from whentofinetune.pages.live import LIVE, paragraphs
+from whentofinetune.pages.mime_types import SHOWN
 
 CALCULATORS = "calculators.zip"
 DECIDE = "whentofinetune.calculators.decide:decide_json"  # answered in the page, from a table
-
-
-class Renderer:
-    """myst-nb asks it for each output; None means: not mine."""
-
-    # A widget without its kernel is an empty space: what it saved beside itself is shown instead.
-    mime_priority_overrides = [
-        ("*", PLOTLY, 5),
-        ("*", LIVE, 1),
-        ("*", BROWSER_MODEL, 1),
-        ("*", "application/vnd.jupyter.widget-view+json", None),
-    ]
-
-    @staticmethod
-    def handle_mime(renderer, data, inline_render: bool):
-        carried = renderer.renderer.sphinx_env.config.browser_model
-        answers = partial(browser_model_html, carried=carried)
-        made = {PLOTLY: figure_html, LIVE: live_html, BROWSER_MODEL: answers}.get(data.mime_type)
-        if inline_render or made is None:
-            return None
-        content = json.loads(data.content) if isinstance(data.content, str) else data.content
-        return [nodes.raw("", made(content), format="html")]
 
 
 def _script(kind: str, content) -> str:
@@ -63,8 +44,6 @@ def _script(kind: str, content) -> str:
 
 def figure_html(figure: Mapping) -> str:
     """A figure: the saved picture, its description, and the JSON from which ``figures.js`` draws it."""
-    from tunewise.report.picture import svg
-
     made = Figure.from_dict(figure)
     alt, table = html.escape(made.alt), made.table()
     fold = "<details><summary>The numbers of this figure</summary>{}</details>"
@@ -72,7 +51,7 @@ def figure_html(figure: Mapping) -> str:
     title = html.escape((made.layout.get("title") or {}).get("text", ""))
     return (
         f'<figure class="tw-figure"><p class="tw-title">{title}</p><div class="tw-plot" role="img" aria-label="{alt}" style="min-height:{made.layout["height"]}px">'
-        f"{svg(made)}</div>{numbers}{_script('tw-plotly', made.to_dict())}</figure>"
+        f"{still_picture.svg(made)}</div>{numbers}{_script('tw-plotly', made.to_dict())}</figure>"
     )
 
 
@@ -102,7 +81,7 @@ def live_html(spec: Mapping) -> str:
         f"{'<button type=button data-do=print>Print on one page</button>' if spec['core'] == DECIDE else ''}</p></form>"
         '<p class="tw-status" role="status" aria-live="polite">Result for the settings above, saved when the book was built.</p>'
         f'<div class="tw-text">{paragraphs(result.get("text", ""))}</div><div class="tw-figures">{figures}</div><div class="tw-tables">{tables}</div>'
-        f"{_script('tw-spec', saved)}{_script('tw-outcomes', decide_page.outcomes()) if spec['core'] == DECIDE else ''}</section>"
+        f"{_script('tw-spec', saved)}{_script('tw-outcomes', decide_outcomes.outcomes()) if spec['core'] == DECIDE else ''}</section>"
     )
 
 
@@ -136,7 +115,7 @@ def _control(block: str, c: Mapping) -> str:
 
 def pack_calculators(target: Path) -> Path:
     """What a live block may run, as a zip: the modules, and as JSON what they read from YAML or records. Same sources, same bytes."""
-    lib, room = Path(__file__).resolve().parents[2], Path("whentofinetune", "calculators")
+    lib, room = Path(whentofinetune.__file__).resolve().parents[1], Path("whentofinetune", "calculators")
     own = [p for p in sorted((lib / room).glob("*.py")) if not p.stem.startswith(("decide", "found"))]
     paths = [lib / "whentofinetune" / "__init__.py", *own]
     paths += [lib / "whentofinetune" / "datasets" / f"{name}.py" for name in ("__init__", "voice_rules")]
@@ -155,13 +134,13 @@ def pack_calculators(target: Path) -> Path:
 
 
 class Made(Directive):
-    """``{made} module:function`` in a page of text: the figure or the piece of HTML that a function of ``whentofinetune.pages`` makes."""
+    """``{made} module:function`` in a page of text: the figure or the piece of HTML that the function makes."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         module, function = self.arguments[0].split(":")
-        made = getattr(importlib.import_module(f"whentofinetune.pages.{module}"), function)()
+        made = getattr(importlib.import_module(module), function)()
         source = figure_html(made.to_dict()) if isinstance(made, Figure) else made.html
         return [nodes.raw("", source, format="html")]
 
@@ -215,6 +194,8 @@ def on_finish(app, exception) -> None:
 
 def setup(app) -> dict:
     app.add_config_value("browser_model", True, "env", [bool])
+    SHOWN.update({PLOTLY: figure_html, LIVE: live_html})
+    SHOWN[BROWSER_MODEL] = lambda spec: browser_model_html(spec, app.config.browser_model)
     app.add_directive("made", Made)
     app.connect("html-page-context", on_page, priority=900)
     app.connect("build-finished", on_finish)
