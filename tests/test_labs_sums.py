@@ -1,0 +1,39 @@
+"""The material of the labs that count: memory, forgetting, cost. Each student's part must be solvable, and not the same for all."""
+
+import pytest
+
+from finetune_memory import GPUS, Settings, estimate, fits
+from whentofinetune.labs import fit_lab, variant
+
+STUDENTS = [variant(f"s{i}") for i in range(40)]
+FREE = ({"loss": "fused"}, {"optimizer_mode": "fused"}, {"checkpointing": True}, {"batch": 1})
+
+
+@pytest.mark.parametrize(
+    "settings", fit_lab.TOO_LARGE, ids=lambda s: f"{s['method']} {s['model']} {s['seq']}"
+)
+def test_each_step_that_is_too_large_fits_after_one_change(settings):
+    step, card = fit_lab.step(**settings), GPUS["rtx4080"]
+    assert fits(estimate(step), card) == "no"
+    room = card.total - 800 * 2**20
+    enough = [c for c in FREE if estimate(step.replace(**c)).peak_bytes <= room]
+    assert 0 < len(enough) < len(FREE)  # there is something to find, and something to get wrong
+
+
+def test_students_have_steps_of_their_own_that_differ_in_the_method_only():
+    told = set()
+    for v in STUDENTS:
+        full, lora, qlora = fit_lab.three_steps(v).values()
+        assert lora.replace(method="qlora") == qlora and full.batch == lora.batch and full.seq == lora.seq
+        told.add((full.model, full.batch, full.seq, lora.rank))
+    assert len(told) > 15
+    assert len({fit_lab.too_large(v) for v in STUDENTS}) == len(fit_lab.TOO_LARGE)
+
+
+def test_sizes_leave_nothing_out_that_a_llama_shape_has():
+    """The lab's sum of parameters needs no other size: no biases, head apart from the embedding."""
+    for model in (*fit_lab.MODELS, "llama-3-8b"):
+        shape, z = Settings(model=model).shape, fit_lab.sizes(model)
+        assert not shape.tied
+        matrices = sum(linear.weights for linear in shape.linears)
+        assert matrices == 2 * z.hidden * (z.hidden + z.kv_width) + 3 * z.hidden * z.intermediate
