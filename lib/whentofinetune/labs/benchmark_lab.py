@@ -1,0 +1,90 @@
+"""The benchmark of the lab "Is the benchmark telling the truth?": a folder with three planted faults, another for each student.
+
+Tweets and answers of the language models are real: the book's records hold them. The classifier is trained on the spot. The faults are planted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from tunewise.near_duplicates import plain
+from whentofinetune import book_records
+from whentofinetune.datasets.rated_tasks import load_task
+from whentofinetune.labs import Variant
+
+LABELS = 300  # training tweets, as many as the recorded rivals had
+_DISGUISES = ("RT {}", "{} http://t.co/7fk2", "@sam {}", "{} !!!")
+
+
+def classify(train: Sequence[dict], texts: Sequence[str]) -> list[str]:
+    """Train logistic regression on words of ``train`` (rows with text and label); its answers to ``texts``."""
+    model = make_pipeline(TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=10, max_iter=1000))
+    return list(model.fit([r["text"] for r in train], [r["label"] for r in train]).predict(texts))
+
+
+def write(v: Variant, where: Path) -> list[int]:
+    """Write the student's benchmark into the folder ``where``; returns which test rows (their places) also stand in training."""
+    task, rng = load_task("tweets"), v.rng("benchmark")
+    long = [e for e in task.train if len(set(plain(e.text).split())) > 7]
+    train = [_row(task, long[i]) for i in rng.choice(len(long), LABELS, replace=False)]
+    likely = [e for e in task.test if len(set(plain(e.text).split())) > 7]
+    test = [likely[i] for i in rng.choice(len(likely), int(rng.integers(38, 47)), replace=False)]
+    copied = sorted(rng.choice(len(test), len(test) // 2, replace=False).tolist())
+    for i in copied:
+        row, disguise = _row(task, test[i]), str(rng.choice(_DISGUISES))
+        train.append(row | {"text": disguise.format(row["text"]).upper()})
+    train = [{k: train[i][k] for k in ("text", "label")} for i in rng.permutation(len(train))]
+    template = rng.choice(["mood", "bare"])
+    replies = _predictions(
+        book_records.load("wordings").one(method="generate", wording=template, split="test")
+    )
+    rows, answers = [_row(task, e) for e in test], classify(train, [e.text for e in test])
+    for row, answer in zip(rows, answers, strict=True):
+        reply = replies[row["id"]]
+        row |= {"language model": "" if reply is None else task.labels[reply], "classifier": answer}
+    right = {m: sum(r[m] == r["label"] for r in rows) for m in ("classifier", "language model")}
+    found = ", ".join(f"{m} {k / len(rows):.0%}" for m, k in right.items())
+    where.mkdir(parents=True, exist_ok=True)
+    claim = f"# Which tweets are positive, neutral, negative?\n\nPrompt template: {template}, replies read as text. {len(rows)} test tweets. Accuracy: {found}. Our classifier has won.\n"
+    (where / "README.md").write_text(claim, encoding="utf-8")
+    for name, part in {"train": train, "test": rows}.items():
+        (where / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in part), encoding="utf-8")
+    return copied
+
+
+def templates(test_ids: Sequence[str]) -> dict[str, dict[str, list[int]]]:
+    """Prompt template -> what the language model, its labels scored, got right (1) and wrong (0): ``valid`` on 150 validation tweets,
+    ``test`` on those of ``test_ids``."""
+    record, found = book_records.load("wordings"), {}
+    for name in record.params["wordings"]:
+        valid, test = (record.one(method="score", wording=name, split=s) for s in ("valid", "test"))
+        of = dict(zip(test.items, test.outcomes("accuracy"), strict=True))
+        found[name] = {
+            "valid": [int(x) for x in valid.outcomes("accuracy")],
+            "test": [int(of[i]) for i in test_ids],
+        }
+    return found
+
+
+def all_tests() -> tuple[list[dict], dict[str, list[int]]]:
+    """All recorded test tweets, and what three rivals got right on them: one draw of examples, one training on 300 labels each."""
+    task, few, curve = load_task("tweets"), book_records.load("few_shot"), book_records.load("learning_curve")
+    recorded = {"few-shot": few.one(method="balanced", k=8, seed=0)}
+    recorded |= {m: curve.one(method=m, n_labels=LABELS, seed=0) for m in ("embeddings", "lora")}
+    rows = [_row(task, e) for e in task.test]
+    right = {m: dict(zip(r.items, r.outcomes("accuracy"), strict=True)) for m, r in recorded.items()}
+    return rows, {m: [int(of[r["id"]]) for r in rows] for m, of in right.items()}
+
+
+def _row(task, example) -> dict[str, str]:
+    return {"id": example.id, "text": example.text, "label": task.labels[example.label]}
+
+
+def _predictions(row) -> dict[str, int | None]:
+    return dict(zip(row.items, row.raw["predictions"], strict=True))
