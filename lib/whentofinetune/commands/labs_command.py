@@ -1,6 +1,4 @@
-"""``tunewise labs``: student versions, repair of submissions, marks."""
-
-from __future__ import annotations
+"""``tunewise labs``: student versions, repair of submissions, marks, the quiz bank."""
 
 import argparse
 import sys
@@ -57,12 +55,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     grade.add_argument("--csv", type=Path, help="where the marks go (COURSE_DIR/marks.csv)")
 
+    quiz = steps.add_parser("quiz", help="write the quiz bank as Moodle or Canvas imports it")
+    forms = "moodle: Moodle XML; qti: QTI 1.2 in a zip file, for Canvas"
+    quiz.add_argument("--format", choices=("moodle", "qti"), required=True, help=forms)
+    quiz.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+    quiz.add_argument("--chapter", nargs="+", default=[], help="the questions on these chapters only")
+
 
 def main(args: argparse.Namespace) -> int:
     from whentofinetune.labs import course
 
     try:
-        return {"make": _make, "collect": _collect, "grade": _grade}[args.step](args, course)
+        return {"make": _make, "collect": _collect, "grade": _grade, "quiz": _quiz}[args.step](args, course)
     except (course.LabError, ValueError) as error:
         print(f"tunewise labs: {error}", file=sys.stderr)
         return 1
@@ -114,3 +118,15 @@ def _grade(args, course) -> int:
     if args.feedback:
         print(f"Feedback: {feedback.write(marks, args.course, args.source)}")
     return 1 if any(m.error for m in marks) else 0
+
+
+def _quiz(args, course) -> int:
+    from whentofinetune.labs import quiz
+
+    bank = quiz.read(args.chapter)
+    try:
+        path = quiz.write(bank, args.format, args.output)
+    except OSError as error:
+        raise course.LabError(f"{args.output} cannot be written: {error.strerror}") from error
+    print(f"{sum(map(len, bank.values()))} questions on {len(bank)} chapters: {path}")
+    return 0
