@@ -175,10 +175,10 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
 
 
 def half_done(path):
-    """The state of a run that was interrupted after its third step."""
+    """The state of a run that is stopped after its fourth step, or its next one where it goes on from there."""
 
     def stop(step, steps, loss):
-        if step == 4:
+        if step >= 4:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

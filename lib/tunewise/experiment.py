@@ -285,11 +285,23 @@ class Context:
         return getattr(self, {"qlora": "quantized", "full": "whole"}.get(method, "lm"))
 
     @contextlib.contextmanager
-    def adapter(self, pairs: Sequence[tuple[str, str]], recipe: Any, prefix: str = "") -> Iterator[Any]:
+    def adapter(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        recipe: Any,
+        prefix: str = "",
+        *,
+        each_step: Callable[[], None] = lambda: None,
+    ) -> Iterator[Any]:
         """The model after training on ``pairs`` (prompt, completion), for the length of a ``with`` block.
 
         Trained once: a LoRA adapter is kept under the hash of model, recipe, prefix and pairs, so that other conditions and experiments find
         it. The weights of full fine-tuning are not kept.
+
+        Parameters
+        ----------
+        each_step
+            Called after each step of the training. What it raises ends the training, which goes on from there when it is asked for again.
         """
         from tunewise import finetune as ft
 
@@ -301,7 +313,7 @@ class Context:
         if recipe.method != "full" and ft.is_kept(folder) and not old:
             tuned = ft.load_adapter(lm, folder)
         else:
-            checkpoint, bar = folder.with_suffix(".unfinished"), progress_bar(recipe, len(pairs))
+            checkpoint, bar = folder.with_suffix(".unfinished"), progress_bar(recipe, len(pairs), each_step)
             if self.cache.fresh:
                 checkpoint.unlink(missing_ok=True)
             tuned = ft.finetune(lm, pairs, recipe, prefix=prefix, checkpoint=checkpoint, progress=bar)
@@ -332,8 +344,10 @@ def resolve(name: str, workspace: Workspace) -> data.Task:
     return data.own_data(name) if data.is_file_name(name) else workspace.load_task(name)
 
 
-def progress_bar(recipe: Any, n: int) -> Callable[[int, int, float], None]:
-    """Progress of a training on one line of the terminal or notebook."""
+def progress_bar(
+    recipe: Any, n: int, each_step: Callable[[], None] = lambda: None
+) -> Callable[[int, int, float], None]:
+    """Progress of a training on one line of the terminal or notebook; ``each_step`` is called, too."""
     from tqdm.auto import tqdm
 
     bar: Any = None
@@ -347,6 +361,11 @@ def progress_bar(recipe: Any, n: int) -> Callable[[int, int, float], None]:
         bar.set_postfix(loss=f"{loss:.2f}", refresh=False)
         if step == steps:
             bar.close()
+        try:
+            each_step()
+        except BaseException:
+            bar.close()
+            raise
 
     return tick
 

@@ -199,7 +199,7 @@ def finetune(
         A file that holds the state of an unfinished run. If it is there and belongs to the same run, training
         goes on from it; a damaged one is set aside. It is deleted at the end. Where it cannot be written, training goes on.
     progress
-        Called with (step, steps, loss).
+        Called with (step, steps, loss). What it raises ends the training after this step; ``checkpoint`` then holds its state.
 
     Raises
     ------
@@ -230,27 +230,45 @@ def finetune(
 
     model.train()
     last_saved = time.perf_counter()
-    for step in range(resumed_at, steps):
-        batch = [ids[i] for i in batches[step]]
-        total, loss = sum(len(c) for _, c in batch), 0.0
-        for row in rows_of(batch, lambda pair: len(pair[0]) + len(pair[1]), ROW_TOKENS):
-            part = loss_of(model, prefix_ids, row) * (sum(len(c) for _, c in row) / total)
-            if not torch.isfinite(part):
-                where = f"{part.item()} at step {step + 1} of {steps}"
-                raise FloatingPointError(f"the loss is {where}: lower learning_rate ({recipe.learning_rate})")
-            torch.autograd.backward(part)
-            loss += part.item()
-        run.step(loss)
-        if progress:
-            progress(step + 1, steps, loss)
-        if checkpoint and step + 1 < steps and time.perf_counter() - last_saved >= checkpoint_seconds:
-            run.save(checkpoint, identity)
-            last_saved = time.perf_counter()
+    with _taken_off_on_error(model):
+        for step in range(resumed_at, steps):
+            batch = [ids[i] for i in batches[step]]
+            total, loss = sum(len(c) for _, c in batch), 0.0
+            for row in rows_of(batch, lambda pair: len(pair[0]) + len(pair[1]), ROW_TOKENS):
+                part = loss_of(model, prefix_ids, row) * (sum(len(c) for _, c in row) / total)
+                if not torch.isfinite(part):
+                    where = f"{part.item()} at step {step + 1} of {steps}"
+                    remedy = f"lower learning_rate ({recipe.learning_rate})"
+                    raise FloatingPointError(f"the loss is {where}: {remedy}")
+                torch.autograd.backward(part)
+                loss += part.item()
+            run.step(loss)
+            try:
+                if progress:
+                    progress(step + 1, steps, loss)
+            except BaseException:
+                if checkpoint:
+                    run.save(checkpoint, identity)
+                raise
+            if checkpoint and step + 1 < steps and time.perf_counter() - last_saved >= checkpoint_seconds:
+                run.save(checkpoint, identity)
+                last_saved = time.perf_counter()
     model.eval()
     if checkpoint:
         checkpoint.unlink(missing_ok=True)
     trainable, seen = sum(p.numel() for p in run.trained), sum(map(len, batches))
     return Tuned(model, tokenizer, run.losses, run.seconds(), trainable, seen, resumed_at)
+
+
+@contextlib.contextmanager
+def _taken_off_on_error(model: Any) -> Iterator[None]:
+    """A training that fails or is stopped leaves no adapter on the base model."""
+    try:
+        yield
+    except BaseException:
+        if hasattr(model, "unload"):
+            model.unload()
+        raise
 
 
 class _Run:

@@ -1,16 +1,20 @@
 """The arms on small data, with a model of random weights: what they learn from, choose by, keep and leave behind."""
 
+import shutil
+
 import numpy as np
 import pytest
 import small_model
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from tunewise import finetune
 from tunewise.compare.arms import classifiers, prompts, tuned
 from tunewise.compare.artefact import Artefact
 from tunewise.compare.base import Columns, Item, OwnData, Settings
 from tunewise.compare.own_prompt import our_templates, read_prompt
-from tunewise.compare.workbench import TEXT_TOKENS, Pace, Workbench
+from tunewise.compare.workbench import TEXT_TOKENS, BudgetSpent, Pace, Workbench
+from tunewise.step_cache import StepCache
 
 LABELS = ("billing", "bug", "account")
 SAID = {"billing": "charged refund invoice", "bug": "crash error broken", "account": "login password user"}
@@ -234,3 +238,34 @@ def test_small_sets_are_seen_more_often_and_the_estimate_grows_with_the_labels(b
     pace = Pace(tokens_a_second=100, text_tokens=20)
     assert whole.seconds(pace) > half.seconds(pace) > quarter.seconds(pace) > 0
     assert [whole.name, half.name, quarter.name] == ["lora", "lora@12", "lora@6"]
+
+
+def test_an_arm_is_cut_between_two_steps_of_training_and_goes_on_from_there(bench, tmp_path, monkeypatch):
+    whole = tuned.lora(bench())
+    monkeypatch.setattr(StepCache, "find", lambda self, key: [])  # nothing is found but unfinished trainings
+    shutil.rmtree(tmp_path / "adapters")
+    steps = iter([False] * 5 + [True])  # the time is over after five steps
+    work = bench()
+    before = {k: v.clone() for k, v in work.ctx.lm.model.state_dict().items()}
+
+    def on_time():
+        if next(steps, False):
+            raise BudgetSpent
+
+    monkeypatch.setattr(work, "on_time", on_time)
+    with pytest.raises(BudgetSpent):
+        tuned.lora(work)
+    assert len(list((tmp_path / "adapters").glob("*.unfinished"))) == 1
+    after = work.ctx.lm.model.state_dict()
+    assert all(torch.equal(after[k], v) for k, v in before.items())  # no half adapter is left on it
+    begun = []
+    plain = finetune.finetune
+
+    def watched(*args, **options):
+        made = plain(*args, **options)
+        begun.append(made.resumed_at)
+        return made
+
+    monkeypatch.setattr("tunewise.finetune.finetune", watched)
+    second = tuned.lora(bench())
+    assert begun[0] == 6 and second.predictions == whole.predictions

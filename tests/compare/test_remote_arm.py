@@ -1,5 +1,6 @@
 """A server as one more arm of a comparison: what it is asked, what it costs, what its answers count for."""
 
+import json
 import subprocess
 import sys
 
@@ -13,7 +14,7 @@ from tunewise.compare.base import Settings
 from tunewise.compare.run import run
 from tunewise.compare.take_home.named_label import label_of, without_thoughts
 from tunewise.compare.winner import write_winner
-from tunewise.compare.workbench import Workbench
+from tunewise.compare.workbench import BudgetSpent, Workbench
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +80,25 @@ def test_a_model_that_thinks_gets_room_for_it():
 
     with serving(reply) as (url, _):
         assert remote.ask(bench(url)).outcomes["accuracy"] == [1.0] * 30
+
+
+def test_a_budget_ends_the_asking_and_no_answer_is_paid_for_twice():
+    def reply(number, body):
+        if number == 10:
+            work.deadline = 0.0
+        return clever(number, body)
+
+    with serving(reply) as (url, came):
+        work = bench(url)
+        work.deadline = 1e12
+        with pytest.raises(BudgetSpent):
+            remote.ask(work)
+        asked = len(came)
+        assert 10 < asked < 20
+        work.deadline = None
+        remote.ask(work)
+        bodies = [json.dumps(body) for _, _, body in came]
+    assert len(set(bodies)) == len(bodies) > asked
 
 
 @pytest.mark.parametrize(

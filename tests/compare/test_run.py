@@ -73,6 +73,17 @@ def test_a_budget_stops_between_steps_and_says_what_is_missing():
     assert report.decision.reasons[0] == "Not run, and perhaps better: tfidf."
 
 
+def test_an_arm_that_is_cut_off_under_way_is_named_and_the_report_is_of_the_others(monkeypatch):
+    def slow(self, texts):
+        self.deadline = 0.0  # it is over while the arm is at work
+        self.on_time()
+
+    monkeypatch.setattr(Workbench, "embed", slow)
+    report = run(own(), Settings(only=(*CHEAP, "embeddings"), budget=600.0), quiet)
+    assert dict(report.missing)["embeddings"].startswith("the budget: cut off after")
+    assert [a.name for a in report.arms] == list(CHEAP) and report.decision.winner == "tfidf"
+
+
 @pytest.mark.parametrize("fault", [KeyboardInterrupt(), ValueError("too few words\nmore")])
 def test_what_was_done_before_a_fault_is_reported(monkeypatch, fault):
     def fails(*args, **options):

@@ -47,6 +47,8 @@ class Server:
         Seconds for one answer.
     sleep
         Waits for so many seconds; by default until then, or until :attr:`stop` is set.
+    on_time
+        Called before each request; what it raises goes to the caller.
 
     Raises
     ------
@@ -55,11 +57,16 @@ class Server:
     """
 
     def __init__(
-        self, url: str, timeout: float = 60.0, sleep: Callable[[float], object] | None = None
+        self,
+        url: str,
+        timeout: float = 60.0,
+        sleep: Callable[[float], object] | None = None,
+        on_time: Callable[[], None] = lambda: None,
     ) -> None:
         self.url, self.timeout, self._key = _address(url), timeout, _key()
         self.stop, self.sent, self.retried = threading.Event(), 0, Counter[str]()
         self.sleep, self._lock = sleep or self.stop.wait, threading.Lock()
+        self.on_time = on_time
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         self.client = httpx.Client(
             headers=headers, timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0))
@@ -70,6 +77,7 @@ class Server:
         for attempt in range(1, TRIES + 1):
             if self.stop.is_set():
                 raise EndpointError("the run was stopped")
+            self.on_time()
             start = time.perf_counter()
             status, kind, content, after = self._send(method, path, body, attempt)
             if status == 200:

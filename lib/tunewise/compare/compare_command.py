@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--budget",
         type=_seconds,
         metavar="TIME",
-        help="stop between two steps when it is spent: 90s, 20m, 2h",
+        help="stop when it is spent, also within an arm; what is done is kept: 90s, 20m, 2h",
     )
     add(
         "--calls",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, Literal, Protocol
@@ -168,10 +168,14 @@ class KeptReader:
     ----------
     key
         What the answers depend on beside questions and passages: the model and its training.
+    on_time
+        Called before each few questions; what it raises ends the asking.
     """
 
-    def __init__(self, who: Any, cache: StepCache, key: str) -> None:
-        self.who, self.cache, self.key = who, cache, key
+    def __init__(
+        self, who: Any, cache: StepCache, key: str, on_time: Callable[[], None] = lambda: None
+    ) -> None:
+        self.who, self.cache, self.key, self.on_time = who, cache, key, on_time
         self.seconds, self.tokens_read, self.tokens_written = 0.0, 0, 0
 
     def answers(self, questions: Sequence[str], passages: Sequence[Sequence[str]]) -> list[Reply]:
@@ -190,6 +194,7 @@ class KeptReader:
         def tokens_so_far() -> tuple[int, int]:
             return getattr(self.who, "tokens_read", 0), getattr(self.who, "tokens_written", 0)
 
+        self.on_time()
         before, start = tokens_so_far(), time.perf_counter()
         replies = [
             vars(reply) | {"cited": list(reply.cited)} for reply in self.who.answers(questions, passages)

@@ -19,7 +19,7 @@ from tunewise.compare.decision import decide
 from tunewise.compare.monthly_cost import read_prices
 from tunewise.compare.more_data import label_next
 from tunewise.compare.plan import Plan, duration, plan, titled
-from tunewise.compare.workbench import VERSION, Arm, Workbench, fingerprint
+from tunewise.compare.workbench import VERSION, Arm, BudgetSpent, Workbench, fingerprint
 from tunewise.experiment import Context, device_name
 from tunewise.step_cache import digest
 
@@ -56,7 +56,8 @@ def run(
     read_prices(settings.prices)  # a bad file is named before anything is run
     data = to_score(data, settings)
     with _alone(data, settings):
-        bench = Workbench(data, settings, say, given)
+        deadline = None if settings.budget is None else start + settings.budget
+        bench = Workbench(data, settings, say, given, deadline)
         arms, missing = _perform(bench, start)
     if not arms:
         reasons = "; ".join(f"{name}: {why}" for name, why in missing)
@@ -144,7 +145,6 @@ def _perform(bench: Workbench, start: float) -> tuple[list[ArmResult], list[tupl
                     done.append(result)
                     bench.say(row(result, bench.data.metric))
     except KeyboardInterrupt:
-        bench.forget_model()
         missing += [(arm.name, "stopped by Ctrl-C") for arm in todo]
         say("Stopped. What is done is kept: the same command goes on from here.")
     return done, missing
@@ -166,6 +166,12 @@ def _one(
             missing.append((arm.name, f"the budget: it takes about {needs}, and {left} were left"))
             return None
         result = arm.evaluate(bench)
+    except BudgetSpent:
+        ran = time.perf_counter() - start - spent
+        missing.append(
+            (arm.name, f"the budget: cut off after {duration(ran)}; the same command goes on from there")
+        )
+        return None
     except Exception as error:  # one arm that fails must not cost the others
         said = str(error).split("\n", 1)[0] or type(error).__name__
         missing.append((arm.name, said))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import hashlib
 import time
@@ -25,6 +26,10 @@ from tunewise.step_cache import StepCache, digest
 # Raise it when an arm changes so that results do: what was kept before is then not found any more.
 VERSION = 2
 CHUNK = 64  # texts that are scored or embedded before they are kept
+
+
+class BudgetSpent(Exception):
+    """The time that the user gave is over; what was computed so far is kept."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +91,15 @@ class Workbench:
     ----------
     given
         A context with a model and an encoder, for who has them; else they are loaded when they are first asked for.
+    deadline
+        On the clock of ``time.perf_counter``, when the budget is spent; None without one.
     """
 
     data: OwnData
     settings: Settings
     say: Callable[[str], None]
     given: Context | None = None
+    deadline: float | None = None
     _vectors: dict[str, np.ndarray] = field(default_factory=dict)
     _embedding: np.ndarray = field(default_factory=lambda: np.zeros(2))  # seconds, texts
     _short: dict[str, str] = field(default_factory=dict)
@@ -101,6 +109,17 @@ class Workbench:
     def ctx(self) -> Context:
         """The language model, and the adapters that were trained on it."""
         return self.given or context({"model": self.settings.model}, say=self.say)
+
+    def on_time(self) -> None:
+        """Called between steps of an arm. Raises BudgetSpent when the time is over."""
+        if self.deadline is not None and time.perf_counter() > self.deadline:
+            raise BudgetSpent
+
+    def adapter(
+        self, pairs: Sequence[tuple[str, str]], recipe: Any, prefix: str = ""
+    ) -> contextlib.AbstractContextManager[Any]:
+        """The model after training, as :meth:`tunewise.experiment.Context.adapter` gives it."""
+        return self.ctx.adapter(pairs, recipe, prefix, each_step=self.on_time)
 
     @cached_property
     def cache(self) -> StepCache:
@@ -181,7 +200,8 @@ class Workbench:
                 self._hold(chunk)
         names = [_name(text) for text in texts]
         missing = {n: text for n, text in zip(names, texts, strict=True) if n not in self._vectors}
-        for part in _chunks(list(missing), 16 * CHUNK):
+        for part in _chunks(list(missing), 4 * CHUNK):
+            self.on_time()
             start = time.perf_counter()
             vectors = self.encoder.encode([missing[name] for name in part]).astype(np.float32)
             seconds = time.perf_counter() - start
@@ -207,7 +227,7 @@ class Workbench:
     ) -> tuple[np.ndarray, float]:
         """Log-probability of each answer after each prompt, float64 [n, m], and mean seconds a prompt; each is computed once and kept.
 
-        tuned: what :meth:`tunewise.experiment.Context.adapter` gave; None for the model as it is.
+        tuned: what :meth:`adapter` gave; None for the model as it is.
         """
         from tunewise.scoring import label_logprobs
 
@@ -219,6 +239,7 @@ class Workbench:
         names = [_name(query) for query in queries]
         missing = {name: q for name, q in zip(names, queries, strict=True) if name not in known}
         for part in _chunks(list(missing), CHUNK):
+            self.on_time()
             start = time.perf_counter()
             found = label_logprobs(tuned or self.ctx.lm, prefix, [missing[name] for name in part], answers)
             rows = dict(zip(part, found.tolist(), strict=True))
@@ -266,10 +287,6 @@ class Workbench:
         except OSError as error:
             self.say(f"  {name}: what its users need could not be kept in {folder} ({error.strerror})")
             return None
-
-    def forget_model(self) -> None:
-        """Let go of the model, as after an interrupted training, which leaves half an adapter on it."""
-        self.__dict__.pop("ctx", None)
 
 
 def fingerprint(data: OwnData) -> str:

@@ -157,6 +157,7 @@ class Writer:
         names = [hashlib.sha256(prompt.encode()).hexdigest()[:20] for prompt in prompts]
         missing = {name: p for name, p in zip(names, prompts, strict=True) if name not in known}
         for first in range(0, len(missing), BATCH):
+            bench.on_time()
             part, start = list(missing)[first : first + BATCH], time.perf_counter()
             options: dict[str, Any] = {"prefix": prefix, "max_new_tokens": self.most, "stop": self.stop}
             with self._keeping_to_schema(lm):

@@ -101,7 +101,8 @@ class Library:
         self, reader: LocalReader, how: str, items: Sequence[Item], key: str = ""
     ) -> tuple[list[str], Cost]:
         """What the reader answers (``not stated`` where it reads nothing), and what a call costs."""
-        kept = KeptReader(reader, self.bench.cache, key or str(self.bench.ctx.ingredients))
+        bench = self.bench
+        kept = KeptReader(reader, bench.cache, key or str(bench.ctx.ingredients), bench.on_time)
         replies = kept.answers(
             [self.bench.shorten(i.text) for i in items], [self.shown(how, i) for i in items]
         )
@@ -133,13 +134,13 @@ def rag_tuned(bench: Workbench) -> ArmResult:
     valid, trials, seconds = bench.data.valid[:CHOICE], [], 0.0
     recipes = list(tuning.recipes(len(pairs), bench.settings.seed))
     for recipe in recipes:
-        with bench.ctx.adapter(pairs, recipe, prefix) as trained:
+        with bench.adapter(pairs, recipe, prefix) as trained:
             said, _ = library.answers(LocalReader(reader.name, trained), how, valid, trained.key)
         seconds += trained.seconds
         score = float(np.mean(writer.outcomes(valid, said)[bench.data.metric]))
         trials.append({"passes": recipe.epochs, "rate": recipe.learning_rate, "score": score})
     chosen = max(range(len(recipes)), key=lambda i: trials[i]["score"])
-    with bench.ctx.adapter(pairs, recipes[chosen], prefix) as trained:
+    with bench.adapter(pairs, recipes[chosen], prefix) as trained:
         said, cost = library.answers(LocalReader(reader.name, trained), how, bench.data.test, trained.key)
     settings = {"search": how, "passages": K, **{k: v for k, v in trials[chosen].items() if k != "score"}}
     cost = replace(cost, labels=len(bench.train), train_seconds=seconds)

@@ -90,7 +90,8 @@ class _Asking:
 def ask(bench: Workbench) -> ArmResult:
     """What does best on validation of the talks, on the test items."""
     settings, data = bench.settings, bench.data
-    endpoint = Endpoint(Server(settings.endpoint or ""), settings.endpoint_model, cache=bench.cache)
+    server = Server(settings.endpoint or "", on_time=bench.on_time)
+    endpoint = Endpoint(server, settings.endpoint_model, cache=bench.cache)
     answers = [target_of(bench, i) for i in (*bench.train, *data.valid)]
     asking = _Asking(bench, endpoint, max(len(a.encode()) for a in answers) + ROOM)
     valid = data.valid[:CHOICE]

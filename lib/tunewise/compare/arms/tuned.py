@@ -79,7 +79,6 @@ def lora(bench: Workbench, n: int | None = None) -> ArmResult:
             notes.append(
                 f"training at a rate of {recipe.learning_rate:g} went astray: its loss was no number"
             )
-            bench.forget_model()
 
     for recipe in recipes(len(items), bench.settings.seed):
         if not tried or tried[-1].score < 1.0:
@@ -104,7 +103,7 @@ def lora(bench: Workbench, n: int | None = None) -> ArmResult:
         notes.append("the loss on the training rows was still falling in the last pass: more passes may help")
     whole = n is None
     asked = queries(bench.data.test)
-    with bench.ctx.adapter(pairs, best.recipe, prefix) as tuned:
+    with bench.adapter(pairs, best.recipe, prefix) as tuned:
         scores, seconds = bench.scores(prefix, asked, answers, tuned=tuned)
         made = prompt_artefact(bench, template)
         folder = bench.leave("lora", made, tuned=tuned) if whole else None
@@ -141,7 +140,7 @@ class _Trial:
         self.settings = {"passes": recipe.epochs, "rate": recipe.learning_rate}
 
         def train() -> dict[str, Any]:
-            with bench.ctx.adapter(pairs, recipe, prefix) as tuned:
+            with bench.adapter(pairs, recipe, prefix) as tuned:
                 scores, _ = bench.scores(prefix, queries, answers, tuned=tuned)
                 per_pass = max(1, len(tuned.losses) // recipe.epochs)
                 last, before = tuned.losses[-per_pass:], tuned.losses[-2 * per_pass : -per_pass]

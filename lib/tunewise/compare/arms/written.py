@@ -124,7 +124,7 @@ def lora(bench: Workbench, n: int | None = None) -> ArmResult:
     recipes = list(tuning.recipes(len(items), bench.settings.seed))
     seconds, fell = 0.0, False
     for recipe in recipes:
-        with bench.ctx.adapter(pairs, recipe, prefix) as trained:
+        with bench.adapter(pairs, recipe, prefix) as trained:
             score = writer.valid_score(asked, trained)
         seconds += trained.seconds
         part = len(trained.losses) // 4
@@ -132,7 +132,7 @@ def lora(bench: Workbench, n: int | None = None) -> ArmResult:
         trials.append({"passes": recipe.epochs, "rate": recipe.learning_rate, "score": score})
     best = max(range(len(recipes)), key=lambda i: trials[i]["score"])
     notes = ["the loss on the training rows was still falling at the end: more passes may help"]
-    with bench.ctx.adapter(pairs, recipes[best], prefix) as trained:
+    with bench.adapter(pairs, recipes[best], prefix) as trained:
         folder = None if n else bench.leave("lora", writer.artefact(asked), tuned=trained)
         said, cost = writer.write(asked, bench.data.test, trained)
     settings = {name: value for name, value in trials[best].items() if name != "score"}
