@@ -4,8 +4,6 @@ The verdict itself follows from ``data/claims.yml`` and the records (:mod:`whent
 which verdict they go with: if a new record decides otherwise, the box shows the test's own words instead, and a test fails.
 """
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Iterable, Mapping
@@ -130,11 +128,10 @@ def _list(items: Iterable[str]) -> str:
 
 
 def _sizes(claim: str) -> str:
-    """A mark for each model of the ladder, where more than one was measured."""
-    found = {size: verdicts.verdict(claim, model).word for model, size in verdicts.LADDER.items()}
-    several = sum(word != "not yet measured" for word in found.values()) > 1
-    shown = several and verdicts.claims()[claim]["kind"] == "effect"
-    return ", ".join(f"{size}: {word}" for size, word in found.items()) if shown else ""
+    """A mark for each model of the ladder that was measured, where more than one was."""
+    words = {size: verdicts.verdict(claim, model).word for model, size in verdicts.LADDER.items()}
+    found = [f"{size}: {word}" for size, word in words.items() if word != "not yet measured"]
+    return ", ".join(found) if len(found) > 1 and verdicts.claims()[claim]["kind"] == "effect" else ""
 
 
 def _show(value: Any) -> str:
@@ -167,8 +164,6 @@ def tests_figure(*claims: str) -> rp.Figure:
 
 
 # -- the board ---------------------------------------------------------------------------------------------------------
-
-
 def summary() -> rp.Html:
     """How many claims have which verdict, in a sentence."""
     said = ", ".join(f"{n} “{word}”" for word, n in verdicts.counts().items())
