@@ -1,9 +1,12 @@
 """The material of the labs that count: memory, forgetting, cost. Each student's part must be solvable, and not the same for all."""
 
+import numpy as np
 import pytest
 
 from finetune_memory import GPUS, Settings, estimate, fits
-from whentofinetune.labs import fit_lab, variant
+from whentofinetune import book_records
+from whentofinetune.labs import fit_lab, forgetting_lab, variant
+from whentofinetune.pages import forgetting_figures
 
 STUDENTS = [variant(f"s{i}") for i in range(40)]
 FREE = ({"loss": "fused"}, {"optimizer_mode": "fused"}, {"checkpointing": True}, {"batch": 1})
@@ -37,3 +40,24 @@ def test_sizes_leave_nothing_out_that_a_llama_shape_has():
         assert not shape.tied
         matrices = sum(linear.weights for linear in shape.linears)
         assert matrices == 2 * z.hidden * (z.hidden + z.kv_width) + 3 * z.hidden * z.intermediate
+
+
+def test_before_and_after_are_the_same_items_of_the_students_training():
+    record = book_records.load("forgetting")
+    for v in STUDENTS[:8]:
+        method = forgetting_lab.my_method(v)
+        before, after, groups = forgetting_lab.before_after(v, "recall")
+        base = forgetting_figures.base_model(record, method)[0]
+        assert before.mean() == pytest.approx(base["recall"]["value"]) and not np.isnan(after).any()
+        last = forgetting_figures.stops(record, method, max(record.params["stops"]))
+        assert any(after.mean() == pytest.approx(row["recall"]["value"]) for row in last)
+        assert len(before) == len(after) == len(groups) > len(set(groups))
+    assert len({forgetting_lab.my_method(v) for v in STUDENTS}) > 4
+
+
+def test_a_training_of_the_students_own_is_measured_on_other_texts():
+    found = forgetting_lab.texts(STUDENTS[0])
+    assert not set(found["valid"]) & set(found["test"]) and not set(found["tweets"]) & set(
+        found["valid_tweets"]
+    )
+    assert set(found["valid"] + found["test"]) < set(found["pool"])  # replay has something to leave out
