@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from tunewise.record import Record, Row
 from tunewise.written_answers import contains
 from whentofinetune.book_records import load
 from whentofinetune.datasets import company
-from whentofinetune.handbook import by_id
 from whentofinetune.labs import Variant
+from whentofinetune.pages import hybrid
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,11 @@ def pages_and_questions(
 def cases(record: Record, row: Row) -> list[Case]:
     """The answers of a row of ``rag_hybrid`` that read the passages found."""
     kept, out = record.one(method="retrieval"), []
+    answers = {q.id: q.answers for q in company.questions("direct")}
     for item, said in zip(row.items, row["predictions"], strict=True):
         i = kept.items.index(item)
         shown = tuple(kept["found"][i][: row["k"]])
-        out.append(Case(kept["asked"][i], by_id()[item].answers, shown, tuple(kept["gold"][i]), said))
+        out.append(Case(kept["asked"][i], answers[item], shown, tuple(kept["gold"][i]), said))
     return out
 
 
@@ -66,3 +69,27 @@ def ten_wrong(v: Variant) -> list[Case]:
                 picked.setdefault(case.question, case)
     ten = list(picked.values())
     return [ten[i] for i in rng.permutation(len(ten))]
+
+
+def quadrants(v: Variant, n: int = 30) -> tuple[str, dict[str, np.ndarray]]:
+    """What tuning taught, and for each quadrant (``neither``, ``retrieval alone``, ``tuning alone``, ``both``), on the same n questions, the
+    share of the trainings with a right answer. ``page given`` is the base model with the right passage alone; ``found``: was a right one found?
+    """
+    rng, record = v.rng("quadrants"), load("rag_hybrid")
+    kept = np.sort(rng.choice(len(record.one(method="retrieval").items), n, replace=False))
+    taught = str(rng.choice(list(hybrid.TAUGHT)))
+    rows = {
+        **hybrid.quadrant(record, taught),
+        "page given": record.where(method="base", passages="gold", k=1),
+    }
+    shares = {name: np.mean([r.outcomes("right") for r in of], axis=0)[kept] for name, of in rows.items()}
+    found = np.array(hybrid.found_among(record, record.params["k"]))[kept]
+    return hybrid.TAUGHT[taught], shares | {"found": found}
+
+
+def searches(v: Variant, n: int = 30) -> list[Case]:
+    """The base model's answers to n questions; ``shown`` holds all ten pages that the search ranked, of which the first three were shown."""
+    rng, record = v.rng("searches"), load("rag_hybrid")
+    base, kept = record.one(method="base", passages="found"), record.one(method="retrieval")
+    deep = [replace(c, shown=tuple(f)) for c, f in zip(cases(record, base), kept["found"], strict=True)]
+    return [deep[i] for i in np.sort(rng.choice(len(deep), n, replace=False))]
