@@ -15,7 +15,7 @@ export TUNEWISE_SCALE := $(SCALE)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book check test bench assignments notebooks serve clean
+.PHONY: help setup book check test bench assignments slides pdf notebooks serve clean
 
 help:
 	@echo "make book              build the site into _build/html (SCALE=laptop: run every experiment here)"
@@ -24,6 +24,8 @@ help:
 	@echo "make serve             show the built site at http://localhost:8000"
 	@echo "make bench             speed and accuracy against other tools, each part in a process of its own"
 	@echo "make assignments       write the students' versions of the labs"
+	@echo "make slides            a deck of slides for each chapter, from its figures and verdicts: HTML, and PDF with Chrome"
+	@echo "make pdf               the whole book as one file with figures and bookmarks (needs Chrome or Chromium)"
 	@echo "make notebooks         write the repository's address into badges, install cells and error messages"
 	@echo "make clean             remove what was built (the models and runs in your cache stay)"
 
@@ -62,6 +64,12 @@ bench: $(READY)
 
 assignments: $(READY)
 	@$(PY) -m tunewise labs make
+
+slides: book
+	@$(PY) book/slides.py
+
+pdf: book
+	@$(PY) book/pdf.py
 
 notebooks: $(READY)
 	@$(PY) book/colab_cells.py --write
