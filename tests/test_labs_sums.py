@@ -5,7 +5,8 @@ import pytest
 
 from finetune_memory import GPUS, Settings, estimate, fits
 from whentofinetune import book_records
-from whentofinetune.labs import fit_lab, forgetting_lab, variant
+from whentofinetune.calculators import cost, read
+from whentofinetune.labs import cost_lab, fit_lab, forgetting_lab, variant
 from whentofinetune.pages import forgetting_figures
 
 STUDENTS = [variant(f"s{i}") for i in range(40)]
@@ -61,3 +62,28 @@ def test_a_training_of_the_students_own_is_measured_on_other_texts():
         found["valid_tweets"]
     )
     assert set(found["valid"] + found["test"]) < set(found["pool"])  # replay has something to leave out
+
+
+def test_each_job_is_a_near_decision_that_one_number_turns():
+    decided = set()
+    for v in STUDENTS:
+        s = cost_lab.job(v)
+        long, tuned = cost_lab.two_ways(s)
+        months = cost.meeting(long, tuned, s["calls"]).months
+        assert months and s["months"] / 2 < months < 2 * s["months"]
+        decided.add(months <= s["months"])
+    assert decided == {True, False}  # the answer must not be the same for all
+
+
+def test_prices_are_those_of_the_file_in_euro():
+    presets = read("forms")["presets"]
+    for name, prices in cost_lab.price_lists().items():
+        given = presets[name]
+        assert prices["base_in"] * given["dollars_per_euro"] == pytest.approx(given["dollars"]["base_in"])
+        assert given["date"] in cost_lab.origins()[name] and given["source"] in cost_lab.origins()[name]
+
+
+def test_the_student_is_compared_with_its_own_teacher():
+    for v in STUDENTS[:6]:
+        part, found = cost_lab.student_minus_teacher(v)
+        assert part in cost_lab.SLICES.values() and found["low"] < found["value"] < found["high"]
