@@ -107,12 +107,14 @@ def bind(page, config: dict, parts: list[tuple[str, list[str]]], site: Path = SI
             at = len(book.pages)
             book.append(pdf, import_outline=False)
             if caption and above is None:  # a bookmark needs a page that is there
-                above = book.add_outline_item(caption, at, bold=True)
+                above = book.add_outline_item(title=caption, page_number=at, bold=True)
             parents = {0: above}
             for level, title, place in marks:
                 parent = next(parents[n] for n in range(level - 1, -1, -1) if n in parents)
                 parents = {n: p for n, p in parents.items() if n < level}
-                parents[level] = book.add_outline_item(title, at + place, parent=parent, is_open=False)
+                parents[level] = book.add_outline_item(
+                    title=title, page_number=at + place, parent=parent, is_open=False
+                )
     page.set_content(FEET.format("".join(f"<p>{i}</p>" for i in range(1, len(book.pages) + 1))))
     for sheet, foot in zip(book.pages, pdf_of(page).pages, strict=True):
         sheet.merge_page(foot)
