@@ -158,9 +158,6 @@ class Tape:
 
         return run
 
-    def leaf(self, n: int, e: int) -> Value:
-        return Value(self.new(n, e), n, e)
-
     def plain(self, x: Value, times: int = 1) -> Value:
         """Keeps nothing; backward makes one tensor: a product with a number, a negation, a copy, a repetition."""
         return self.output((x,), x.n * times, x.e, self.makes(x.n, x.e), False)
@@ -253,7 +250,7 @@ class Tape:
     def linear(self, x: Value, weight: Value, outputs: int, bias: Parameter | None = None) -> Value:
         """``x @ weight.T``: keeps the input if the weight is trained, and the weight. The weight's gradient is made first."""
         if self.autocast:
-            x, weight = self.cast(x, self.autocast), self._cast_weight(weight)
+            x, weight = self.cast(x, self.autocast), self.cast_weight(weight)
         inputs = (x, weight) if bias is None or not bias.grad else (x, weight, bias)
         n, bare_x, bare_weight = x.n // (weight.n // outputs) * outputs, x.bare(), weight.bare()
         kept = (x.block if weight.grad else None, weight.block if x.grad else None)
@@ -270,7 +267,7 @@ class Tape:
         """The gradient of a product's factor, if it needs one."""
         return self.new(x.n, x.e, x.gradient_kind, view=True) if x.grad else None
 
-    def _cast_weight(self, weight: Value) -> Value:
+    def cast_weight(self, weight: Value) -> Value:
         """Autocast keeps the 16-bit copy of a trained fp32 weight until the context is left, and uses it again."""
         if self.autocast is None or weight.e == self.autocast:
             return weight

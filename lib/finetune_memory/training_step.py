@@ -4,8 +4,6 @@ All blocks of a model are alike (up to a sliding window), so one of each kind is
 others take the same: :func:`run` gives what each stretch of the step adds to what was there before it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -587,7 +585,7 @@ class _Program:
         grad_bias = t.new(bias.n, bias.e) if bias is not None and bias.grad else None
 
         def product(n: int) -> Block:
-            cast = self._cast_head(weight)  # noqa: F841  (is there while the product is made)
+            cast = t.cast_weight(weight)  # noqa: F841  (is there while the product is made)
             return t.new(n, e)
 
         for size in _chunks(tokens, self.s.loss_chunks):
@@ -605,18 +603,6 @@ class _Program:
 
         inputs = (h.node, weight.node, None if bias is None else bias.node)
         return [], [Value(None, 1, 4, True, t.record(inputs, run, True))]
-
-    def _cast_head(self, weight: Parameter) -> Value | None:
-        """The head's weight as a product under autocast takes it."""
-        t = self.tape
-        if t.autocast is None or weight.e == t.autocast:
-            return None
-        if id(weight) in t.casts:
-            return t.casts[id(weight)]
-        copy = t.leaf(weight.n, t.autocast)
-        if weight.grad:
-            t.casts[id(weight)] = copy
-        return copy
 
 
 def run(s: Settings, update: Callable[[int], int] | None = None) -> Step:

@@ -21,39 +21,23 @@ A prompt against a tuned model, on labelled texts of your own::
     tw.save_adapter(tuned, "my-adapter")                    # PEFT's own format: loads anywhere
 """
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 
 __version__ = "0.2.0"
 
+_SAYS = {
+    "compare.ask": "a question to your own documents, with the passages that the answer is from",
+    "compare.check": "what is in a file of labelled rows, and what is wrong with it",
+    "compare.compare": "your own labelled file: what to do, and how sure you can be",
+    "compare.export": "what won in a comparison, to be served: merged, as GGUF, and by which commands",
+    "models": "the models by name: which are here, what they take, where they come from",
+    "compare.serve_check": "whether a served model answers what was evaluated",
+}
 # Subcommands of ``tunewise``: name -> (module, one line of help).
 COMMANDS = {
-    "ask": (
-        "tunewise.compare.ask_command",
-        "a question to your own documents, with the passages that the answer is from",
-    ),
-    "check": (
-        "tunewise.compare.check_command",
-        "what is in a file of labelled rows, and what is wrong with it",
-    ),
-    "compare": (
-        "tunewise.compare.compare_command",
-        "your own labelled file: what to do, and how sure you can be",
-    ),
-    "export": (
-        "tunewise.compare.export_command",
-        "what won in a comparison, to be served: merged, as GGUF, and by which commands",
-    ),
-    "models": (
-        "tunewise.models_command",
-        "the models by name: which are here, what they take, where they come from",
-    ),
-    "serve-check": (
-        "tunewise.compare.serve_check_command",
-        "whether a served model answers what was evaluated",
-    ),
+    name.rpartition(".")[2].replace("_", "-"): (f"tunewise.{name}_command", says)
+    for name, says in _SAYS.items()
 }
 
 # The names above are imported when they are first asked for, so that `import tunewise` is quick and needs no torch.

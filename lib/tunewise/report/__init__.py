@@ -7,16 +7,5 @@ from tunewise.report.sentences import measured, not_yet_measured, prose, provena
 from tunewise.report.tables import Html, conditions, conditions_table, gaps, means, table, table_from_lists
 
 __all__ = ["Figure", "Html", "choose", "conditions", "conditions_table", "curves", "differences", "dots"]
-__all__ += [
-    "gap",
-    "gaps",
-    "heatmap",
-    "in_words",
-    "mean",
-    "means",
-    "measured",
-    "not_yet_measured",
-    "pct",
-    "plain",
-]
-__all__ += ["points", "prose", "provenance", "relative", "stacked_bars", "table", "table_from_lists"]
+__all__ += ["gap", "gaps", "heatmap", "in_words", "mean", "means", "measured", "not_yet_measured", "pct"]
+__all__ += ["plain", "points", "prose", "provenance", "relative", "stacked_bars", "table", "table_from_lists"]

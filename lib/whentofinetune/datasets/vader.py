@@ -4,14 +4,14 @@ Card: ``data/vader/README.md``. The texts are not part of this repository; they 
 ``vaderSentiment`` on PyPI, checked by SHA-256.
 """
 
-from __future__ import annotations
-
 import html
 import json
 import tarfile
+import tomllib
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -20,18 +20,9 @@ from tunewise.near_duplicates import plain
 from whentofinetune import book_files
 from whentofinetune.datasets import check_one_of
 
-SDIST = Source(
-    project="vaderSentiment",
-    version="3.3.2",
-    filename="vaderSentiment-3.3.2.tar.gz",
-    sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
-    size=2466783,
-    what="the rated texts of vaderSentiment",
-    members={
-        "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz": "d5bb07d87474b3eb8d30b4deccbc23f19d742a6c5718fbacc65485b70b95c5fa"
-    },
-    strip="vaderSentiment-3.3.2/additional_resources/",
-)
+_TABLE = tomllib.loads(Path(__file__).with_name("sources.toml").read_text(encoding="utf-8"))
+PACKAGES = {name: Source(**row) for name, row in _TABLE.items()}
+SDIST = PACKAGES["vader"]
 
 # our name -> beginning of the file's name in the distribution
 _NAMES = ("tweets", "amazonReviewSnippets", "movieReviewSnippets", "nytEditorialSnippets")

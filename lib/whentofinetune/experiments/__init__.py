@@ -1,45 +1,14 @@
 """One module a question; :func:`run` runs it at a scale, or finds its finished record."""
 
-from __future__ import annotations
-
 import importlib
 import os
 
-NAMES = (
-    "wordings",
-    "few_shot",
-    "learning_curve",
-    "unwritten_rule",
-    "parse_fixes",
-    "tuning_methods",
-    "forgetting",
-    "memory_table",
-    "example_position",
-    "prompt_cost",
-    "gain_prediction",
-    "leaks",
-    "rag_retrieval",
-    "rag_knowledge",
-    "rag_hybrid",
-    "rag_hallucination",
-    "rag_dynamic",
-    "rag_citations",
-    "rag_cost",
-    "voice",
-    "formats",
-    "task_diversity",
-    "distillation",
-    "judge",
-    "jargon",
-    "notes",
-    "new_language",
-    "invented_operation",
-    "groundedness",
-    "context_window",
-    "pick_winner",
-    "label_noise",
-)
-
+NAMES: tuple[str, ...] = ("wordings", "few_shot", "learning_curve", "unwritten_rule", "parse_fixes")
+NAMES += ("tuning_methods", "forgetting", "memory_table", "example_position", "prompt_cost")
+NAMES += ("gain_prediction", "leaks", "rag_retrieval", "rag_knowledge", "rag_hybrid", "rag_hallucination")
+NAMES += ("rag_dynamic", "rag_citations", "rag_cost", "voice", "formats", "task_diversity", "distillation")
+NAMES += ("judge", "jargon", "notes", "new_language", "invented_operation", "groundedness", "context_window")
+NAMES += ("pick_winner", "label_noise")
 
 # What can be asked of a reader's own file: the others are about data that have more to them than texts and labels.
 OF_OWN_DATA = ("wordings", "few_shot", "learning_curve", "tuning_methods", "forgetting", "prompt_cost")

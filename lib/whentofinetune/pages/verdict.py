@@ -164,6 +164,8 @@ def tests_figure(*claims: str) -> rp.Figure:
 
 
 # -- the board ---------------------------------------------------------------------------------------------------------
+
+
 def summary() -> rp.Html:
     """How many claims have which verdict, in a sentence."""
     said = ", ".join(f"{n} “{word}”" for word, n in verdicts.counts().items())
