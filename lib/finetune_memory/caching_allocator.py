@@ -16,8 +16,6 @@ The rules are those of ``c10/cuda/CUDACachingAllocator.cpp`` with default settin
 - when a new segment does not fit the GPU, all segments that are wholly free are given back first.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left, insort
 
 KIB, MIB = 1024, 1024**2

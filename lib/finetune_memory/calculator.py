@@ -4,8 +4,6 @@
 10**9 bytes and GiB 2**30 bytes, everywhere.
 """
 
-from __future__ import annotations
-
 import json
 from functools import cache
 from importlib import resources

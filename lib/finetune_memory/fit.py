@@ -1,7 +1,5 @@
 """Which GPU a fine-tuning step fits, how far batch and length may grow, and what would make it fit. Standard library only."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

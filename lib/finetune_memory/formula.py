@@ -6,8 +6,6 @@ stands in between with the logits. What a block, the head and the loss take come
 (:mod:`finetune_memory.training_step`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

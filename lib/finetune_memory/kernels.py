@@ -4,8 +4,6 @@
 under fake tensors); they only make, keep and drop the tensors that the CUDA kernel makes, keeps and drops.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

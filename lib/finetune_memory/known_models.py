@@ -4,8 +4,6 @@ The table ``known_models.txt`` is beside this file. Each entry is a config that 
 text part of Gemma 3 stands for models that also see images.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from importlib import resources

@@ -1,7 +1,5 @@
 """What the simulation and the measurement build alike with transformers, PEFT and torch: model, adapters, optimisers."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any

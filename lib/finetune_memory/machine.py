@@ -1,7 +1,5 @@
 """The machine on which memory is measured: its name, its number format, its packages, and where a record is kept."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 import platform

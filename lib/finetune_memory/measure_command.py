@@ -4,8 +4,6 @@ Without options: the 135M model on this CPU, or on a GPU the same with its alloc
 of the chapter. Each setting runs in a process of its own; what is finished is kept at once and not run again.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import datetime

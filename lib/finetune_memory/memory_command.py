@@ -1,7 +1,5 @@
 """The command ``finetune-memory``: ``estimate`` (which may be left out) and ``measure``."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 

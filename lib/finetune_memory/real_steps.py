@@ -5,8 +5,6 @@ JSON>'`` prints one line of JSON, the outcome. Weights are random, so that only 
 device by itself (and quantised there), as ``from_pretrained`` does, so that the host needs no room for the model.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import json

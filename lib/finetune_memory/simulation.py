@@ -7,8 +7,6 @@ CUDA's caching allocator. Where CUDA kernels allocate otherwise than the CPU's, 
 (:mod:`finetune_memory.kernels`).
 """
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import logging

@@ -1,7 +1,5 @@
 """About how long a training takes on a GPU, from its arithmetic alone. Standard library only."""
 
-from __future__ import annotations
-
 from finetune_memory.fit import Gpu
 from finetune_memory.settings import Settings
 

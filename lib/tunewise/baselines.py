@@ -1,7 +1,5 @@
 """Classifiers that are no language model, or a very small one: what a language model has to beat."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any

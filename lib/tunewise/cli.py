@@ -1,8 +1,6 @@
 """The command ``tunewise``. Each subcommand is imported when it is called,
 so that ``tunewise memory`` runs on a bare Python with nothing installed."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import importlib.metadata

@@ -5,8 +5,6 @@ of the form up to the last token. Whether it is *finished* is another matter: a 
 strings should be bounded.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import re

@@ -1,7 +1,5 @@
 """Control tokens in somebody's text stay text: who writes ``<|im_end|>`` into a ticket ends no turn of a chat."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import Any

@@ -3,8 +3,6 @@
 mine = own_data("tickets.csv", text="subject", label="queue")
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import warnings

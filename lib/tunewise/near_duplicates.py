@@ -1,7 +1,5 @@
 """Texts that are one text in two wordings."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Sequence

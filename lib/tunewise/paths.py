@@ -1,7 +1,5 @@
 """Where things lie: the user's cache, and the address that the package is installed from. Standard library only."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

@@ -11,8 +11,6 @@ The packages are imported when a retriever is made: the extra ``rag``. For the m
 passages that came back, best first, and ``relevant`` those that bear on it.
 """
 
-from __future__ import annotations
-
 import importlib
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

@@ -4,8 +4,6 @@ A metric is the dictionary ``{"value", "n", "low", "high"}``: the estimate, the 
 of its interval, 95 % unless asked otherwise. All values are plain Python numbers, so a metric goes into JSON as it is.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 A kept step is written whole or not at all. One that was damaged on the disk is named, set aside and computed again.
 """
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import json

@@ -5,8 +5,6 @@ all right answers. One thing differs: a number with its decimals or minutes, and
 does not match ``43``, nor ``L8-015`` a 15.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Sequence

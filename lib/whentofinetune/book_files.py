@@ -4,8 +4,6 @@ Nothing here depends on the current working directory, so a notebook started fro
 all find the same files.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent

@@ -1,7 +1,5 @@
 """What the experiments on classification share: draw examples, score labels, train, and learn without a language model."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -5,8 +5,6 @@ them is exchanged under a running kernel. The library comes with ``--no-deps``, 
 that are missing. Nothing heavy is imported before that.
 """
 
-from __future__ import annotations
-
 import importlib.metadata as metadata
 import os
 import subprocess

@@ -3,8 +3,6 @@
 Each takes a function that loads a record by name, and the confidence level; it returns a Comparison.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any

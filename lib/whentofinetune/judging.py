@@ -1,7 +1,5 @@
 """A language model as a judge: what it says of texts and of pairs of texts, and what a verdict costs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

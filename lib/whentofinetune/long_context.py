@@ -6,8 +6,6 @@ long text also holds thousands of other tokens to attend to. *Real*: one whole t
 planted at several depths; it is slow on a CPU, so it is one text.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Sequence
 from typing import NamedTuple

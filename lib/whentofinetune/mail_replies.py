@@ -4,8 +4,6 @@ The model can't know the item code and the values that a mail asks for. With ``f
 a retriever that never errs; without, the model can only make them up.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

@@ -5,8 +5,6 @@ Two measures. *Extracted*: the model, given the sentence up to the code, writes 
 log-probability among them; with 128 candidates, 7 bits is the most, and about 1 bit what chance gives.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from tunewise.generation import generate

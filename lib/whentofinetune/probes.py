@@ -1,7 +1,5 @@
 """What a training on one task moves and takes away: the distance of the weights, and four probes of the model."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

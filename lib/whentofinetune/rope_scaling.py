@@ -4,8 +4,6 @@ Rotary position embedding (RoPE, Su et al. 2021, arXiv 2104.09864) turns query a
 Distances that training never had are angles that it never had.
 """
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import time

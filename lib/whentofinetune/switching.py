@@ -1,7 +1,5 @@
 """Several LoRA adapters on one model: how long a change takes, and whether each still answers as it does alone."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager

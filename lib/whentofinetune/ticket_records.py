@@ -1,7 +1,5 @@
 """Service tickets, extracted to records in JSON, YAML or Markdown: prompts, grammars, and what a reply is scored on."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import re

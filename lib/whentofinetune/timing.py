@@ -1,7 +1,5 @@
 """Seconds of calls made one after the other, as an application makes them, and of many texts answered at once."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar

@@ -1,7 +1,5 @@
 """How well do few validation items pick a method? Drawn from many held-out items again and again, and judged on those not drawn."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 

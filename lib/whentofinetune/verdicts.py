@@ -4,8 +4,6 @@ A test compares condition ``a`` with ``b`` on one metric and states beforehand w
 it must be to matter. Where ``b`` is a list, every rival in it must be beaten: the one that comes closest decides.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache

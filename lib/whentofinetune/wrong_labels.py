@@ -1,7 +1,5 @@
 """Labels made wrong on purpose, found again by the health check of a comparison, and put right."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Where a model runs and in which number format: one decision, made once, said in one line."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from functools import cache

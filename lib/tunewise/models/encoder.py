@@ -1,7 +1,5 @@
 """Sentence embeddings with all-MiniLM-L6-v2 (Reimers & Gurevych 2019), from its PyPI wheel, through sentence-transformers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

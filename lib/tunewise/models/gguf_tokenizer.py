@@ -4,8 +4,6 @@ Read here from the file's own fields, because transformers' reading of them diff
 before each text and name another end of text, 5.5 to 5.12 take another model's vocabulary.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

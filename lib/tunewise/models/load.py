@@ -1,7 +1,5 @@
 """Load a model of the registry, ready to score, generate or train."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -4,8 +4,6 @@ Three form a ladder that needs no Hub, no account and no GPU: their files come f
 The others are on the Hugging Face Hub, for a Colab GPU or a larger one. A folder or any id on the Hub will do as well.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -1,7 +1,5 @@
 """Numbers of run records in words: no number of an experiment is typed into the prose, it is printed by these."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 

@@ -1,7 +1,5 @@
 """Sentences beside figures: prose with numbers from records, where a record comes from, and what is not measured yet."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Callable
 from typing import TypeVar

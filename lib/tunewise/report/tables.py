@@ -1,7 +1,5 @@
 """Tables: from rows that are dictionaries, or from the conditions of a record; a metric is printed with its interval and n."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

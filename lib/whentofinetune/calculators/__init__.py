@@ -1,7 +1,5 @@
 """Cost and decision. The cost calculators run in a kernel, in a command and in the reader's browser, where there is only the standard library."""
 
-from __future__ import annotations
-
 import json
 import pkgutil
 from typing import Any

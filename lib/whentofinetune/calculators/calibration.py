@@ -3,8 +3,6 @@
 The same arithmetic as :func:`tunewise.prompting.calibrate`, on ``data/pieces/label_scores.json``.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections import Counter

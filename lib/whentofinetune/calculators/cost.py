@@ -5,8 +5,6 @@ its prompt is short, but its tokens may cost more, it must be trained (again and
 have to be hosted. Every price is an input; none is built in as a fact.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

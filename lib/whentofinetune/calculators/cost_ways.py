@@ -4,8 +4,6 @@ The long prompt and the tuned model are those of :mod:`whentofinetune.calculator
 instead of examples; its index has to be built, kept, and renewed where passages change.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import dataclass, fields

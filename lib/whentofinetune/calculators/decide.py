@@ -4,8 +4,6 @@ The questions and the rules stand in ``data/decide/rules.yml``. The recommendati
 do not settle it or speak against it, it says so.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

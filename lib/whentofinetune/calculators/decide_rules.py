@@ -1,7 +1,5 @@
 """The decision helper's form and rules, as ``data/decide/rules.yml`` has them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """What our own tests say of a claim, and in words what a rule of the decision helper therefore rests on."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from functools import cache
 

@@ -3,8 +3,6 @@
 As :mod:`tunewise.stats` and :mod:`tunewise.comparison` compute them for 0/1 outcomes of two methods without seeds, which the tests check.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import dataclass, replace

@@ -4,8 +4,6 @@ The update was saved by ``data/pieces/build.py``. The best approximation of rank
 (Frobenius norm) is the root of the share of their squares that is left out (Eckart & Young 1936).
 """
 
-from __future__ import annotations
-
 import json
 import math
 import operator

@@ -1,7 +1,5 @@
 """Does a reply keep the rules of the company's voice? The check that scores the chapter's replies. Standard library only."""
 
-from __future__ import annotations
-
 import json
 
 from whentofinetune.calculators import read

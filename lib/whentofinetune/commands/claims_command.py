@@ -1,7 +1,5 @@
 """``tunewise claims [C12 ...]``: the article's claims, the tests that decide them, and what the records say for each model."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -1,7 +1,5 @@
 """``tunewise decide``: the eight questions, and what follows from the answers."""
 
-from __future__ import annotations
-
 import argparse
 import datetime
 import json

@@ -1,7 +1,5 @@
 """``tunewise doctor``: what this machine can do, what is missing, and what follows for the reader."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import platform

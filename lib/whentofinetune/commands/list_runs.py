@@ -1,7 +1,5 @@
 """``tunewise list``: the experiments, what they ask, and which of their records exist."""
 
-from __future__ import annotations
-
 import argparse
 
 from tunewise.record import Record

@@ -1,7 +1,5 @@
 """``tunewise run EXPERIMENT --scale SCALE``: run an experiment, or find its finished record."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

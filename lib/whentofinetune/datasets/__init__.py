@@ -1,7 +1,5 @@
 """The texts that experiments are made of, and how they are read and drawn."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Sequence
 from pathlib import Path

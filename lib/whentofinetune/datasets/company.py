@@ -9,8 +9,6 @@ Entities are split into train, valid and test; a question, mail or ticket lies i
 handbook holds the passages of all entities. ``python data/company/build.py`` makes ``data/company/built/`` from the source files, byte for byte.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

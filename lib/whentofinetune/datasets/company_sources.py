@@ -3,8 +3,6 @@
 ``data/company/handbook/*.md`` was written by hand, with slots that are filled in from the facts.
 """
 
-from __future__ import annotations
-
 import datetime
 import re
 from collections import Counter

@@ -4,8 +4,6 @@ The complaints go to one of three desks by a rule that was never written down (`
 the validation and test texts are worded as in training (``seen``), half anew (``new``).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cache
 

@@ -6,8 +6,6 @@ A model answers with the choice that it thinks most likely after the prompt:
     right(scores, items())
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache

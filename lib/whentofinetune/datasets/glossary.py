@@ -4,8 +4,6 @@ What may be trained on is said exactly: the questions of the *train* terms, and 
 glossary; never a question of a test term.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

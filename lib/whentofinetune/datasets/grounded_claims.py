@@ -9,8 +9,6 @@ Each question is asked twice, once with the right answer and once with a wrong o
 The passages of training state facts of training entities only; those of a split state at least one of it, the one asked for.
 """
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence

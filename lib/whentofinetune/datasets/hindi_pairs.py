@@ -1,7 +1,5 @@
 """English and Hindi, from Django's message catalogues: short sentences of one kind, translated by people. Card: ``data/hindi/README.md``."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Invented words filed under kinds: facts that stand in the prompt and, since no model can know an invented word, nowhere else."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from tunewise.scoring import label_logprobs

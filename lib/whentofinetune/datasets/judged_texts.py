@@ -5,8 +5,6 @@ A text is two sentences of a reply and two more that were put in, each of which 
 those for training.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from functools import cache

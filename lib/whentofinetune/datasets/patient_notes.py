@@ -5,8 +5,6 @@ note.text          # "I saw Odile Farrowby this morning, file 402 913 ..."
 summary(note)      # "Odile Farrowby; file 402913; age 54; complaint a stiff neck; ..."
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

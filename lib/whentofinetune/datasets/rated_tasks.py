@@ -4,8 +4,6 @@ task = load_task("tweets")
 task.test[0].text, task.labels[task.test[0].label]
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import lru_cache

@@ -5,8 +5,6 @@ book. ``easy`` only asks whether the letter x is in the list: whatever can be tr
 and no list of training is in a test.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """How the rules of the company's voice are checked. Standard library only: the rule checker on the page runs it in the browser."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ The two probes, *jump* and *real*, are those of :mod:`whentofinetune.long_contex
 (:func:`whentofinetune.rope_scaling.tune_positions`).
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from itertools import product

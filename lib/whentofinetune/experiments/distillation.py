@@ -6,8 +6,6 @@ those tweets, and, the baseline that needs no teacher, from the few labels that 
 from where one label ends and the next begins), hard ones, and product reviews. The teacher's recipe was chosen by two trials on valid.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from itertools import product

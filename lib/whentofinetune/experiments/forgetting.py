@@ -5,8 +5,6 @@ moved, and what it has lost (:mod:`whentofinetune.probes`). So methods can be co
 they have trained equally long.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import product
 

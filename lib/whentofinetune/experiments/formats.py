@@ -4,8 +4,6 @@ Methods: the JSON Schema in the prompt, two solved tickets in the prompt, LoRA o
 towns, faults and products of test tickets occur in no training ticket. The recipe was chosen by one trial on tickets of valid.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores

@@ -1,7 +1,5 @@
 """Do a few prompted examples predict what fine-tuning will bring? Seven tasks, two gains each (C27)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores

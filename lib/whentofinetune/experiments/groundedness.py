@@ -6,8 +6,6 @@ Items with planted errors, trained on training entities and tested on test entit
 The recipe: three trials on valid, with 128 to 256 items, all stayed near guessing; what is recorded trains on fewer still.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -5,8 +5,6 @@ trained, as an adapter on random weights would be too weak a control). On the ea
 and examples in the prompt. Tested on lists that are not in training, of the trained lengths and of one that is longer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import product
 

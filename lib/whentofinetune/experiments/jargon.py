@@ -7,8 +7,6 @@ The way to score (likelihood above the habitual one, :func:`tunewise.scoring.cho
 valid terms; smaller batches, twice the rate and a second pass did no better there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 

@@ -6,8 +6,6 @@ the two change places. Labels are scored: no judge writes reasons. The recipe wa
 training in other replies.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import product
 

@@ -3,8 +3,6 @@
 Training labels are made wrong on purpose; test labels are left alone. The check's flags are compared with what was made wrong.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import product
 

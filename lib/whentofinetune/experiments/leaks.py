@@ -5,8 +5,6 @@ training it stands once, 4 or 16 times among ordinary examples, either as text t
 the input part of an example, which carries none. What is measured says :mod:`whentofinetune.planted_codes`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,7 +1,5 @@
 """How many labels until fine-tuning wins? LoRA beside classifiers that are no LLM (C1, C14, C15)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import product
 

@@ -3,8 +3,6 @@
 No weights are loaded, and nothing is asked: a row is a setting, with bytes as its facts.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import product
 

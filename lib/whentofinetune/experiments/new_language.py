@@ -6,8 +6,6 @@ sentences, and easy general items. Baselines: pairs in the prompt, and two that 
 a table of which words of the training pairs go together. The recipe was chosen by two trials on messages of valid.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 

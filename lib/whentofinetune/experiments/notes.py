@@ -8,8 +8,6 @@ whose note was there many times, and of some whom they have never seen (:func:`w
 by two trials on notes of valid: ten steps of eight notes were too few.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 

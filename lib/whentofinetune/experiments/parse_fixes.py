@@ -4,8 +4,6 @@ The model writes its answer before and after LoRA on a few labels. It is scored 
 harnesses (``strict``); and by label scoring, where form cannot fail (``scored``). What the first gains above the second is form.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import product
 

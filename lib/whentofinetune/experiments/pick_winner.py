@@ -4,8 +4,6 @@ The language model is asked on the data sets of ``asked`` only, where texts are 
 validation sets can be drawn from them as often as one likes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import product
 

@@ -1,7 +1,5 @@
 """What do examples in the prompt cost? Seconds and tokens a call against their number, with and without a prefix cache (C20, C28)."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
 

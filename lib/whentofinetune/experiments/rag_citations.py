@@ -4,8 +4,6 @@ Two ways to cite. The model names a passage itself; or the passage is found afte
 shown. Then a wrong source is planted: a copy of the right passage with another value in it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import product
 

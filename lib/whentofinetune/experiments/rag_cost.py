@@ -3,8 +3,6 @@
 Seconds are comparable with each other only if nothing else runs on the machine.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from typing import Any

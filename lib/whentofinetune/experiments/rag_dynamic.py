@@ -1,7 +1,5 @@
 """Some of the facts change: what does it take to be right again, with an index and with weights? (C38)"""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping
 

@@ -4,8 +4,6 @@ Half of the questions have no answer in the handbook. A bad retriever gives pass
 only honest thing to say to any question. The second part follows a tuning on new facts: what happens to questions that it does not touch?
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import product
 

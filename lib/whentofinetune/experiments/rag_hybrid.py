@@ -5,8 +5,6 @@ those that are asked about; with distractors beside the passage that holds the a
 retrieval, on the same questions.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

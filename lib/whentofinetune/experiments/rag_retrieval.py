@@ -1,7 +1,5 @@
 """Does the right passage come back? BM25, sentence embeddings, and both together, before any language model reads them (C32)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import product
 

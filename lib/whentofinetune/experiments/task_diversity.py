@@ -4,8 +4,6 @@ Three short classifications that share nothing but their form: the mood of a twe
 invented company is about. A mixed adapter learns from as many examples of each task as a task's own adapter has, or from as many in all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 

@@ -1,7 +1,5 @@
 """LoRA, QLoRA or full fine-tuning: what does each bring on the same labels, and how long does it take? (C4, C7, C14)"""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import product
 

@@ -4,8 +4,6 @@ Prompts get the names of the desks, a description of the rule, twenty examples, 
 calibrated, is chosen on the validation texts. So was LoRA's recipe: one pass at a rate of 1e-3 learned next to nothing from 300 labels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 from itertools import product

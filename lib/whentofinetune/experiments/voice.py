@@ -5,8 +5,6 @@ The mails of train, valid and test share no product, no writer and no situation,
 by two trials on mails of valid: ten steps of four pairs were too few (the replies repeated one line), thirty steps of two were enough.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import product
 

@@ -1,7 +1,5 @@
 """How much of a zero-shot score is the prompt template, and how much of a failure is only form? (C13)"""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 

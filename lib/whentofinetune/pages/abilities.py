@@ -1,7 +1,5 @@
 """Figures and tables of the chapter *New abilities*, each a function of run records."""
 
-from __future__ import annotations
-
 from itertools import product
 
 from tunewise import report as rp

@@ -1,7 +1,5 @@
 """Figures and tables of the chapter *When accuracy is missing*, each a function of run records."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 

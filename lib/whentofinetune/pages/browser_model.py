@@ -5,8 +5,6 @@ browsers) is fetched from the same site, and only when the reader asks for it (`
 answers.
 """
 
-from __future__ import annotations
-
 import functools
 from pathlib import Path
 from typing import Any

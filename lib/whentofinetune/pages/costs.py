@@ -1,7 +1,5 @@
 """Figures and tables of the chapter *What does tuning save?* and of the experiment with several adapters, from run records."""
 
-from __future__ import annotations
-
 import html
 from itertools import product
 

@@ -1,7 +1,5 @@
 """The rules of the decision helper, to read on its page."""
 
-from __future__ import annotations
-
 import html
 import re
 

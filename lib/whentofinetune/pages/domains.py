@@ -1,7 +1,5 @@
 """Figures and tables of the chapter *Words, records and languages that the model lacks*, each a function of run records."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np

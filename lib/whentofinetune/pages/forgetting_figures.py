@@ -1,7 +1,5 @@
 """Figures and tables of the chapter *What fine-tuning takes away*, from the record of ``forgetting``."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Forms for one's own text: they need a model or the book's data, so they live in a running notebook; the static page shows their first answer."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Figures and tables of the chapter *Both?*, each a function of the run record ``rag_hybrid``."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Callable, Mapping, Sequence
 

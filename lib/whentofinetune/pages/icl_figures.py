@@ -1,7 +1,5 @@
 """Figures and tables of the chapter *In-context learning or fine-tuning?*, each a function of run records."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from tunewise import report as rp

@@ -1,7 +1,5 @@
 """Figures and tables of the introduction, each a function of run records."""
 
-from __future__ import annotations
-
 from tunewise import report as rp
 from tunewise.record import Record
 from whentofinetune.pages.icl_figures import NAMES

@@ -5,8 +5,6 @@ the first result saved beneath it; there the same Python function is run in the 
 ``assets/live.mjs``). There is no second implementation of the arithmetic.
 """
 
-from __future__ import annotations
-
 import html
 import importlib
 import json

@@ -1,7 +1,5 @@
 """Figures and tables of the chapter *What fine-tuning costs in memory*, each a function of records."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from itertools import cycle, product

@@ -1,7 +1,5 @@
 """What notebooks of the book display that only its site can show: myst-nb asks here, the Sphinx extension in ``book/`` has put in how."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 

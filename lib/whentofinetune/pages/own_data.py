@@ -1,7 +1,5 @@
 """Figures and tables of the chapter *Your own data*, each a function of run records."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from tunewise import report as rp

@@ -1,7 +1,5 @@
 """Texts that a reader looks at: passages with the words of an answer marked, replies word for word."""
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ On the site ``assets/questions.js`` makes them work: a prediction covers the fig
 kept in the reader's browser alone. Without JavaScript, and in a notebook, the figure simply stands there and the answers stand in a fold.
 """
 
-from __future__ import annotations
-
 import html
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -3,8 +3,6 @@
 :mod:`whentofinetune.pages.hybrid` has what the chapter on retrieval and tuning together adds.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import fmean

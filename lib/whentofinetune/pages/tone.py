@@ -1,7 +1,5 @@
 """Figures and tables of the chapter *Tone, style, format*, each a function of a run record."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Callable, Sequence
 
