@@ -3,8 +3,6 @@
 A pair is shown twice: text 0 first, then text 1 first. A verdict is the *place* that the judge named, 0 or 1.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from whentofinetune import book_records
