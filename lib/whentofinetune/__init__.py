@@ -1,1 +1,1 @@
-"""What belongs to the book *When to Fine-Tune* alone: its experiments, data, figures, calculators, labs and Sphinx extension."""
+"""What belongs to the book *When to Fine-Tune* alone: its experiments, data, figures, calculators and labs."""
