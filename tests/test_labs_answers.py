@@ -5,6 +5,7 @@ answer, pairs of ``old`` and ``new``), ``loses`` (names of the test cells that f
 needs them, so they are left out here (nbval runs them).
 """
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -15,7 +16,7 @@ from whentofinetune.labs import notebooks
 
 BOOK = Path(__file__).parents[1]
 ANSWERS = sorted((BOOK / "tests" / "lab_answers").glob("*.yml"))
-SOLUTION = ("### BEGIN SOLUTION", "### END SOLUTION")
+SOLUTION = re.compile("### BEGIN SOLUTION.*?### END SOLUTION", re.DOTALL)
 
 
 def cells_of(path, change=(), untouched=False):
@@ -29,9 +30,8 @@ def cells_of(path, change=(), untouched=False):
         for old, new in dict(change).get(name, ()):
             assert text.count(old) == 1, f"{name}: {old!r} stands {text.count(old)} times in the answer"
             text = text.replace(old, new)
-        if untouched and SOLUTION[0] in text:
-            before, rest = text.split(SOLUTION[0])
-            text = before + "raise NotImplementedError" + rest.split(SOLUTION[1])[1]
+        if untouched:
+            text = SOLUTION.sub("raise NotImplementedError", text)
         cells[name] = text
     return cells
 
