@@ -299,6 +299,16 @@ def test_a_sound_submission_is_left_alone(release):
     assert said == [] and names(nb) == WANTED and run(nb) == []
 
 
+def test_only_the_given_cell_counts_as_heavy(release):
+    """Grading leaves heavy cells out, so a student's code must not hide behind the tag, and a lost tag comes back."""
+    release.cells.append(new_code_cell("train()", metadata={"tags": ["heavy"]}))
+    handed = copy.deepcopy(release)
+    handed.cells[-1].metadata = {}
+    handed.cells.append(new_code_cell("mine()", metadata={"tags": ["heavy"]}))
+    nb, _ = notebooks.repair(release, handed)
+    assert [c.metadata.get("tags", []) for c in nb.cells[-2:]] == [["heavy"], []]
+
+
 def test_marker_line_deleted_but_metadata_there(release):
     nb = submitted(release)
     nb.cells[1].source = "def f():\n    return 1"

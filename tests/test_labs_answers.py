@@ -70,6 +70,13 @@ def test_every_lab_has_three_wrong_answers():
         assert len(yaml.safe_load(path.read_text(encoding="utf-8"))) >= 3, path.stem
 
 
+def test_a_heavy_cell_is_given_and_not_graded():
+    """Grading leaves it out."""
+    for path in (BOOK / "labs").glob("lab_*.ipynb"):
+        for cell in nbformat.read(path, 4).cells:
+            assert not ("heavy" in cell.metadata.get("tags", []) and "nbgrader" in cell.metadata), path.stem
+
+
 @pytest.mark.parametrize("student", ["ab123", "s7", "Zoë 42"])
 def test_right_answers_earn_everything_on_every_variant(answers, student):
     assert failed(cells_of(answers[0]), student) == set()

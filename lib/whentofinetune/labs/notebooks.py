@@ -78,9 +78,17 @@ def repair(release, submission) -> tuple[object, list[str]]:
     elif lost:
         said.append(f"nbgrader's metadata was gone; put back by marker: {', '.join(sorted(lost))}")
 
+    heavy = {c.source.strip() for c in release.cells if "heavy" in c.metadata.get("tags", [])}
     for cell in nb.cells:
         for key in _KEYS:
             cell.metadata.pop(key, None)
+        tags = [t for t in cell.metadata.get("tags", []) if t != "heavy"]
+        if tags := tags + ["heavy"] * (
+            cell.source.strip() in heavy
+        ):  # only as it was given: grading leaves it out
+            cell.metadata["tags"] = tags
+        else:
+            cell.metadata.pop("tags", None)
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     previous = None

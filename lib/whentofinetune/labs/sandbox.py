@@ -109,6 +109,12 @@ class CappedExecute(Execute):
         super().__init__(**{"kernel_manager_class": OpenKernel} | kwargs)
         self._written: tuple[int, int] = (-1, 0)  # the cell, and how much it has put out
 
+    def preprocess_cell(self, cell, resources, index):
+        """Not the cells that the lab gives and marks as heavy: they train or load a model, and no test needs them."""
+        if "heavy" in cell.metadata.get("tags", []):
+            return cell, resources
+        return super().preprocess_cell(cell, resources, index)
+
     def process_message(self, msg, cell, cell_index):
         """As nbclient does it, without what is too much."""
         if msg["msg_type"] in ("stream", "display_data", "execute_result"):
