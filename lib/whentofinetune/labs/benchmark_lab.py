@@ -31,27 +31,27 @@ def classify(train: Sequence[dict], texts: Sequence[str]) -> list[str]:
 def write(v: Variant, where: Path) -> list[int]:
     """Write the student's benchmark into the folder ``where``; returns which test rows (their places) also stand in training."""
     task, rng = load_task("tweets"), v.rng("benchmark")
-    long = [e for e in task.train if len(set(plain(e.text).split())) > 7]
-    train = [_row(task, long[i]) for i in rng.choice(len(long), LABELS, replace=False)]
-    likely = [e for e in task.test if len(set(plain(e.text).split())) > 7]
-    test = [likely[i] for i in rng.choice(len(likely), int(rng.integers(38, 47)), replace=False)]
-    copied = sorted(rng.choice(len(test), len(test) // 2, replace=False).tolist())
+    train, test = (
+        [r for r in (_row(task, e) for e in part) if len(set(plain(r["text"]).split())) > 7]
+        for part in (task.train, task.test)
+    )
+    train = [train[i] for i in rng.choice(len(train), LABELS, replace=False)]
+    rows = [test[i] for i in rng.choice(len(test), int(rng.integers(38, 47)), replace=False)]
+    copied = sorted(rng.choice(len(rows), len(rows) // 2, replace=False).tolist())
     for i in copied:
-        row, disguise = _row(task, test[i]), str(rng.choice(_DISGUISES))
-        train.append(row | {"text": disguise.format(row["text"]).upper()})
+        train.append(rows[i] | {"text": str(rng.choice(_DISGUISES)).format(rows[i]["text"]).upper()})
     train = [{k: train[i][k] for k in ("text", "label")} for i in rng.permutation(len(train))]
     template = rng.choice(["mood", "bare"])
-    replies = _predictions(
-        book_records.load("wordings").one(method="generate", wording=template, split="test")
-    )
-    rows, answers = [_row(task, e) for e in test], classify(train, [e.text for e in test])
-    for row, answer in zip(rows, answers, strict=True):
+    asked = book_records.load("wordings").one(method="generate", wording=template, split="test")
+    replies = dict(zip(asked.items, asked.raw["predictions"], strict=True))
+    for row, answer in zip(rows, classify(train, [r["text"] for r in rows]), strict=True):
         reply = replies[row["id"]]
         row |= {"language model": "" if reply is None else task.labels[reply], "classifier": answer}
     right = {m: sum(r[m] == r["label"] for r in rows) for m in ("classifier", "language model")}
     found = ", ".join(f"{m} {k / len(rows):.0%}" for m, k in right.items())
     where.mkdir(parents=True, exist_ok=True)
-    claim = f"# Which tweets are positive, neutral, negative?\n\nPrompt template: {template}, replies read as text. {len(rows)} test tweets. Accuracy: {found}. Our classifier has won.\n"
+    what = f"Prompt template: {template}, replies read as text. {len(rows)} test tweets."
+    claim = f"# Which tweets are positive, neutral, negative?\n\n{what} Accuracy: {found}. Our classifier has won.\n"
     (where / "README.md").write_text(claim, encoding="utf-8")
     for name, part in {"train": train, "test": rows}.items():
         (where / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in part), encoding="utf-8")
@@ -59,16 +59,12 @@ def write(v: Variant, where: Path) -> list[int]:
 
 
 def templates(test_ids: Sequence[str]) -> dict[str, dict[str, list[int]]]:
-    """Prompt template -> what the language model, its labels scored, got right (1) and wrong (0): ``valid`` on 150 validation tweets,
+    """Prompt template -> what the language model, its labels scored, got right (1) and wrong (0): ``valid`` on all validation tweets,
     ``test`` on those of ``test_ids``."""
     record, found = book_records.load("wordings"), {}
     for name in record.params["wordings"]:
-        valid, test = (record.one(method="score", wording=name, split=s) for s in ("valid", "test"))
-        of = dict(zip(test.items, test.outcomes("accuracy"), strict=True))
-        found[name] = {
-            "valid": [int(x) for x in valid.outcomes("accuracy")],
-            "test": [int(of[i]) for i in test_ids],
-        }
+        valid, test = (_right(record.one(method="score", wording=name, split=s)) for s in ("valid", "test"))
+        found[name] = {"valid": list(valid.values()), "test": [test[i] for i in test_ids]}
     return found
 
 
@@ -78,13 +74,13 @@ def all_tests() -> tuple[list[dict], dict[str, list[int]]]:
     recorded = {"few-shot": few.one(method="balanced", k=8, seed=0)}
     recorded |= {m: curve.one(method=m, n_labels=LABELS, seed=0) for m in ("embeddings", "lora")}
     rows = [_row(task, e) for e in task.test]
-    right = {m: dict(zip(r.items, r.outcomes("accuracy"), strict=True)) for m, r in recorded.items()}
-    return rows, {m: [int(of[r["id"]]) for r in rows] for m, of in right.items()}
+    right = {m: _right(found) for m, found in recorded.items()}
+    return rows, {m: [of[r["id"]] for r in rows] for m, of in right.items()}
 
 
 def _row(task, example) -> dict[str, str]:
     return {"id": example.id, "text": example.text, "label": task.labels[example.label]}
 
 
-def _predictions(row) -> dict[str, int | None]:
-    return dict(zip(row.items, row.raw["predictions"], strict=True))
+def _right(row) -> dict[str, int]:
+    return {item: int(x) for item, x in zip(row.items, row.outcomes("accuracy"), strict=True)}

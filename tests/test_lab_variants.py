@@ -1,0 +1,60 @@
+"""What the labs' libraries make for each student holds for all of them, not only for the example."""
+
+import json
+
+import pytest
+
+from tunewise.near_duplicates import plain
+from whentofinetune.calculators.decide import checked
+from whentofinetune.labs import abilities_lab, benchmark_lab, decide_lab, variant
+
+STUDENTS = [variant(f"s{i}") for i in range(25)]
+
+
+def test_planted_copies_are_alike_and_nothing_else_is(tmp_path):
+    """The lab's threshold is a half of the different words, and a student may cut words a little otherwise: keep well away from it."""
+    sizes = set()
+    for student in STUDENTS[:8]:
+        copied = benchmark_lab.write(student, tmp_path)
+        train, test = (
+            [set(plain(json.loads(line)["text"]).split()) for line in (tmp_path / f"{n}.jsonl").open()]
+            for n in ("train", "test")
+        )
+        most = [max(len(t & other) / len(t | other) for other in train) for t in test]
+        assert min(most[i] for i in copied) > 0.6
+        assert max(m for i, m in enumerate(most) if i not in copied) < 0.45
+        sizes.add((len(test), *copied))
+    assert len(sizes) == 8
+
+
+def test_every_case_can_be_decided_and_speaks_of_its_own_numbers():
+    seen = {}
+    for student in STUDENTS:
+        case = decide_lab.case(student)
+        seen.setdefault(case.title, case)
+        checked(case.answers)
+        assert f"{case.calls:,}" in case.page and f"{case.wrong_costs:.2f}" in case.page
+    assert len(seen) == 4
+    for case in seen.values():
+        items = {frozenset(of) for of in case.outcomes.values()}
+        assert len(items) == 1, f"{case.title}: options were not asked about the same items"
+        met = [
+            all(
+                o[k] is not None and (o[k] <= v if k == "days_to_update" else o[k])
+                for k, v in case.must.items()
+            )
+            for o in case.options.values()
+        ]
+        assert sum(met) >= 2, f"{case.title}: nothing to decide"
+
+
+@pytest.mark.parametrize("name", abilities_lab.RULES)
+def test_rules_differ_on_four_letters_and_coincide_on_fewer(name):
+    rule = abilities_lab.RULES[name][1]
+    others = [r for n, (_, r) in abilities_lab.RULES.items() if n != name] + list(
+        abilities_lab.SIMPLE.values()
+    )
+    for word in ("", "a", "abcd", "abcdefg"):
+        assert sorted(rule(list(word))) == sorted(word)
+    assert all(other(list("abcd")) != rule(list("abcd")) for other in others)
+    assert any(other(list("ab")) == rule(list("ab")) for other in others)
