@@ -48,7 +48,9 @@ def test_short_answers(said, target, exact, f1, contains):
 )
 def test_fields_of_an_extraction(said, fields, all_fields, valid):
     target = '{"name": "Ann", "age": 3}'
-    found = scoring.outcomes_of("extraction", items(target), [said], schema=scoring.infer_schema([target]))
+    found = scoring.outcomes_of(
+        "extraction", items(target), [said], schema=scoring.infer_schema({"row 2": target})
+    )
     assert found == {"fields": [pytest.approx(fields)], "all_fields": [all_fields], "valid": [valid]}
 
 
@@ -62,7 +64,7 @@ JSON = st.recursive(
 @settings(max_examples=30)
 @given(st.lists(st.dictionaries(st.text(max_size=3), JSON, max_size=3), min_size=1, max_size=4))
 def test_targets_keep_to_the_schema_that_is_made_from_them(targets):
-    schema = scoring.infer_schema(map(json.dumps, targets))
+    schema = scoring.infer_schema({f"row {i}": json.dumps(t) for i, t in enumerate(targets)})
     for target in targets:
         jsonschema.validate(target, schema)
         found = scoring.outcomes_of(
@@ -72,8 +74,8 @@ def test_targets_keep_to_the_schema_that_is_made_from_them(targets):
 
 
 def test_a_target_that_is_no_object_is_named():
-    with pytest.raises(scoring.ScoringError, match="target 2 is no JSON object: 'Ann'"):
-        scoring.infer_schema(['{"name": "Ann"}', "Ann"])
+    with pytest.raises(scoring.ScoringError, match="a.csv, row 3 is no JSON object: 'Ann'"):
+        scoring.infer_schema({"a.csv, row 2": '{"name": "Ann"}', "a.csv, row 3": "Ann"})
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 from sklearn.metrics import precision_score, recall_score
@@ -72,6 +73,19 @@ def test_wrong_labels_are_found_by_their_rows():
     truth, said = ([i in rows for i in range(300)] for rows in (wrong, finding.rows))
     assert recall_score(truth, said) > 0.8 and precision_score(truth, said) > 0.8
     assert f"row {finding.rows[0]} " in finding.said
+
+
+def test_where_many_labels_are_wrong_the_estimate_says_how_many():
+    """Flags leave most of them out; the estimate comes near what was planted, since words tell these labels."""
+    records = tickets(300)
+    wrong = set(random.Random(1).sample(range(300), 75))
+    for i in wrong:
+        records[i]["label"] = next(label for label in OWN if label != records[i]["label"])
+    items = [Item(str(i), i, r["text"], r["label"], str(i)) for i, r in enumerate(records)]
+    (finding,) = label_errors("tickets", items)
+    about = int(re.search(r"All in all about (\d+)% of the labels look wrong", finding.said)[1])
+    assert 18 <= about <= 32 and len(finding.rows) < 40
+    assert "most wrong labels have none" in finding.done
 
 
 def test_labels_that_nothing_tells_are_not_called_wrong():

@@ -139,3 +139,16 @@ def test_json_holds_every_prediction_and_can_be_judged_again(report):
 def test_json_knows_no_infinity(report):
     arms = [replace(a, confidences=[float("nan")] * 240) for a in report.arms]
     assert as_dict(replace(report, arms=arms))["arms"][0]["confidences"] == [None] * 240
+
+
+def test_on_a_telephone_the_difference_of_every_arm_is_read_without_scrolling_sideways(report, browser):
+    view = browser.new_page(viewport={"width": 390, "height": 844})
+    view.set_content(page(report))
+    for cell in view.locator("table.arms td[data-head=difference]").all():
+        box = cell.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+        assert cell.evaluate("e => getComputedStyle(e, '::before').content") == '"difference"'
+    wide = "d => d.scrollWidth > d.clientWidth"
+    assert not view.locator("table.arms").locator("..").evaluate(wide)
+    assert not view.evaluate("document.documentElement.scrollWidth > 390")
+    view.close()

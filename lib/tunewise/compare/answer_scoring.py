@@ -9,7 +9,7 @@ import importlib.util
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -173,8 +173,8 @@ def read_schema(path: Path) -> dict[str, Any]:
     return {"type": "object", "additionalProperties": False, "required": [], **schema}
 
 
-def infer_schema(targets: Iterable[str]) -> dict[str, Any]:
-    """A JSON Schema that all ``targets`` (JSON texts) keep to, with room for longer texts and lists.
+def infer_schema(targets: Mapping[str, str]) -> dict[str, Any]:
+    """A JSON Schema that all targets (place, such as ``row 7`` -> JSON text) keep to, with room for longer texts and lists.
 
     Fields come in the order in which the targets name them; a field of every target is required.
 
@@ -184,10 +184,10 @@ def infer_schema(targets: Iterable[str]) -> dict[str, Any]:
         Where a target is no JSON object.
     """
     values = []
-    for place, target in enumerate(targets, 1):
+    for place, target in targets.items():
         value = parsed(target)
         if not isinstance(value, dict):
-            said = f"target {place} is no JSON object: {target[:60]!r}"
+            said = f"{place} is no JSON object: {target[:60]!r}"
             raise ScoringError(f'{said}; an extraction wants one such as {{"name": "..."}}')
         values.append(value)
     return _schema_of(values)

@@ -181,6 +181,7 @@ def _compare(args: argparse.Namespace, say: Callable[[str], None]) -> int:
 
 def finish(report: Report, args: argparse.Namespace, say: Callable[[str], None]) -> int:
     """Print the verdict, write what is to be taken home, and say by the status whether it is decided."""
+    from tunewise.compare.documents_formats import visible
     from tunewise.compare.html_report import write_html
     from tunewise.compare.json_report import as_json, write_json
     from tunewise.compare.terminal_table import WIDTH, table
@@ -201,7 +202,9 @@ def finish(report: Report, args: argparse.Namespace, say: Callable[[str], None])
         if folder := write_winner(report):
             say(f"What won is in {folder}, ready to use.")
     except (OSError, ValueError) as error:  # the verdict stands above
-        print(f"tunewise compare: not all could be written: {error}", file=sys.stderr)
+        why = f"{error.filename} ({error.strerror})" if isinstance(error, OSError) else str(error)
+        remedy = "mend that, or name another place with -o: the same command finds all results again"
+        print(visible(f"tunewise compare: not all could be written: {why}; {remedy}"), file=sys.stderr)
     return CANNOT_TELL if report.decision.kind == "cannot_tell" else DECIDED
 
 

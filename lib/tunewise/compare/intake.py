@@ -215,7 +215,7 @@ def _labels(
     findings = []
     if rare and (drop_rare or len(rows) == len(rare)) and len(rows) - len(rare) >= 1:
         gone = tuple(sorted(itertools.chain.from_iterable(rare.values())))
-        said = f"{name}: fewer than {LEAST_A_LABEL} different texts of a label: {_counted(rare)}."
+        said = f"{name}: fewer than {LEAST_A_LABEL} rows a label (a text counts once): {_counted(rare)}."
         findings.append(
             Finding("rare_label", gone, said, f"left out, {health.counted(len(gone))} (--drop-rare)")
         )
@@ -230,7 +230,7 @@ def _labels(
             f"{only}; a classification needs at least two. Is {columns.target!r} the right column (--label)?"
         )
     if rare:
-        said = f"{name}: fewer than {LEAST_A_LABEL} different texts of a label: {_counted(rare)}"
+        said = f"{name}: fewer than {LEAST_A_LABEL} rows a label (a text counts once): {_counted(rare)}"
         remedy = "Label more, merge labels, or leave these out with --drop-rare"
         hint = (
             f"; is {columns.target!r} the right column (--label), or free text (--task answers)?"
@@ -243,7 +243,10 @@ def _labels(
 
 
 def _counted(rows: Mapping[str, Sequence[int]]) -> str:
-    shown = [f"{label[:40]!r} has {len(found)}" for label, found in sorted(rows.items())[:8]]
+    shown = [
+        f"{label[:40]!r} has {len(found)} ({health.listed(found, 3)})"
+        for label, found in sorted(rows.items())[:8]
+    ]
     return ", ".join(shown) + (f" and {len(rows) - 8} more labels" if len(rows) > 8 else "")
 
 

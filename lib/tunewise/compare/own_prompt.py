@@ -69,7 +69,8 @@ def read_prompt(path: Path, labels: Sequence[str]) -> OwnPrompt:
     try:
         content = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"the prompt file {path} can't be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else "it is not in UTF-8"
+        raise ValueError(f"the prompt file {path} can't be read ({why}): is the name right?") from error
     own = OwnPrompt(content.rstrip("\n"))
     if path.suffix.lower() in (".yml", ".yaml", ".json"):
         own = _of_mapping(path, content)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tunewise.compare.arms import classifiers, prompts, reading, remote, tuned, written
+from tunewise.compare.documents_folder import read_folder
+from tunewise.compare.documents_index import remembered
 from tunewise.compare.workbench import Arm, Pace, Workbench
 from tunewise.models.download import FetchError
 
@@ -68,14 +70,13 @@ def duration(seconds: float) -> str:
 def arms_of(bench: Workbench) -> list[Arm]:
     """All arms that this data can have, in the order in which they are run: what is cheap and strong first, what is trained last.
 
-    Raises ValueError for documents that answer nothing: an empty folder, or rows that are no questions.
+    Raises ValueError for documents that answer nothing: a folder without one that can be read, or rows that are no questions.
     """
     if docs := bench.settings.docs:
         if bench.data.kind != "answers":
             said = f"--docs is for questions with short answers, and {bench.data.name} has none"
             raise ValueError(f"{said}: leave it out, or say --task answers")
-        if not docs.is_dir() or not any(docs.iterdir()):
-            raise ValueError(f"--docs {docs} is no folder with documents in it")
+        read_folder(docs, read=remembered)
     if bench.data.kind == "classification":
         asked = [*classifiers.arms(bench), *prompts.arms(bench), *remote.arms(bench)]
         return [*asked, *classifiers.curve(bench), *tuned.arms(bench)]

@@ -111,7 +111,7 @@ def to_score(data: OwnData, settings: Settings) -> OwnData:
         )
     schema = data.schema
     if data.kind == "extraction":
-        targets = [i.target for i in data.train if i.target]
+        targets = {f"{data.name}, row {i.row}": i.target for i in data.train if i.target}
         schema = read_schema(settings.schema) if settings.schema else schema or infer_schema(targets)
     return dataclasses.replace(data, metric=metric, schema=schema)
 

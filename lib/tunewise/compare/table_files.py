@@ -228,7 +228,8 @@ def _parquet(table: Table, path: Path) -> Iterator[Row]:
         batches = (batch.to_pylist() for batch in file.iter_batches(batch_size=1000))
         yield from enumerate(itertools.chain.from_iterable(batches), 1)
     except (ValueError, OSError) as error:  # pyarrow's own errors are of these kinds
-        raise DataError(f"{path.name} can't be read as Parquet: {str(error).splitlines()[0]}") from error
+        why = str(error).splitlines()[0]
+        raise DataError(f"{path.name} can't be read as Parquet ({why}): write it again") from error
 
 
 def _excel(table: Table, path: Path) -> Iterator[Row]:

@@ -147,7 +147,7 @@ class Words:
         if tested:
             least = self.size(min(tested.values(), key=lambda c: c.estimate).detectable)
             out.append(
-                f"{k} arms were compared, each with each. The intervals hold for all {k * (k - 1) // 2} pairs at once at {100 * self.level:.0f}%, so "
+                f"{k} arms were compared, each with each. The intervals hold for all pairs at once at {100 * self.level:.0f}%, so "
                 "that picking the best of them on the same items does no harm. The smallest difference between the two best that these items would show in four "
                 f"of five cases is {least}."
             )
