@@ -35,6 +35,28 @@ def test_a_choice_compares_shares_on_one_axis_and_lists_every_entry():
     assert pair.layout["yaxis"]["range"] == [0, 1]
 
 
+def test_a_level_is_a_line_with_a_band():
+    figure = rp.curves({"LoRA": {10: LOW, 100: HIGH}}, "labels", "right", "Right", levels={"words": LOW})
+    line, band = figure.data[1], figure.layout["shapes"][0]
+    assert (line["mode"], line["x"], line["y"]) == ("lines", [10, 100], [0.2, 0.2])
+    assert (band["y0"], band["y1"]) == (LOW["low"], LOW["high"])
+    assert figure.alt.endswith("words: 20 % [10, 30] throughout.")
+    none = rp.curves({"LoRA": {10: LOW}}, "labels", "right", "Right", levels={"words": None})
+    assert len(none.data) == 1 and not none.layout.get("shapes")
+
+
+@pytest.mark.parametrize(
+    ("half", "words"), [(0.1, ["−10", "−5", "0", "+5"]), (0.002, ["−0.5", "0", "+0.5"]), (1.5, ["−150", "0"])]
+)
+def test_differences_have_their_axis_in_points(half, words):
+    metric = {"value": 0.0, "n": 40, "low": -half, "high": half}
+    axis = rp.differences({"LoRA": metric}, "gain", "Gain").layout["xaxis"]
+    assert axis["title"]["text"] == "gain, points" and set(words) <= set(axis["ticktext"])
+    assert axis["tickvals"][0] <= -half and half <= axis["tickvals"][-1]
+    as_shares = rp.differences({"LoRA": metric}, "gain", "Gain", show=rp.plain).layout["xaxis"]
+    assert "tickvals" not in as_shares and as_shares["title"]["text"] == "gain"
+
+
 def test_points_with_two_intervals_and_parts_of_a_whole():
     point = rp.curves({"LoRA": [(LOW, HIGH)]}, "content", "rules", "Both", show_x=rp.pct).data[0]
     assert (point["x"], point["y"], point["mode"]) == ([0.2], [0.7], "markers")

@@ -229,8 +229,37 @@ def test_lora_is_compared_at_equal_labels():
     by = curve.frame().groupby(["method", "n_labels"])["accuracy"].mean()
     zero = shots.frame().query("method == 'zero-shot'")["accuracy"].mean()
     wanted = [by["lora"] - zero, by["lora"] - by["embeddings"], by["lora"] - by["tfidf"]]
+    few = shots.frame().groupby(["method", "k"])["calibrated.accuracy"].mean()["random"]
+    nearest = shots.frame().groupby(["method", "k"])["accuracy"].mean()["nearest"]
+    wanted.append([by["lora"][10] - few[16], by["lora"][30] - few[64]])  # never fewer examples than labels
+    wanted.append([by["lora"][300] - nearest[16]])
     for trace, difference in zip(icl.equal_labels(curve, shots).data, wanted, strict=True):
         assert trace["x"] == pytest.approx(list(difference))
+
+
+def test_what_calibration_adds_is_the_difference_of_the_records_means():
+    shots = book_records.load("few_shot")
+    by = shots.frame().query("method == 'random'").groupby("k")[["accuracy", "calibrated.accuracy"]].mean()
+    (drawn,) = icl.calibration_figure({"135M": shots}).data
+    assert drawn["x"] == pytest.approx(list(by["calibrated.accuracy"] - by["accuracy"]))
+
+
+def test_the_templates_named_are_those_that_did_best_on_validation():
+    shots = book_records.load("few_shot")
+    best = {}
+    for k in (0, 4):
+        right = {r["template"]: sum(r.outcomes("accuracy")) for r in shots.where(method="trial", k=k)}
+        best[k] = max(right, key=right.get)
+    said = icl.prompts_used({"135M": shots}).text
+    assert f"“{best[0]}” without examples and “{best[4]}” with them" in said
+
+
+def test_passes_and_steps_are_those_of_the_record():
+    curve = book_records.load("learning_curve")
+    for line in icl.recipe_table(curve).text.splitlines()[2:]:
+        n, passes, steps, at_once, _ = line.split()
+        seen = curve.where(method="lora", n_labels=int(n))[0]["examples_seen"]
+        assert int(passes) * int(n) == seen <= int(steps) * int(at_once)
 
 
 def test_what_leaked_is_in_the_table():

@@ -8,6 +8,7 @@ numbers by name; the text for those who cannot see it and the table of its numbe
 from __future__ import annotations
 
 import copy
+import math
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -150,8 +151,25 @@ def differences(
     """Paired differences against zero: the default figure of a comparison. margins: name -> the smallest difference that matters, a band."""
     figure = _dotted(rows, x_title, caption, show, margins or {})
     figure.layout["xaxis"] |= dict(zeroline=False, tickformat="+.0%")
+    if show is points:
+        figure.layout["xaxis"] |= _in_points(figure) | dict(title=dict(text=f"{x_title}, points"))
     figure.layout["shapes"].append(_upright(0) | dict(line=dict(color="#7F7F7F", width=1)))
     return figure
+
+
+def _in_points(figure: Figure) -> dict[str, Any]:
+    """Ticks of an axis of differences, at most nine: Plotly can write a share in per cent only."""
+    at = [0.0]
+    for trace in figure.data:
+        bars = trace.get("error_x") or {side: [0] * len(trace["x"]) for side in ("array", "arrayminus")}
+        for x, up, down in zip(trace["x"], bars["array"], bars["arrayminus"], strict=True):
+            at += [x - down, x + up]
+    step = next(
+        s for s in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1) if max(at) - min(at) <= 7 * s or s == 1
+    )
+    ticks = [round(i * step, 3) for i in range(math.floor(min(at) / step), math.ceil(max(at) / step) + 1)]
+    words = [f"{100 * t:+g}".replace("-", "−") if t else "0" for t in ticks]
+    return dict(tickvals=ticks, ticktext=words)
 
 
 def _dotted(rows: Rows, x_title: str, caption: str, show: Show, margins: Mapping[str, float]) -> Figure:
@@ -191,10 +209,12 @@ def curves(
     show: Show = pct,
     show_x: Show = plain,
     log_x: bool = False,
+    levels: Mapping[str, Cell] | None = None,
 ) -> Figure:
     """Lines with intervals, or single points. series: name -> {x -> y} or [(x, y), ...]; x may be a metric as well, with its own interval.
 
     show, show_x: how the numbers of an axis are said, which also formats it. log_x: a logarithmic x axis, with x as tick labels.
+    levels: name -> what does not depend on x: a level line, with its interval as a band.
     """
     data, ends, xs = [], [], set()
     for i, (name, found) in enumerate(series.items()):
@@ -210,7 +230,21 @@ def curves(
         data.append(trace | dict(line=dict(color=PALETTE[i % 8], dash=DASHES[i % 8], width=2)))
         said = [f"{x}, {show(y, n=False)}" for x, (_, y) in zip(at, pairs, strict=True)]
         ends += [f"{name}: {'; '.join(dict.fromkeys([*said[:1], *said[-1:]]))}"]
-    layout: dict[str, Any] = dict(title=dict(text=caption), showlegend=len(series) > 1)
+    known_levels = {name: level for name, level in (levels or {}).items() if level is not None}
+    bands = []
+    across_all = [x for trace in data for x in trace["x"]]
+    for i, (name, level) in enumerate(known_levels.items(), len(series)):
+        trace = _trace(i, name, "lines", [name] * 2, [show(level)] * 2)
+        trace |= dict(x=[min(across_all), max(across_all)], y=[value_of(level)] * 2)
+        data.append(trace | dict(line=dict(color=PALETTE[i % 8], dash=DASHES[i % 8], width=2)))
+        if isinstance(level, Mapping) and level["low"] is not None:
+            band = dict(type="rect", xref="paper", x0=0, x1=1, y0=level["low"], y1=level["high"])
+            bands.append(
+                band | dict(fillcolor=PALETTE[i % 8], opacity=0.12, line=dict(width=0), layer="below")
+            )
+        ends.append(f"{name}: {show(level, n=False)} throughout")
+    layout: dict[str, Any] = dict(title=dict(text=caption), showlegend=len(data) > 1)
+    layout |= dict(shapes=bands) if bands else {}
     across = FORMATS.get(show_x, {}) if show_x is not plain else {}
     layout["xaxis"] = dict(title=dict(text=x_title)) | across
     layout["yaxis"] = dict(title=dict(text=y_title)) | FORMATS.get(show, {"tickformat": "+.0%"})

@@ -9,6 +9,7 @@ from tunewise import report as rp
 from tunewise.comparison import compare_arrays
 from tunewise.record import Record, Row
 from tunewise.report.tables import Conditions
+from whentofinetune.pages.icl_figures import minus_calibrated
 
 # The two classifiers are logistic regressions.
 SHORT = {"lora": "LoRA", "embeddings": "MiniLM", "tfidf": "TF-IDF"}
@@ -74,7 +75,8 @@ def hundred(curve: Record, shots: Record, wordings: Record) -> rp.Html:
     heads = ("method", "accuracy", "minus the first row", "LoRA minus this")
     told = f"no label, prompt “{start['wording']}”"
     found = [(told, rp.mean([start]), "-", rp.gap(learned["lora"], [start]))]
-    found += [(f"{k} examples, calibrated", rp.mean(few, "calibrated.accuracy"), over.metric(), "-")]
+    told = (f"{k} examples, calibrated", rp.mean(few, "calibrated.accuracy"), over.metric())
+    found += [(*told, minus_calibrated(learned["lora"], few))]
     for m, rows in learned.items():
         less = "-" if m == "lora" else rp.gap(learned["lora"], rows)
         found.append((f"{SHORT[m]}, 100 labels", rp.mean(rows), rp.gap(rows, [start]), less))

@@ -1,9 +1,13 @@
 """Figures and tables of the chapter *In-context learning or fine-tuning?*, each a function of run records."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from tunewise import report as rp
 from tunewise import stats
+from tunewise.comparison import compare_arrays
+from tunewise.finetune import Recipe
 from tunewise.record import Record, Row
 
 NAMES = {
@@ -70,15 +74,52 @@ def templates_table(record: Record) -> rp.Html:
     return rp.table(rows, "The same model and tweets, five prompt templates")
 
 
+def prompts_used(records: Mapping[str, Record]) -> rp.Html:
+    """Which template each arm of ``few_shot`` used: the one with the best validation accuracy. records: model size -> record."""
+
+    def won(record: Record, k: int) -> str:
+        tried = record.where(method="trial", k=k)
+        best = max(tried, key=lambda r: r.metric("accuracy")["value"])
+        return f"“{best['template']}”"
+
+    said = [
+        f"at {size} {won(r, 0)} without examples and {won(r, 4)} with them" for size, r in records.items()
+    ]
+    return rp.prose(f"The prompt template that validation chose: {'; '.join(said)}.")
+
+
+def minus_calibrated(rows: Sequence[Row], shots: Sequence[Row]) -> dict[str, float]:
+    """Accuracy of ``rows`` minus the calibrated accuracy of few-shot prompts, paired by test item."""
+
+    def outcomes(found: Sequence[Row], metric: str) -> list[list[float | None]]:
+        by_item = [dict(zip(r.items, r.outcomes(metric), strict=True)) for r in found]
+        return [[of[i] for i in rows[0].items] for of in by_item]
+
+    return compare_arrays(outcomes(rows, "accuracy"), outcomes(shots, CALIBRATED)).metric()
+
+
+def calibration_figure(records: Mapping[str, Record]) -> rp.Figure:
+    """Calibrated minus as scored, by the number of random examples. records: model size -> record of ``few_shot``."""
+    found = {}
+    for size, record in records.items():
+        found[size] = {}
+        for k in sizes(record, "random", "k"):
+            rows = record.where(method="random", k=k)
+            gain = [np.subtract(r.outcomes(CALIBRATED), r.outcomes("accuracy")) for r in rows]
+            name = f"{k} example{'s' * (k > 1)}"
+            found[size][name] = compare_arrays(gain, np.zeros((1, len(gain[0])))).metric()
+    title = "accuracy calibrated minus as scored"
+    return rp.differences(found, title, "What calibration adds to random examples")
+
+
 def shots_figure(record: Record) -> rp.Figure:
     """Accuracy against the number of examples in the prompt, by how they were chosen, as scored and calibrated."""
     chosen = [m for m in ("random", "balanced", "nearest", "vote") if record.where(method=m)]
     series = {NAMES[m]: by_size(record, m, "k") for m in chosen}
     series[FEW] = by_size(record, "random", "k", CALIBRATED)
-    zero = rp.mean(record.where(method="zero-shot"))
-    series["zero-shot"] = dict.fromkeys(sizes(record, "random", "k"), zero)
+    levels = {NAMES["zero-shot"]: rp.mean(record.where(method="zero-shot"))}
     caption = "Accuracy against the number of in-context examples"
-    return rp.curves(series, "examples in the prompt", "accuracy", caption, log_x=True)
+    return rp.curves(series, "examples in the prompt", "accuracy", caption, log_x=True, levels=levels)
 
 
 def by_position(row: Row) -> list[dict]:
@@ -88,9 +129,9 @@ def by_position(row: Row) -> list[dict]:
 
 
 def position_figure(record: Record) -> rp.Figure:
-    """A menu over k: how often the answer is right, by where in the prompt the decisive example stands."""
+    """A menu over k, the longest prompt first: how often the answer is right, by where the decisive example stands."""
     figures = {}
-    for r in sorted(record.where(method="position"), key=lambda r: r["k"]):
+    for r in sorted(record.where(method="position"), key=lambda r: -r["k"]):
         series = {"right": dict(enumerate(by_position(r), 1)), "chance": {1: 0.25, r["k"]: 0.25}}
         caption = f"{r['k']} examples, right answers at any position: {rp.pct(rp.mean([r]), n=False)}"
         x_title = "position of the decisive example (the last is next to the question)"
@@ -107,15 +148,28 @@ def curve_figure(curve: Record, shots: Record | None = None) -> rp.Figure:
     series = {NAMES[m]: by_size(curve, m) for m in learners}
     if shots is not None:
         series[FEW] = {k: m for k, m in by_size(shots, "random", "k", CALIBRATED).items() if k >= 8}
-    if found := curve.where(method="lexicon"):
-        few, *_, many = sizes(curve, "lora")
-        series[NAMES["lexicon"]] = dict.fromkeys((few, many), rp.mean(found))
+    levels = {NAMES["lexicon"]: rp.mean(curve.where(method="lexicon"))}
     caption = "Accuracy against the number of labelled examples"
-    return rp.curves(series, "labelled examples", "accuracy", caption, log_x=True)
+    return rp.curves(series, "labelled examples", "accuracy", caption, log_x=True, levels=levels)
+
+
+def recipe_table(curve: Record) -> rp.Html:
+    """How LoRA was trained at each number of labels: passes, steps, batch, peak rate."""
+    recipe = Recipe(**curve.params["recipe"]["lora"])
+    rows = []
+    for n in sizes(curve, "lora"):
+        seen = curve.where(method="lora", n_labels=n)[0]["examples_seen"]
+        rows.append({"labels": n, "passes": f"{seen / n:g}", "steps": recipe.steps(n)})
+        rows[-1] |= {"examples a step, at most": recipe.batch_size, "peak rate": f"{recipe.learning_rate:g}"}
+    return rp.table(rows, f"How LoRA was trained (rank {recipe.rank}, alpha {recipe.alpha})")
 
 
 def equal_labels(curve: Record, shots: Record) -> rp.Figure:
-    """LoRA minus its rivals at equal labels, each difference paired by test item."""
+    """LoRA minus its rivals at equal labels, each difference paired by test item.
+
+    Few-shot prompts were measured with other numbers of examples: each LoRA meets the next larger one, which favours the prompt.
+    The nearest examples are drawn from as many labels as the pool of ``few_shot`` has.
+    """
     rivals = {"zero-shot": lambda n: shots.where(method="zero-shot")}
     rivals["MiniLM embeddings"] = lambda n: curve.where(method="embeddings", n_labels=n)
     rivals["TF-IDF"] = lambda n: curve.where(method="tfidf", n_labels=n)
@@ -124,6 +178,14 @@ def equal_labels(curve: Record, shots: Record) -> rp.Figure:
         f"minus {name}": {f"{n} labels": rp.gap(rows, rival(n)) for n, rows in tuned.items()}
         for name, rival in rivals.items()
     }
+    more = {n: [k for k in sizes(shots, "random", "k") if k >= n] for n in tuned}
+    series["minus random examples, at least as many, calibrated"] = {
+        f"{n} labels": minus_calibrated(tuned[n], shots.where(method="random", k=ks[0]))
+        for n, ks in more.items()
+        if ks
+    }
+    pool, nearest = shots.params["pool"], shots.where(method="nearest", k=max(sizes(shots, "nearest", "k")))
+    series["minus the nearest examples of as many"] = {f"{pool} labels": rp.gap(tuned[pool], nearest)}
     title = "accuracy of LoRA minus that of the rival"
     return rp.differences(series, title, "LoRA minus its rivals, at equal labels")
 

@@ -156,9 +156,11 @@ def tests_figure(*claims: str) -> rp.Figure:
                 series.setdefault(size, {})[name] = f.comparison.metric() | {"unit": f.unit}
                 margins[name] = f.margin
 
-    def show(metric: Mapping, n: bool = True) -> str:
+    def either(metric: Mapping, n: bool = True) -> str:
         return {"points": rp.points, "relative": rp.relative}[metric["unit"]](metric, n)
 
+    units = {m["unit"] for cells in series.values() for m in cells.values()}
+    show = rp.points if units == {"points"} else either
     caption = "Paired differences with their intervals"
     return rp.differences(series, "difference", caption, margins=margins, show=show)
 
