@@ -18,7 +18,7 @@ def beside(guess: object, found: float, unit: str = "") -> str:
     def number(value: float) -> str:
         return f"{round(scale * value, digits):g}{after}"
 
-    shown = f"Measured: {number(found)}."
+    shown = f"Found: {number(found)}."
     if not isinstance(guess, int | float):
         return f"{shown} You have set no guess (a number): guess before you look, next time."
     if number(guess) == number(found):
