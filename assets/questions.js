@@ -29,12 +29,15 @@
 
   for (const form of document.querySelectorAll(".tw-predict")) {
     const cell = after(form), range = form.querySelector("input[type=range]"), before = remembered(form);
+    const button = form.querySelector("button"), ready = () => { button.disabled = false; };
+    button.disabled = before === null; // until the slider or a choice was touched
+    form.addEventListener("input", ready);
+    range?.addEventListener("click", ready); // the middle may be meant
     form.querySelector(".tw-asked").hidden = false;
     range?.addEventListener("input", () => { form.querySelector("output").textContent = range.value; });
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       const value = chosen(form);
-      if (value === undefined) { form.querySelector(".tw-answer").textContent = "Choose one first."; return; }
       remember(form, value);
       if (cell) reveal(form, cell, value, true);
     });

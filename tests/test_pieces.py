@@ -15,7 +15,7 @@ from tunewise import comparison, prompting, stats
 from whentofinetune.calculators import calibration, items_needed, low_rank, read, voice_check
 from whentofinetune.calculators.items_needed import Design
 from whentofinetune.datasets import company
-from whentofinetune.pages import Live
+from whentofinetune.pages import Live, predict
 
 # -- items needed ------------------------------------------------------------------------------------------------------
 
@@ -214,6 +214,28 @@ def test_a_piece_computes_in_the_page_what_it_computes_here(page_of_pieces, name
     )
     assert ("Odile" not in page.url) and (control == "reply" or f"{name}.{control}={value}" in page.url)
     assert not wrong
+
+
+@pytest.mark.parametrize("choices", [(), ("up", "down")])
+def test_a_result_is_shown_only_after_a_prediction(browser, tmp_path, choices):
+    """A slider that was not touched is no prediction; its middle may be meant, and is one once it was clicked."""
+    (tmp_path / "questions.js").symlink_to(ROOT / "assets" / "questions.js")
+    asked = predict("gain", "How much?", "up" if choices else 50, choices=choices)._repr_html_()
+    cells = f'<div class="cell">{asked}</div><div class="cell" id="shown"><div class="tw-table">50</div></div>'
+    (tmp_path / "index.html").write_text(
+        f'<!doctype html><style>.tw-covered {{ display: none }}</style>{cells}<script src="questions.js"></script>'
+    )
+    page = browser.new_page()
+    with serving(tmp_path) as address:
+        page.goto(address)
+        assert page.locator("button").is_disabled() and not page.locator("#shown").is_visible()
+        page.locator("label, input[type=range]").last.click()
+        page.locator("button").click()
+        assert page.locator("#shown").is_visible()
+        assert page.locator(".tw-answer").inner_text().startswith("You predicted")
+        page.reload()
+        assert page.locator("#shown").is_visible() and page.locator("button").is_enabled()
+        page.close()
 
 
 def test_a_label_score_is_the_models(tmp_path):

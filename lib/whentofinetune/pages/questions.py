@@ -59,7 +59,7 @@ def predict(
             raise ValueError(f"{name}: the measured value {value} lies outside the slider's {low} to {high}")
         middle = low + step * round((high - low) / 2 / step)
         field = (
-            f'<label for="{ident}">Your prediction: <output for="{ident}">{middle:g}</output> {html.escape(unit)}</label>'
+            f'<label for="{ident}">Move the slider. Your prediction: <output for="{ident}">{middle:g}</output> {html.escape(unit)}</label>'
             f'<input type="range" id="{ident}" min="{low:g}" max="{high:g}" step="{step:g}" value="{middle:g}">'
         )
         wanted = f"{value:.4g}"
