@@ -71,7 +71,7 @@ def templates(test_ids: Sequence[str]) -> dict[str, dict[str, list[int]]]:
 def all_tests() -> tuple[list[dict], dict[str, list[int]]]:
     """All recorded test tweets, and what three rivals got right on them: one draw of examples, one training on 300 labels each."""
     task, few, curve = load_task("tweets"), book_records.load("few_shot"), book_records.load("learning_curve")
-    recorded = {"few-shot": few.one(method="balanced", k=8, seed=0)}
+    recorded = {"few-shot": min(few.where(method="balanced", seed=0), key=lambda r: r["k"])}
     recorded |= {m: curve.one(method=m, n_labels=LABELS, seed=0) for m in ("embeddings", "lora")}
     rows = [_row(task, e) for e in task.test]
     right = {m: _right(found) for m, found in recorded.items()}
