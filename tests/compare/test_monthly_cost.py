@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import tomllib
 from importlib import resources
 
 import made_up
@@ -19,10 +20,14 @@ def arm(name, **cost):
     return made_up.arm(name, [1] * 6, OWN, cost=Cost(**({"labels": 0} | cost)))
 
 
-def test_the_price_file_is_dated_and_every_price_has_a_source():
+def test_the_price_file_is_dated_and_every_price_has_a_source_and_the_day_it_was_read():
     assert isinstance(PRICES.date, datetime.date)
     assert [m.memory_gb for m in PRICES.machines] == sorted(m.memory_gb for m in PRICES.machines)
-    assert all(m.source.startswith("https://") for m in PRICES.machines)
+    assert all(m.source.startswith("https://") and m.read <= PRICES.date for m in PRICES.machines)
+    training = tomllib.loads(resources.files("tunewise.compare").joinpath("prices.toml").read_text())[
+        "training"
+    ]
+    assert training["source"] and training["read"] <= PRICES.date
 
 
 def test_a_month_is_the_smallest_machine_that_holds_it_always_on():
@@ -86,8 +91,8 @@ def test_prices_of_ones_own(tmp_path):
         (("busy = 0.3", 'busy = "often"'), "is not as prices.toml is"),
         (("memory_gb = 4", "memory_gb = 4\ncolour = 'red'"), "is not as prices.toml is"),
         (("date = 2026-11-25", "date = 'today'"), "needs a date"),
-        (("euro_an_hour = 0.006", "euro_an_hour = -1"), "prices from 0 up"),
-        (("euro_an_hour = 0.006", "euro_an_hour = 'free'"), "is not as prices.toml is"),
+        (("euro_an_hour = 0.0082", "euro_an_hour = -1"), "prices from 0 up"),
+        (("euro_an_hour = 0.0082", "euro_an_hour = 'free'"), "is not as prices.toml is"),
         (("watts = 65", "watts = nan"), "prices from 0 up"),
     ],
 )

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,9 @@ def merged(winner: Path, base: Path, dtype: str, target: Path) -> str:
         raise ValueError(f"{target} is not empty: give another folder")
     options: dict[str, Any] = {"dtype": getattr(torch, dtype), "local_files_only": True}
     tokenizer: Any = AutoTokenizer.from_pretrained(base, local_files_only=True)
-    model: Any = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base, **options), str(winner))
+    plain: Any = AutoModelForCausalLM.from_pretrained(base, **options)
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # peft's, about transformers
+        model: Any = PeftModel.from_pretrained(plain, str(winner))
     card = (winner / "README.md").read_text(encoding="utf-8")
     ids = torch.tensor([tokenizer(card, add_special_tokens=False)["input_ids"][:128]])
     target.parent.mkdir(parents=True, exist_ok=True)

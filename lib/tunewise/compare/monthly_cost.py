@@ -24,12 +24,13 @@ GB = 1e9
 
 @dataclass(frozen=True)
 class Machine:
-    """A server for rent: memory in GB, price in euro an hour."""
+    """A server for rent: memory in GB, price in euro an hour; ``read``: the day on which the price stood in ``source``."""
 
     name: str
     memory_gb: float
     euro_an_hour: float
     source: str = ""
+    read: datetime.date | None = None
 
 
 @dataclass(frozen=True)
