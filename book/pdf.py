@@ -16,8 +16,7 @@ from pypdf import PdfReader, PdfWriter
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import printing
 
-ROOT = Path(__file__).resolve().parents[1]
-SITE = ROOT / "_build" / "html"
+ROOT, SITE = printing.ROOT, printing.SITE
 OUT = ROOT / "_build" / "when-to-fine-tune.pdf"
 LEFT_OUT = {"api"}  # to look things up in, not to read
 MARGIN = {"top": "18mm", "bottom": "20mm", "left": "18mm", "right": "18mm"}
@@ -126,6 +125,8 @@ def bind(page, config: dict, parts: list[tuple[str, list[str]]], site: Path = SI
 
 
 def main() -> int:
+    if not printing.built():
+        return 1
     config, toc = (yaml.safe_load((ROOT / f"_{name}.yml").read_text("utf-8")) for name in ("config", "toc"))
     with printing.printer() as page:
         if page is None:

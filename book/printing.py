@@ -5,13 +5,22 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+ROOT = Path(__file__).resolve().parents[1]
+SITE = ROOT / "_build" / "html"
+sys.path.insert(0, str(ROOT / "tests"))
 import chromium
 
 MISSING = (
     "No Chrome or Chromium was found, so no PDF was made. Install one (on Debian and Ubuntu: apt install chromium), "
     "or name it in TUNEWISE_BROWSER, and run the same command again."
 )
+
+
+def built(site: Path = SITE) -> bool:
+    """Is there a finished site to print from? If not, says what to do."""
+    if not (there := (site / ".finished").exists()):
+        print("The site is not built: `make slides` and `make pdf` build it first.", file=sys.stderr)
+    return there
 
 
 @contextlib.contextmanager

@@ -18,8 +18,7 @@ from markupsafe import Markup
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import printing
 
-ROOT = Path(__file__).resolve().parents[1]
-SITE = ROOT / "_build" / "html"
+ROOT, SITE = printing.ROOT, printing.SITE
 SLIDES = ROOT / "_build" / "slides"
 REFERENCE = {"claims", "records"}  # lists, not chapters
 ROWS = (
@@ -103,6 +102,8 @@ def main(names: list[str]) -> int:
         print(
             f"No chapter {', '.join(sorted(unknown))}: choose from {', '.join(chapters())}", file=sys.stderr
         )
+        return 1
+    if not printing.built():
         return 1
     if not names:
         shutil.rmtree(SLIDES, ignore_errors=True)

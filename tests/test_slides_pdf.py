@@ -43,6 +43,11 @@ def test_an_unknown_chapter_is_named(capsys):
     assert "No chapter tones: choose from introduction, decide" in capsys.readouterr().err
 
 
+def test_without_a_site_it_says_what_to_do(tmp_path, capsys):
+    assert not slides.printing.built(tmp_path)
+    assert "`make slides` and `make pdf` build it first" in capsys.readouterr().err
+
+
 def test_each_chapter_has_a_deck_and_the_book_has_every_page_once():
     chapters = {p.stem for p in (ROOT / "chapters").glob("*.ipynb")} - slides.REFERENCE
     assert set(slides.chapters()) == chapters
