@@ -5,11 +5,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-SITE = ROOT / "_build" / "html"
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import chromium
 
+ROOT = Path(__file__).resolve().parents[1]
+SITE = ROOT / "_build" / "html"
 MISSING = (
     "No Chrome or Chromium was found, so no PDF was made. Install one (on Debian and Ubuntu: apt install chromium), "
     "or name it in TUNEWISE_BROWSER, and run the same command again."
