@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 
+import nbformat
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from small_model import made_up, run_small, small, small_context
 
 from tunewise.data import Example, Task
@@ -54,6 +57,19 @@ def test_knowing_the_trouble_alone_is_right_for_about_three_in_four():
         counts = usual[trouble[e.id]]
         assert counts[p] == max(counts.values())
     assert 0.65 < np.mean([p == e.label for e, p in zip(task.test, said, strict=True)]) < 0.85
+
+
+def test_the_table_of_the_rule_sends_every_complaint_to_its_desk():
+    told = [c.source for c in nbformat.read(ROOT / "chapters" / "accuracy.ipynb", 4).cells]
+    (rule,) = re.findall(r"^\| a .*(?:\n\|.*)*", "\n".join(told), re.MULTILINE)
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in rule.splitlines()]
+    starts = dict(paper="a bill", looks="a mark", drone="an even", water="water", cloth="water")
+    starts |= dict(rhythm="a noise", dead="a noise")
+    for i in company.labelled():
+        (row,) = [r for r in rows if r[0].startswith(starts[i.signs["trouble"]])]
+        usual, _, exception = row[1 + ["private", "public", "trade"].index(i.signs["who"])].partition("; ")
+        holds = i.signs["before"] == "again" if "second time" in exception else i.signs["place"] == "high"
+        assert i.label == (exception.split()[-1] if exception and holds else usual), (row, i.signs)
 
 
 # -- forecasts -----------------------------------------------------------------------------------------------------------

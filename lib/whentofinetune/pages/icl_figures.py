@@ -45,8 +45,8 @@ def summary(wordings: Record, shots: Record, curve: Record) -> rp.Html:
     few = by_size(shots, "random", "k", CALIBRATED)
     best = max(few, key=lambda k: few[k]["value"])
     return rp.prose(
-        f"Without examples, the prompt template alone moves accuracy between {rp.pct(min(zero))} and {rp.pct(max(zero))}. The best calibrated few-shot prompt, with k = {best}, "
-        f"reaches {rp.pct(few[best])}; LoRA on 100 labels reaches {rp.pct(by_size(curve, 'lora')[100])}."
+        f"Without examples, the prompt template alone moves accuracy between {rp.pct(min(zero))} and {rp.pct(max(zero))}. The best calibrated few-shot prompt (k = {best}, picked on the test tweets, "
+        f"which favours it) reaches {rp.pct(few[best])}; LoRA on 100 labels reaches {rp.pct(by_size(curve, 'lora')[100])}."
     )
 
 
@@ -99,17 +99,16 @@ def minus_calibrated(rows: Sequence[Row], shots: Sequence[Row]) -> dict[str, flo
 
 
 def calibration_figure(records: Mapping[str, Record]) -> rp.Figure:
-    """Calibrated minus as scored, by the number of random examples. records: model size -> record of ``few_shot``."""
+    """Calibrated minus as scored, by the examples in the prompt. records: model size -> record of ``few_shot``."""
     found = {}
     for size, record in records.items():
         found[size] = {}
-        for k in sizes(record, "random", "k"):
-            rows = record.where(method="random", k=k)
+        for method, k in [(m, k) for m in ("random", "balanced") for k in sizes(record, m, "k")]:
+            rows = record.where(method=method, k=k)
             gain = [np.subtract(r.outcomes(CALIBRATED), r.outcomes("accuracy")) for r in rows]
-            name = f"{k} example{'s' * (k > 1)}"
-            found[size][name] = compare_arrays(gain, np.zeros((1, len(gain[0])))).metric()
+            found[size][f"{k} {method}"] = compare_arrays(gain, np.zeros((1, len(gain[0])))).metric()
     title = "accuracy calibrated minus as scored"
-    return rp.differences(found, title, "What calibration adds to random examples")
+    return rp.differences(found, title, "What calibration adds, by the examples in the prompt")
 
 
 def shots_figure(record: Record) -> rp.Figure:
