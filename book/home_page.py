@@ -29,7 +29,10 @@ def answers() -> rp.Html:
         for claim in answer["claims"]:
             found, chapter = verdicts.headline(claim), verdicts.claims()[claim].get("chapter", "claims")
             size = f", {verdicts.LADDER[found.model]}" if found.findings else ""
-            said.append(f'<a href="chapters/{chapter}.html#{claim}">{claim}: {found.word}{size}</a>')
+            against = sum(f.verdict == "does not agree" for f in found.findings)
+            but = f", {'one test' if against == 1 else f'{against} tests'} against"
+            but = but if against and found.word == "cannot tell" else ""
+            said.append(f'<a href="chapters/{chapter}.html#{claim}">{claim}: {found.word}{but}{size}</a>')
         items.append(f"<li>{html.escape(answer['text'])} <small>({'; '.join(said)})</small></li>")
     return rp.Html(f"<ol>{''.join(items)}</ol>", "\n".join(answer["text"] for answer in content()["answers"]))
 
