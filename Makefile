@@ -58,7 +58,8 @@ serve: book
 	@$(PY) -m http.server --directory _build/html 8000
 
 bench: $(READY)
-	@failed=0; for part in "speed.py scoring" "speed.py training" "speed.py generation" memory.py; do \
+	@failed=0; for part in "speed.py scoring" "speed.py training" "speed.py generation" memory.py \
+		compare_simulation.py compare_peers.py documents.py; do \
 		printf '\n==== %s ====\n' "$$part"; $(PY) bench/$$part || failed=1; \
 	done; exit $$failed
 
