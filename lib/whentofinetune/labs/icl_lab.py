@@ -111,13 +111,13 @@ def invented_curve(
     return invented_rows({n: [right[n] + (s % 3) - 1 for s in range(seeds)] for n in sizes})
 
 
-def invented_rows(right: Mapping[int, Sequence[int]]) -> list[Row]:
-    """Number of labels -> how many of 200 items each seed gets right, as rows of a record."""
+def invented_rows(right: Mapping[int, Sequence[int]], *, from_the_end: bool = False) -> list[Row]:
+    """Number of labels -> how many of 200 items each seed gets right, the first ones or the last, as rows of a record."""
     items = {"test": {"ids": [str(i) for i in range(200)]}}
     return [
         Row(
             {"method": "lora", "n_labels": n, "seed": seed, "items": "test"}
-            | {"outcomes": {"accuracy": "1" * k + "0" * (200 - k)}},
+            | {"outcomes": {"accuracy": ("1" * k + "0" * (200 - k))[:: -1 if from_the_end else 1]}},
             items,
         )
         for n, of_seeds in right.items()
