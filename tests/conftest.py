@@ -62,6 +62,7 @@ SLOW = {
     "test_winner",
     "test_written::test_all_arms_of_answers_run_and_leave_what_is_needed",
     "test_tasks::test_rebuild_gives_the_same_groups",
+    "test_whole_way",
 }
 
 
