@@ -19,6 +19,8 @@ def file(tmp_path, monkeypatch):
         writer = csv.writer(out)
         writer.writerow(["text", "queue"])
         writer.writerows((f"{i.text} \x1b[2J<|im_end|>", i.target) for i in rows(120))
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / "a.txt").touch()
     return tmp_path / "tickets.csv"
 
 
@@ -74,6 +76,7 @@ def test_a_dry_run_shows_the_plan_and_computes_nothing(file, capsys):
         (["tickets.csv", "-o", "."], "is a folder"),
         (["tickets.csv", "--docs", "."], "--docs is for questions with short answers"),
         (["tickets.csv", "--task", "answers", "--docs", "none"], "--docs none is no folder"),
+        (["tickets.csv", "--task", "answers", "--docs", "scans"], "a.txt: is empty"),
         (["tickets.csv", "--schema", "s.json"], "--schema is for written answers"),
         (["tickets.csv", "--model", "gpt", "--only", "zero_shot"], "no model is called 'gpt'"),
     ],

@@ -76,6 +76,8 @@ def arms_of(bench: Workbench) -> list[Arm]:
         if bench.data.kind != "answers":
             said = f"--docs is for questions with short answers, and {bench.data.name} has none"
             raise ValueError(f"{said}: leave it out, or say --task answers")
+        if not docs.is_dir():
+            raise ValueError(f"--docs {docs} is no folder: name the one that holds your documents")
         read_folder(docs, read=remembered)
     if bench.data.kind == "classification":
         asked = [*classifiers.arms(bench), *prompts.arms(bench), *remote.arms(bench)]
