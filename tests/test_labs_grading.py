@@ -168,9 +168,21 @@ def graded(tmp_path_factory):
     )  # one refused
     how = ["--unsafe"] if sandbox.missing() else []  # these are ours
     assert (
-        cli.main(["labs", "grade", str(base / "course"), str(SOURCE), "--csv", str(base / "marks.csv"), *how])
+        cli.main(
+            [
+                "labs",
+                "grade",
+                str(base / "course"),
+                str(SOURCE),
+                "--csv",
+                str(base / "marks.csv"),
+                "--feedback",
+                *how,
+            ]
+        )
         == 0
     )
+    assert (base / "course" / "feedback" / "wald" / LAB / f"{LAB}.html").exists()
     with (base / "marks.csv").open(encoding="utf-8") as file:
         marks = {row["student"]: row for row in csv.DictReader(file)}
     with (base / "course" / "repairs.csv").open(encoding="utf-8") as file:

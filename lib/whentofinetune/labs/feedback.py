@@ -36,11 +36,11 @@ def write(marks: Sequence[Marks], course: Path, source: Path) -> Path:
 
     The zip file has Moodle's names of folders where the submissions had them, so that it can be uploaded there as it is.
     """
+    cells = read_notebook(source).cells
+    names = [(notebooks.marker(c.source), c.source) for c in cells if c.cell_type == "code"]
     words = {
-        notebooks.marker(c.source): _words(c.source)
-        for c in read_notebook(source).cells
-        if c.cell_type == "code"
-    }
+        name: _words(text) for name, text in names if name
+    }  # the install cell has none, and is no plain Python
     packed = course / "feedback.zip"
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as out:
         for m in marks:

@@ -77,7 +77,15 @@ def grade(
     if unknown := set(students or ()) - set(handed_in):
         raise LabError(f"nothing collected from {', '.join(sorted(unknown))}")
     if not handed_in:
-        raise LabError(f"nothing to grade in {course / 'submitted'}: run `tunewise labs collect` first")
+        others = sorted({p.parent.name for p in course.glob("submitted/*/*/*.ipynb")})
+        had = (
+            f"; there are submissions of {', '.join(others)}: the release must have the lab's own name"
+            if others
+            else ""
+        )
+        raise LabError(
+            f"nothing of {lab} to grade in {course / 'submitted'}{had or ': run `tunewise labs collect` first'}"
+        )
     chosen = list(students or handed_in)
     with nbgrader_api(course) as api:
         from tqdm import tqdm
