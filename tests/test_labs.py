@@ -69,6 +69,17 @@ def test_each_exercise_states_goal_minutes_and_hardware_and_has_a_hidden_test(la
     assert len(written) == 1 and any("| points | for |" in c.source for c in lab.cells)
 
 
+def test_the_minutes_of_the_exercises_add_up(lab):
+    minutes = [
+        int(n)
+        for c in lab.cells
+        for n in re.findall(r"\*\*Goal\*\*.*?\*\*(\d+) minutes", c.source, re.DOTALL)
+    ]
+    said = re.search(r"about (\d+)(½?) (minutes|hours); each exercise", lab.cells[0].source)
+    promised = (int(said[1]) + bool(said[2]) / 2) * (60 if said[3] == "hours" else 1)
+    assert abs(sum(minutes) - promised) <= 10
+
+
 def test_the_points_that_the_lab_promises_are_those_it_gives(lab):
     points = {True: 0, False: 0}
     for c in graded_cells(lab):
