@@ -59,7 +59,7 @@ serve: book
 
 bench: $(READY)
 	@failed=0; for part in "speed.py scoring" "speed.py training" "speed.py generation" memory.py \
-		compare_simulation.py compare_peers.py documents.py; do \
+		compare_simulation.py compare_peers.py documents.py dtype.py; do \
 		printf '\n==== %s ====\n' "$$part"; $(PY) bench/$$part || failed=1; \
 	done; exit $$failed
 
