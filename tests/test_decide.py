@@ -224,12 +224,15 @@ def test_what_holds_for_every_combination(outcomes):
                 assert outcomes[other(a, "labels", more)] in TUNES, a
         if taught_facts and outcome == "fine-tune":
             assert known["sources"] != "must" and known["hallucination"] != "unacceptable", a
-        if outcome in ("distil", "better", "classify"):
+        if outcome in ("distil", "better"):
             assert known["behaviour"] in ("untried", "short", "expensive", "limit"), a
         if outcome == "distil":  # there is a teacher, and the task is narrow
             assert known["behaviour"] == "expensive" and known["tasks"] not in ("many", UNKNOWN), a
         if outcome == "classify":
             assert known["tasks"] == "label" and known["labels"] in ("hundreds", "thousands"), a
+            # whatever is said or not known of the style, save that a prompt with examples does it already
+            for style in ("plain", "untried", "short", "expensive", "limit", UNKNOWN):
+                assert outcomes[other(a, "behaviour", style)] == "classify", a
         if known["knowledge"] in ("documents", "none", "short"):
             assert (outcome in ("rag", "both")) == (known["knowledge"] == "documents"), a
         if known["knowledge"] == UNKNOWN and outcome in ("rag", "both"):
@@ -439,6 +442,25 @@ STORIES = {
         "measure",
         "",
         "facts or style?; are facts missing?",
+    ),
+    # the model's style is no reason to leave labels unused
+    "a ticket router in the model's usual style, a thousand labels": (
+        "none plain costly thousands hardly needless neither label",
+        "classify",
+        "",
+        "labels are enough for a classifier",
+    ),
+    "the same, nobody knows whether the style is the trouble, some hundreds": (
+        "none unknown costly hundreds hardly needless neither label",
+        "classify",
+        "",
+        "labels are enough for a classifier",
+    ),
+    "the same with fifty labels": (
+        "none plain costly tens hardly needless neither label",
+        "prompt",
+        "",
+        "the usual style; the cheaper rival",
     ),
     # what works stays; only a bill could change that
     "a labelling prompt with examples that works": (
