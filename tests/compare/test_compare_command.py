@@ -4,6 +4,7 @@ import csv
 import json
 
 import pytest
+from bs4 import BeautifulSoup
 from test_arms import rows
 
 from tunewise import cli
@@ -57,6 +58,19 @@ def test_what_cannot_be_told_has_its_own_status(file):
     mixed = [line.rsplit(",", 1)[0] + "," + ("bug", "account")[i % 7 < 4] for i, line in enumerate(text[1:])]
     (file.parent / "mixed.csv").write_text("\n".join(["text,queue", *mixed]), encoding="utf-8")
     assert cli.main(["compare", "mixed.csv", "--only", "majority", "--need", "57%"]) == 1
+
+
+def test_a_spent_budget_is_undecided_and_says_what_to_type(file, capsys):
+    given = ["compare", "tickets.csv", "--only", "majority,tfidf", "--need", "0.9", "--budget", "0s"]
+    assert cli.main(given) == 1
+    said = capsys.readouterr().out
+    again = said.split("To run the rest", 1)[1].splitlines()[1].strip()
+    assert again == "tunewise compare tickets.csv --need 0.9 --budget 2m --only majority,tfidf"
+    assert "No folder was written: nothing won." in said
+    page = BeautifulSoup((file.parent / "report.html").read_text(encoding="utf-8"), "html.parser")
+    assert again in page.find("ol").li.get_text() and "No folder was written" in page.get_text()
+    assert cli.main(again.split()[1:]) == 0
+    assert "To run the rest" not in capsys.readouterr().out
 
 
 def test_a_dry_run_shows_the_plan_and_computes_nothing(file, capsys):

@@ -4,13 +4,15 @@ import dataclasses
 import json
 import multiprocessing
 
+import made_up
 import pytest
 from test_arms import own, rows
 
 from tunewise.compare import compare
 from tunewise.compare.base import Columns, Settings
+from tunewise.compare.decision import decide
 from tunewise.compare.plan import Plan, chosen, duration
-from tunewise.compare.run import Running, _alone, run, to_score
+from tunewise.compare.run import Running, _alone, _of_those_run, run, to_score
 from tunewise.compare.workbench import Arm, Pace, Workbench, fingerprint
 
 CHEAP = ("majority", "tfidf")
@@ -70,7 +72,24 @@ def test_a_budget_stops_between_steps_and_says_what_is_missing():
     # one arm has beaten nobody
     assert (report.decision.kind, report.decision.winner) == ("cannot_tell", None)
     assert "the most frequent label is the only arm that was run" in report.decision.sentence
-    assert report.decision.reasons[0] == "Not run, and perhaps better: tfidf."
+    left_out, not_run = report.decision.reasons[:2]
+    assert left_out.startswith("Left out by you: embeddings (about ")
+    assert left_out.endswith("zero_shot, few_shot, lora.")  # their pace was not measured
+    assert not_run.startswith("Not run, and perhaps better: tfidf (about ")
+    assert set(report.waiting) == {"tfidf", "tfidf@6", "tfidf@12"}
+
+
+def test_none_is_good_enough_only_if_all_that_were_planned_were_run():
+    data = made_up.data(200)
+    arms = [made_up.drawn(name, share, data) for name, share in (("majority", 0.3), ("tfidf", 0.6))]
+    none = decide(data, arms, Settings(need=0.9))
+    assert none.kind == "none_good_enough"
+    found = _of_those_run(none, arms, [("lora", "the budget: ...")], {"lora": 3600.0}, Settings(need=0.9))
+    assert (found.kind, found.winner) == ("cannot_tell", None)
+    assert found.sentence == (
+        "Cannot tell: none of the arms that were run reaches the 90% that you need; lora (about 60 min) was not run."
+    )
+    assert _of_those_run(none, arms, [("lora@20", "the budget: ...")], {}, Settings(need=0.9)) is none
 
 
 def test_an_arm_that_is_cut_off_under_way_is_named_and_the_report_is_of_the_others(monkeypatch):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import math
 import re
+import shlex
 import sys
 import textwrap
 from collections.abc import Callable
@@ -176,13 +179,31 @@ def _compare(args: argparse.Namespace, say: Callable[[str], None]) -> int:
         for line in plan(Workbench(to_score(data, settings), settings, say), dry=True).lines():
             say(line)
         return DECIDED
-    return finish(run(data, settings, say), args, say)
+    report = run(data, settings, say)
+    if report.waiting:
+        report = dataclasses.replace(report, command=again(args, sum(report.waiting.values())))
+    return finish(report, args, say)
+
+
+def again(args: argparse.Namespace, seconds: float) -> str:
+    """The same command, with a budget for work that is expected to take so long: half as much again, and a minute, for a slow moment."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    budget = f"{math.ceil(1.5 * seconds / 60) + 1}m" if args.budget is not None else None
+    said = ["tunewise", "compare"]
+    for action in parser._actions:
+        value = budget if action.dest == "budget" else getattr(args, action.dest, action.default)
+        if value == action.default or not action.option_strings:
+            continue
+        text = ",".join(value) if isinstance(value, tuple) else str(value)
+        said += [action.option_strings[-1], *([] if value is True else [text])]
+    return shlex.join([*said[:2], str(args.file), *said[2:]])
 
 
 def finish(report: Report, args: argparse.Namespace, say: Callable[[str], None]) -> int:
     """Print the verdict, write what is to be taken home, and say by the status whether it is decided."""
     from tunewise.compare.documents_formats import visible
-    from tunewise.compare.html_report import write_html
+    from tunewise.compare.html_report import duration, write_html
     from tunewise.compare.json_report import as_json, write_json
     from tunewise.compare.terminal_table import WIDTH, table
     from tunewise.compare.winner import write_winner
@@ -192,6 +213,8 @@ def finish(report: Report, args: argparse.Namespace, say: Callable[[str], None])
     say(f"\n{table(report)}\n")
     for sentence in (report.decision.sentence, *report.decision.reasons):
         say(textwrap.fill(sentence, WIDTH))
+    if report.waiting:
+        say(f"To run the rest (about {duration(sum(report.waiting.values()))}):\n  {report.command}")
     if args.json:
         print(as_json(report))
     output = report.settings.output
@@ -201,6 +224,8 @@ def finish(report: Report, args: argparse.Namespace, say: Callable[[str], None])
         )
         if folder := write_winner(report):
             say(f"What won is in {folder}, ready to use.")
+        elif not report.decision.winner:
+            say("No folder was written: nothing won.")
     except (OSError, ValueError) as error:  # the verdict stands above
         why = f"{error.filename} ({error.strerror})" if isinstance(error, OSError) else str(error)
         remedy = "mend that, or name another place with -o: the same command finds all results again"

@@ -101,7 +101,10 @@ def steps(report: Report, centre: ArmResult, curves: Sequence[more_data.Learning
     """What to do next, in order."""
     data, decision, title = report.data, report.decision, centre.named
     serious = [f for f in data.findings if f.serious]
-    out = [f"First look at this: {f.said} Correct the file, and run the same command again." for f in serious]
+    out = _go_on(report)
+    out += [
+        f"First look at this: {f.said} Correct the file, and run the same command again." for f in serious
+    ]
     if decision.kind == "cannot_tell" and decision.items_to_settle:
         out.append(
             f"Label about {rows_to_add(data, decision.items_to_settle):,} more rows and add them to {data.name}: about "
@@ -139,6 +142,16 @@ def steps(report: Report, centre: ArmResult, curves: Sequence[more_data.Learning
         out.append("Don't label more training rows: they would hardly help.")
     out.append("Keep the test rows aside. Run the comparison again when your texts, labels or prices change.")
     return out
+
+
+def _go_on(report: Report) -> list[str]:
+    """What to run first where the plan is unfinished."""
+    if not report.waiting:
+        return []
+    total = duration(sum(report.waiting.values()))
+    names = dict.fromkeys(name.partition("@")[0] for name in report.waiting)
+    how = report.command or "the same settings, without a budget"
+    return [f"Finish the plan: {', '.join(names)} not run yet, about {total} in all. Run again: {how}"]
 
 
 def _rival(report: Report, centre: ArmResult) -> ArmResult | None:

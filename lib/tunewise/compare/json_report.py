@@ -12,7 +12,7 @@ The layout has a number, ``format``; a field may be added to it, none is renamed
     decision        kind, winner, leading, sentence, reasons, items_to_settle, comparisons (a, b, estimate, low, high, level, p, significant, n)
     learning_curves name, points, forecasts, advice, sentence
     label_next      ids and rows of the pool
-    missing         arms that were not run: name and why
+    missing         arms that were not run: name, why, and the seconds that they would take where the budget or Ctrl-C cost them
 
 Texts of the user's are not in it, but for targets and predictions.
 """
@@ -76,7 +76,7 @@ def as_dict(report: Report) -> dict[str, Any]:
         ),
         learning_curves=[dataclasses.asdict(c) for c in curves if c],
         label_next=[_place(i) for i in report.label_next],
-        missing=[dict(name=name, why=why) for name, why in report.missing],
+        missing=[dict(name=name, why=why, seconds=report.waiting.get(name)) for name, why in report.missing],
     )
     plain: dict[str, Any] = _plain(made)
     return plain

@@ -28,15 +28,22 @@ class Plan:
         None where no arm needs the language model.
     measured
         Whether the pace was measured on this machine, or is a rough guess.
+    left_out
+        Arms that this data can have and the user left out.
     """
 
     arms: Sequence[Arm]
     pace: Pace | None
     measured: bool = True
+    left_out: Sequence[Arm] = ()
 
     def seconds(self, arm: Arm) -> float:
         """What the arm is expected to take."""
         return arm.seconds(self.pace or Pace(1e9, 1.0))
+
+    def known_seconds(self, arm: Arm) -> float | None:
+        """The same, None where the arm needs the language model and its pace was not measured."""
+        return None if arm.needs_model and self.pace is None else self.seconds(arm)
 
     def lines(self) -> list[str]:
         """The plan in words: one line an arm, and the sum."""
@@ -102,9 +109,11 @@ def chosen(arms: Sequence[Arm], only: Sequence[str], skip: Sequence[str]) -> lis
 
 def plan(bench: Workbench, *, dry: bool = False) -> Plan:
     """What to run, and what it will take: the model reads eight texts for it (not in a dry run that would have to fetch the model first)."""
-    arms = chosen(arms_of(bench), bench.settings.only, bench.settings.skip)
+    every = arms_of(bench)
+    arms = chosen(every, bench.settings.only, bench.settings.skip)
+    left_out = [arm for arm in every if arm not in arms and "@" not in arm.name]
     if not any(arm.needs_model for arm in arms):
-        return Plan(arms, None)
+        return Plan(arms, None, left_out=left_out)
     texts = [item.text for item in bench.data.valid[:8]]
     if not bench.given:
         from tunewise.models import registry
@@ -113,12 +122,12 @@ def plan(bench: Workbench, *, dry: bool = False) -> Plan:
         spec = registry.get(bench.settings.model)
         if dry and place(spec) is None:
             tokens = float(np.mean([len(text) for text in texts])) / 4 + 20
-            return Plan(arms, Pace(ROUGH_FLOPS / 2 / max(spec.parameters, 1e8), tokens), measured=False)
+            return Plan(arms, Pace(ROUGH_FLOPS / 2 / max(spec.parameters, 1e8), tokens), False, left_out)
     try:
-        return Plan(arms, measure(bench, texts))
+        return Plan(arms, measure(bench, texts), left_out=left_out)
     except FetchError as error:  # the arms without the model can still be run
         bench.say(f"The model can't be had: {error}")
-        return Plan(arms, None)
+        return Plan(arms, None, left_out=left_out)
 
 
 def measure(bench: Workbench, texts: Sequence[str]) -> Pace:

@@ -7,7 +7,7 @@ import dataclasses
 import datetime
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,12 @@ from tunewise.compare.decision import decide
 from tunewise.compare.monthly_cost import read_prices
 from tunewise.compare.more_data import label_next
 from tunewise.compare.plan import Plan, duration, plan, titled
+from tunewise.compare.verdict_words import begun
 from tunewise.compare.workbench import VERSION, Arm, BudgetSpent, Workbench, fingerprint
 from tunewise.experiment import Context, device_name
 from tunewise.step_cache import digest
+
+BUDGET, CTRL_C = "the budget", "stopped by Ctrl-C"  # why an arm was not run, though the next call can
 
 
 class Running(RuntimeError):
@@ -58,18 +61,25 @@ def run(
     with _alone(data, settings):
         deadline = None if settings.budget is None else start + settings.budget
         bench = Workbench(data, settings, say, given, deadline)
-        arms, missing = _perform(bench, start)
+        arms, missing, made = _perform(bench, start)
     if not arms:
         reasons = "; ".join(f"{name}: {why}" for name, why in missing)
         raise ValueError(f"no arm could be run: {reasons or 'it was stopped before the first was done'}")
     whole = [arm for arm in arms if "@" not in arm.name]
+    stopped = {name for name, why in missing if why.startswith((BUDGET, CTRL_C))}
+    waiting = {a.name: made.seconds(a) for a in made.arms if a.name in stopped} if made else {}
+    decision = _of_those_run(decide(data, whole, settings), whole, missing, waiting, settings)
+    if made and made.left_out:
+        said = f"Left out by you: {_about({a.name: made.known_seconds(a) for a in made.left_out})}."
+        decision = dataclasses.replace(decision, reasons=[said, *decision.reasons])
     return Report(
         data=data,
         settings=settings,
         arms=whole,
-        decision=_of_those_run(decide(data, whole, settings), whole, missing),
+        decision=decision,
         curve=[arm for arm in arms if "@" in arm.name],
         missing=missing,
+        waiting=waiting,
         machine=device_name(bench.ctx.precision)
         if "ctx" in bench.__dict__
         else platform.processor() or platform.machine(),
@@ -81,17 +91,33 @@ def run(
 
 
 def _of_those_run(
-    decision: Decision, arms: Sequence[ArmResult], missing: Sequence[tuple[str, str]]
+    decision: Decision,
+    arms: Sequence[ArmResult],
+    missing: Sequence[tuple[str, str]],
+    waiting: Mapping[str, float],
+    settings: Settings,
 ) -> Decision:
-    """The verdict, with a word on the arms that were not run: one arm without its rivals has won nothing."""
-    names = ", ".join(name for name, _ in missing if "@" not in name)
+    """The verdict, with a word on the arms that were not run: one arm without its rivals has won nothing, and one of them may be good enough."""
+    names = [name for name, _ in missing if "@" not in name]
     if not names:
         return decision
+    listed = _about({name: waiting.get(name) for name in names})
+    reasons = [f"Not run, and perhaps better: {listed}."]
     if len(arms) == 1:
         said = f"Cannot tell: {arms[0].named} is the only arm that was run, so nothing was compared."
         decision = dataclasses.replace(decision, kind="cannot_tell", winner=None, sentence=said)
-    said = f"Not run, and perhaps better: {names}."
-    return dataclasses.replace(decision, reasons=[said, *decision.reasons])
+    elif decision.kind == "none_good_enough":
+        need = f"{100 * (settings.need or 0):g}%"
+        were = "was" if len(names) == 1 else "were"
+        said = f"Cannot tell: none of the arms that were run reaches the {need} that you need; {listed} {were} not run."
+        reasons = [begun(decision.sentence.partition(": ")[2])]
+        decision = dataclasses.replace(decision, kind="cannot_tell", sentence=said)
+    return dataclasses.replace(decision, reasons=[*reasons, *decision.reasons])
+
+
+def _about(seconds: Mapping[str, float | None]) -> str:
+    """Names of arms, each with what it takes, where that is known."""
+    return ", ".join(name if s is None else f"{name} (about {duration(s)})" for name, s in seconds.items())
 
 
 def to_score(data: OwnData, settings: Settings) -> OwnData:
@@ -116,13 +142,14 @@ def to_score(data: OwnData, settings: Settings) -> OwnData:
     return dataclasses.replace(data, metric=metric, schema=schema)
 
 
-def _perform(bench: Workbench, start: float) -> tuple[list[ArmResult], list[tuple[str, str]]]:
-    """Arm after arm, until all are done, time is up, or the user has seen enough."""
+def _perform(bench: Workbench, start: float) -> tuple[list[ArmResult], list[tuple[str, str]], Plan | None]:
+    """Arm after arm, until all are done, time is up, or the user has seen enough; and the plan, if there was time for one."""
     from tqdm.auto import tqdm
 
     done: list[ArmResult] = []
     missing: list[tuple[str, str]] = []
     todo: list[Arm] = []
+    made: Plan | None = None
     say = bench.say
     try:
         made = plan(bench)
@@ -145,9 +172,9 @@ def _perform(bench: Workbench, start: float) -> tuple[list[ArmResult], list[tupl
                     done.append(result)
                     bench.say(row(result, bench.data.metric))
     except KeyboardInterrupt:
-        missing += [(arm.name, "stopped by Ctrl-C") for arm in todo]
+        missing += [(arm.name, CTRL_C) for arm in todo]
         say("Stopped. What is done is kept: the same command goes on from here.")
-    return done, missing
+    return done, missing, made
 
 
 def _one(
@@ -163,13 +190,13 @@ def _one(
                 return result
         if budget is not None and made.seconds(arm) > max(1.0, budget - spent):
             needs, left = duration(made.seconds(arm)), duration(max(0, budget - spent))
-            missing.append((arm.name, f"the budget: it takes about {needs}, and {left} were left"))
+            missing.append((arm.name, f"{BUDGET}: it takes about {needs}, and {left} were left"))
             return None
         result = arm.evaluate(bench)
     except BudgetSpent:
         ran = time.perf_counter() - start - spent
         missing.append(
-            (arm.name, f"the budget: cut off after {duration(ran)}; the same command goes on from there")
+            (arm.name, f"{BUDGET}: cut off after {duration(ran)}; the same command goes on from there")
         )
         return None
     except Exception as error:  # one arm that fails must not cost the others
