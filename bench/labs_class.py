@@ -51,8 +51,8 @@ def answers(nb):
 
 
 def duplicated(nb):
-    """An answer twice: first a wrong one with the metadata, last the right one."""
-    at = answers(nb)[0]
+    """The last answer twice: first a wrong one with the metadata, last the right one."""
+    at = answers(nb)[-1]
     nb.cells.append(copy.deepcopy(nb.cells[at]))
     nb.cells[at].source = nb.cells[at].source.split("\n")[0] + "\n1 / 0"
 
@@ -110,7 +110,10 @@ def hand_in(release, source, lab, folder):
         class_[name], must[name] = icl.solved(release, source, name), set()
         damage(class_[name])
     for name, (make, lost) in mistakes(lab).items():
-        class_[name], must[name] = icl.solved(release, source, name), lost
+        class_[name], must[name] = (
+            icl.solved(release, source, "ab123"),
+            lost,
+        )  # what a mistake costs may depend on the data
         make(class_[name])
     for name, code in HOSTILE.items():
         class_[name], must[name] = icl.solved(release, source, name), None if name == "quitter" else set()
