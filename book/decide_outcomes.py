@@ -11,7 +11,16 @@ from functools import cache
 
 from whentofinetune import verdicts
 from whentofinetune.calculators import decide as d
-from whentofinetune.calculators.decide_rules import NEEDS, OUTCOMES, QUESTIONS, RULES, STAGES, STEPS, UNKNOWN
+from whentofinetune.calculators.decide_rules import (
+    CONTRARY,
+    NEEDS,
+    OUTCOMES,
+    QUESTIONS,
+    RULES,
+    STAGES,
+    STEPS,
+    UNKNOWN,
+)
 from whentofinetune.calculators.found import evidence
 from whentofinetune.pages.verdict import cite
 
@@ -102,5 +111,6 @@ def outcomes() -> dict:
         "decides": decides,
         "others": list(roots.items()),
         "links": {c: f"{e['chapter']}.html#{c}" for c, e in verdicts.claims().items() if "chapter" in e}
-        | {key: list(source) for key, source in named.items()},
+        | {key: list(source) for key, source in named.items()}
+        | {name: [c["title"], f"{c['chapter']}.html"] for name, c in CONTRARY.items()},
     }

@@ -11,6 +11,8 @@ from tunewise import report as rp
 from tunewise.record import NotMeasured
 from tunewise.report.figures import MARKERS, PALETTE
 from whentofinetune import book_files, book_records, verdicts
+from whentofinetune.calculators.decide_rules import CONTRARY
+from whentofinetune.calculators.found import contrary
 
 METHODS = ("prompt", "examples in the prompt", "small classifier", "LoRA", "RAG")
 
@@ -33,6 +35,10 @@ def answers() -> rp.Html:
             but = f", {'one test' if against == 1 else f'{against} tests'} against"
             but = but if against and found.word == "cannot tell" else ""
             said.append(f'<a href="chapters/{chapter}.html#{claim}">{claim}: {found.word}{but}{size}</a>')
+        for name in answer.get("contrary", []):
+            if name in contrary():
+                url = f"chapters/{CONTRARY[name]['chapter']}.html"
+                said.append(f'against our own result: <a href="{url}">{html.escape(contrary()[name])}</a>')
         items.append(f"<li>{html.escape(answer['text'])} <small>({'; '.join(said)})</small></li>")
     return rp.Html(f"<ol>{''.join(items)}</ol>", "\n".join(answer["text"] for answer in content()["answers"]))
 

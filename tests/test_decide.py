@@ -19,7 +19,8 @@ from conftest import ROOT
 from sphinx_site import live_html
 
 from tunewise import cli
-from whentofinetune import verdicts
+from tunewise import report as rp
+from whentofinetune import book_records, verdicts
 from whentofinetune.calculators import decide as d
 from whentofinetune.calculators.decide_rules import NEEDS, OUTCOMES, QUESTIONS, RULES, STAGES, UNKNOWN, Rule
 from whentofinetune.calculators.found import evidence, found, side
@@ -135,6 +136,22 @@ def test_evidence_by_hand():
     assert evidence([rule, read, plain], said).endswith(
         "No test of ours concerns the rest; it follows the literature: c2022."
     )
+
+
+def test_a_comparison_of_ours_that_speaks_against_a_rule_is_told_with_the_records_figures():
+    """The desk task of the chapter on accuracy, computed here from the record by its own route."""
+    record = book_records.load("unwritten_rule")
+    tuned, *others = (record.where(method=m, n_labels=300) for m in ("lora", "embeddings", "tfidf"))
+    least = min((rp.gap(tuned, rows, "new") for rows in others), key=lambda m: m["value"])
+    concerned = [r for r in RULES if "C1" in r.tests]
+    assert len(concerned) == 3
+    for rule in concerned:
+        text = evidence([rule])
+        assert (
+            f"against our own result: in our own desk task LoRA was ahead of both classifiers on new wordings, {rp.points(least)}"
+            in text
+        )
+        assert '<a href="accuracy.html">' in decide_page._linked(text)
 
 
 def speaks(rules, text, said):

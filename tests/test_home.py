@@ -39,6 +39,11 @@ def test_the_answers_carry_todays_verdicts_and_lead_to_their_boxes():
         assert f'.html#{claim}"' in shown
 
 
+def test_an_answer_says_what_result_of_ours_speaks_against_it():
+    (text,) = re.findall(r"<li>To choose labels.*?</li>", home.answers().html)
+    assert 'against our own result: <a href="chapters/accuracy.html">' in text and "points [" in text
+
+
 def test_the_models_are_those_of_the_records():
     rows = home.measured().text.splitlines()[2:]
     assert [row.split()[0] for row in rows] == sorted(

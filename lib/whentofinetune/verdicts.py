@@ -75,7 +75,7 @@ def verdict(claim: str, model: str = "smollm2-135m") -> Verdict:
         return Verdict(claim, model, entry["kind"])
     tests = entry["tests"]
     try:
-        findings = tuple(_finding(test, model, 1 - 0.05 / len(tests)) for test in tests)
+        findings = tuple(finding(test, model, 1 - 0.05 / len(tests)) for test in tests)
     except NotMeasured:
         return Verdict(claim, model, "not yet measured")
     return Verdict(claim, model, combine([f.verdict for f in findings]), findings)
@@ -87,7 +87,7 @@ def headline(claim: str) -> Verdict:
     return next((v for v in reversed(found) if v.word != "not yet measured"), found[0])
 
 
-def _finding(test: Mapping[str, Any], model: str, level: float) -> Finding:
+def finding(test: Mapping[str, Any], model: str, level: float) -> Finding:
     """One test on one model, with an interval of ``level``."""
     if "contrast" in test:
         contrast, rival = getattr(contrasts, test["contrast"]), ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from whentofinetune.calculators import read
 
@@ -34,7 +35,8 @@ class Rule:
 
     stage: one of :data:`STAGES`, note or conflict. when: question or earlier stage -> the answers that fit. then: the stage's result;
     for a note the step (:data:`STEPS`) to which it belongs; for a conflict nothing. claims, against: ids in ``data/claims.yml`` whose
-    tests, where they agree, support the rule or speak against it. literature: keys in ``references.bib``.
+    tests, where they agree, support the rule or speak against it. literature: keys in ``references.bib``. contrary: keys of
+    :data:`CONTRARY`.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Rule:
     claims: tuple[str, ...] = ()
     against: tuple[str, ...] = ()
     literature: tuple[str, ...] = ()
+    contrary: tuple[str, ...] = ()
 
     @property
     def tests(self) -> tuple[str, ...]:
@@ -67,4 +70,5 @@ QUESTIONS = tuple(Question(name, **q) for name, q in _READ["questions"].items())
 OUTCOMES = {name: Outcome(**o) for name, o in _READ["outcomes"].items()}
 NEEDS: dict[str, dict[str, str]] = _READ["needs"]
 STEPS: dict[str, str] = _READ["steps"]
+CONTRARY: dict[str, dict[str, Any]] = _READ["contrary"]
 RULES = tuple(_rule(stage, entry) for stage, entries in _READ["rules"].items() for entry in entries)

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from functools import cache
 
+from tunewise import report as rp
 from whentofinetune import verdicts
-from whentofinetune.calculators.decide_rules import Rule
+from whentofinetune.calculators.decide_rules import CONTRARY, Rule
 
 # Whether a verdict speaks for its claim (1), against it (-1), or is none (2); every other word leaves the claim open. A gain that is too
 # small to matter is none.
@@ -20,6 +21,18 @@ def found() -> dict[str, tuple[str, str]]:
     """Claim -> its verdict and the size of the largest model measured (empty where no model was compared)."""
     heads = map(verdicts.headline, verdicts.claims())
     return {v.claim: (v.word, verdicts.LADDER[v.model] if v.findings else "") for v in heads}
+
+
+@cache
+def contrary() -> dict[str, str]:
+    """Comparisons of ours outside the claims' tests that came out against a rule, by their record: what each found, with its interval."""
+    model = next(iter(verdicts.LADDER))
+    found = {name: verdicts.finding(test, model, 0.95) for name, test in CONTRARY.items()}
+    return {
+        name: f"{f.says}, {rp.points(f.comparison.metric())}, {verdicts.LADDER[model]}"
+        for name, f in found.items()
+        if f.verdict == "agrees"
+    }
 
 
 def side(claim: str, rule: Rule, said: Mapping[str, tuple[str, str]] | None = None) -> int:
@@ -59,7 +72,10 @@ def evidence(rules: Iterable[Rule], said: Mapping[str, tuple[str, str]] | None =
             word, size = said[claim]
             reverse = " in reverse" if claim in rule.against else ""
             tests[side(claim, rule, said)].append(f"{claim}{reverse} ({word}{', ' + size if size else ''})")
-        sources[min((side(claim, rule, said) for claim in rule.tests), default=None)] += rule.literature
+        ours = [f"{contrary()[name]} ({name})" for name in rule.contrary if name in contrary()]
+        tests[-1] += ours
+        sides = [side(claim, rule, said) for claim in rule.tests] + [-1] * bool(ours)
+        sources[min(sides, default=None)] += rule.literature
 
     def listed(names: list[str]) -> str:
         return ", ".join(dict.fromkeys(names))

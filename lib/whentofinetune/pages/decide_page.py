@@ -6,7 +6,7 @@ import re
 from tunewise.report import Html
 from whentofinetune import verdicts
 from whentofinetune.calculators import decide as d
-from whentofinetune.calculators.decide_rules import NEEDS, OUTCOMES, QUESTIONS, RULES, STEPS
+from whentofinetune.calculators.decide_rules import CONTRARY, NEEDS, OUTCOMES, QUESTIONS, RULES, STEPS
 from whentofinetune.calculators.found import evidence
 from whentofinetune.pages.verdict import cite, sources
 
@@ -57,6 +57,8 @@ def _linked(text: str) -> str:
         if word in sources():
             name, url = cite(word)
             return f'<a href="{html.escape(url)}">{html.escape(name)}</a>' if url else html.escape(name)
+        if word in CONTRARY:
+            return f'<a href="{CONTRARY[word]["chapter"]}.html">{html.escape(CONTRARY[word]["title"])}</a>'
         chapter = verdicts.claims().get(word, {}).get("chapter")
         return f'<a href="{chapter}.html#{word}">{word}</a>' if chapter else word
 
