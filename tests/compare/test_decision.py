@@ -67,24 +67,38 @@ def test_what_is_better_by_less_than_the_margin_is_not_worth_its_price():
     assert decide(own, [cheap, dear], Settings(margin=0.005)).winner == "lora"
 
 
-def test_cannot_tell_says_how_many_more_items_and_what_to_use_until_then():
-    found = decided({"majority": 0.3, "few_shot": 0.82, "lora": 0.86}, n=100)
+def test_cannot_tell_says_what_how_many_more_items_and_what_to_use_until_then():
+    def tried(n):
+        own = made_up.data(n)
+        shares = {"majority": 0.3, "few_shot": 0.82, "lora": 0.86}
+        arms = [made_up.drawn(name, s, own, seed=k) for k, (name, s) in enumerate(shares.items())]
+        dear = replace(arms[2].cost, memory=12_000_000_000)
+        return own, decide(own, [*arms[:2], replace(arms[2], cost=dear)], Settings())
+
+    own, found = tried(100)
     assert (found.kind, found.winner, found.leading) == ("cannot_tell", None, "lora")
-    assert f"about {found.items_to_settle} more test items would settle it" in found.sentence
-    assert any("Until then take LoRA" in r for r in found.reasons)
-    own = made_up.data(100)
+    assert found.sentence.startswith(
+        f"Cannot tell which of prompt with examples and LoRA is better by 3 points or more: about {found.items_to_settle} more test items"
+    )
+    assert not found.same_cost and any("Until then take LoRA" in r for r in found.reasons)
     rows = rows_to_add(own, found.items_to_settle)
-    assert any(f"About {rows:,} more labelled rows" in r for r in found.reasons)
+    hours = rows * 20 / 3600  # at the price file's 20 seconds a label and 30 euro an hour
+    work = f"about {hours:.1f} hours of work, €{30 * hours:,.0f}"
+    assert any(f"About {rows:,} more labelled rows" in r and work in r for r in found.reasons)
     assert rows * len(own.test) / sum(map(len, (own.train, own.valid, own.test))) == pytest.approx(
         found.items_to_settle, abs=1
     )
     # with several times that many items and the same shares it is settled, with a third it is not
     wanted = 100 + found.items_to_settle
-    shares = {"majority": 0.3, "few_shot": 0.82, "lora": 0.86}
-    assert (
-        decided(shares, n=wanted // 3).kind == "cannot_tell"
-        and decided(shares, n=4 * wanted).winner == "lora"
-    )
+    assert tried(wanted // 3)[1].kind == "cannot_tell" and tried(4 * wanted)[1].winner == "lora"
+
+
+def test_of_those_in_doubt_that_cost_the_same_the_best_is_advised_and_nothing_is_decided():
+    found = decided({"majority": 0.3, "few_shot": 0.82, "lora": 0.86}, n=100)
+    assert (found.kind, found.winner, found.same_cost) == ("cannot_tell", None, True)
+    assert found.sentence.endswith("cost about the same: take LoRA, which did best (86% on 100 test items).")
+    assert found.reasons[0].startswith("None of them is shown to be better. About ")
+    assert not any("Until then" in r for r in found.reasons)
 
 
 def test_a_cheaper_arm_that_may_be_as_good_is_in_the_way_of_a_verdict():
@@ -95,7 +109,7 @@ def test_a_cheaper_arm_that_may_be_as_good_is_in_the_way_of_a_verdict():
     cheap, dear = made_up.arm("tfidf", other, own), made_up.arm("lora", right, own, memory=12_000_000_000)
     found = decide(own, [cheap, dear], Settings(margin=0.02))
     assert found.kind == "cannot_tell"
-    assert any("TF-IDF and logistic regression would be cheaper" in r for r in found.reasons)
+    assert "whether TF-IDF and logistic regression, cheaper to run, is as good as LoRA" in found.sentence
     # at the same price it is no reason to wait
     assert decide(own, [cheap, replace(dear, cost=cheap.cost)], Settings(margin=0.02)).winner == "lora"
 

@@ -223,6 +223,8 @@ class Decision:
         How many more test items would settle it; None where it is settled or no number would.
     leading
         Name of the arm that did best on the test items, also where there is no winner.
+    same_cost
+        Whether the arms in doubt cost about the same a month: then it hardly matters which of them is taken until more is known.
     """
 
     kind: Literal["use", "cheaper", "cannot_tell", "none_good_enough"]
@@ -232,6 +234,7 @@ class Decision:
     comparisons: Mapping[tuple[str, str], Comparison]
     items_to_settle: int | None = None
     leading: str = ""
+    same_cost: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ below the best is so taken in at most one case in twenty; choosing among several
 simultaneous confidence intervals for multiple comparisons with the best*, Annals of Statistics 12, 1136-1144.
 
 Where a much cheaper arm may be as good but is not shown to be, nothing is decided, and it is said how many more items would decide it.
+Arms in doubt that cost the same are not decided about either: to take the leading of them would be wrong more often than in one decided
+case of twenty. It is advised all the same, since whoever must take one of them can do no better without more labels.
 """
 
 from __future__ import annotations
@@ -122,7 +124,7 @@ def decide(
     leading = int(np.argmax([np.mean(o) for o in outcomes]))
     centre = leading if choice.winner is None else choice.winner
     tested = {j: pairs[centre, j] for j in range(len(arms)) if j != centre}
-    say = Words(data, settings, arms, months, leading, level)
+    say = Words(data, settings, arms, months, leading, level, prices)
     found: dict[str, Any] = dict(
         comparisons={(arms[centre].name, arms[j].name): c for j, c in tested.items()},
         leading=arms[leading].name,
@@ -134,8 +136,11 @@ def decide(
             return Decision("none_good_enough", None, sentence, say.basis(tested), **found)
     if choice.winner is None:
         more = _items_to_settle(pairs, months, settings.margin, alpha, len(groups))
-        reasons = [*say.undecided(choice.still, choice.blocking, more), *say.basis(tested)]
-        return Decision("cannot_tell", None, say.cannot(more), reasons, **found, items_to_settle=more)
+        same = len(choice.still) > 1 and float(np.ptp([months[i] for i in choice.still])) <= MATTERS
+        sentence = say.cannot(say.doubt(choice.still, choice.blocking), more, same)
+        reasons = [*say.undecided(choice.still, more, same), *say.basis(tested)]
+        found |= dict(items_to_settle=more, same_cost=same)
+        return Decision("cannot_tell", None, sentence, reasons, **found)
     better = all(c.significant and c.estimate > 0 for c in tested.values())
     sentence = say.use(centre, tested) if better else say.cheaper(centre, tested)
     reasons = [*say.sure(centre, choice.chances[centre]), *say.basis(tested)]

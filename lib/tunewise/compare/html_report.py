@@ -16,7 +16,7 @@ import numpy as np
 
 from tunewise.compare import error_analysis, more_data
 from tunewise.compare.monthly_cost import Prices, bill, break_even, rank, read_prices
-from tunewise.compare.verdict_words import rows_to_add
+from tunewise.compare.verdict_words import labelling, rows_to_add
 from tunewise.step_cache import write_whole
 
 if TYPE_CHECKING:
@@ -105,9 +105,13 @@ def steps(report: Report, centre: ArmResult, curves: Sequence[more_data.Learning
     out += [
         f"First look at this: {f.said} Correct the file, and run the same command again." for f in serious
     ]
-    if decision.kind == "cannot_tell" and decision.items_to_settle:
+    if decision.kind == "cannot_tell" and decision.same_cost:
+        out.append(f"Use {title}: it did best, and the others in doubt cost about the same.")
+    elif decision.kind == "cannot_tell" and decision.items_to_settle:
+        rows = rows_to_add(data, decision.items_to_settle)
+        work = labelling(rows, read_prices(report.settings.prices))
         out.append(
-            f"Label about {rows_to_add(data, decision.items_to_settle):,} more rows and add them to {data.name}: about "
+            f"Label about {rows:,} more rows ({work}) and add them to {data.name}: about "
             f"{decision.items_to_settle:,} of them become test items. Then run the same command again."
         )
     elif decision.kind == "none_good_enough":
@@ -121,7 +125,7 @@ def steps(report: Report, centre: ArmResult, curves: Sequence[more_data.Learning
             else "The folder winner/ beside this report holds it, ready to use."
         )
         out.append(f"Put {title} to use. {way}")
-    elif decision.kind == "cannot_tell":
+    elif decision.kind == "cannot_tell" and not decision.same_cost:
         out.append(f"Until then use {title}: it did best so far.")
     if error_analysis.wrong(data, centre).any():
         out.append(

@@ -11,6 +11,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from tunewise.compare.base import ArmResult, OwnData, Settings
+    from tunewise.compare.monthly_cost import Prices
     from tunewise.comparison import Comparison
 
 
@@ -26,6 +27,12 @@ def rows_to_add(data: OwnData, items: int) -> int:
     return math.ceil(items * (1 + (len(data.train) + len(data.valid)) / len(data.test)))
 
 
+def labelling(rows: int, prices: Prices) -> str:
+    """What it costs to label so many rows, in words."""
+    hours = rows * prices.seconds_a_label / 3600
+    return f"about {hours:.1f} hours of work, €{hours * prices.labelling_euro_an_hour:,.0f}"
+
+
 @dataclass(frozen=True)
 class Words:
     """The sentences of a verdict; arms in the order of price."""
@@ -36,6 +43,7 @@ class Words:
     months: Sequence[float]
     leading: int
     level: float
+    prices: Prices
 
     @property
     def n(self) -> int:
@@ -81,30 +89,43 @@ class Words:
             return f"{told}, and cost about the same: take the simplest, {x} ({self.got(winner)})."
         return f"{told}: take {x}, which no other beats by {margin} or more ({self.got(winner)})."
 
-    def cannot(self, more: int | None) -> str:
-        if more is None:
-            return "Cannot tell: the arms are too close for any realistic number of test items."
-        return f"Cannot tell: about {more:,} more test items would settle it, if the differences stay as they are."
-
-    def undecided(self, still: Sequence[int], blocking: Sequence[int], more: int | None) -> list[str]:
-        margin, best = self.size(self.settings.margin), self.title(self.leading)
-        out = (
-            [f"{begun(self.names(still))} may each be the best, or within {margin} of it."]
-            if len(still) > 1
-            else []
-        )
+    def doubt(self, still: Sequence[int], blocking: Sequence[int]) -> str:
+        """What cannot be told."""
+        margin = self.size(self.settings.margin)
         if blocking:
-            they = "it is" if len(blocking) == 1 else "they are"
+            others = self.names([i for i in still if i not in blocking])
+            verb = "is" if len(blocking) == 1 else "are"
+            return f"whether {self.names(blocking)}, cheaper to run, {verb} as good as {others}, or less than {margin} worse"
+        if len(still) == 1:
+            return f"whether another arm is better than {self.title(still[0])} by {margin} or more"
+        return f"which of {self.names(still)} is better by {margin} or more"
+
+    def cannot(self, doubt: str, more: int | None, same_cost: bool) -> str:
+        if same_cost:
+            return f"Cannot tell {doubt}, and they cost about the same: take {self.title(self.leading)}, which did best ({self.got(self.leading)})."
+        if more is None:
+            return f"Cannot tell {doubt}: they are too close for any realistic number of test items."
+        return f"Cannot tell {doubt}: about {more:,} more test items would settle it, if the differences stay as they are."
+
+    def undecided(self, still: Sequence[int], more: int | None, same_cost: bool) -> list[str]:
+        out = []
+        if more:
+            rows = rows_to_add(self.data, more)
+            work = labelling(rows, self.prices)
             out.append(
-                f"{begun(self.names(blocking))} would be cheaper; whether {they} as good, these items cannot tell."
+                f"About {rows:,} more labelled rows in {self.data.name} bring so many test items: {work}."
             )
+        if same_cost:
+            margin = self.size(self.settings.margin)
+            tell = f"About {more:,} more test items would tell them apart. " if more else ""
+            worth = f" That is worth it only if {margin} are worth the work to you." if more else ""
+            return [f"None of them is shown to be better. {tell}{''.join(out)}{worth}"]
         cheap = f", or {self.title(still[0])} ({self.got(still[0])}), the cheapest that may be as good"
         cheap = "" if still[0] == self.leading else cheap
-        if more:
-            out.append(
-                f"About {rows_to_add(self.data, more):,} more labelled rows in {self.data.name} bring so many test items."
-            )
-        return [*out, f"Until then take {best}, which did best ({self.got(self.leading)}){cheap}."]
+        return [
+            *out,
+            f"Until then take {self.title(self.leading)}, which did best ({self.got(self.leading)}){cheap}.",
+        ]
 
     def none(self, best: Mapping[str, Any]) -> str:
         return (
