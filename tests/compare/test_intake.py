@@ -191,7 +191,28 @@ def test_columns_are_guessed_with_a_reason_or_taken_by_name():
 def test_what_cannot_be_used_is_said_in_one_sentence(records, asked, says):
     with pytest.raises(DataError, match=f"(?s){says}") as raised:
         prepare(records, **asked)
-    assert "\n" not in str(raised.value)
+    _, *choices = str(raised.value).split("\n")
+    assert all(line.startswith("  --label ") for line in choices)
+
+
+def test_each_column_that_may_be_the_label_is_shown_as_a_line_to_paste():
+    with pytest.raises(DataError) as raised:
+        prepare([{"text": t, "my queue": y, "vip": i % 3 == 0} for i, (t, y) in enumerate(rows())])
+    lines = str(raised.value).split("\n")
+    assert lines[1:] == ["  --label 'my queue'  (pay, send)", "  --label vip  (true, false)"]
+
+
+@pytest.mark.parametrize("day", ["2026-01-{:02}", "{}.1.2026", "1/{}/2026", "2026-01-{:02}T08:00:00Z"])
+def test_a_date_column_that_is_not_used_is_said_and_no_label(day):
+    def records(when):
+        return [{"text": t, "queue": y, "made on": when(i)} for i, (t, y) in enumerate(rows())]
+
+    said = prepare(records(lambda i: day.format(1 + i % 28))).columns.guessed
+    assert "Found a date column 'made on': `--time 'made on'` tests on the latest rows." in said
+    used = prepare(records(lambda i: day.format(1 + i % 28)), time="made on")
+    assert not any(
+        "date column" in s for s in (*used.columns.guessed, *prepare(records(str)).columns.guessed)
+    )
 
 
 @pytest.mark.parametrize(

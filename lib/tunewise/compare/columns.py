@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import textwrap
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any, get_args
@@ -35,6 +38,8 @@ TOGETHER = (
 )
 CHATS = ("messages", "conversations", "conversation")
 CHAT_TARGET = "the assistant's last message"
+
+DATE = re.compile(r"(\d{4}[-/]\d{1,2}[-/]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{4})([T ]|$)")
 
 
 def choose(
@@ -89,6 +94,11 @@ def choose(
         guessed.append(f"{found!r} gives the splits (its values are {_listed(sorted(set(values[found])))}).")
     if group is None:
         group = _group(values, {text, label, time, split}, guessed)
+    used = {*parts(text, there), label, group, time, split}
+    if time is None and (dates := [c for c in there if c not in used and _is_date(values[c])]):
+        guessed.append(
+            f"Found a date column {dates[0]!r}: `--time {shlex.quote(dates[0])}` tests on the latest rows."
+        )
     return Columns(task or "answers", text, label, group, time, split, tuple(guessed))  # type: ignore[arg-type]
 
 
@@ -157,18 +167,20 @@ def _label(name: str, values: Mapping[str, list[str]], read: set[str], guessed: 
         if c not in read and values[c] and not (c.lower() in SPLITS and _is_split(values[c]))
     ]
     lower = {c.lower(): c for c in reversed(free)}
-    likely = [c for c in free if _few(values[c], n) and c.lower() not in GROUPS.split()]
+    likely = [
+        c for c in free if _few(values[c], n) and c.lower() not in GROUPS.split() and not _is_date(values[c])
+    ]
     answers = [lower[a] for a in ANSWERS.split() if a in lower]
     named = [c for c in free if c.lower() in LABELS.split()]
     could = [lower["completion"]] if "completion" in lower else named + answers or likely
     if len(could) > 1:
         raise DataError(
-            f"{name}: {_listed(could, 'and')} could each be the label; name the one to predict with --label"
+            f"{name}: {_listed(could, 'and')} could each be the label; name the one to predict with --label:{_to_paste(could, values)}"
         )
     if not could:
         hint = " Is the first line a header?" if free else ""
         raise DataError(
-            f"{name}: which column is the label? Name it with --label; there are {_listed(list(values))}.{hint}"
+            f"{name}: which column is the label? Name it with --label; there are {_listed(list(values))}.{hint}{_to_paste(free, values)}"
         )
     if could[0] in values[could[0]]:
         said = (
@@ -180,6 +192,17 @@ def _label(name: str, values: Mapping[str, list[str]], read: set[str], guessed: 
     why = "it has few different values" if could == likely and not named else "by its name"
     guessed.append(f"The label or answer is {could[0]!r} ({why}{more}).")
     return could[0]
+
+
+def _to_paste(could: Sequence[str], values: Mapping[str, list[str]]) -> str:
+    """A line for each column that may be the label: what to add to the command, and a few values that stand there."""
+    lines = []
+    for column in could[:6]:
+        some = ", ".join(
+            textwrap.shorten(v, 20, placeholder="...") for v in list(dict.fromkeys(values[column]))[:3]
+        )
+        lines.append(f"\n  --label {shlex.quote(column)}  ({some})")
+    return "".join(lines)
 
 
 def _group(values: Mapping[str, list[str]], taken: set[str | None], guessed: list[str]) -> str | None:
@@ -198,6 +221,11 @@ def _few(values: list[str], n: int) -> bool:
 
 def _is_split(values: list[str]) -> bool:
     return len(set(values)) > 1 and all(v.lower() in SPLIT_NAMES for v in set(values))
+
+
+def _is_date(values: list[str]) -> bool:
+    """Different days, written as 2026-01-31, 31.1.2026 or 1/31/2026, with or without a time."""
+    return len(set(values)) > 1 and all(DATE.match(v) for v in values)
 
 
 def _is_object(text: str) -> bool:
