@@ -295,9 +295,11 @@ def test_four_ways_by_hand():
     assert found["RAG + tuned"].call == pytest.approx(0.00102 + 0.00012 + 0.000015)
     # 10,000 passages of 120 tokens at 0.1 a million are 0.12; a tenth of them changes each month, and the store is 20
     assert found["RAG"].setup == pytest.approx(0.12) and found["RAG"].upkeep == pytest.approx(20.012)
-    assert found["tuned model"].setup == pytest.approx(10) and found["tuned model"].upkeep == pytest.approx(
-        40 / 12
-    )
+    # 300 labels of half a minute are 2.5 hours at 50: 125 euro, and a fifth of them anew four times a year
+    assert found["tuned model"].setup == pytest.approx(10 + 125)
+    assert found["tuned model"].upkeep == pytest.approx((40 + 100) / 12)
+    small = found["small classifier"]
+    assert (small.call, small.setup, small.upkeep) == (0, pytest.approx(125), pytest.approx(15 + 100 / 12))
     # 100,000 calls save 156 - 58.5 = 97.5; less 20.012 of upkeep; 0.12 is back after 0.00155 months
     m = meeting(found["long prompt"], found["RAG"], 100_000)
     assert m.months == pytest.approx(0.12 / 77.488) and m.calls_per_month == pytest.approx(20.012 / 0.000975)
@@ -341,13 +343,16 @@ setting = st.builds(
     machine_per_hour=money,
     changed_per_month=st.floats(0, 1),
     store_per_month=money,
+    server_per_month=money,
+    labels=many,
+    label_share=st.floats(0, 1),
 )
 
 
 @given(setting)
 def test_where_two_ways_meet_both_have_cost_the_same(s):
     found = cost_ways.ways(s)
-    for name in ("RAG", "tuned model", "RAG + tuned"):
+    for name in ("RAG", "tuned model", "RAG + tuned", "small classifier"):
         old, new = found["long prompt"], found[name]
         m = meeting(old, new, s.calls_per_month)
         if m.months:
@@ -368,7 +373,10 @@ def test_both_ways_together_cost_at_least_as_much_as_the_tuned_model_alone(s):
     assert both.upkeep == pytest.approx(rag.upkeep + tuned.upkeep)
 
 
-@given(setting, st.sampled_from(["calls_per_month", "changed_per_month", "passages", "retrainings_per_year"]))
+@given(
+    setting,
+    st.sampled_from(["calls_per_month", "changed_per_month", "passages", "retrainings_per_year", "labels"]),
+)
 def test_more_of_anything_is_never_cheaper(s, name):
     more = replace(
         s,
@@ -413,6 +421,19 @@ def test_words_for_ways_that_never_pay():
     )
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "People's hours and hosting are 0"),
+        ({"hosting_per_month": 10.0}, "People's hours are 0"),
+        ({"tuned_hours": 1.0}, ""),
+    ],
+)
+def test_a_sum_without_peoples_time_is_called_no_budget(changes, said):
+    text = cost_ways.ways_verdict(cost_ways.Ways(**changes))
+    assert (said in text and "no budget" in text) if said else "no budget" not in text
+
+
 def test_peoples_time_is_paid_once_and_monthly():
     hours = {
         "prompt_hours": 1.0,
@@ -421,9 +442,10 @@ def test_peoples_time_is_paid_once_and_monthly():
         "tuned_hours": 4.0,
         "tuned_month_hours": 5.0,
     }
-    before, after = cost_ways.ways(cost_ways.Ways()), cost_ways.ways(cost_ways.Ways(wage=10.0, **hours))
+    before, after = (cost_ways.ways(cost_ways.Ways(wage=10.0, **h)) for h in ({}, hours))
     more = {n: (after[n].setup - before[n].setup, after[n].upkeep - before[n].upkeep) for n in before}
     wanted = {"long prompt": (10, 0), "RAG": (20, 30), "tuned model": (40, 50), "RAG + tuned": (60, 80)}
+    wanted["small classifier"] = (0, 0)
     assert {n: pytest.approx(w) for n, w in wanted.items()} == more
 
 

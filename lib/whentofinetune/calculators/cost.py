@@ -15,7 +15,7 @@ from whentofinetune.calculators import read
 
 MILLION = 1_000_000
 LONG, TUNED = "long prompt", "tuned model"
-DASHES, SHAPES = ("solid", "dash", "dot", "dashdot"), ("", "/", ".", "x", "-")
+DASHES, SHAPES = ("solid", "dash", "dot", "dashdot", "longdash"), ("", "/", ".", "x", "-")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Prices(Settings):
     retrainings_per_year: further trainings after the first. hosting_per_month: what the tuned model costs when idle.
     """
 
-    SHARES = ("cache_discount", "changed_per_month")
+    SHARES = ("cache_discount", "changed_per_month", "label_share")
 
     output_tokens: float = 20
     calls_per_month: float = 100_000

@@ -1,7 +1,8 @@
-"""Four methods and what they cost: a long prompt, retrieval, a tuned model, and both (claims C20 and C40). Standard library only.
+"""Five methods and what they cost: long prompt, retrieval, tuned model, both, small classifier (claims C20, C40). Standard library only.
 
 The long prompt and the tuned model are those of :mod:`whentofinetune.calculators.cost`. Retrieval sends a few passages with each call
-instead of examples; its index has to be built, kept, and renewed where passages change.
+instead of examples; its index has to be built, kept, and renewed where passages change. A small classifier can only choose a
+label; it has a server and labels to pay, but no tokens.
 """
 
 import json
@@ -11,7 +12,7 @@ from dataclasses import dataclass, fields
 from whentofinetune.calculators import cost as c
 from whentofinetune.calculators.cost import LONG, MILLION, TUNED, Prices, Setting, Way
 
-RAG, BOTH = "RAG", "RAG + tuned"
+RAG, BOTH, SMALL = "RAG", "RAG + tuned", "small classifier"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,9 @@ class Ways(Prices):
     million tokens embedded; embed_seconds and machine_per_hour: or the seconds of one's own machine that a passage takes, and its price; a
     question is embedded like a passage. changed_per_month: share of the passages that is new or altered in a month and embedded again, 0 to
     1. store_per_month: what keeping the index costs. wage: what an hour of a person costs; prompt_hours, rag_hours, tuned_hours: people's
-    time to set a method up (writing, labelling, testing), and rag_month_hours, tuned_month_hours: to look after it each month.
+    time to set a method up (writing, labelling, testing), and rag_month_hours, tuned_month_hours: to look after it each month. labels,
+    label_seconds: what the tuned model and the small classifier learn from, and a person's time for one; label_share: how much of that is
+    labelled anew for each retraining, 0 to 1. server_per_month: the machine on which the small classifier is trained and answers.
     """
 
     question_tokens: float = 150
@@ -42,6 +45,10 @@ class Ways(Prices):
     rag_month_hours: float = 0.0
     tuned_hours: float = 0.0
     tuned_month_hours: float = 0.0
+    server_per_month: float = 15.0
+    labels: float = 300
+    label_seconds: float = 30.0
+    label_share: float = 0.2
 
     def prompting(self) -> Setting:
         """The long prompt and the tuned model alone, as :func:`cost` knows them."""
@@ -55,18 +62,22 @@ class Ways(Prices):
 
 
 def ways(s: Ways) -> dict[str, Way]:
-    """The four methods. With k passages of p tokens a call, N passages in the index, e and q what embedding a passage and a question costs::
+    """The five methods. With k passages of p tokens a call, N passages in the index, e and q what embedding a passage and a question costs::
 
         RAG      setup N e    upkeep store + changed N e    a call: question and answer, k p tokens of input more, and q
-        tuned    setup T      upkeep r T / 12 + hosting     a call: question and answer at the tuned model's prices
+        tuned    setup T + L  upkeep r (T + share L) / 12 + hosting    a call: question and answer at the tuned model's prices
+        small    setup L            upkeep server + r share L / 12    a call: nothing
 
-    People's time comes on top. RAG + tuned has both setups and both upkeeps, and its passages cost what the tuned model's input does. Passages differ from call to
+    L is people's time for the labels; the tuned model needs it, too. People's other time comes on top. RAG + tuned has both setups and both upkeeps, and its passages cost what the tuned model's input does. Passages differ from call to
     call, so no cache makes them cheaper.
     """
     long, tuned = c.cost(s.prompting()).values()
     index, asking = s.corpus_passages * s.embedding(s.passage_tokens), s.embedding(s.question_tokens)
     renewal = s.store_per_month + s.changed_per_month * index + s.wage * s.rag_month_hours
-    training, retraining = tuned.setup + s.wage * s.tuned_hours, tuned.upkeep + s.wage * s.tuned_month_hours
+    labels = s.wage * s.labels * s.label_seconds / 3600
+    relabelling = s.retrainings_per_year / 12 * s.label_share * labels
+    training = tuned.setup + labels + s.wage * s.tuned_hours
+    retraining = tuned.upkeep + relabelling + s.wage * s.tuned_month_hours
     index += s.wage * s.rag_hours
     carried = s.passages * s.passage_tokens / MILLION
 
@@ -83,6 +94,7 @@ def ways(s: Ways) -> dict[str, Way]:
         RAG: Way(parts(long, s.base_in), index, renewal),
         TUNED: Way(parts(tuned), training, retraining),
         BOTH: Way(parts(tuned, s.tuned_in), index + training, renewal + retraining),
+        SMALL: Way(dict.fromkeys(parts(long), 0.0), labels, s.server_per_month + relabelling),
     }
 
 
@@ -94,7 +106,7 @@ def ways_verdict(s: Ways) -> str:
         f"At {calls:,.0f} calls a month the lowest running cost is that of: {first}, {found[first].month(calls):,.2f} euro a month. "
         f"Next: {second}, {found[second].month(calls):,.2f}."
     ]
-    for name in (RAG, TUNED, BOTH):
+    for name in (RAG, TUNED, BOTH, SMALL):
         m = c.meeting(found[LONG], found[name], calls)
         if m.months is not None:
             said = f"has cost less than the long prompt after {c.in_time(m.months)}."
@@ -104,6 +116,10 @@ def ways_verdict(s: Ways) -> str:
         else:
             said = "never cheaper than the long prompt, a call costs no less."
         lines.append(f"{c.upper(name)}: {said}")
+    lines.append("A small classifier can only choose a label from a list: leave it aside for any other task.")
+    if not any((s.prompt_hours, s.rag_hours, s.rag_month_hours, s.tuned_hours, s.tuned_month_hours)):
+        hosting = "" if s.hosting_per_month else " and hosting"
+        lines.append(f"People's hours{hosting} are 0, save for the labels: this is no budget.")
     lines.append("This is the cost alone. Whether a method answers well enough has to be measured.")
     return "\n".join(lines)
 

@@ -143,7 +143,7 @@ def shorter_prompt(latency: Record, shots: Record, curve: Record) -> rp.Html:
 
 
 def ways_settings(latency: Record) -> dict:
-    """What the calculator of four methods starts with: measured prompt lengths in the steps of its sliders; prices are the reader's."""
+    """What the calculator of methods starts with: measured prompt lengths in the steps of its sliders; prices are the reader's."""
     rows = {r["k"]: r["prompt_tokens"] for r in latency.where(method="latency")}
     longer = rows[16 if 16 in rows else max(rows)] - rows[0]
     question = max(10, 10 * round(rows[0] / 10))
