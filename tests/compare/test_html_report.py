@@ -11,9 +11,10 @@ from bs4 import BeautifulSoup
 from wcwidth import wcswidth
 
 from tunewise.compare.base import Finding, Settings
-from tunewise.compare.html_report import fragment, page, write_html
+from tunewise.compare.html_report import fragment, page, view, write_html
 from tunewise.compare.json_report import as_dict, as_json
 from tunewise.compare.terminal_table import fitted, table
+from tunewise.stats import wilson
 
 HOSTILE = (
     "</style></svg><script>alert(1)</script><img src=x onerror=alert(1)>\"' {{ 7*7 }} \x1b[2J\u202e=cmd()"
@@ -76,6 +77,31 @@ def test_it_says_the_verdict_first_and_shows_every_arm(report):
     assert "No --endpoint" in page(report) or "no --endpoint was given" in page(report)
     text = soup.get_text(" ", strip=True)
     assert "tickets.csv has 2 rows twice: 7, 9." in text and "With 300 labels, twice as many, LoRA" in text
+
+
+def test_below_the_verdict_stand_the_split_and_the_worst_label(report):
+    said = BeautifulSoup(page(report), "html.parser").find(class_="verdict").find_next_sibling("p").get_text()
+    assert "150 rows to learn from, 30 to choose settings by, 240 to test on: drawn at random" in said
+    best = report.arm("embeddings")
+    right = {
+        label: sum(
+            o for o, i in zip(best.outcomes["accuracy"], report.data.test, strict=True) if i.target == label
+        )
+        for label in made_up.LABELS
+    }
+    worst = min(right, key=right.get)
+    low, high = (f"{100 * v:.0f}%" for v in wilson(int(right[worst]), 80))
+    assert f"{best.named}: {worst}, {100 * right[worst] / 80:.0f}% [{low} to {high}] of 80 right." in said
+    by_time = replace(report.data, columns=replace(report.data.columns, time="day"))
+    assert "the latest by day are the test" in page(replace(report, data=by_time))
+    answers = replace(report.data, columns=replace(report.data.columns, kind="answers"), labels=())
+    assert "worst label" not in page(replace(report, data=answers))
+
+
+def test_the_learning_curve_of_the_arm_to_use_comes_first(report):
+    also = [replace(a, name=f"embeddings@{a.cost.labels}", title="Embeddings") for a in report.curve]
+    titles = [c.name for c, _ in view(replace(report, curve=[*report.curve, *also]))["curves"]]
+    assert titles == ["embeddings", "lora"]
 
 
 def test_hostile_text_stays_text(hostile):

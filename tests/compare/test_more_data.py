@@ -56,7 +56,13 @@ def test_a_steep_curve_says_label_more_and_a_flat_one_enough():
     steep = curve(0.3, 0.55, 0.75)
     assert steep.advice == "label more" and steep.points == ((40, 0.3), (80, 0.55), (160, 0.75))
     assert "With 320 labels, twice as many, LoRA would be at" in steep.sentence
+    assert (
+        f"the chance of a gain of 3 points or more is about {100 * steep.forecasts[0].chance:.0f}%"
+        in steep.sentence
+    )
     assert curve(0.98, 0.98, 0.98).advice == "enough"
+    # a gain may be likely while a loss is not ruled out
+    assert steep.forecasts[0].low < 0.75 and steep.sentence.endswith("the band starts below today's value.")
     assert curve(0.8, 0.83, 0.84).advice == "cannot tell"
     assert steep.forecasts[1].labels == 640 and steep.forecasts[1].high > steep.forecasts[0].high
 

@@ -203,16 +203,20 @@ def again(args: argparse.Namespace, seconds: float) -> str:
 def finish(report: Report, args: argparse.Namespace, say: Callable[[str], None]) -> int:
     """Print the verdict, write what is to be taken home, and say by the status whether it is decided."""
     from tunewise.compare.documents_formats import visible
-    from tunewise.compare.html_report import duration, write_html
+    from tunewise.compare.html_report import duration, weakest, write_html
     from tunewise.compare.json_report import as_json, write_json
     from tunewise.compare.terminal_table import WIDTH, table
+    from tunewise.compare.verdict_words import how_split
     from tunewise.compare.winner import write_winner
 
     for name, why in report.missing:
         say(f"Not run: {name} ({why})")
     say(f"\n{table(report)}\n")
-    for sentence in (report.decision.sentence, *report.decision.reasons):
-        say(textwrap.fill(sentence, WIDTH))
+    decision = report.decision
+    below = (how_split(report.data), weakest(report, report.arm(decision.winner or decision.leading)))
+    for sentence in (decision.sentence, *below, *decision.reasons):
+        if sentence:
+            say(textwrap.fill(sentence, WIDTH))
     if report.waiting:
         say(f"To run the rest (about {duration(sum(report.waiting.values()))}):\n  {report.command}")
     if args.json:

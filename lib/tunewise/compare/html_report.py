@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tunewise import stats
 from tunewise.compare import error_analysis, more_data
 from tunewise.compare.monthly_cost import Prices, bill, break_even, rank, read_prices
-from tunewise.compare.verdict_words import labelling, rows_to_add
+from tunewise.compare.verdict_words import how_split, labelling, rows_to_add
 from tunewise.step_cache import write_whole
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ def view(report: Report) -> dict[str, Any]:
         settings=report.settings,
         decision=decision,
         head=HEAD[decision.kind],
+        split=how_split(data),
+        weakest=weakest(report, centre),
         centre=centre,
         rival=rival,
         arms=_arms(report, centre, prices),
@@ -141,11 +144,32 @@ def steps(report: Report, centre: ArmResult, curves: Sequence[more_data.Learning
         which = (
             "the rows listed below first" if report.label_next else "rows of kinds that are often mistaken"
         )
-        out.append(f"Label more training rows ({which}): {more[0].title} would probably gain.")
+        chance = f"with a chance of about {share(more[0].forecasts[0].chance)}"
+        out.append(
+            f"Label more training rows ({which}): with twice as many {more[0].title} gains as much as matters to you {chance}."
+        )
     elif curves and all(c.advice == "enough" for c in curves):
         out.append("Don't label more training rows: they would hardly help.")
     out.append("Keep the test rows aside. Run the comparison again when your texts, labels or prices change.")
     return out
+
+
+def weakest(report: Report, centre: ArmResult) -> str:
+    """The label that the arm finds least often, with its interval; empty where there are no labels."""
+    data = report.data
+    found = []
+    for label in data.labels if data.metric == "accuracy" else ():
+        places = [n for n, item in enumerate(data.test) if item.target == label]
+        if places:
+            right = [float(centre.outcomes[data.metric][n]) for n in places]
+            found.append((stats.mean_interval(right, [data.test[n].group for n in places]), label))
+    if not found:
+        return ""
+    mean, label = min(found, key=lambda f: f[0]["value"])
+    span = f"{share(mean['low'])} to {share(mean['high'])}"
+    return (
+        f"The worst label of {centre.named}: {label}, {share(mean['value'])} [{span}] of {mean['n']} right."
+    )
 
 
 def _go_on(report: Report) -> list[str]:
@@ -190,9 +214,12 @@ def _domain(report: Report) -> tuple[float, float]:
 
 
 def _curves(report: Report) -> list[more_data.LearningCurve]:
+    """The learning curves, that of the arm to use first."""
     names = {a.name.partition("@")[0]: None for a in report.curve}
     known = {a.name for a in report.arms}
-    return [c for n in names if n in known and (c := more_data.learning_curve(report, n))]
+    first = report.decision.winner or report.decision.leading
+    ordered = sorted(names, key=lambda name: name != first)
+    return [c for n in ordered if n in known and (c := more_data.learning_curve(report, n))]
 
 
 def _picture(curve: more_data.LearningCurve) -> dict[str, Any]:

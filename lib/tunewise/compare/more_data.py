@@ -140,21 +140,23 @@ def curve_of(arms: Sequence[ArmResult], data: OwnData, margin: float) -> Learnin
     labels = [a.cost.labels for a in arms]
     found = forecast(labels, outcomes, [i.group for i in data.test], margin=margin)
     twice, fourfold = found[0], found[-1]
+    now = float(np.mean(outcomes[-1]))
     span = f"{100 * twice.low:.0f}% to {100 * twice.high:.0f}%"
-    said = f"With {twice.labels:,} labels, twice as many, {arms[-1].title} would be at {span} (now {100 * float(np.mean(outcomes[-1])):.0f}%)"
+    said = f"With {twice.labels:,} labels, twice as many, {arms[-1].title} would be at {span} (now {100 * now:.0f}%)"
     points = f"{100 * margin:.1f}".removesuffix(".0") + " points"
+    chance = f"the chance of a gain of {points} or more is about {100 * twice.chance:.0f}%"
     if twice.chance >= LIKELY:
-        advice, why = "label more", f"label more: a gain of {points} or more is likely"
+        beware = (
+            ", though a gain is not certain: the band starts below today's value" if twice.low < now else ""
+        )
+        advice, why = "label more", f"label more: {chance}{beware}"
     elif fourfold.chance <= UNLIKELY:
         advice, why = (
             "enough",
             f"enough labels: even four times as many would hardly bring the {points} that matter",
         )
     else:
-        advice, why = (
-            "cannot tell",
-            f"whether that brings the {points} that matter, these results cannot tell",
-        )
+        advice, why = "cannot tell", f"{chance}, which these results cannot tell any better"
     shares = tuple((n, float(np.mean(o))) for n, o in zip(labels, outcomes, strict=True))
     return LearningCurve(arms[-1].name, arms[-1].title, shares, found, advice, f"{said}; {why}.")
 

@@ -27,6 +27,26 @@ def rows_to_add(data: OwnData, items: int) -> int:
     return math.ceil(items * (1 + (len(data.train) + len(data.valid)) / len(data.test)))
 
 
+def how_split(data: OwnData) -> str:
+    """How the rows were split, and why."""
+    sizes = f"{len(data.train):,} rows to learn from, {len(data.valid):,} to choose settings by, {len(data.test):,} to test on"
+    columns = data.columns
+    if columns.time:
+        how = f"the latest by {columns.time} are the test, as texts to come will be later still"
+    elif columns.split:
+        how = f"as the column {columns.split} says"
+    elif columns.group:
+        how = f"drawn at random, rows with the same {columns.group} together, so that the test holds none that an arm half knows"
+    else:
+        how = "drawn at random, near-duplicates together where they can be, so that the test holds none that an arm half knows"
+    large = (
+        ""
+        if columns.split
+        else " The test part is large, since it decides how small a difference can be told."
+    )
+    return f"{sizes}: {how}.{large}"
+
+
 def labelling(rows: int, prices: Prices) -> str:
     """What it costs to label so many rows, in words."""
     hours = rows * prices.seconds_a_label / 3600
