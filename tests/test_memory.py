@@ -655,6 +655,15 @@ def test_the_package_knows_nothing_of_the_rest_and_the_formula_nothing_of_torch(
 # --- fronts --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("gpu", "dtype", "warned"),
+    [("t4", "bf16", True), ("v100", "bf16", True), ("t4", "fp16", False), ("l4", "bf16", False)],
+)
+def test_bf16_on_a_gpu_without_it_is_named(gpu, dtype, warned):
+    values = {c["name"]: c["value"] for c in CONTROLS} | {"gpu": gpu, "dtype": dtype}
+    assert ("has no bf16" in json.loads(memory_json(json.dumps(values)))["text"]) == warned
+
+
 def test_the_live_front_answers_for_its_controls_and_refuses_in_words():
     values = {c["name"]: c["value"] for c in CONTROLS}
     answer = json.loads(memory_json(json.dumps(values)))

@@ -48,6 +48,16 @@ _WHEN = {
 }
 
 
+def no_bf16(s: Settings, gpu: Gpu) -> str:
+    """A warning where the step computes in bf16 on a GPU without it; empty elsewhere."""
+    if s.dtype != "bf16" or gpu.arch >= 80:
+        return ""
+    return (
+        f"The {gpu.name} has no bf16 (compute capability {gpu.arch / 10:.1f}; bf16 needs 8.0): "
+        "the step runs slowly there or not at all. Choose fp16, which takes as many bytes a number."
+    )
+
+
 def from_controls(values: dict[str, Any]) -> tuple[Settings, Gpu]:
     """Settings and GPU from the controls of the live form: field names, ``gpu``, and ``config``, the text of a ``config.json`` that
     takes the model's place; ``targets`` may also be "attention" (query and value, or the fused projection)."""
@@ -87,6 +97,8 @@ def memory_json(settings: str) -> str:
         lines.append(f"Cheapest changes that make it fit: {'; '.join(said)}.")
     elif fits(e, gpu) == "no":
         lines.append(_what_would_fit(s, gpu))
+    if warning := no_bf16(s, gpu):
+        lines.append(warning)
     lines.append(_time(s, gpu, tokens, price))
     tables = [_gpu_table(e), _part_table(e)]
     return json.dumps({"figures": [_figure(e, gpu)], "tables": tables, "text": "\n".join(lines)})

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from finetune_memory import known_models
-from finetune_memory.calculator import gib, verdict
+from finetune_memory.calculator import gib, no_bf16, verdict
 from finetune_memory.fit import CONTEXT, GPUS, Gpu, changes, fits, gpu_named, largest
 from finetune_memory.formula import PHASES, Estimate, estimate
 from finetune_memory.settings import CHOICES, Settings
@@ -113,7 +113,7 @@ def _as_text(e: Estimate, gpu: Gpu | None, simulation: Simulation | None) -> str
     s = e.settings
     lines = [f"{s.model_id or s.shape.family}, {s.shape.parameters:,} parameters"]
     if gpu:
-        lines.append(verdict(e, gpu))
+        lines += filter(None, [verdict(e, gpu), no_bf16(s, gpu)])
     lines += ["", f"At its highest ({e.phase}):"]
     lines += [f"  {part:<24}{_both(size)}" for part, size in e.components.items() if size]
     sums = {"allocated": e.peak_bytes, "reserved, about": e.reserved_bytes}
