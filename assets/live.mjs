@@ -88,7 +88,7 @@ class Block {
 
   async work() {
     this.busy = true;
-    const starting = setTimeout(() => this.say("Starting the calculator in your browser…"), 250);
+    const starting = setTimeout(() => { this.root.classList.add("tw-stale"); this.say("Starting the calculator in your browser…"); }, 250);
     let answer;
     while (this.wanted) {
       const settings = this.wanted;
@@ -101,6 +101,7 @@ class Block {
     clearTimeout(starting);
     this.busy = false;
     this.root.classList.toggle("tw-wrong", Boolean(answer.wrong));
+    this.root.classList.toggle("tw-stale", Boolean(answer.wrong ?? answer.failed)); // the result below is of other settings: it stands back
     clearTimeout(this.later);
     if (answer.failed) return this.broken(answer.failed);
     if (answer.wrong) return this.say(answer.wrong);

@@ -381,6 +381,9 @@ def test_a_setting_that_makes_no_sense_is_answered_in_words(browser, block):
         page.locator(f"#{name}-base_in").fill("")
         page.wait_for_function("(id) => document.querySelector(`#${id}.tw-wrong`)", arg=f"live-{name}")
         assert "is empty or not a number" in status.inner_text()
+        page.wait_for_function("(id) => document.querySelector(`#${id}.tw-stale`)", arg=f"live-{name}")
+        page.locator(f"#{name}-base_in").fill("2")
+        page.wait_for_function("(id) => !document.querySelector(`#${id}.tw-stale`)", arg=f"live-{name}")
 
 
 def test_nonsense_in_the_address_is_passed_by(browser, block):
