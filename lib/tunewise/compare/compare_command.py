@@ -203,8 +203,10 @@ def again(args: argparse.Namespace, seconds: float) -> str:
 def finish(report: Report, args: argparse.Namespace, say: Callable[[str], None]) -> int:
     """Print the verdict, write what is to be taken home, and say by the status whether it is decided."""
     from tunewise.compare.documents_formats import visible
-    from tunewise.compare.html_report import duration, weakest, write_html
+    from tunewise.compare.html_report import write_html
     from tunewise.compare.json_report import as_json, write_json
+    from tunewise.compare.next_steps import weakest
+    from tunewise.compare.plan import duration
     from tunewise.compare.terminal_table import WIDTH, table
     from tunewise.compare.verdict_words import how_split
     from tunewise.compare.winner import write_winner

@@ -8,16 +8,16 @@ from __future__ import annotations
 import functools
 import math
 import unicodedata
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tunewise import stats
 from tunewise.compare import error_analysis, more_data
 from tunewise.compare.monthly_cost import Prices, bill, break_even, rank, read_prices
-from tunewise.compare.verdict_words import how_split, labelling, rows_to_add
+from tunewise.compare.next_steps import steps, weakest
+from tunewise.compare.plan import duration as planned
+from tunewise.compare.verdict_words import how_split
 from tunewise.step_cache import write_whole
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _template() -> Any:
     made = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    made.globals["zip"] = zip
+    made.globals |= {"zip": zip, "planned": planned}
     made.filters |= {"text": shown, "share": share, "number": number, "seconds": duration, "euro": euro}
     return made.get_template("report.html.jinja")
 
@@ -98,88 +98,6 @@ def view(report: Report) -> dict[str, Any]:
         if len(data.labels) <= 12:
             found["confusion"] = error_analysis.confusion(data, centre)
     return found
-
-
-def steps(report: Report, centre: ArmResult, curves: Sequence[more_data.LearningCurve]) -> list[str]:
-    """What to do next, in order."""
-    data, decision, title = report.data, report.decision, centre.named
-    serious = [f for f in data.findings if f.serious]
-    out = _go_on(report)
-    out += [
-        f"First look at this: {f.said} Correct the file, and run the same command again." for f in serious
-    ]
-    if decision.kind == "cannot_tell" and decision.same_cost:
-        out.append(f"Use {title}: it did best, and the others in doubt cost about the same.")
-    elif decision.kind == "cannot_tell" and decision.items_to_settle:
-        rows = rows_to_add(data, decision.items_to_settle)
-        work = labelling(rows, read_prices(report.settings.prices))
-        out.append(
-            f"Label about {rows:,} more rows ({work}) and add them to {data.name}: about "
-            f"{decision.items_to_settle:,} of them become test items. Then run the same command again."
-        )
-    elif decision.kind == "none_good_enough":
-        out.append(
-            "Try a larger model (--model), or a server with a better one (--endpoint), on the same rows."
-        )
-    if decision.winner:
-        way = (
-            "It is a line of your own code."
-            if centre.artefact is None
-            else "The folder winner/ beside this report holds it, ready to use."
-        )
-        out.append(f"Put {title} to use. {way}")
-    elif decision.kind == "cannot_tell" and not decision.same_cost:
-        out.append(f"Until then use {title}: it did best so far.")
-    if error_analysis.wrong(data, centre).any():
-        out.append(
-            "Read the most confident mistakes below. Where the file is wrong and not the answer, correct the file."
-        )
-    if weak := error_analysis.weak_slices(error_analysis.slices(data, centre)):
-        names = ", ".join(s.name for s in weak[:3])
-        out.append(
-            f"Check the answers for {names} by hand for a while: there {title} is worse than elsewhere."
-        )
-    more = [c for c in curves if c.advice == "label more"]
-    if more:
-        which = (
-            "the rows listed below first" if report.label_next else "rows of kinds that are often mistaken"
-        )
-        chance = f"with a chance of about {share(more[0].forecasts[0].chance)}"
-        out.append(
-            f"Label more training rows ({which}): with twice as many {more[0].title} gains as much as matters to you {chance}."
-        )
-    elif curves and all(c.advice == "enough" for c in curves):
-        out.append("Don't label more training rows: they would hardly help.")
-    out.append("Keep the test rows aside. Run the comparison again when your texts, labels or prices change.")
-    return out
-
-
-def weakest(report: Report, centre: ArmResult) -> str:
-    """The label that the arm finds least often, with its interval; empty where there are no labels."""
-    data = report.data
-    found = []
-    for label in data.labels if data.metric == "accuracy" else ():
-        places = [n for n, item in enumerate(data.test) if item.target == label]
-        if places:
-            right = [float(centre.outcomes[data.metric][n]) for n in places]
-            found.append((stats.mean_interval(right, [data.test[n].group for n in places]), label))
-    if not found:
-        return ""
-    mean, label = min(found, key=lambda f: f[0]["value"])
-    span = f"{share(mean['low'])} to {share(mean['high'])}"
-    return (
-        f"The worst label of {centre.named}: {label}, {share(mean['value'])} [{span}] of {mean['n']} right."
-    )
-
-
-def _go_on(report: Report) -> list[str]:
-    """What to run first where the plan is unfinished."""
-    if not report.waiting:
-        return []
-    total = duration(sum(report.waiting.values()))
-    names = dict.fromkeys(name.partition("@")[0] for name in report.waiting)
-    how = report.command or "the same settings, without a budget"
-    return [f"Finish the plan: {', '.join(names)} not run yet, about {total} in all. Run again: {how}"]
 
 
 def _rival(report: Report, centre: ArmResult) -> ArmResult | None:

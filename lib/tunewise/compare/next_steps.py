@@ -1,0 +1,96 @@
+"""What to do next, in order, and where the arm to use is weakest: the sentences of a report that are to be acted on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tunewise import stats
+from tunewise.compare import error_analysis
+from tunewise.compare.monthly_cost import read_prices
+from tunewise.compare.plan import duration
+from tunewise.compare.verdict_words import labelling, rows_to_add
+
+if TYPE_CHECKING:
+    from tunewise.compare import more_data
+    from tunewise.compare.base import ArmResult, Report
+
+
+def steps(report: Report, centre: ArmResult, curves: Sequence[more_data.LearningCurve]) -> list[str]:
+    """What to do next, in order."""
+    data, decision, title = report.data, report.decision, centre.named
+    serious = [f for f in data.findings if f.serious]
+    out = _go_on(report)
+    out += [
+        f"First look at this: {f.said} Correct the file, and run the same command again." for f in serious
+    ]
+    if decision.kind == "cannot_tell" and decision.same_cost:
+        out.append(f"Use {title}: it did best, and the others in doubt cost about the same.")
+    elif decision.kind == "cannot_tell" and decision.items_to_settle:
+        rows = rows_to_add(data, decision.items_to_settle)
+        work = labelling(rows, read_prices(report.settings.prices))
+        out.append(
+            f"Label about {rows:,} more rows ({work}) and add them to {data.name}: about "
+            f"{decision.items_to_settle:,} of them become test items. Then run the same command again."
+        )
+    elif decision.kind == "none_good_enough":
+        out.append(
+            "Try a larger model (--model), or a server with a better one (--endpoint), on the same rows."
+        )
+    if decision.winner:
+        way = (
+            "It is a line of your own code."
+            if centre.artefact is None
+            else "The folder winner/ beside this report holds it, ready to use."
+        )
+        out.append(f"Put {title} to use. {way}")
+    elif decision.kind == "cannot_tell" and not decision.same_cost:
+        out.append(f"Until then use {title}: it did best so far.")
+    if error_analysis.wrong(data, centre).any():
+        out.append(
+            "Read the most confident mistakes below. Where the file is wrong and not the answer, correct the file."
+        )
+    if weak := error_analysis.weak_slices(error_analysis.slices(data, centre)):
+        names = ", ".join(s.name for s in weak[:3])
+        out.append(
+            f"Check the answers for {names} by hand for a while: there {title} is worse than elsewhere."
+        )
+    more = [c for c in curves if c.advice == "label more"]
+    if more:
+        which = (
+            "the rows listed below first" if report.label_next else "rows of kinds that are often mistaken"
+        )
+        chance = f"with a chance of about {100 * more[0].forecasts[0].chance:.0f}%"
+        out.append(
+            f"Label more training rows ({which}): with twice as many {more[0].title} gains as much as matters to you {chance}."
+        )
+    elif curves and all(c.advice == "enough" for c in curves):
+        out.append("Don't label more training rows: they would hardly help.")
+    out.append("Keep the test rows aside. Run the comparison again when your texts, labels or prices change.")
+    return out
+
+
+def _go_on(report: Report) -> list[str]:
+    """What to run first where the plan is unfinished."""
+    if not report.waiting:
+        return []
+    total = duration(sum(report.waiting.values()))
+    names = dict.fromkeys(name.partition("@")[0] for name in report.waiting)
+    how = report.command or "the same settings, without a budget"
+    return [f"Finish the plan: {', '.join(names)} not run yet, about {total} in all. Run again: {how}"]
+
+
+def weakest(report: Report, centre: ArmResult) -> str:
+    """The label that the arm finds least often, with its interval; empty without labels, and for a rule, which finds one of them only."""
+    data = report.data
+    found = []
+    for label in data.labels if data.metric == "accuracy" and centre.family != "rule" else ():
+        places = [n for n, item in enumerate(data.test) if item.target == label]
+        if places:
+            right = [float(centre.outcomes[data.metric][n]) for n in places]
+            found.append((stats.mean_interval(right, [data.test[n].group for n in places]), label))
+    if not found:
+        return ""
+    mean, label = min(found, key=lambda f: f[0]["value"])
+    value, low, high = (f"{100 * mean[k]:.0f}%" for k in ("value", "low", "high"))
+    return f"The worst label of {centre.named}: {label}, {value} [{low} to {high}] of {mean['n']} right."
