@@ -68,3 +68,18 @@ def test_points_with_two_intervals_and_parts_of_a_whole():
         ("right", ["base", "tuned"], [0.2, 0.7]),
         ("wrong", ["base"], [0.7]),
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "words"),
+    [
+        (0.12, 0.04, 0.2, "+12 points [+4, +20]"),
+        (-0.0092, -0.0136, -0.0047, "−0.9 points [−1.4, −0.5]"),  # whole: −1 [−1, −0]
+        (-0.01, -0.03, 0.003, "−1.0 points [−3.0, +0.3]"),  # whole: an end that looks like 0
+        (0.031, 0.026, 0.034, "+3.1 points [+2.6, +3.4]"),  # whole: both ends alike
+        (0.0, 0.0, 0.0, "+0 points [+0, +0]"),
+        (0.12, None, None, "+12 points"),
+    ],
+)
+def test_whole_points_unless_they_hide_the_interval(value, low, high, words):
+    assert rp.points({"value": value, "low": low, "high": high, "n": 5}, n=False) == words

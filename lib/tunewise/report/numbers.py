@@ -16,10 +16,17 @@ def pct(metric: Mapping | float | None, n: bool = True) -> str:
 
 
 def points(metric: Mapping | None, n: bool = True) -> str:
-    """A difference of two shares in percentage points, with its sign: ``+12 points [+4, +20], n = 300``."""
+    """A difference of two shares in percentage points, with its sign: ``+12 points [+4, +20], n = 300``.
+
+    With a decimal where whole points would hide the interval: ends that round to the same number, or one other than zero that rounds to it.
+    """
     if metric is None:
         return "not yet measured"
-    return f"{_shown(metric, lambda v: f'{100 * v:+.0f}'.replace('-', '−'), ' points')}{_items(metric, n)}"
+    ends = [100 * end for end in (metric["low"], metric["high"]) if end is not None]
+    whole = [round(end) for end in ends]
+    hidden = len({*whole}) < len(ends) or any(end and not w for end, w in zip(ends, whole, strict=True))
+    digits = 1 if hidden and any(ends) else 0
+    return f"{_shown(metric, lambda v: f'{100 * v:+.{digits}f}'.replace('-', '−'), ' points')}{_items(metric, n)}"
 
 
 def relative(metric: Mapping, n: bool = True) -> str:
