@@ -24,7 +24,7 @@ def average(found: list[dict]) -> dict | float:
 
 def operation_methods(record: Record) -> Conditions:
     """Everything that answered the invented operation; of trained models the largest number of examples."""
-    methods: dict[str, dict] = {"the bare question": {"method": "untouched"}}
+    methods: dict[str, dict] = {"the question alone": {"method": "untouched"}}
     methods["the rule in words"] = {"method": "described"}
     for k in sorted({r["k"] for r in record.where(method="few-shot")}):
         methods[f"{k} examples in the prompt"] = {"method": "few-shot", "k": k}

@@ -14,7 +14,7 @@ from whentofinetune.datasets import company, patient_notes
 # -- jargon ----------------------------------------------------------------------------------------------------------
 
 METHODS = {
-    "the bare question": {"method": "base"},
+    "the question alone": {"method": "base"},
     "the whole glossary in the prompt": {"method": "glossary"},
     "nearest entries (MiniLM) in the prompt": {"method": "search"},
     "entries of the words named, in the prompt": {"method": "lookup"},
