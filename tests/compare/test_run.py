@@ -11,8 +11,9 @@ from test_arms import own, rows
 from tunewise.compare import compare
 from tunewise.compare.base import Columns, Settings
 from tunewise.compare.decision import decide
-from tunewise.compare.plan import Plan, chosen, duration
+from tunewise.compare.plan import Plan, chosen
 from tunewise.compare.run import Running, _alone, _of_those_run, run, to_score
+from tunewise.compare.verdict_words import duration
 from tunewise.compare.workbench import Arm, Pace, Workbench, fingerprint
 
 CHEAP = ("majority", "tfidf")

@@ -206,9 +206,8 @@ def finish(report: Report, args: argparse.Namespace, say: Callable[[str], None])
     from tunewise.compare.html_report import write_html
     from tunewise.compare.json_report import as_json, write_json
     from tunewise.compare.next_steps import weakest
-    from tunewise.compare.plan import duration
     from tunewise.compare.terminal_table import WIDTH, table
-    from tunewise.compare.verdict_words import how_split
+    from tunewise.compare.verdict_words import duration, how_split
     from tunewise.compare.winner import write_winner
 
     for name, why in report.missing:

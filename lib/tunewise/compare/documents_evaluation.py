@@ -121,7 +121,8 @@ def plan_documents(docs: str | Path, questions: Any, settings: Settings) -> list
     who = reader(settings.model, settings.endpoint, settings.endpoint_model)
     takes = ""
     if isinstance(who, LocalReader):
-        from tunewise.compare.plan import ROUGH_FLOPS, duration
+        from tunewise.compare.plan import ROUGH_FLOPS
+        from tunewise.compare.verdict_words import duration
 
         words = _mean([len(passage.full.split()) for passage in found.passages])
         tokens = 2 * len(test) * (2 * words + AROUND)

@@ -16,7 +16,7 @@ import numpy as np
 from tunewise.compare import error_analysis, more_data
 from tunewise.compare.monthly_cost import Prices, bill, break_even, rank, read_prices
 from tunewise.compare.next_steps import steps, weakest
-from tunewise.compare.plan import duration as planned
+from tunewise.compare.verdict_words import duration as planned
 from tunewise.compare.verdict_words import how_split
 from tunewise.step_cache import write_whole
 

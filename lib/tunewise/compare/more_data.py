@@ -156,7 +156,7 @@ def curve_of(arms: Sequence[ArmResult], data: OwnData, margin: float) -> Learnin
             f"enough labels: even four times as many would hardly bring the {points} that matter",
         )
     else:
-        advice, why = "cannot tell", f"{chance}, which these results cannot tell any better"
+        advice, why = "cannot tell", f"{chance}: too little to advise it, too much to rule it out"
     shares = tuple((n, float(np.mean(o))) for n, o in zip(labels, outcomes, strict=True))
     return LearningCurve(arms[-1].name, arms[-1].title, shares, found, advice, f"{said}; {why}.")
 

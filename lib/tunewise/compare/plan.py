@@ -11,6 +11,7 @@ import numpy as np
 from tunewise.compare.arms import classifiers, prompts, reading, remote, tuned, written
 from tunewise.compare.documents_folder import read_folder
 from tunewise.compare.documents_index import remembered
+from tunewise.compare.verdict_words import duration
 from tunewise.compare.workbench import Arm, Pace, Workbench
 from tunewise.models.download import FetchError
 
@@ -65,13 +66,6 @@ def titled(name: str, title: str) -> str:
     """The title of an arm, or what a point of a learning curve (``tfidf@29``) is."""
     rows = name.partition("@")[2]
     return f"the same, trained on {rows} rows" if rows else title
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: ``12 s``, ``4 min``, ``1.5 h``."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def arms_of(bench: Workbench) -> list[Arm]:

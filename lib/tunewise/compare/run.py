@@ -18,8 +18,8 @@ from tunewise.compare.base import ArmResult, Cost, Decision, OwnData, Report, Se
 from tunewise.compare.decision import decide
 from tunewise.compare.monthly_cost import read_prices
 from tunewise.compare.more_data import label_next
-from tunewise.compare.plan import Plan, duration, plan, titled
-from tunewise.compare.verdict_words import begun
+from tunewise.compare.plan import Plan, plan, titled
+from tunewise.compare.verdict_words import begun, duration
 from tunewise.compare.workbench import VERSION, Arm, BudgetSpent, Workbench, fingerprint
 from tunewise.experiment import Context, device_name
 from tunewise.step_cache import digest
