@@ -75,8 +75,11 @@ def _go_on(report: Report) -> list[str]:
         return []
     total = duration(sum(report.waiting.values()))
     names = dict.fromkeys(name.partition("@")[0] for name in report.waiting)
+    were = "was" if len(names) == 1 else "were"
     how = report.command or "the same settings, without a budget"
-    return [f"Finish the plan: {', '.join(names)} not run yet, about {total} in all. Run again: {how}"]
+    return [
+        f"Finish the plan: {', '.join(names)} {were} not run, which takes about {total} in all. Run again: {how}"
+    ]
 
 
 def weakest(report: Report, centre: ArmResult) -> str:
