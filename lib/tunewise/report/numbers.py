@@ -24,8 +24,8 @@ def points(metric: Mapping | None, n: bool = True) -> str:
         return "not yet measured"
     ends = [100 * end for end in (metric["low"], metric["high"]) if end is not None]
     whole = [round(end) for end in ends]
-    hidden = len({*whole}) < len(ends) or any(end and not w for end, w in zip(ends, whole, strict=True))
-    digits = 1 if hidden and any(ends) else 0
+    hidden = len({*whole}) < len({*ends}) or any(end and not w for end, w in zip(ends, whole, strict=True))
+    digits = 1 if hidden else 0
     return f"{_shown(metric, lambda v: f'{100 * v:+.{digits}f}'.replace('-', '−'), ' points')}{_items(metric, n)}"
 
 
