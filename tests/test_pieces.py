@@ -221,7 +221,9 @@ def test_a_result_is_shown_only_after_a_prediction(browser, tmp_path, choices):
     """A slider that was not touched is no prediction; its middle may be meant, and is one once it was clicked."""
     (tmp_path / "questions.js").symlink_to(ROOT / "assets" / "questions.js")
     asked = predict("gain", "How much?", "up" if choices else 50, choices=choices)._repr_html_()
-    cells = f'<div class="cell">{asked}</div><div class="cell" id="shown"><div class="tw-table">50</div></div>'
+    cells = (
+        f'<div class="cell">{asked}</div><div class="cell" id="shown"><div class="tw-table">50</div></div>'
+    )
     (tmp_path / "index.html").write_text(
         f'<!doctype html><style>.tw-covered {{ display: none }}</style>{cells}<script src="questions.js"></script>'
     )
