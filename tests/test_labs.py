@@ -483,3 +483,29 @@ def test_clear_errors_for_what_is_not_there(tmp_path, given, capsys):
     assert "does not exist" in capsys.readouterr().err
     assert cli.main(["labs", "grade", str(tmp_path / "c"), str(given)]) == 1
     assert "run `tunewise labs collect` first" in capsys.readouterr().err
+
+
+def test_who_handed_in_no_notebook_is_refused_by_name_and_extra_files_are_not(
+    release, given, tmp_path, capsys
+):
+    from tunewise import cli
+
+    text = json.dumps(submitted(release))
+    for name in ("ann.ipynb", "report.pdf", "cy/lab_m.ipynb", "cy/data/x.csv", "dee/answer.py", ".DS_Store"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_text(text)
+    with zipfile.ZipFile(tmp_path / "moodle.zip", "w") as archive:
+        archive.writestr("Eve Li_1_assignsubmission_file_/x.ipynb", text)
+        archive.writestr("Eve Li_1_assignsubmission_onlinetext_/onlinetext.html", "see file")
+        archive.writestr("Fay Ng_2_assignsubmission_onlinetext_/onlinetext.html", "my answers")
+        archive.writestr("Gus Ott_3_assignsubmission_file_/lab.pdf", "%PDF")
+    handed = [str(tmp_path / "in"), str(tmp_path / "moodle.zip")]
+    assert cli.main(["labs", "collect", str(given), *handed, "--to", str(tmp_path / "course")]) == 1
+    said = capsys.readouterr().out
+    assert "3 collected" in said and "4 refused" in said
+    lines = (tmp_path / "course" / "repairs.csv").read_text().splitlines()
+    refused = [line.split(",")[0] for line in lines if "no .ipynb in what was handed in" in line]
+    assert sorted(refused) == ["Fay_Ng_2", "Gus_Ott_3", "dee", "report"]
+    # the other way to hand the same folder over
+    found = course.collect(given, sorted((tmp_path / "in").glob("[!.]*")), tmp_path / "again")
+    assert [Path(f.path).name for f in found if f.refused] == ["answer.py", "report.pdf"]

@@ -21,8 +21,9 @@ from whentofinetune.labs import notebooks
 
 # Moodle's "Ada Lovelace_12345_assignsubmission_file_/x.ipynb", Canvas's "lovelaceada_LATE_12345_67890_x.ipynb": name and number
 _LMS = re.compile(
-    r"(?:^|/)([^/_]+)_(\d+)_assignsubmission_file_?/|(?:^|/)([^/_]+)_(?:LATE_)?(\d+)_(?:LATE_)?\d+_[^/]+$"
+    r"(?:^|/)([^/_]+)_(\d+)_assignsubmission_[a-z]+_?/|(?:^|/)([^/_]+)_(?:LATE_)?(\d+)_(?:LATE_)?\d+_[^/]+$"
 )
+_LITTER = ("Thumbs.db", "desktop.ini")  # of a file manager
 _MOST_BYTES = 2**30  # of an unpacked zip file
 
 
@@ -92,11 +93,12 @@ def collect(
     release: the student version that was given out. submissions: notebooks, folders of them, or zip files.
     student: a regular expression with one group that finds the student in a path; without it the student is the
     name and number that Moodle or Canvas wrote; else the file's name, or its folder's where the file still has the lab's name. Writes ``course/repairs.csv``. A refused submission is
-    not put there, and is not graded.
+    not put there, and is not graded; nor is a student refused in silence who handed in something, but no notebook.
     """
     lab, given = release.stem, read_notebook(release)
     with tempfile.TemporaryDirectory() as folder:
-        files = list(_unpacked(submissions, Path(folder)))
+        found = list(_unpacked(submissions, Path(folder)))
+        files = [(path, shown) for path, shown, _ in found if path.suffix == ".ipynb"]
         out = [Collected(_student(shown, lab, student), shown) for _, shown in files]
         count = Counter(report.student for report in out)
         for (path, _), report in zip(files, out, strict=True):
@@ -120,8 +122,16 @@ def collect(
                 report.repairs.append(f"note: the notebook says STUDENT = {stated!r}, handed in as {who!r}")
             target.mkdir(parents=True)
             _write(nb, target / f"{lab}.ipynb")
+        written = [(path, report.student) for (path, _), report in zip(files, out, strict=True)]
+        for path, shown, root in found:
+            if path.suffix == ".ipynb" or (who := _owner(path, shown, root, written, lab, student)) in count:
+                continue
+            count[who] += 1
+            shutil.rmtree(course / "submitted" / who / lab, ignore_errors=True)
+            missing = "no .ipynb in what was handed in: ask for it"
+            out.append(Collected(who, shown, refused=missing))
     if not out:
-        raise LabError(f"no notebooks in {', '.join(map(str, submissions))}")
+        raise LabError(f"nothing handed in in {', '.join(map(str, submissions))}")
     course.mkdir(parents=True, exist_ok=True)
     heads = ("student", "file", "outcome", "what")
     write_rows(course / "repairs.csv", [heads, *(row for report in out for row in report.rows())])
@@ -133,13 +143,13 @@ def write_rows(path: Path, rows: Iterable[Sequence]) -> None:
         csv.writer(file).writerows(rows)
 
 
-def _unpacked(submissions: Iterable[Path], scratch: Path) -> Iterator[tuple[Path, str]]:
-    """Each notebook, and the path to show and to find the student in."""
+def _unpacked(submissions: Iterable[Path], scratch: Path) -> Iterator[tuple[Path, str, Path]]:
+    """Each file, and the path to show and to find the student in, and the folder that was handed out as a whole."""
     for number, path in enumerate(submissions):
         if not path.exists():
             raise LabError(f"{path} does not exist")
         if path.is_file() and path.suffix != ".zip":
-            yield path, str(path)
+            yield path, str(path), path.parent
             continue
         folder, shown_from = path, path.parent
         if path.is_file():
@@ -153,9 +163,27 @@ def _unpacked(submissions: Iterable[Path], scratch: Path) -> Iterator[tuple[Path
                 packed.extractall(folder)
             except zipfile.BadZipFile as error:
                 raise LabError(f"{path} is no zip file: download it again") from error
-        for found in sorted(folder.rglob("*.ipynb")):
-            if not {".ipynb_checkpoints", "__MACOSX"} & set(found.parts):
-                yield found, found.relative_to(shown_from).as_posix()
+        for found in sorted(folder.rglob("*")):
+            inside = found.relative_to(folder).parts
+            ours = found.suffix == ".ipynb" or not (inside[-1].startswith(".") or inside[-1] in _LITTER)
+            if found.is_file() and ours and not {".ipynb_checkpoints", "__MACOSX"} & set(inside):
+                yield found, found.relative_to(shown_from).as_posix(), folder
+
+
+def _owner(
+    path: Path, shown: str, root: Path, written: list[tuple[Path, str]], lab: str, pattern: str | None
+) -> str:
+    """Whose a file is that is no notebook: the LMS's name, its folder's one notebook's student, else its folder's or its own name."""
+    if pattern and not re.search(pattern, shown):
+        pattern = None
+    if pattern or _LMS.search(shown):
+        return _student(shown, lab, pattern)
+    for folder in (f for f in path.parents if f.is_relative_to(root)):
+        beside = [who for notebook, who in written if notebook.parent == folder]
+        if len(beside) == 1 and (folder != root or beside == [_student(f"{folder.name}/{lab}", lab, None)]):
+            return beside[0]
+    shared = path.parent == root or any(notebook.is_relative_to(path.parent) for notebook, _ in written)
+    return _student(shown if shared else f"{path.parent.name}/{lab}", lab, None)
 
 
 def _student(path: str, lab: str, pattern: str | None) -> str:
