@@ -474,6 +474,29 @@ def test_a_borrowed_identifier_is_noted(release, given, tmp_path):
     assert found.repairs == ["note: the notebook says STUDENT = 'ann', handed in as 'bo'"]
 
 
+def test_a_value_of_student_in_two_submissions_is_noted_under_lms_names_too(release, given, tmp_path):
+    handed = {
+        "Ann Li_1": "ann7",
+        "Bo Ng_2": "Ann7 ",
+        "Cy Ott_3": "cy",
+        "Dee Po_4": "example",
+        "Eve Qi_5": "example",
+    }
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        for who, said in handed.items():
+            nb = submitted(release)
+            nb.cells.append(new_code_cell(f'STUDENT = "{said}"'))
+            archive.writestr(f"{who}_assignsubmission_file_/x.ipynb", json.dumps(nb))
+    found = course.collect(given, [tmp_path / "in.zip"], tmp_path / "course")
+    assert {f.student: f.repairs for f in found} == {
+        "Ann_Li_1": ["note: STUDENT = 'ann7' also in the notebook of Bo_Ng_2"],
+        "Bo_Ng_2": ["note: STUDENT = 'ann7' also in the notebook of Ann_Li_1"],
+        "Cy_Ott_3": [],
+        "Dee_Po_4": ["note: STUDENT = 'example' also in the notebook of Eve_Qi_5"],
+        "Eve_Qi_5": ["note: STUDENT = 'example' also in the notebook of Dee_Po_4"],
+    }
+
+
 def test_clear_errors_for_what_is_not_there(tmp_path, given, capsys):
     from tunewise import cli
 

@@ -100,3 +100,33 @@ def test_a_list_that_is_no_export_is_named(tmp_path, text):
     (tmp_path / "r.csv").write_text(text)
     with pytest.raises(course.LabError, match="grading worksheet"):
         lms.write(marks("Ada_1"), "moodle", tmp_path / "r.csv", tmp_path / "out.csv")
+
+
+@pytest.mark.parametrize("system, column", [("moodle", "Grade"), ("canvas", LAB)])
+def test_no_grade_while_a_written_answer_waits_unless_asked_for(tmp_path, system, column):
+    waits = grading.Marks("Grace_Hopper_2", LAB, {"q": (2.5, 4.0), "advice": (None, 3.0)})
+    read = grading.Marks("Ada_Lovelace_1", LAB, {"q": (2.5, 4.0), "advice": (0.0, 3.0)})
+    lms.write([waits, read], system, None, tmp_path / "out.csv")
+    assert [r[column] for r in rows(tmp_path / "out.csv")] == ["", "2.5"]
+    lms.write([waits, read], system, None, tmp_path / "out.csv", unfinished=True)
+    assert [r[column] for r in rows(tmp_path / "out.csv")] == ["2.5", "2.5"]
+
+
+def test_marks_name_what_to_look_at_and_who_was_refused(tmp_path):
+    (tmp_path / "repairs.csv").write_text(
+        "student,file,outcome,what,lab\n"
+        f"Bo_2,x.pdf,refused,no notebook,{LAB}\nCy_3,y.pdf,refused,no notebook,lab_other\nDee_4,z,clean,,{LAB}\n"
+    )
+    (done,) = marks("Ada_1")
+    done.look, done.notes = ["eval", "exec"], ["q ran into its time limit"]
+    out = rows(grading.write_csv([done, *grading.refused(tmp_path, LAB)], tmp_path / "marks.csv"))
+    assert [(r["student"], r["error"]) for r in out] == [("Ada_1", ""), ("Bo_2", "refused: no notebook")]
+    assert out[0]["look_at"] == "eval exec; q ran into its time limit" and out[1]["total"] == ""
+
+
+def test_a_lab_under_another_name_is_told_which_labs_were_collected(tmp_path):
+    handed_in = tmp_path / "submitted" / "ab1" / LAB / f"{LAB}.ipynb"
+    handed_in.parent.mkdir(parents=True)
+    handed_in.touch()
+    with pytest.raises(course.LabError, match=f"submissions of {LAB}"):
+        grading.grade(tmp_path, tmp_path / "my_private.ipynb", ["ab1"])

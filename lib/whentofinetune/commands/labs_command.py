@@ -48,6 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     grade.add_argument(
         "--lms", choices=("moodle", "canvas"), help="write the marks as this LMS takes them, too"
     )
+    early = "give the LMS totals of students, too, whose written answer is not marked yet"
+    grade.add_argument("--unfinished", action="store_true", help=early)
     export = "the LMS's own list: Moodle's grading worksheet, Canvas's gradebook"
     grade.add_argument("--roster", type=Path, metavar="CSV", help=export)
     grade.add_argument(
@@ -106,13 +108,24 @@ def _grade(args, course) -> int:
         by_hand = f"   to mark by hand: {', '.join(m.by_hand)}" if m.by_hand else ""
         none = f"   no points: {', '.join(zero)}" if zero else ""
         look = f"   look at the code: it uses {', '.join(m.look)}" if m.look else ""
+        look += "".join(f"   note: {note}" for note in m.notes)
         print(f"{m.student:{width}}  {m.total:g} of {m.maximum:g}{by_hand}{none}{look}")
-    path = grading.write_csv(marks, args.csv or args.course / "marks.csv")
-    print(f"Marks: {path}. Written answers: run `nbgrader formgrader` (in JupyterLab) in {args.course}.")
+    graded = {m.student for m in marks}
+    refused = [
+        m for m in grading.refused(args.course, args.source.stem) if not args.only and m.student not in graded
+    ]
+    for m in refused:
+        print(f"{m.student:{width}}  {m.error}")
+    path = grading.write_csv([*marks, *refused], args.csv or args.course / "marks.csv")
+    print(f"Marks: {path}. Written answers: start `jupyter lab` in {args.course} and open Formgrader.")
     if args.lms:
         path = args.course / f"{args.lms}.csv"
-        unknown = lms.write(marks, args.lms, args.roster, path)
+        unknown = lms.write(marks, args.lms, args.roster, path, args.unfinished)
         print(f"For {args.lms.title()}: {path}")
+        waiting = [m.student for m in marks if m.by_hand and not m.error]
+        if waiting and not args.unfinished:
+            how = "mark it and run this again, or give --unfinished"
+            print(f"No grade in that file, because a written answer waits: {', '.join(waiting)}; {how}")
         if unknown:
             print(f"Not in the roster, so not in that file: {', '.join(unknown)}")
     if args.feedback:

@@ -93,7 +93,7 @@ def collect(
     release: the student version that was given out. submissions: notebooks, folders of them, or zip files.
     student: a regular expression with one group that finds the student in a path; without it the student is the
     name and number that Moodle or Canvas wrote; else the file's name, or its folder's where the file still has the lab's name. Writes ``course/repairs.csv``. A refused submission is
-    not put there, and is not graded; nor is a student refused in silence who handed in something, but no notebook.
+    not put there, and is not graded; who handed in something, but no notebook, is refused, too.
     """
     lab, given = release.stem, read_notebook(release)
     with tempfile.TemporaryDirectory() as folder:
@@ -114,27 +114,30 @@ def collect(
                 known = isinstance(error, notebooks.Unmatched | LabError)
                 damaged = f"the notebook is damaged ({type(error).__name__}): ask for the .ipynb file again"
                 report.refused = str(error) if known else damaged
-                if target.parent.is_dir() and not any(target.parent.iterdir()):
+                with contextlib.suppress(OSError):  # other labs of the student are in it
                     target.parent.rmdir()
                 continue
-            stated = _stated_student(nb)
-            if stated and stated != who.lower() and (student or not _LMS.search(report.path)):
-                report.repairs.append(f"note: the notebook says STUDENT = {stated!r}, handed in as {who!r}")
             target.mkdir(parents=True)
             _write(nb, target / f"{lab}.ipynb")
         written = [(path, report.student) for (path, _), report in zip(files, out, strict=True)]
+        notes = identifier_notes(course, lab)
+        for report in out:
+            report.repairs += [f"note: {note}" for note in notes.get(report.student, [])]
         for path, shown, root in found:
             if path.suffix == ".ipynb" or (who := _owner(path, shown, root, written, lab, student)) in count:
                 continue
             count[who] += 1
-            shutil.rmtree(course / "submitted" / who / lab, ignore_errors=True)
+            target = course / "submitted" / who / lab
+            shutil.rmtree(target, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                target.parent.rmdir()
             missing = "no .ipynb in what was handed in: ask for it"
             out.append(Collected(who, shown, refused=missing))
     if not out:
         raise LabError(f"nothing handed in in {', '.join(map(str, submissions))}")
     course.mkdir(parents=True, exist_ok=True)
-    heads = ("student", "file", "outcome", "what")
-    write_rows(course / "repairs.csv", [heads, *(row for report in out for row in report.rows())])
+    heads = ("student", "file", "outcome", "what", "lab")
+    write_rows(course / "repairs.csv", [heads, *((*row, lab) for report in out for row in report.rows())])
     return out
 
 
@@ -204,12 +207,26 @@ def _student(path: str, lab: str, pattern: str | None) -> str:
     return name
 
 
-def _stated_student(nb) -> str | None:
-    for cell in nb.cells:
-        if found := re.search(r"""^STUDENT\s*=\s*["']([^"'\n]+)["']""", cell.source, re.MULTILINE):
-            said = found.group(1).strip().lower()
-            return None if said == "example" else said
-    return None
+def identifier_notes(course: Path, lab: str) -> dict[str, list[str]]:
+    """What to look at in the STUDENT of each collected notebook: student -> notes.
+
+    One value in several submissions is always noted; one that is not the submitter's name only where that name is no LMS's, because
+    an LMS's names and numbers (``Ada_Lovelace_12345``) are not what students are asked to write.
+    """
+    stated: dict[str, list[str]] = {}
+    for path in sorted(course.glob(f"submitted/*/{lab}/{lab}.ipynb")):
+        text = "\n".join(c.source for c in read_notebook(path).cells if c.cell_type == "code")
+        if found := re.findall(r"""^STUDENT\s*=\s*["']([^"'\n]+)["']""", text, re.MULTILINE):
+            stated.setdefault(found[0].strip().lower(), []).append(path.parent.parent.name)
+    notes: dict[str, list[str]] = {}
+    for said, students in stated.items():
+        for who in students:
+            of = notes.setdefault(who, [])
+            if said not in ("example", who.lower()) and not re.search(r"_\d+$", who):
+                of.append(f"the notebook says STUDENT = {said!r}, handed in as {who!r}")
+            if others := ", ".join(s for s in students if s != who):
+                of.append(f"STUDENT = {said!r} also in the notebook of {others}")
+    return notes
 
 
 # -- nbgrader ---------------------------------------------------------------------------------------------------------

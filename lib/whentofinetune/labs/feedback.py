@@ -16,7 +16,7 @@ from pathlib import Path
 
 from whentofinetune.labs import notebooks
 from whentofinetune.labs.course import read_notebook
-from whentofinetune.labs.grading import Marks
+from whentofinetune.labs.grading import OUT_OF_TIME, Marks
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -98,7 +98,7 @@ def _words(source: str) -> list[tuple[re.Pattern, str]]:
 def _said(error, words: list[tuple[re.Pattern, str]]) -> str:
     if error.ename == "AssertionError":
         return next((text for pattern, text in words if pattern.fullmatch(error.evalue)), "a test failed")
-    if error.ename in ("CellTimeoutError", "KeyboardInterrupt"):
+    if error.ename in OUT_OF_TIME:
         return "took too long and was stopped"
     known = isinstance(getattr(builtins, error.ename, None), type)
     return f"stopped with {error.ename}" if known else "stopped with an error"

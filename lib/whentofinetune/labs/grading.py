@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
@@ -15,13 +16,16 @@ from pathlib import Path
 
 from whentofinetune.labs.course import (
     LabError,
+    identifier_notes,
     last_error,
     make_release,
     nbgrader_api,
     read_notebook,
     write_rows,
 )
+from whentofinetune.labs.notebooks import marker
 
+OUT_OF_TIME = ("CellTimeoutError", "KeyboardInterrupt")  # what a cell ends with that ran into its time limit
 SECONDS_A_CELL = 120  # what one cell of a submission may take in grading; and no more than a fifth of the whole notebook's time
 _ODD = re.compile(
     r"\b(?:_getframe|_current_frames|currentframe|f_back|f_code|f_locals|f_globals|inspect|settrace|setprofile|get_ipython"
@@ -44,7 +48,7 @@ class Limits:
 class Marks:
     """Marks of one student in one lab. questions: name -> (points or None, maximum); None waits for a person.
 
-    look: words in the code for which a person should look at it, such as ``_getframe``. comments: question -> what a person wrote in Formgrader.
+    look: words in the code for which a person should look at it, such as ``_getframe``. notes: what else to look at. comments: question -> what a person wrote in Formgrader.
     """
 
     student: str
@@ -52,6 +56,7 @@ class Marks:
     questions: dict[str, tuple[float | None, float]]
     error: str | None = None
     look: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     comments: dict[str, str] = field(default_factory=dict)
     total = property(lambda self: sum(points or 0 for points, _ in self.questions.values()))
     maximum = property(lambda self: sum(most for _, most in self.questions.values()))
@@ -70,21 +75,23 @@ def grade(
 
     source: the lab *with* solutions and hidden tests. Each submission runs in a process of its own, and its code in a sandbox. One that
     was graded before, and has not changed since, is not run again unless ``again``. Written answers wait for a person
-    (``nbgrader formgrader`` in the course folder). Raises LabError where there is no sandbox and ``limits`` demand one.
+    (in Formgrader, a page of JupyterLab). Raises LabError where there is no sandbox and ``limits`` demand one.
     """
     lab, limits = source.stem, limits or Limits()
     handed_in = sorted(p.parent.parent.name for p in course.glob(f"submitted/*/{lab}/{lab}.ipynb"))
-    if unknown := set(students or ()) - set(handed_in):
-        raise LabError(f"nothing collected from {', '.join(sorted(unknown))}")
     if not handed_in:
         others = sorted({p.parent.name for p in course.glob("submitted/*/*/*.ipynb")})
         had = (
-            f"; there are submissions of {', '.join(others)}: the release must have the lab's own name"
+            f"; there are submissions of {', '.join(others)}: the lab with solutions must have that name"
             if others
             else ""
         )
         raise LabError(
             f"nothing of {lab} to grade in {course / 'submitted'}{had or ': run `tunewise labs collect` first'}"
+        )
+    if unknown := set(students or ()) - set(handed_in):
+        raise LabError(
+            f"nothing collected from {', '.join(sorted(unknown))}: collected are {', '.join(handed_in)}"
         )
     chosen = list(students or handed_in)
     with nbgrader_api(course) as api:
@@ -107,10 +114,12 @@ def grade(
                 pool.shutdown(cancel_futures=True)
                 raise
         out = []
+        notes = identifier_notes(course, lab)
         for student in chosen:
             error = _outcome(course, lab, student)["error"]
             marks = Marks(student, lab, {}, error) if error else _marks(api, lab, student)
             marks.look = _look(course / "submitted" / student / lab / f"{lab}.ipynb", source)
+            marks.notes = notes.get(student, []) + ([] if error else _stopped(course, lab, student))
             out.append(marks)
     return out
 
@@ -188,6 +197,24 @@ def _look(handed_in: Path, source: Path) -> list[str]:
     return sorted(set(_ODD.findall(theirs)) - set(_ODD.findall(ours)))
 
 
+def _stopped(course: Path, lab: str, student: str) -> list[str]:
+    """The cells of a graded notebook that ran into their time limit."""
+    cells = read_notebook(course / "autograded" / student / lab / f"{lab}.ipynb").cells
+    return [
+        f"{marker(c.source) or f'cell {number}'} ran into its time limit"
+        for number, c in enumerate(cells, 1)
+        if any(o.get("ename") in OUT_OF_TIME for o in c.get("outputs", []))
+    ]
+
+
+def refused(course: Path, lab: str) -> list[Marks]:
+    """The students of ``lab`` whom the last :func:`collect` refused, as marks with no points and the reason."""
+    path = course / "repairs.csv"
+    rows = csv.DictReader(path.read_text(encoding="utf-8").splitlines()) if path.exists() else ()
+    lost = {r["student"]: r["what"] for r in rows if r["outcome"] == "refused" and r.get("lab") == lab}
+    return [Marks(student, lab, {}, f"refused: {why}") for student, why in lost.items()]
+
+
 def write_csv(marks: Sequence[Marks], path: Path) -> Path:
     """One row a student: total, maximum, what a person still has to mark, and the points of each question."""
     questions = list(dict.fromkeys(q for m in marks for q in m.questions))
@@ -195,7 +222,17 @@ def write_csv(marks: Sequence[Marks], path: Path) -> Path:
     for m in marks:
         total = (None, None) if m.error else (m.total, m.maximum or None)
         points = [m.questions.get(q, (None, 0))[0] for q in questions]  # None is written as nothing
-        rows.append([m.student, m.lab, *total, " ".join(m.by_hand), " ".join(m.look), m.error, *points])
+        rows.append(
+            [
+                m.student,
+                m.lab,
+                *total,
+                " ".join(m.by_hand),
+                "; ".join(filter(None, [" ".join(m.look), *m.notes])),
+                m.error,
+                *points,
+            ]
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_rows(path, rows)
     return path

@@ -14,7 +14,9 @@ _MOODLE = ("Identifier", "Full name", "Grade")
 _CANVAS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
 
 
-def write(marks: Sequence[Marks], lms: str, roster: Path | None, path: Path) -> list[str]:
+def write(
+    marks: Sequence[Marks], lms: str, roster: Path | None, path: Path, unfinished: bool = False
+) -> list[str]:
     """Write the marks of one lab to ``path``; returns the students that the roster does not have.
 
     Parameters
@@ -24,6 +26,8 @@ def write(marks: Sequence[Marks], lms: str, roster: Path | None, path: Path) -> 
     roster
         What the LMS exported: Moodle's grading worksheet or Canvas's gradebook. Without it the names and numbers are those in the
         names of the files that the LMS handed out.
+    unfinished
+        Write the total of a student, too, of whom an answer still waits for a person. Without it that grade stays as the roster has it.
 
     Raises
     ------
@@ -62,7 +66,8 @@ def write(marks: Sequence[Marks], lms: str, roster: Path | None, path: Path) -> 
         if row is None:
             unknown.append(m.student)
         elif not m.error:
-            row[column] = f"{m.total:g}"
+            if unfinished or not m.by_hand:
+                row[column] = f"{m.total:g}"
             if (
                 "Maximum Grade" in row
                 and row["Maximum Grade"]
