@@ -231,7 +231,7 @@ def test_plausible_wrong_answers_lose_just_their_own_points(graded):
 
 def test_what_cannot_be_matched_is_refused_and_not_graded(graded):
     marks, repairs, _ = graded
-    assert "unmatched" not in marks
+    assert marks["unmatched"]["total"] == "" and marks["unmatched"]["error"].startswith("refused: ")
     (row,) = [r for r in repairs if r["student"] == "unmatched"]
     assert row["outcome"] == "refused" and "# lab:NAME" in row["what"]
 

@@ -135,6 +135,7 @@ class TestHostile:
         marks, *_ = graded
         assert marks["peeper"]["look_at"] == "_getframe f_code"
         assert marks["honest"]["look_at"] == ""
+        assert marks["looper"]["look_at"] == "double-test ran into its time limit"
 
     def test_a_flood_of_output_is_cut(self, graded):
         *_, base = graded
