@@ -125,7 +125,7 @@ def _grade(args, course) -> int:
         waiting = [m.student for m in marks if m.by_hand and not m.error]
         if waiting and not args.unfinished:
             how = "mark it and run this again, or give --unfinished"
-            print(f"No grade in that file, because a written answer waits: {', '.join(waiting)}; {how}")
+            print(f"No new grade in that file, because a written answer waits: {', '.join(waiting)}; {how}")
         if unknown:
             print(f"Not in the roster, so not in that file: {', '.join(unknown)}")
     if args.feedback:
