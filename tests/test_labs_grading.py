@@ -123,6 +123,20 @@ def wrong_luck(nb):
     change(nb, "icl-decide", 'gain["low"] > 0', 'gain["value"] > 0')
 
 
+def wrong_definitions(nb):
+    """Half-remembered definitions: chance is one over the classes, one tail of the test, alpha alone, spaces at the ends only, a colon that is text."""
+    change(nb, "icl-chance", "max(Counter(list(labels)).values()) / len(labels)", "1 / len(set(labels))")
+    change(
+        nb,
+        "icl-paired",
+        "min(1.0, 2 * sum(math.comb(m, i) for i in range(s + 1)) / 2**m)",
+        "sum(math.comb(m, i) for i in range(s + 1)) / 2**m",
+    )
+    change(nb, "icl-prompt", "{' '.join(tweet.split())}", "{tweet.strip()}")
+    change(nb, "icl-lora", "alpha / len(A) *", "alpha *")
+    change(nb, "icl-leak", 'text.lower()).replace(":", " ")', "text.lower())")
+
+
 def unmatched(nb):
     """Everything retyped without metadata and without the first lines."""
     stripped(nb)
@@ -138,6 +152,7 @@ DAMAGE = {
     "colab": colab,
     "wald": wrong_wald,
     "luck": wrong_luck,
+    "definitions": wrong_definitions,
     "unmatched": unmatched,
 }
 
@@ -226,6 +241,14 @@ def test_plausible_wrong_answers_lose_just_their_own_points(graded):
         "icl-break-even-test",
         "icl-calibrate-test",
         "icl-decide-test",
+    }
+    assert lost(marks["definitions"], points) == {
+        "icl-chance-test",
+        "icl-against-test",  # right as it stands, but it asks the wrong chance
+        "icl-paired-test",
+        "icl-prompt-test",
+        "icl-lora-test",
+        "icl-leak-test",
     }
 
 
