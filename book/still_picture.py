@@ -82,10 +82,12 @@ def _known(values: Sequence[float | None]) -> list[float]:
 
 
 def _line(axes: Any, trace: Mapping[str, Any], i: int) -> None:
+    names = [label.get_text() for label in axes.get_xticklabels()]  # of the bars, which stand at 0, 1, 2, ...
+    across = [names.index(x) if isinstance(x, str) and x in names else x for x in trace["x"]]
     mode, marker = trace.get("mode", "lines"), (trace.get("marker") or {}).get("symbol", "circle")
     dash = (trace.get("line") or {}).get("dash", DASHES[0])
     axes.errorbar(
-        trace["x"],
+        across,
         _known(trace["y"]),
         **dict(yerr=_spread(trace, "y"), xerr=_spread(trace, "x"), capsize=3, elinewidth=1.2, linewidth=2),
         color=_colour(trace, i),
@@ -159,7 +161,8 @@ def _dress(axes: Any, layout: Mapping[str, Any], traces: list[dict[str, Any]]) -
             if axis.get("range"):
                 limit(*axis["range"])
         if axis.get("tickvals"):
-            drawn.set_ticks(axis["tickvals"], axis.get("ticktext") or [str(v) for v in axis["tickvals"]])
+            names = axis.get("ticktext") or axis["tickvals"]
+            drawn.set_ticks(axis["tickvals"], [str(name).replace("<br>", "\n") for name in names])
             drawn.minorticks_off()
         elif "%" in str(axis.get("tickformat", "")):
             drawn.set_major_formatter(PercentFormatter(1, decimals=0))

@@ -10,8 +10,11 @@ from bs4 import BeautifulSoup
 from conftest import load
 from pypdf import PdfReader
 
+from tunewise import report as rp
+
 ROOT = Path(__file__).resolve().parents[1]
 slides, pdf = load(ROOT / "book" / "slides.py"), load(ROOT / "book" / "pdf.py")
+site_pages = load(ROOT / "book" / "sphinx_site.py")
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 PAGE = """<article><section><h1>A <em>chapter</em><a class="headerlink" href="#a">#</a></h1><p>It opens with <a href="x.html">a link</a> &amp; a sign.</p>
 <table><tr><td><strong>You will be able to</strong></td><td>read it; say no</td></tr></table>
@@ -36,6 +39,61 @@ def test_a_deck_has_opening_prediction_figure_verdict_and_take_away_in_this_orde
     assert deck.select_one("section.figure h2").get_text() == "Measured"
     box = deck.select_one(".box")
     assert "agrees" in box.get_text() and "much" not in box.get_text() and "#009E73" in str(box)
+
+
+def page_of(asks: str, shown: str, truth: str = "61.5", unit: str = "%", choices: str = "") -> BeautifulSoup:
+    form = f'<form class="tw-predict" data-truth="{truth}" data-unit="{unit}"><fieldset><p>{asks}</p>{choices}</fieldset></form>'
+    cells = "".join(f'<div class="cell">{c}</div>' for c in (form, shown))
+    page = f"<article><section><h1>A</h1><section><h2>B</h2>{cells}</section></section></article>"
+    return BeautifulSoup(slides.deck(page), "html.parser")
+
+
+def choice(*names: str) -> str:
+    bars = {
+        n: rp.dots({"seen": 0.2, "new": 0.615 if n == names[-1] else 0.3}, "right", "Right") for n in names
+    }
+    return site_pages.figure_html(rp.choose(bars, "phrasings").to_dict())
+
+
+def captions(deck: BeautifulSoup) -> list[str]:
+    return [p.get_text() for p in deck.select(".figure .caption")]
+
+
+def test_the_state_that_answers_a_prediction_comes_first_then_the_others():
+    deck = page_of("How many with the most phrasings?", choice("1", "4", "8"))
+    assert captions(deck) == [f"Right. phrasings: {n}" for n in (8, 1, 4)]
+    first, *others = deck.select("section.figure")
+    assert first.select_one(".answer").get_text() == "Measured: 61.5 %"
+    assert not any(s.select(".answer") for s in others)
+    assert "new 62 %" in first.select_one("[role=img]")["aria-label"]
+    named = page_of("How many with QLoRA?", choice("full", "LoRA", "QLoRA", "8-bit", "SGD"), "1")
+    assert captions(named) == ["Right. phrasings: QLoRA"], "of many states the one that is asked for"
+    assert len(captions(page_of("How many?", choice(*"abcdef"), "7"))) == slides.STATES
+
+
+def test_short_tables_are_slides_and_a_prediction_without_an_answer_is_left_out():
+    def table(rows: int) -> str:
+        return rp.table([{"method": f"way {i}", "right": 0.5} for i in range(rows)], "Ways").html
+
+    deck = page_of("How many?", table(slides.LONGEST))
+    assert [s["class"] for s in deck.select("section")] == [["title"], ["predict"], ["table"]]
+    assert deck.select_one(".table .caption").get_text() == "Ways" and len(deck.select("table tr")) == 11
+    radios = '<div class="tw-radios"><label>none</label><label>all</label></div>'
+    assert page_of("Which?", table(2), "1", choices=radios).select_one(".answer strong").get_text() == "all"
+    assert [s["class"] for s in page_of("?", table(11)).select("section")] == [["title"]]
+    assert [s["class"] for s in page_of("?", "words").select("section")] == [["title"]]
+    assert not page_of("?", f"<details>{table(2)}</details>").select(".predict, .table")
+    assert not page_of("?", f'<div class="tw-live">{table(2)}</div>').select(".predict, .table")
+
+
+def test_a_calculators_figure_says_what_it_was_made_for():
+    fields = (
+        '<div class="tw-control"><label>Method</label><select><option>full</option><option selected>LoRA</option></select></div>'
+        '<div class="tw-control"><label>Rank <span class="tw-value"><output>8</output> <span class="tw-unit">of 64</span></span></label><input type="range" value="8"></div>'
+        '<div class="tw-control"><input type="checkbox"><label>Accumulated</label></div>'
+    )
+    deck = page_of("?", f'<section class="tw-live">{fields}{choice("a")}</section>')
+    assert deck.select_one(".setting").get_text() == "Method: LoRA; Rank: 8 of 64"
 
 
 def test_an_unknown_chapter_is_named(capsys):
@@ -82,9 +140,13 @@ def test_a_deck_shows_every_figure_and_verdict_and_loads_nothing(site, name):
     page = (site / "chapters" / f"{name}.html").read_text(encoding="utf-8")
     article = BeautifulSoup(page, "lxml").find("article")
     deck = BeautifulSoup(slides.deck(page), "lxml")
-    assert len(deck.select(".figure svg")) == len(article.select("figure.tw-figure"))
+    assert len(deck.select(".figure svg")) >= len(article.select("figure.tw-figure")) or name == "decide"
+    if name == "decide":
+        assert len(deck.select("section:nth-of-type(2) ol li")) == 8 and not deck.select(".figure")
     assert len(deck.select("section.box")) == len(article.select(".tw-verdict"))
-    assert len(deck.select("section.predict")) == len(article.select("form.tw-predict"))
+    asked = deck.select("section.predict")
+    assert len(asked) == len(article.select("form.tw-predict"))
+    assert all(s.find_next_sibling("section").select_one(".answer") for s in asked)
     assert name == "decide" or [h.get_text() for h in deck.select("h2")][-1] == "Take away"
     assert not deck.select("[src], link") and "url(" not in deck.style.get_text()
     ids = [t["id"] for t in deck.find_all(id=True)]
