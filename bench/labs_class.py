@@ -173,7 +173,7 @@ def faults(marks, points, must):
 def sixty(release, source, folder):
     """Sixty students who solved everything."""
     for i in range(60):
-        write(icl.solved(release, source, f"s{i}"), folder / f"s{i}", "handed_in.ipynb")
+        write(icl.solved(release, source, f"s{i}"), folder, f"s{i}.ipynb")
 
 
 def main() -> int:
@@ -224,7 +224,7 @@ def main() -> int:
 
 def write(nb, folder, name):
     """A submission in a folder of its student's name."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(json.dumps(nb), encoding="utf-8")
 
 
