@@ -177,6 +177,8 @@ class Experiment:
         Takes the parameters; returns what the data are (anything JSON can hold). Tasks named in the parameter ``tasks`` are counted in anyway.
     version
         Raise it when ``evaluate`` changes so that results do.
+    larger
+        What differs at scale ``full`` for other models than the scale's own: more items, a choice among recipes.
     """
 
     name: str
@@ -187,6 +189,7 @@ class Experiment:
     claims: tuple[str, ...] = ()
     sources: Callable[[Params], Any] | None = None
     version: int = 1
+    larger: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -216,6 +219,7 @@ class Context:
     _tasks: dict[str, data.Task] = field(default_factory=dict)
     _vectors: dict[str, np.ndarray] = field(default_factory=dict)
     _looked_up: list[Any] = field(default_factory=list)
+    _trials: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def lm(self) -> Any:
@@ -306,6 +310,7 @@ class Context:
         from tunewise import finetune as ft
 
         lm = self.model_for(recipe.method)
+        recipe = self.chosen(pairs, recipe, prefix)
         made_of = [self.ingredients, dataclasses.asdict(recipe), prefix, [list(p) for p in pairs]]
         key = digest(["adapter", *made_of])
         folder = self.cache.folder.parent / "adapters" / key
@@ -328,6 +333,26 @@ class Context:
             yield tuned
         finally:
             self.forget(recipe, lm, tuned)
+
+    def chosen(self, pairs: Sequence[tuple[str, str]], recipe: Any, prefix: str = "") -> Any:
+        """The recipe, or that of its candidates which does best on a fifth of the pairs after training on the others; the trials go into the row."""
+        from tunewise import finetune as ft
+
+        if not recipe.candidates:
+            return recipe
+
+        def train(kept: Sequence[tuple[str, str]], candidate: Any) -> Any:
+            return self.adapter(kept, candidate, prefix)
+
+        told = ["recipe", dataclasses.asdict(recipe), prefix, [list(p) for p in pairs]]
+        losses = self.memo(told, lambda: ft.choose(train, pairs, recipe, prefix))
+        best = recipe.candidates[min(range(len(losses)), key=losses.__getitem__)]
+        self._trials = {
+            "candidates": [dict(c) for c in recipe.candidates],
+            "losses": [round(x, 4) for x in losses],
+            "chosen": dict(best),
+        }
+        return dataclasses.replace(recipe, **best, candidates=())
 
     def forget(self, recipe: Any, lm: Any, tuned: Any) -> None:
         """Bring the base model back to what it was before ``tuned``."""
@@ -449,9 +474,12 @@ def _one(experiment: Experiment, ctx: Context, condition: Condition, sources: st
         if same and all(digest(ctx._matching(where)) == seen for where, seen in kept["earlier"]):
             break
     else:
-        ctx.params, ctx._looked_up = Params(ctx.params._values), []
+        ctx.params, ctx._looked_up, ctx._trials = Params(ctx.params._values), [], {}
         start = time.perf_counter()
-        row = experiment.evaluate(ctx, condition).row()
+        scores = experiment.evaluate(ctx, condition)
+        if ctx._trials:
+            scores.facts["recipe"] = ctx._trials
+        row = scores.row()
         seconds = time.perf_counter() - start
         read = {n: ctx.params._values[n] for n in sorted(ctx.params._read)}
         kept = {"params": read, "earlier": ctx._looked_up, "row": row, "seconds": seconds}

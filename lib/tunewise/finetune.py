@@ -18,16 +18,17 @@ import tempfile
 import time
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from tunewise.models import graphed
 from tunewise.models.download import intact, say, sha256_of
-from tunewise.models.packing import LanguageModel, Row, encode, forward_packed, rows_of
+from tunewise.models.packing import LanguageModel, Row, encode, evaluating, forward_packed, rows_of
 
 # Tokens of a batch that go through the model at once. A longer batch is cut into rows whose gradients add up to the same: attention
 # costs the square of a row's length, and the items in a row do not see each other anyway.
@@ -55,6 +56,8 @@ class Recipe:
         that ten examples are not seen twice only.
     seed
         Of the adapter's initial values and the order of examples.
+    candidates
+        Changes of this recipe, such as ``{"learning_rate": 2e-4, "epochs": 3}``, among which :func:`choose` takes the best.
 
     Raises
     ------
@@ -74,6 +77,7 @@ class Recipe:
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     seed: int = 0
+    candidates: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
         if self.method not in ("lora", "qlora", "full"):
@@ -154,6 +158,21 @@ def _no_peft_warning() -> Iterator[None]:
         yield
 
 
+def laid_out(
+    prefix_ids: Sequence[int], examples: Sequence[tuple[list[int], list[int]]]
+) -> tuple[Row, list[int], list[int]]:
+    """The examples in one row after their shared prefix, the places whose next token carries loss, and these tokens."""
+    row = Row()
+    prefix = row.add(prefix_ids) if prefix_ids else None
+    places: list[int] = []
+    for prompt, completion in examples:
+        if not prompt:
+            raise ValueError("an example needs a prompt of at least one token after the shared prefix")
+        first = row.add(prompt + completion[:-1], parent=prefix).start + len(prompt) - 1
+        places += range(first, first + len(completion))
+    return row, places, [t for _, completion in examples for t in completion]
+
+
 def loss_of(
     model: Any, prefix_ids: Sequence[int], examples: Sequence[tuple[list[int], list[int]]]
 ) -> torch.Tensor:
@@ -164,16 +183,47 @@ def loss_of(
     examples
         Pairs of prompt ids and completion ids.
     """
-    row = Row()
-    prefix = row.add(prefix_ids) if prefix_ids else None
-    places: list[int] = []
-    for prompt, completion in examples:
-        if not prompt:
-            raise ValueError("an example needs a prompt of at least one token after the shared prefix")
-        first = row.add(prompt + completion[:-1], parent=prefix).start + len(prompt) - 1
-        places += range(first, first + len(completion))
-    wanted = torch.tensor([t for _, completion in examples for t in completion], device=model.device)
+    row, places, tokens = laid_out(prefix_ids, examples)
+    wanted = torch.tensor(tokens, device=model.device)
     return torch.nn.functional.cross_entropy(forward_packed(model, row, places), wanted)
+
+
+def held_out_loss(lm: LanguageModel, examples: Sequence[tuple[str, str]], prefix: str = "") -> float:
+    """Mean cross-entropy (nats a token) of the completions of pairs that ``lm`` was not trained on."""
+    eos, prefix_ids = [lm.tokenizer.eos_token_id], encode(lm.tokenizer, prefix)
+    ids = [(encode(lm.tokenizer, p), encode(lm.tokenizer, c) + eos) for p, c in examples]
+    nats, tokens = 0.0, 0
+    with evaluating(lm.model):
+        for row in rows_of(ids, lambda pair: len(pair[0]) + len(pair[1]), ROW_TOKENS):
+            here = sum(len(c) for _, c in row)
+            nats, tokens = nats + loss_of(lm.model, prefix_ids, row).item() * here, tokens + here
+    return nats / tokens
+
+
+def choose(
+    train: Callable[[Sequence[tuple[str, str]], Recipe], contextlib.AbstractContextManager[LanguageModel]],
+    examples: Sequence[tuple[str, str]],
+    recipe: Recipe,
+    prefix: str = "",
+) -> list[float]:
+    """Held-out loss of each of ``recipe.candidates``: trained on four fifths of the pairs, and tried on the last fifth.
+
+    Parameters
+    ----------
+    train
+        Gives the model trained on pairs with a recipe, for the length of a ``with`` block.
+    """
+    order = np.random.default_rng([31, recipe.seed]).permutation(len(examples))
+    cut = max(1, len(examples) // 5)
+    kept, tried = [examples[i] for i in sorted(order[cut:])], [examples[i] for i in sorted(order[:cut])]
+    losses = []
+    for change in recipe.candidates:
+        try:
+            with train(kept, replace(recipe, **change, candidates=())) as lm:
+                losses.append(held_out_loss(lm, tried, prefix))
+        except FloatingPointError:
+            losses.append(99.0)  # nats: it diverged
+    return losses
 
 
 def finetune(
@@ -210,6 +260,10 @@ def finetune(
     """
     if not examples:
         raise ValueError("no training examples were given")
+    if recipe.candidates:
+        raise ValueError(
+            "a recipe with candidates stands for several: take one of them, as Context.chosen does"
+        )
     if any(not completion for _, completion in examples):
         raise ValueError("an example has an empty completion: nothing to learn from it")
     if recipe.method == "full" and next(lm.model.parameters()).dtype == torch.float16:
@@ -231,17 +285,18 @@ def finetune(
     model.train()
     last_saved = time.perf_counter()
     with _taken_off_on_error(model):
+        cut = [_cut([ids[i] for i in batch]) for batch in batches]
+        backward = _backward(model, prefix_ids, [row for rows in cut[resumed_at:] for row in rows], recipe)
         for step in range(resumed_at, steps):
-            batch = [ids[i] for i in batches[step]]
-            total, loss = sum(len(c) for _, c in batch), 0.0
-            for row in rows_of(batch, lambda pair: len(pair[0]) + len(pair[1]), ROW_TOKENS):
-                part = loss_of(model, prefix_ids, row) * (sum(len(c) for _, c in row) / total)
-                if not torch.isfinite(part):
-                    where = f"{part.item()} at step {step + 1} of {steps}"
+            rows, loss = cut[step], 0.0
+            total = sum(len(c) for row in rows for _, c in row)
+            for row in rows:
+                part = backward(row, sum(len(c) for _, c in row) / total)
+                if not math.isfinite(part):
+                    where = f"{part} at step {step + 1} of {steps}"
                     remedy = f"lower learning_rate ({recipe.learning_rate})"
                     raise FloatingPointError(f"the loss is {where}: {remedy}")
-                torch.autograd.backward(part)
-                loss += part.item()
+                loss += part
             run.step(loss)
             try:
                 if progress:
@@ -258,6 +313,31 @@ def finetune(
         checkpoint.unlink(missing_ok=True)
     trainable, seen = sum(p.numel() for p in run.trained), sum(map(len, batches))
     return Tuned(model, tokenizer, run.losses, run.seconds(), trainable, seen, resumed_at)
+
+
+def _cut(batch: Sequence[tuple[list[int], list[int]]]) -> list[list[tuple[list[int], list[int]]]]:
+    """A batch as the rows that go through the model at once."""
+    return list(rows_of(batch, lambda pair: len(pair[0]) + len(pair[1]), ROW_TOKENS))
+
+
+def _backward(
+    model: Any, prefix_ids: Sequence[int], rows: Sequence[Any], recipe: Recipe
+) -> Callable[[Any, float], float]:
+    """A function that adds the gradients of a row's mean loss, times a share, and returns it: on a GPU as a CUDA graph, where one can be recorded."""
+    if model.device.type == "cuda" and recipe.method != "qlora" and len(rows) >= graphed.FEWEST:
+        try:
+            graph = graphed.Graphed(model, [laid_out(prefix_ids, row) for row in rows])
+            return lambda row, share: graph(*laid_out(prefix_ids, row), share)
+        except RuntimeError as error:  # a kernel that can't be recorded, or too little memory
+            say(f"training without a CUDA graph: {str(error).splitlines()[0]}")
+            model.zero_grad(set_to_none=True)
+
+    def plain(row: Any, share: float) -> float:
+        part = loss_of(model, prefix_ids, row) * share
+        torch.autograd.backward(part)
+        return float(part.item())
+
+    return plain
 
 
 @contextlib.contextmanager
@@ -295,7 +375,8 @@ class _Run:
         torch.nn.utils.clip_grad_norm_(self.trained, self.max_grad_norm)
         self.optimizer.step()
         self.schedule.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        # in place on a GPU: a recorded graph adds to the gradients where they lie
+        self.optimizer.zero_grad(set_to_none=self.trained[0].device.type != "cuda")
         self.losses.append(loss)
 
     def save(self, path: Path, identity: str) -> None:

@@ -10,13 +10,14 @@ import torch
 from tunewise.models import packing
 from tunewise.models.packing import LanguageModel, Prefix, Row, encode, evaluating, forward_packed
 
-# Tokens in one row. Longer rows make larger matrix products, but attention among strangers is wasted work.
-ROW_TOKENS = 512
+# Tokens in one row. Longer rows make larger matrix products, but attention among strangers is wasted work. On a GPU starting the work
+# takes longer than doing it.
+ROW_TOKENS, ROW_TOKENS_GPU = 512, 2048
 Texts = Sequence[str]
 
 
 def label_logprobs(
-    lm: LanguageModel, prefix: str, queries: Texts, labels: Texts, *, row_tokens: int = ROW_TOKENS
+    lm: LanguageModel, prefix: str, queries: Texts, labels: Texts, *, row_tokens: int | None = None
 ) -> np.ndarray:
     """Log-probability of each whole label string after each prompt.
 
@@ -43,7 +44,7 @@ def label_logprobs(
 
 
 def option_logprobs(
-    lm: LanguageModel, prefix: str, queries: Texts, options: Sequence[Texts], *, row_tokens: int = ROW_TOKENS
+    lm: LanguageModel, prefix: str, queries: Texts, options: Sequence[Texts], *, row_tokens: int | None = None
 ) -> list[np.ndarray]:
     """As :func:`label_logprobs`, but every query brings its own options: one float64 array [m_i] a query.
 
@@ -64,6 +65,10 @@ def option_logprobs(
         return branch_logprobs(lm, read, query_ids, ids, row_tokens=row_tokens)
 
 
+def _limit(lm: LanguageModel, row_tokens: int | None) -> int:
+    return row_tokens or (ROW_TOKENS if lm.model.device.type == "cpu" else ROW_TOKENS_GPU)
+
+
 def branch_logprobs(
     lm: LanguageModel,
     prefix: Prefix,
@@ -71,12 +76,12 @@ def branch_logprobs(
     options: Sequence[Sequence[list[int]]],
     *,
     position: int | None = None,
-    row_tokens: int = ROW_TOKENS,
+    row_tokens: int | None = None,
 ) -> list[np.ndarray]:
     """:func:`option_logprobs` for token ids after a prefix that was read already; ``position`` moves the queries' first position id."""
     scores = [np.zeros(len(mine)) for mine in options]
     size = [len(ids) + sum(len(o) - 1 for o in mine) for ids, mine in zip(queries, options, strict=True)]
-    for group in packing.rows_of(range(len(queries)), lambda i: size[i], row_tokens):
+    for group in packing.rows_of(range(len(queries)), lambda i: size[i], _limit(lm, row_tokens)):
         row = Row(prefix.length)
         asked: list[tuple[int, int, int, int]] = []  # query, option, place in the row, token
         for i in group:
@@ -89,8 +94,9 @@ def branch_logprobs(
         places = sorted({place for _, _, place, _ in asked})
         logprobs = torch.log_softmax(forward_packed(lm.model, row, places, prefix), dim=-1)
         at = {place: k for k, place in enumerate(places)}
-        for i, j, place, token in asked:
-            scores[i][j] += float(logprobs[at[place], token])
+        found = logprobs[[at[place] for _, _, place, _ in asked], [token for *_, token in asked]].tolist()
+        for (i, j, _, _), value in zip(asked, found, strict=True):
+            scores[i][j] += value
     return scores
 
 
@@ -101,7 +107,7 @@ def choose(
     options: Sequence[Texts],
     *,
     neutral: str | None = None,
-    row_tokens: int = ROW_TOKENS,
+    row_tokens: int | None = None,
 ) -> np.ndarray:
     """The place of the likeliest option of each question, int [n].
 
@@ -122,7 +128,7 @@ def choose(
 
 
 def written(
-    lm: LanguageModel, prompts: Texts, answers: Texts, *, prefix: str = "", row_tokens: int = ROW_TOKENS
+    lm: LanguageModel, prompts: Texts, answers: Texts, *, prefix: str = "", row_tokens: int | None = None
 ) -> list[list[bool]]:
     """For each token of each answer and the end of text after it: is it the likeliest after the prompt and the right answer so far?
 
@@ -136,7 +142,7 @@ def written(
     hits: list[list[bool]] = []
     with evaluating(lm.model):
         shared = packing.read_prefix(lm.model, encode(tokenizer, prefix))
-        for group in packing.rows_of(ids, lambda pair: len(pair[0]) + len(pair[1]), row_tokens):
+        for group in packing.rows_of(ids, lambda pair: len(pair[0]) + len(pair[1]), _limit(lm, row_tokens)):
             row = Row(shared.length)
             places: list[int] = []
             for prompt, answer in group:
@@ -148,7 +154,7 @@ def written(
 
 
 def text_bits(
-    lm: LanguageModel, texts: Texts, *, row_tokens: int = ROW_TOKENS
+    lm: LanguageModel, texts: Texts, *, row_tokens: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """How surprised the model is by whole texts: bits of each text, and its bytes in UTF-8, both [n].
 
@@ -161,7 +167,8 @@ def text_bits(
         raise ValueError("an empty text has no bits; leave it out")
     bits = np.zeros(len(texts))
     with evaluating(lm.model):
-        for group in packing.rows_of(range(len(texts)), lambda i: len(start) + len(ids[i]) - 1, row_tokens):
+        limit = row_tokens or ROW_TOKENS  # logits of every token are large
+        for group in packing.rows_of(range(len(texts)), lambda i: len(start) + len(ids[i]) - 1, limit):
             row = Row()
             firsts = [row.add(start + ids[i][:-1]).start + len(start) - 1 for i in group]
             places = [f + k for f, i in zip(firsts, group, strict=True) for k in range(len(ids[i]))]

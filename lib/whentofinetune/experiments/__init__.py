@@ -41,8 +41,9 @@ def run(name: str, scale: str = "laptop", *, fresh: bool = False, say=print, **c
         others = ", ".join(OF_OWN_DATA)
         raise ValueError(f"{name} is about data of its own and cannot take {files[0]}; these can: {others}")
     params = experiment.scales.get(scale, {})
-    if scale == "full" and changes.get("model", params["model"]) != params["model"] and params.get("seeds"):
-        changes.setdefault("seeds", params["seeds"][:SEEDS_OF_LARGER_MODELS])
+    if scale == "full" and changes.get("model", params["model"]) != params["model"]:
+        few = {"seeds": params["seeds"][:SEEDS_OF_LARGER_MODELS]} if params.get("seeds") else {}
+        changes = {**few, **experiment.larger, **changes}
     return perform(experiment, scale, fresh=fresh, say=say, workspace=book_records.workspace(), **changes)
 
 

@@ -76,6 +76,7 @@ EXPERIMENT = Experiment(
     evaluate,
     question="What does fine-tuning on one task take away from everything else?",
     claims=("C6", "C7"),
+    larger={"probes": _MANY},
     scales={
         "smoke": _COMMON | {"ways": _WAYS[2:3], "labels": 8, "stops": [1, 2], "probes": _FEW},
         "laptop": _COMMON | {"ways": [_WAYS[1], _WAYS[3]], "labels": 80, "stops": [5, 10], "probes": _SOME},

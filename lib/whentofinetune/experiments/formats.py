@@ -62,6 +62,8 @@ _COMMON |= {"shown": 3, "seeds": [0]}
 _FIVE = [0, 1, 2, 3, 4]
 _SMOKE = {"recipe": _RECIPE | {"min_steps": 1}, "labels": 2, "test_n": 2, "max_new_tokens": 8}
 _GPU = {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}, "labels": 100, "test_n": 120}
+_RATES = [{"learning_rate": 1e-3}, {"learning_rate": 5e-4}, {"learning_rate": 2e-4, "epochs": 2}]
+_CHOSEN = _RECIPE | {"candidates": _RATES}
 
 EXPERIMENT = Experiment(
     "formats",
@@ -70,6 +72,13 @@ EXPERIMENT = Experiment(
     question="Does the form come from a constraint, and the content from tuning?",
     claims=("C10",),
     sources=_sources,
+    larger={
+        "recipe": _CHOSEN,
+        "test_n": 120,
+        "max_new_tokens": 160,
+        "seeds": _FIVE[:3],
+        "forms": {"json": _arms(_FIVE[:3]), "yaml": _arms([0]), "markdown": _arms([0])},
+    },
     scales={
         "smoke": _COMMON
         | _SMOKE

@@ -40,6 +40,18 @@ EXPERIMENT = Experiment(
     evaluate,
     question="Do a few prompted examples predict what fine-tuning will bring?",
     claims=("C15", "C27"),
+    larger={
+        "recipe": _RECIPE
+        | {
+            "candidates": [
+                {"learning_rate": 1e-3, "epochs": 2},
+                {"learning_rate": 5e-4, "epochs": 4},
+                {"learning_rate": 2e-4, "epochs": 4},
+            ]
+        },
+        "labels": 96,
+        "test_n": 200,
+    },
     scales={
         "smoke": _COMMON | {"tasks": ["tweets-polarity"]} | _SMOKE,
         "laptop": _COMMON | {"tasks": ["tweets-polarity", "domain"], "seeds": [0], "test_n": 60},

@@ -65,6 +65,8 @@ _SEEDS = {"seeds": [0, 1, 2, 3, 4], "control_seeds": [0, 1, 2]}
 _FEW = {"shots": [2], "seeds": [0], "control_seeds": [0]}
 _GPU = {"recipe": _RECIPE | {"learning_rate": 5e-4}, "control": _CONTROL | {"learning_rate": 3e-4}}
 _LARGE = {"sizes": {"frell": [60, 240, 1000, 2000], "easy": [240]}, "test_n": 300, "longer_n": 100}
+_RATES = [{"learning_rate": 1e-3}, {"learning_rate": 5e-4}, {"learning_rate": 2e-4, "epochs": 3}]
+_CHOSEN = _RECIPE | {"candidates": _RATES}
 
 EXPERIMENT = Experiment(
     "invented_operation",
@@ -72,6 +74,11 @@ EXPERIMENT = Experiment(
     evaluate,
     question="Does tuning give an ability that was not there, or is the task only easy?",
     claims=("C22",),
+    larger={
+        "recipe": _CHOSEN,
+        "test_n": 200,
+        "control": _CONTROL | {"learning_rate": 3e-4, "candidates": []},
+    },
     scales={
         "smoke": _COMMON | _FEW | {"sizes": {"frell": [4]}, "test_n": 3, "longer_n": 2},
         "laptop": _COMMON | _FEW | {"sizes": {"frell": [240]}, "test_n": 60, "longer_n": 20},

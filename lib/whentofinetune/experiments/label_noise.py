@@ -71,6 +71,8 @@ _SMOKE = {"pool": 60, "labels": 40, "test_n": 40, "asked_n": 10, "recipe": _RECI
 _FULL = {"sets": ["tweets", "kinds", "reuters"], "asked": ["kinds"], "test_n": 500, "asked_n": 200}
 _FULL |= {"noise": [[0.0, ""], *([s, "uniform"] for s in (0.1, 0.2, 0.4)), [0.2, "confusable"]]}
 _FULL |= {"asked_noise": [[0.0, ""], [0.2, "noisy"], [0.2, "relabelled"]], "seeds": [0, 1, 2]}
+_RATES = [{"learning_rate": 1e-3}, {"learning_rate": 5e-4}, {"learning_rate": 2e-4, "epochs": 3}]
+_CHOSEN = _RECIPE | {"candidates": _RATES}
 
 EXPERIMENT = Experiment(
     "label_noise",
@@ -79,6 +81,7 @@ EXPERIMENT = Experiment(
     question="What do wrong labels cost, and what does looking at the flagged rows bring back?",
     claims=("C44",),
     sources=lambda p: [s.sha256 for s in public_texts.SOURCES],
+    larger={"recipe": _CHOSEN},
     scales={
         "smoke": _COMMON | _SMOKE,
         "laptop": _COMMON | {"test_n": 300, "asked_n": 100},

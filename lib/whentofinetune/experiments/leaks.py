@@ -70,6 +70,7 @@ EXPERIMENT = Experiment(
     evaluate,
     question="Does the model give away what it was shown?",
     claims=("C31",),
+    larger={"seeds": list(range(20)), "recipe": _RECIPE | {"learning_rate": 5e-4}},
     scales={
         "smoke": _COMMON | _SMOKE | {"seeds": [0]},
         "laptop": _COMMON | {"shots": [8], "planted": [["answer", 16]], "labels": 60, "seeds": [0]},

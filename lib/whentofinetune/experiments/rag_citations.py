@@ -66,6 +66,7 @@ EXPERIMENT = Experiment(
     question="Does the cited passage hold the answer, and is what it says so?",
     claims=("C39",),
     sources=lambda p: hb.fingerprint(),
+    larger=hb.LARGER | {"questions": 160},
     scales={
         "smoke": hb.COMMON | hb.SMOKE | {"questions": 4, "seeds": [0]},
         "laptop": hb.COMMON | hb.LAPTOP | {"questions": 16},

@@ -66,6 +66,7 @@ EXPERIMENT = Experiment(
     question="Some of the facts change: what does it take to be right again?",
     claims=("C38",),
     sources=lambda p: hb.fingerprint(),
+    larger=hb.LARGER | {"facts": 160, "shares": [0.6]},
     scales={
         "smoke": _COMMON | hb.SMOKE | {"phrasings": [2], "seeds": [0]},
         "laptop": _COMMON | hb.LAPTOP,

@@ -65,6 +65,7 @@ EXPERIMENT = Experiment(
     question="When does a model say something that is not so, and when that it does not know?",
     claims=("C11", "C36"),
     sources=lambda p: hb.fingerprint(),
+    larger=hb.LARGER | {"questions": 84, "items": 120},
     scales={
         "smoke": _COMMON
         | hb.SMOKE

@@ -64,6 +64,7 @@ EXPERIMENT = Experiment(
     question="Retrieval, fine-tuning, or both?",
     claims=("C23", "C33", "C42"),
     sources=lambda p: hb.fingerprint(),
+    larger=hb.LARGER,
     scales={
         "smoke": _COMMON
         | hb.SMOKE

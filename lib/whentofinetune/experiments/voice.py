@@ -60,6 +60,8 @@ _SMOKE = {"recipe": _RECIPE | {"min_steps": 1}, "prompts": ["examples"], "labels
 _FULL = {"labels_without": [[60, 5]], "labels_with": [[20, 3], [60, 5], [200, 1]], "seeds": [0, 1, 2, 3, 4]}
 _EACH = [[20, 5], [60, 5], [200, 5]]
 _GPU = {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}, "max_new_tokens": 120}
+_RATES = [{"learning_rate": 1e-3}, {"learning_rate": 5e-4}, {"learning_rate": 2e-4, "epochs": 2}]
+_CHOSEN = _RECIPE | {"candidates": _RATES}
 
 EXPERIMENT = Experiment(
     "voice",
@@ -68,6 +70,12 @@ EXPERIMENT = Experiment(
     question="Does tuning give a model the company's voice, and does what it says stay right?",
     claims=("C9", "C35"),
     sources=_sources,
+    larger={
+        "recipe": _CHOSEN,
+        "test_n": 120,
+        "labels_with": [[20, 3], [60, 3], [200, 1]],
+        "labels_without": [[60, 3]],
+    },
     scales={
         "smoke": _COMMON | _SMOKE | {"test_n": 3, "max_new_tokens": 8},
         "laptop": _COMMON | {"prompts": ["both"], "test_n": 12, "labels_with": [[20, 1]]},
