@@ -212,3 +212,34 @@ def tuned_score(ctx):
     from tunewise.scoring import label_logprobs
 
     return label_logprobs(ctx.lm, "Say:", [" a"], [" yes", " no"])[0].tolist()
+
+
+def choosing(p):
+    yield from (Condition("lora", names=n) for n in (5, 5, 6))
+
+
+def chosen(ctx, c):
+    from tunewise.finetune import Recipe
+
+    pairs = [(f"Say: a{i}", " yes") for i in range(c.names)]
+    with ctx.adapter(pairs, Recipe(min_steps=2, candidates=ctx.params.candidates)) as lm:
+        return Scores(facts={"key": lm.key})
+
+
+CHOOSING = Experiment(
+    "choosing",
+    choosing,
+    chosen,
+    {"smoke": {"candidates": [{"learning_rate": 1e-9}, {"learning_rate": 1e-2, "epochs": 9}]}},
+)
+
+
+def test_a_recipe_is_chosen_on_held_out_pairs_and_the_trials_stand_in_the_row(tmp_path, monkeypatch):
+    from small_model import run_small, small_context
+
+    ctx = small_context(tmp_path, monkeypatch, CHOOSING.scales["smoke"])
+    one, same, other = run_small(CHOOSING, ctx).results
+    trials = one["recipe"]
+    assert trials["chosen"] == {"learning_rate": 1e-2, "epochs": 9}  # the other learns nothing
+    assert trials["losses"][1] < trials["losses"][0] and len(trials["candidates"]) == 2
+    assert same["recipe"] == trials and same["key"] == one["key"] != other["key"]

@@ -1,5 +1,6 @@
 """The training loop: the right loss, adapters that come off again, and a run that survives kill -9."""
 
+import contextlib
 import errno
 import json
 import signal
@@ -16,13 +17,16 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from tunewise.finetune import (
     Recipe,
     _batches,
+    choose,
     finetune,
     is_kept,
+    laid_out,
     load_adapter,
     loss_of,
     restore,
     save_adapter,
 )
+from tunewise.models.graphed import Graphed
 from tunewise.models.load import converted
 from tunewise.models.registry import get
 
@@ -75,6 +79,61 @@ def test_packed_loss_and_gradients_equal_transformers_own():
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
     for name, p in lm.model.named_parameters():
         torch.testing.assert_close(gradients[name], p.grad, atol=1e-6, rtol=1e-4)
+
+
+def test_rows_padded_for_a_recorded_graph_give_the_same_gradients():
+    """A graph replays one shape; what is added to reach it changes neither the loss nor any gradient."""
+    lm = small()
+    pairs = [(ids(lm, p), ids(lm, a)) for p, a in PAIRS]
+    rows = [laid_out(ids(lm, PREFIX), pairs[:2]), laid_out([], pairs[2:])]  # the second is one plain text
+    (0.6 * loss_of(lm.model, ids(lm, PREFIX), pairs[:2]) + 0.4 * loss_of(lm.model, [], pairs[2:])).backward()
+    plain = {n: p.grad.clone() for n, p in lm.model.named_parameters()}
+    replayed = Unrecorded(lm.model, rows)
+    losses = [replayed(*row, share) for row, share in zip(rows, (0.6, 0.4), strict=True)]
+    assert losses[1] == pytest.approx(0.4 * loss_of(lm.model, [], pairs[2:]).item(), rel=1e-5)
+    for name, p in lm.model.named_parameters():
+        torch.testing.assert_close(plain[name], p.grad, atol=1e-6, rtol=1e-4)
+
+
+class Unrecorded(Graphed):
+    """Runs anew what a GPU would replay, padded further than the longest row."""
+
+    def __init__(self, model, rows):
+        self.model, self.trained, self.dtype = model, list(model.parameters()), torch.float32
+        self.length, self.places = max(r.length for r, _, _ in rows) + 7, 9
+        self.inputs = [torch.zeros_like(t) for t in self._padded(*rows[0], 1.0)]
+        self.zero()
+
+    def __call__(self, row, places, wanted, share):
+        self._fill(row, places, wanted, share)
+        return float(self._pass())
+
+
+def test_the_best_of_a_recipes_candidates_is_chosen_on_pairs_held_out():
+    """Four fifths are trained on and one fifth is tried, whatever the order; the loss that decides is transformers' own."""
+    lm, pairs, seen = small(), [(f" thing {i}\nColour:", f" green {i % 3}") for i in range(10)], []
+    recipe = Recipe(candidates=[{"learning_rate": 1e-2}, {"learning_rate": 9.0, "epochs": 3}], seed=4)
+
+    @contextlib.contextmanager
+    def train(kept, candidate):
+        seen.append((kept, candidate))
+        if candidate.learning_rate > 1:
+            raise FloatingPointError
+        yield lm
+
+    good, bad = choose(train, pairs, recipe, PREFIX)
+    (kept, first), (_, second) = seen
+    held_out = [p for p in pairs if p not in kept]
+    assert len(kept) == 8 and len(held_out) == 2 and first.candidates == () and second.epochs == 3
+    total, nats = 0, 0.0
+    for prompt, answer in held_out:
+        target = ids(lm, answer) + [lm.tokenizer.eos_token_id]
+        whole = torch.tensor([ids(lm, PREFIX) + ids(lm, prompt) + target])
+        labels = torch.where(torch.arange(whole.shape[1]) < whole.shape[1] - len(target), -100, whole)
+        nats, total = nats + lm.model(whole, labels=labels).loss.item() * len(target), total + len(target)
+    assert good == pytest.approx(nats / total, rel=1e-5) and bad > 50
+    with pytest.raises(ValueError, match="stands for several"):
+        finetune(lm, pairs, recipe)
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
