@@ -1,9 +1,13 @@
 """The record behind Table 1: it is what today's calculator gives, and the page's figures hold what it holds."""
 
+import json
+
 import numpy as np
 import pytest
 
 from finetune_memory import Settings, estimate
+from finetune_memory.calculator import CONTROLS, LOOKS, memory_json
+from finetune_memory.formula import COMPONENTS
 from tunewise.experiment import Params
 from whentofinetune import book_records
 from whentofinetune.experiments.memory_table import EXPERIMENT, KEPT, conditions, thinned
@@ -47,6 +51,23 @@ def test_the_page_shows_what_the_record_holds(record):
         in memory_figures.against_printed(record)["QLoRA: 7B and 13B, simulated"]
     )
     assert len(memory_figures.cards(record)) == 6 and len(memory_figures.qlora_over_lora()) == 4
+
+
+def test_a_part_has_one_colour_in_all_figures_and_names_of_near_phases_do_not_overprint(record):
+    live = json.loads(memory_json(json.dumps({c["name"]: c["value"] for c in CONTROLS})))["figures"][0][
+        "data"
+    ]
+    timeline = memory_figures.timeline_figure(record)
+    found: dict[str, set] = {}
+    for trace in (*memory_figures.parts_figure(record).data, *timeline.data, *live):
+        colour = trace.get("fillcolor") or trace["marker"]["color"] if trace["name"] in LOOKS else None
+        found.setdefault(trace["name"], set()).add(colour)
+    colours = {part: found[part] for part in LOOKS if part in found}
+    assert set(memory_figures.PARTS) <= set(colours) and all(len(c) == 1 for c in colours.values())
+    assert len({look[0] for look in LOOKS.values()}) == len(LOOKS) and set(LOOKS) == set(COMPONENTS)
+    names = timeline.layout["xaxis"]["ticktext"]
+    assert names[names.index("loss") + 1] == "<br>backward"
+    assert timeline.layout["title"]["text"].endswith("Llama 2 7B, full, AdamW, batch 2 × length 512")
 
 
 def test_the_smallest_card_that_holds_it():

@@ -153,14 +153,28 @@ def _time(s: Settings, gpu: Gpu, million: float, price: float) -> str:
     )
 
 
+# Colour and pattern of each part, the same in every figure of memory; Okabe and Ito's colours and two more.
+LOOKS = {
+    "weights": ("#0072B2", ""),
+    "quantisation constants": ("#8C6D46", "/"),
+    "adapters": ("#CC79A7", "."),
+    "gathered weights": ("#5A5AA8", "|"),
+    "optimiser": ("#D55E00", "\\"),
+    "workspace": ("#A8457F", "x"),
+    "gradients": ("#E69F00", "x"),
+    "saved activations": ("#009E73", "-"),
+    "logits and loss": ("#56B4E9", "+"),
+    "temporaries": ("#7F7F7F", "|"),
+}
+
+
 def _figure(e: Estimate, gpu: Gpu) -> dict[str, Any]:
     names = [name.capitalize() for name in PHASES]
-    patterns = ("", "/", ".", "\\", "x", "-", "+", "|", "", "/")
     bars = [
         dict(type="bar", name=part, x=names, y=[round(e.by_phase[m][part] / GIB, 4) for m in PHASES])
-        | dict(marker={"pattern": {"shape": shape, "fgcolor": "#ffffff", "fillmode": "overlay"}})
+        | dict(marker=_look(part))
         | dict(hovertemplate="%{x}, " + part + ": %{y:.2f} GiB")
-        for part, shape in zip(COMPONENTS, patterns, strict=True)
+        for part in COMPONENTS
         if any(e.by_phase[m][part] for m in PHASES)
     ]
     top = 1.6 * e.peak_bytes
@@ -169,7 +183,7 @@ def _figure(e: Estimate, gpu: Gpu) -> dict[str, Any]:
     ends = [names[0], names[-1]]
     lines = [
         dict(type="scatter", mode="lines", name=name, x=ends, y=[round(size / GIB, 4)] * 2)
-        | dict(line={"width": 2, "dash": dash}, hovertemplate=name + ": %{y:.2f} GiB")
+        | dict(line={"width": 2, "dash": dash, "color": "#7F7F7F"}, hovertemplate=name + ": %{y:.2f} GiB")
         for (size, name), dash in zip(sizes, ("dot", "dashdot", "dash")[-len(sizes) :], strict=True)
     ]
     peaks = ", ".join(f"{phase} {gib(size)}" for phase, size in e.phases.items())
@@ -182,6 +196,11 @@ def _figure(e: Estimate, gpu: Gpu) -> dict[str, Any]:
     }
     alt = f"Stacked bars of GPU memory at each phase of a step: {peaks}. Lines: {cards}."
     return {"data": bars + lines, "layout": layout, "alt": alt}
+
+
+def _look(part: str) -> dict[str, Any]:
+    color, shape = LOOKS[part]
+    return {"color": color, "pattern": {"shape": shape, "fgcolor": "#ffffff", "fillmode": "overlay"}}
 
 
 def _gpu_table(e: Estimate) -> dict[str, Any]:

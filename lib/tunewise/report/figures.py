@@ -265,17 +265,26 @@ def _ticks(values: set[float]) -> list[float]:
 
 
 def stacked_bars(
-    bars: Mapping[str, Mapping[str, Cell]], x_title: str, caption: str, *, unit: str = ""
+    bars: Mapping[str, Mapping[str, Cell]],
+    x_title: str,
+    caption: str,
+    *,
+    unit: str = "",
+    looks: Mapping[str, tuple[str, str]] | None = None,
 ) -> Figure:
-    """What a whole is made of. bars: category -> {part -> number}; parts keep their colour and pattern. Without a unit they are shares."""
+    """What a whole is made of. bars: category -> {part -> number}; parts keep their colour and pattern. Without a unit they are shares.
+
+    looks: part -> colour and pattern, for parts that several figures share; else both go by the order of the parts.
+    """
     said: Show = pct if not unit else lambda v, n=True: plain(v, unit, n=n)
     data = []
     for i, part in enumerate(dict.fromkeys(part for cells in bars.values() for part in cells)):
         cells = {category: parts[part] for category, parts in bars.items() if part in parts}
-        pattern = dict(shape=PATTERNS[i % 8], fgcolor="#ffffff", fillmode="overlay")
+        color, shape = (looks or {}).get(part, (PALETTE[i % 8], PATTERNS[i % 8]))
+        pattern = dict(shape=shape, fgcolor="#ffffff", fillmode="overlay")
         trace = _trace(i, part, "", list(cells), list(map(said, cells.values())))
         trace |= dict(type="bar", orientation="h", x=[value_of(m) for m in cells.values()], y=list(cells))
-        data.append(trace | dict(marker=dict(color=PALETTE[i % 8], pattern=pattern)))
+        data.append(trace | dict(marker=dict(color=color, pattern=pattern)))
     number = dict(title=dict(text=x_title)) | ({} if unit else dict(tickformat=".0%", range=[0, 1]))
     order = dict(autorange="reversed", categoryorder="array", categoryarray=list(bars))
     layout = dict(title=dict(text=caption), barmode="stack", legend=dict(traceorder="normal"), xaxis=number)

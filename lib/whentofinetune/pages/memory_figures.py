@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from itertools import cycle, product
+from itertools import product
 
 from finetune_memory import Settings, estimate
+from finetune_memory.calculator import LOOKS
 from tunewise import report as rp
 from tunewise.record import Record, Row
-from tunewise.report.figures import PALETTE
 from whentofinetune import book_files
 
 GB = 1e9  # GPU makers' gigabytes; GiB, 2**30 bytes, is said where it is meant
@@ -114,7 +114,10 @@ def parts_figure(record: Record) -> rp.Figure:
         parts = {p: r["components"][p] / GB for p in PARTS if r["components"].get(p)}
         name = f"{r['method']}: {sum(parts.values()):.1f} GB, in {r['phase']}"
         bars.setdefault(key, {})[name] = parts
-    figures = {key: rp.stacked_bars(found, "GB at the peak", key, unit="GB") for key, found in bars.items()}
+    figures = {
+        key: rp.stacked_bars(found, "GB at the peak", key, unit="GB", looks=LOOKS)
+        for key, found in bars.items()
+    }
     return rp.choose(figures, "model and size")
 
 
@@ -126,15 +129,24 @@ def timeline_figure(record: Record) -> rp.Figure:
 def _timeline(row: Row) -> rp.Figure:
     at, data = row["timeline"], []
     phases = [p["phase"] for p in at]
-    for part, color in zip(PARTS, cycle(PALETTE)):
+    for part in PARTS:
+        color = LOOKS[part][0]
         if any(p.get(part) for p in at):
             trace = {"type": "scatter", "mode": "lines", "name": part, "stackgroup": "one", "text": phases}
             trace |= {"x": list(range(len(at))), "y": [round(p.get(part, 0) / GB, 4) for p in at]}
             trace |= {"line": {"width": 0.5, "color": color, "shape": "hv"}, "fillcolor": color}
             data.append(trace | {"hovertemplate": f"%{{text}}: {part} %{{y:.2f}} GB<extra></extra>"})
     first = {phase: phases.index(phase) for phase in phases}
-    ticks = {"tickvals": [*first.values()], "ticktext": [*first]}
+    names, before, low = [], 0, True
+    for phase, start in first.items():  # a phase that starts beside the one before has its name a line lower
+        low = not low and start - before < len(at) / 8
+        names.append("<br>" * low + phase)
+        before = start
+    ticks = {"tickvals": [*first.values()], "ticktext": names, "tickangle": 0}
     layout = {"xaxis": {"title": {"text": "time, in allocations"}, **ticks}}
+    s = row["settings"]
+    made_for = f"{MODELS[s['model']]}, {row['method']}, batch {s['batch']} × length {s['seq']}"
+    layout["title"] = {"text": f"Memory through one step of {made_for}"}
     layout["yaxis"] = {"title": {"text": "GB allocated"}, "rangemode": "tozero"}
     top = max(at, key=lambda p: p["bytes"])
     alt = f"{row['method']}: memory through one step; it is highest in {top['phase']}, at {gb(top['bytes'])}."
