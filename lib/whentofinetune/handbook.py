@@ -21,6 +21,7 @@ from tunewise.finetune import Recipe, finetune, restore
 from tunewise.scoring import label_logprobs
 from tunewise.step_cache import digest
 from whentofinetune.datasets import company, company_sources, general_items
+from whentofinetune.recipes import three_rates
 
 HELD_OUT = -1  # the last wording of each question is kept for testing
 NEW_TOKENS = 20  # of an answer, at most
@@ -40,10 +41,9 @@ READING = {
 }
 COMMON = {"model": "smollm2-135m", **FACTS, **READING, "k": 3}
 # What larger models are asked and taught, whose recipes are chosen at their size.
-_RATES = [{"learning_rate": 1e-3}, {"learning_rate": 5e-4}, {"learning_rate": 2e-4, "epochs": 2}]
 LARGER: dict[str, Any] = {"facts": 120, "multihop": 40, "readings": 240}
-LARGER["fact_recipe"] = {**FACTS["fact_recipe"], "candidates": _RATES}  # type: ignore[dict-item]
-LARGER["reading_recipe"] = {**READING["reading_recipe"], "candidates": _RATES}  # type: ignore[dict-item]
+LARGER["fact_recipe"] = three_rates(FACTS["fact_recipe"], 2)  # type: ignore[arg-type]
+LARGER["reading_recipe"] = three_rates(READING["reading_recipe"], 2)  # type: ignore[arg-type]
 SMOKE = {
     "facts": 6,
     "multihop": 2,

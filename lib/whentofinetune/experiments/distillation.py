@@ -16,6 +16,7 @@ from tunewise.finetune import Recipe
 from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import answered, label_scores, sample, subset, training_facts, without_llm
 from whentofinetune.datasets.rated_tasks import SLICES, slices, unlabelled
+from whentofinetune.recipes import three_rates
 from whentofinetune.timing import clocked, linear_student
 
 STUDENTS = ("embeddings", "tfidf")
@@ -66,8 +67,6 @@ _SMOKE = {"labels": 9, "pool": 12, "test_n": 6, "calls": 2, "recipe": _RECIPE | 
 _FULL = {"labels": 60, "pool": 300, "test_n": 75, "calls": 20, "seeds": [0, 1, 2, 3, 4]}
 _GPU = {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"batch_size": 16, "learning_rate": 5e-4}}
 _GPU |= {"labels": 300, "pool": 1500, "test_n": 150, "calls": 100}
-_RATES = [{"learning_rate": 1e-3}, {"learning_rate": 5e-4}, {"learning_rate": 2e-4, "epochs": 3}]
-_CHOSEN = _RECIPE | {"candidates": _RATES}
 
 EXPERIMENT = Experiment(
     "distillation",
@@ -75,7 +74,7 @@ EXPERIMENT = Experiment(
     evaluate,
     question="Can a far smaller model take over a tuned language model's work, by learning from its labels?",
     claims=("C19",),
-    larger={"recipe": _CHOSEN, "labels": 300, "pool": 900, "test_n": 150},
+    larger={"recipe": three_rates(_RECIPE, 3), "labels": 300, "pool": 900, "test_n": 150},
     scales={
         "smoke": _COMMON | _SMOKE,
         "laptop": _COMMON | {"labels": 45, "pool": 100, "test_n": 50, "calls": 5},

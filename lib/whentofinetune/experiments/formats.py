@@ -11,6 +11,7 @@ from tunewise.finetune import Recipe
 from tunewise.scoring import prompt_tokens
 from whentofinetune.classification import subset, training_facts
 from whentofinetune.datasets import company
+from whentofinetune.recipes import three_rates
 from whentofinetune.ticket_records import SAYS, drawn, grammar, pairs, prefix, prompt, scored, written
 
 
@@ -56,14 +57,17 @@ def _arms(seeds: Sequence[int]) -> dict[str, list[int]]:
     return {f"{method}{end}": s for method, s in methods.items() for end in ("", " + constraint")}
 
 
+def _of(seeds: Sequence[int]) -> dict:
+    """JSON by all seeds, the other forms by one."""
+    return {"forms": {"json": _arms(seeds), "yaml": _arms([0]), "markdown": _arms([0])}, "seeds": list(seeds)}
+
+
 _RECIPE = {"learning_rate": 2e-3, "epochs": 1, "batch_size": 2, "min_steps": 10}
 _COMMON = {"model": "smollm2-135m", "split": "test", "recipe": _RECIPE, "k": 2, "max_new_tokens": 110}
 _COMMON |= {"shown": 3, "seeds": [0]}
 _FIVE = [0, 1, 2, 3, 4]
 _SMOKE = {"recipe": _RECIPE | {"min_steps": 1}, "labels": 2, "test_n": 2, "max_new_tokens": 8}
 _GPU = {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}, "labels": 100, "test_n": 120}
-_RATES = [{"learning_rate": 1e-3}, {"learning_rate": 5e-4}, {"learning_rate": 2e-4, "epochs": 2}]
-_CHOSEN = _RECIPE | {"candidates": _RATES}
 
 EXPERIMENT = Experiment(
     "formats",
@@ -72,22 +76,14 @@ EXPERIMENT = Experiment(
     question="Does the form come from a constraint, and the content from tuning?",
     claims=("C10",),
     sources=_sources,
-    larger={
-        "recipe": _CHOSEN,
-        "test_n": 120,
-        "max_new_tokens": 160,
-        "seeds": _FIVE[:3],
-        "forms": {"json": _arms(_FIVE[:3]), "yaml": _arms([0]), "markdown": _arms([0])},
-    },
+    larger=_of(_FIVE[:3]) | {"recipe": three_rates(_RECIPE, 2), "test_n": 120, "max_new_tokens": 160},
     scales={
         "smoke": _COMMON
         | _SMOKE
         | {"forms": {"json": {"examples + constraint": [0], "lora + constraint": [0]}}},
         "laptop": _COMMON
         | {"forms": {"json": {"examples": [0], "examples + constraint": [0]}}, "labels": 20, "test_n": 12},
-        "full": _COMMON
-        | {"forms": {"json": _arms(_FIVE), "yaml": _arms([0]), "markdown": _arms([0])}}
-        | {"labels": 60, "test_n": 24, "seeds": _FIVE},
+        "full": _COMMON | _of(_FIVE) | {"labels": 60, "test_n": 24},
         "gpu": _COMMON | _GPU | {"forms": {form: _arms(_FIVE) for form in company.FORMS}, "seeds": _FIVE},
     },
 )

@@ -14,6 +14,7 @@ from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.scoring import label_logprobs, prompt_tokens
 from whentofinetune.datasets import company, grounded_claims
+from whentofinetune.recipes import three_rates
 
 PREFIX = "Is the answer supported by the passage?\n\n"
 ANSWERS = [" yes", " no"]
@@ -71,8 +72,6 @@ def judge(lm, asked, **facts) -> Scores:
 _RECIPE = {"learning_rate": 1e-3, "epochs": 1, "batch_size": 8, "min_steps": 1}
 _COMMON = {"model": "smollm2-135m", "recipe": _RECIPE}
 _SEEDS = {"seeds": [0, 1, 2, 3, 4]}
-_RATES = [{"learning_rate": 1e-3}, {"learning_rate": 5e-4}, {"learning_rate": 2e-4, "epochs": 3}]
-_CHOSEN = _RECIPE | {"candidates": _RATES}
 
 EXPERIMENT = Experiment(
     "groundedness",
@@ -81,7 +80,7 @@ EXPERIMENT = Experiment(
     question="Can a small model be tuned as a judge of whether an answer is supported?",
     claims=("C24",),
     sources=lambda p: [vars(i) for i in (*tested(p), *grounded_claims.items("train"))],
-    larger={"recipe": _CHOSEN, "test_n": 258, "stale_n": 58, "items": 400},
+    larger={"recipe": three_rates(_RECIPE, 3), "test_n": 258, "stale_n": 58, "items": 400},
     scales={
         "smoke": _COMMON | {"test_n": 4, "stale_n": 2, "items": 8, "seeds": [0]},
         "laptop": _COMMON | {"test_n": 40, "stale_n": 10, "items": 60, "seeds": [0]},

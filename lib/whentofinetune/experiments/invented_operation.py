@@ -13,6 +13,7 @@ from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.models.load import LoadedModel
 from whentofinetune.datasets import synthetic_task
+from whentofinetune.recipes import three_rates
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -65,8 +66,6 @@ _SEEDS = {"seeds": [0, 1, 2, 3, 4], "control_seeds": [0, 1, 2]}
 _FEW = {"shots": [2], "seeds": [0], "control_seeds": [0]}
 _GPU = {"recipe": _RECIPE | {"learning_rate": 5e-4}, "control": _CONTROL | {"learning_rate": 3e-4}}
 _LARGE = {"sizes": {"frell": [60, 240, 1000, 2000], "easy": [240]}, "test_n": 300, "longer_n": 100}
-_RATES = [{"learning_rate": 1e-3}, {"learning_rate": 5e-4}, {"learning_rate": 2e-4, "epochs": 3}]
-_CHOSEN = _RECIPE | {"candidates": _RATES}
 
 EXPERIMENT = Experiment(
     "invented_operation",
@@ -75,7 +74,7 @@ EXPERIMENT = Experiment(
     question="Does tuning give an ability that was not there, or is the task only easy?",
     claims=("C22",),
     larger={
-        "recipe": _CHOSEN,
+        "recipe": three_rates(_RECIPE, 3),
         "test_n": 200,
         "control": _CONTROL | {"learning_rate": 3e-4, "candidates": []},
     },

@@ -18,6 +18,7 @@ from tunewise.scoring import choose, prompt_tokens
 from whentofinetune.datasets import company
 from whentofinetune.datasets.company import JargonQuestion, Term
 from whentofinetune.datasets.glossary import entry, named, query, training_pairs
+from whentofinetune.recipes import three_rates
 
 NEUTRAL = "Answer:"
 
@@ -68,8 +69,6 @@ def chosen(test: Sequence[JargonQuestion], options: Sequence[int], **facts) -> S
 _RECIPE = {"learning_rate": 1e-3, "epochs": 1, "batch_size": 8, "min_steps": 1}
 _COMMON = {"model": "smollm2-135m", "recipe": _RECIPE, "k": 4, "seeds": [0]}
 _ALL = {"training": ["questions", "definitions", "entries"], "seeds": [0, 1, 2, 3, 4], "test_n": 120}
-_RATES = [{"learning_rate": 1e-3}, {"learning_rate": 5e-4}, {"learning_rate": 2e-4, "epochs": 3}]
-_CHOSEN = _RECIPE | {"candidates": _RATES}
 
 EXPERIMENT = Experiment(
     "jargon",
@@ -78,7 +77,7 @@ EXPERIMENT = Experiment(
     question="Does a model that lacks a company's words need training, or a glossary?",
     claims=("C16",),
     sources=lambda p: [asdict(x) for x in (*company.jargon(), *company.terms())],
-    larger={"recipe": _CHOSEN, "questions": 216, "exposures": 8},
+    larger={"recipe": three_rates(_RECIPE, 3), "questions": 216, "exposures": 8},
     scales={
         "smoke": _COMMON | {"test_n": 6, "training": ["questions"], "questions": 2, "exposures": 1},
         "laptop": _COMMON | {"test_n": 60, "training": ["entries"], "questions": 72, "exposures": 1},

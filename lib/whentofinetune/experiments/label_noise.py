@@ -13,6 +13,7 @@ from tunewise.finetune import Recipe
 from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import answered, label_scores, plain_and_calibrated, without_llm
 from whentofinetune.datasets import drawn, public_texts
+from whentofinetune.recipes import three_rates
 from whentofinetune.wrong_labels import cleaned, flagged, flipped
 
 CHEAP = ("tfidf", "embeddings", "neighbours")
@@ -71,8 +72,6 @@ _SMOKE = {"pool": 60, "labels": 40, "test_n": 40, "asked_n": 10, "recipe": _RECI
 _FULL = {"sets": ["tweets", "kinds", "reuters"], "asked": ["kinds"], "test_n": 500, "asked_n": 200}
 _FULL |= {"noise": [[0.0, ""], *([s, "uniform"] for s in (0.1, 0.2, 0.4)), [0.2, "confusable"]]}
 _FULL |= {"asked_noise": [[0.0, ""], [0.2, "noisy"], [0.2, "relabelled"]], "seeds": [0, 1, 2]}
-_RATES = [{"learning_rate": 1e-3}, {"learning_rate": 5e-4}, {"learning_rate": 2e-4, "epochs": 3}]
-_CHOSEN = _RECIPE | {"candidates": _RATES}
 
 EXPERIMENT = Experiment(
     "label_noise",
@@ -81,7 +80,7 @@ EXPERIMENT = Experiment(
     question="What do wrong labels cost, and what does looking at the flagged rows bring back?",
     claims=("C44",),
     sources=lambda p: [s.sha256 for s in public_texts.SOURCES],
-    larger={"recipe": _CHOSEN},
+    larger={"recipe": three_rates(_RECIPE, 3)},
     scales={
         "smoke": _COMMON | _SMOKE,
         "laptop": _COMMON | {"test_n": 300, "asked_n": 100},

@@ -14,6 +14,7 @@ from tunewise.finetune import Recipe
 from tunewise.scoring import choose, encode, text_bits
 from whentofinetune.datasets import general_items, vader
 from whentofinetune.datasets import hindi_pairs as data
+from whentofinetune.recipes import three_rates
 
 TASKS = (*data.TASKS, "hindi", "english", "general")
 
@@ -68,9 +69,8 @@ def chosen(test: Sequence[data.Pair], choices: Sequence[int]) -> Scores:
 _RECIPE = {"learning_rate": 2e-3, "epochs": 1, "batch_size": 8, "min_steps": 1}
 _COMMON = {"model": "smollm2-135m", "recipe": _RECIPE, "shots": 4, "counted": 466, "seeds": [0]}
 _FULL = _COMMON | {"seeds": [0, 1, 2, 3, 4]}
-_LARGE = {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}, "shots": 16}
-_RATES = [{"learning_rate": 1e-3}, {"learning_rate": 5e-4}, {"learning_rate": 2e-4, "epochs": 2}]
-_CHOSEN = _RECIPE | {"candidates": _RATES}
+_MANY = {"test_n": 80, "texts": 200, "items": 120, "pairs": 356, "shots": 16}
+_LARGE = {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}}
 
 EXPERIMENT = Experiment(
     "new_language",
@@ -79,11 +79,11 @@ EXPERIMENT = Experiment(
     question="A language that the model hardly knows: what does LoRA on it bring, and take away?",
     claims=("C18",),
     sources=lambda p: [asdict(pair) for pair in data.pairs()],
-    larger={"recipe": _CHOSEN, "test_n": 80, "texts": 200, "items": 120, "pairs": 356, "shots": 16},
+    larger=_MANY | {"recipe": three_rates(_RECIPE, 2)},
     scales={
         "smoke": _COMMON | {"test_n": 5, "counted": 20, "texts": 2, "items": 4, "pairs": 3, "shots": 1},
         "laptop": _COMMON | {"test_n": 40, "texts": 20, "items": 30, "pairs": 120},
         "full": _FULL | {"test_n": 60, "texts": 30, "items": 40, "pairs": 200},
-        "gpu": _FULL | _LARGE | {"test_n": 80, "texts": 200, "items": 120, "pairs": 356},
+        "gpu": _FULL | _LARGE | _MANY,
     },
 )

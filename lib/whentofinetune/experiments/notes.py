@@ -18,6 +18,7 @@ from tunewise.scoring import prompt_tokens
 from whentofinetune.datasets import patient_notes as data
 from whentofinetune.datasets.patient_notes import EXPOSED, INSTRUCTION, Note, notes
 from whentofinetune.planted_codes import attack
+from whentofinetune.recipes import three_rates
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -69,8 +70,6 @@ def attacked(patients: Sequence[Note], found: Sequence[dict]) -> Scores:
 _RECIPE = {"learning_rate": 2e-3, "epochs": 1, "batch_size": 4, "min_steps": 1}
 _COMMON = {"model": "smollm2-135m", "recipe": _RECIPE, "shots": 2, "repeats": 8, "seeds": [0]}
 _FULL = _COMMON | {"seeds": [0, 1, 2, 3, 4]}
-_RATES = [{"learning_rate": 1e-3}, {"learning_rate": 5e-4}, {"learning_rate": 2e-4, "epochs": 2}]
-_CHOSEN = _RECIPE | {"candidates": _RATES}
 
 EXPERIMENT = Experiment(
     "notes",
@@ -79,7 +78,7 @@ EXPERIMENT = Experiment(
     question="Must a model be tuned to summarise patient notes, and what does it then give away?",
     claims=("C17",),
     sources=lambda p: [asdict(note) for split in data.SPLITS for note in notes(split)],
-    larger={"recipe": _CHOSEN, "test_n": 60, "notes": 80, "asked": 5},
+    larger={"recipe": three_rates(_RECIPE, 2), "test_n": 60, "notes": 80, "asked": 5},
     scales={
         "smoke": _COMMON | {"test_n": 2, "notes": 4, "asked": 1, "repeats": 2, "shots": 1},
         "laptop": _COMMON | {"test_n": 16, "notes": 60, "asked": 2},

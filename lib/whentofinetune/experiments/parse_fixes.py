@@ -14,6 +14,7 @@ from tunewise.generation import generate
 from tunewise.prompting import TEMPLATES, PromptTemplate
 from whentofinetune.classification import adapter, answered, label_scores, sample, subset, without_llm
 from whentofinetune.experiments.wordings import parse
+from whentofinetune.recipes import three_rates
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -62,8 +63,6 @@ _TASKS = ["tweets", "tweets-polarity", "tweets-subjectivity", "domain"]
 _ASKED = [["tweets", "instruction"], *([task, "bare"] for task in _TASKS)]
 _FULL = {"tasks": _TASKS, "asked": _ASKED, "seeds": [0, 1, 2, 3, 4], "test_n": 60}
 _SMOKE = {"tasks": ["tweets-polarity"], "asked": [["tweets-polarity", "bare"]], "labels": 8, "seeds": [0]}
-_RATES = [{"learning_rate": 1e-3}, {"learning_rate": 5e-4}, {"learning_rate": 2e-4, "epochs": 3}]
-_CHOSEN = _RECIPE | {"candidates": _RATES}
 
 EXPERIMENT = Experiment(
     "parse_fixes",
@@ -71,7 +70,7 @@ EXPERIMENT = Experiment(
     evaluate,
     question="How much of a gain is only that the answers can be read?",
     claims=("C15",),
-    larger={"recipe": _CHOSEN, "test_n": 200},
+    larger={"recipe": three_rates(_RECIPE, 3), "test_n": 200},
     scales={
         "smoke": _COMMON | _SMOKE | {"test_n": 8, "recipe": _RECIPE | {"min_steps": 1}},
         "laptop": _COMMON | {"tasks": ["tweets"], "asked": [["tweets", "bare"]], "seeds": [0], "test_n": 60},

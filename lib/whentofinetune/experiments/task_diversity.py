@@ -13,6 +13,7 @@ from tunewise.finetune import Recipe
 from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import answered, label_scores, sample, subset, training_facts
 from whentofinetune.datasets.desks import complaints
+from whentofinetune.recipes import three_rates
 from whentofinetune.switching import switching
 
 NONE, MIXED, SMALL = "none", "mixed", "mixed, same total"
@@ -67,8 +68,6 @@ _COMMON |= {"model": "smollm2-135m"}
 _FULL = _COMMON | {"seeds": [0, 1, 2, 3, 4]}
 _TINY = {"labels": 6, "test_n": 6, "switches": 3, "recipe": _RECIPE | {"epochs": 1, "batch_size": 6}}
 _LARGE = {"labels": 180, "test_n": 200, "switches": 100, "recipe": _RECIPE | {"batch_size": 16}}
-_RATES = [{"learning_rate": 1e-3}, {"learning_rate": 5e-4}, {"learning_rate": 2e-4, "epochs": 4}]
-_CHOSEN = _RECIPE | {"candidates": _RATES}
 
 EXPERIMENT = Experiment(
     "task_diversity",
@@ -77,7 +76,7 @@ EXPERIMENT = Experiment(
     question="One adapter a task, or one for all?",
     claims=("C41",),
     sources=lambda p: fingerprint(complaints()),
-    larger={"recipe": _CHOSEN | {"batch_size": 8}, "labels": 90, "test_n": 100},
+    larger={"recipe": three_rates(_RECIPE, 4) | {"batch_size": 8}, "labels": 90, "test_n": 100},
     scales={
         "smoke": _COMMON | _TINY | {"seeds": [0]},
         "laptop": _COMMON | {"labels": 24, "test_n": 24, "switches": 9, "seeds": [0]},

@@ -15,6 +15,7 @@ from tunewise.scoring import prompt_tokens
 from whentofinetune.classification import subset, training_facts
 from whentofinetune.datasets import company
 from whentofinetune.mail_replies import drawn, prefix, prompt, scored
+from whentofinetune.recipes import three_rates
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -60,8 +61,6 @@ _SMOKE = {"recipe": _RECIPE | {"min_steps": 1}, "prompts": ["examples"], "labels
 _FULL = {"labels_without": [[60, 5]], "labels_with": [[20, 3], [60, 5], [200, 1]], "seeds": [0, 1, 2, 3, 4]}
 _EACH = [[20, 5], [60, 5], [200, 5]]
 _GPU = {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}, "max_new_tokens": 120}
-_RATES = [{"learning_rate": 1e-3}, {"learning_rate": 5e-4}, {"learning_rate": 2e-4, "epochs": 2}]
-_CHOSEN = _RECIPE | {"candidates": _RATES}
 
 EXPERIMENT = Experiment(
     "voice",
@@ -71,7 +70,7 @@ EXPERIMENT = Experiment(
     claims=("C9", "C35"),
     sources=_sources,
     larger={
-        "recipe": _CHOSEN,
+        "recipe": three_rates(_RECIPE, 2),
         "test_n": 120,
         "labels_with": [[20, 3], [60, 3], [200, 1]],
         "labels_without": [[60, 3]],
