@@ -100,6 +100,19 @@ def test_the_books_own_records_are_found_by_what_went_into_them():
     assert found > 25
 
 
+def test_the_command_that_makes_a_record_finds_it(tmp_path, monkeypatch):
+    """Also on a larger model, which is asked more and taught by other recipes: nothing is computed, so nothing is said."""
+    monkeypatch.setenv("TUNEWISE_CACHE", str(tmp_path))
+
+    def computing(line):
+        raise AssertionError(f"it is made again: {line}")
+
+    for kept in map(Record.read, COMMITTED):
+        monkeypatch.setenv("TUNEWISE_DTYPE", kept.notes["dtype"].removeprefix("torch."))
+        found = experiments.run(kept.experiment, kept.scale, model=kept.model, say=computing)
+        assert found.key == kept.key
+
+
 def test_rows_are_found_by_their_settings():
     assert len(made().where(method="lora")) == 2 and made().one(method="lora", seed=1)["seed"] == 1
     assert made().where(n_labels=None) == []
