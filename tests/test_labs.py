@@ -64,7 +64,13 @@ def test_each_exercise_states_goal_minutes_and_hardware_and_has_a_hidden_test(la
     tests = [c for c in graded_cells(lab) if c.metadata.nbgrader.grade and not c.metadata.nbgrader.solution]
     assert all("### BEGIN HIDDEN TESTS" in c.source for c in tests)
     for cell in tests:  # a student who fails wants to know why
-        assert any(n.msg for n in ast.walk(ast.parse(cell.source)) if isinstance(n, ast.Assert))
+        messages = [n.msg for n in ast.walk(ast.parse(cell.source)) if isinstance(n, ast.Assert) and n.msg]
+        assert messages
+        for parts in (
+            m.values for m in messages if isinstance(m, ast.JoinedStr)
+        ):  # feedback shows these alone
+            fixed = " ".join(part.value for part in parts if isinstance(part, ast.Constant))
+            assert len(re.findall(r"[a-z]+", fixed)) >= 3, fixed
     written = [c for c in graded_cells(lab) if c.metadata.nbgrader.grade and c.metadata.nbgrader.solution]
     assert len(written) == 1 and any("| points | for |" in c.source for c in lab.cells)
 
@@ -479,7 +485,7 @@ def test_a_value_of_student_in_two_submissions_is_noted_under_lms_names_too(rele
         "Ann Li_1": "ann7",
         "Bo Ng_2": "Ann7 ",
         "Cy Ott_3": "cy",
-        "Dee Po_4": "example",
+        "Dee Po_4": "4",
         "Eve Qi_5": "example",
     }
     with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
@@ -492,8 +498,10 @@ def test_a_value_of_student_in_two_submissions_is_noted_under_lms_names_too(rele
         "Ann_Li_1": ["note: STUDENT = 'ann7' also in the notebook of Bo_Ng_2"],
         "Bo_Ng_2": ["note: STUDENT = 'ann7' also in the notebook of Ann_Li_1"],
         "Cy_Ott_3": [],
-        "Dee_Po_4": ["note: STUDENT = 'example' also in the notebook of Eve_Qi_5"],
-        "Eve_Qi_5": ["note: STUDENT = 'example' also in the notebook of Dee_Po_4"],
+        "Dee_Po_4": [],
+        "Eve_Qi_5": [
+            "note: the notebook still says STUDENT = 'example': its data are the example's, nobody's own"
+        ],
     }
 
 

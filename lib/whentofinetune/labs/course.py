@@ -210,8 +210,8 @@ def _student(path: str, lab: str, pattern: str | None) -> str:
 def identifier_notes(course: Path, lab: str) -> dict[str, list[str]]:
     """What to look at in the STUDENT of each collected notebook: student -> notes.
 
-    One value in several submissions is always noted; one that is not the submitter's name only where that name is no LMS's, because
-    an LMS's names and numbers (``Ada_Lovelace_12345``) are not what students are asked to write.
+    The lab's own ``"example"`` and one value in several submissions are always noted; a value that is not the submitter's name only
+    where that name is no LMS's, because an LMS's names and numbers (``Ada_Lovelace_12345``) are not what students are asked to write.
     """
     stated: dict[str, list[str]] = {}
     for path in sorted(course.glob(f"submitted/*/{lab}/{lab}.ipynb")):
@@ -222,7 +222,12 @@ def identifier_notes(course: Path, lab: str) -> dict[str, list[str]]:
     for said, students in stated.items():
         for who in students:
             of = notes.setdefault(who, [])
-            if said not in ("example", who.lower()) and not re.search(r"_\d+$", who):
+            if said == "example":
+                of.append(
+                    "the notebook still says STUDENT = 'example': its data are the example's, nobody's own"
+                )
+                continue
+            if said != who.lower() and not re.search(r"_\d+$", who):
                 of.append(f"the notebook says STUDENT = {said!r}, handed in as {who!r}")
             if others := ", ".join(s for s in students if s != who):
                 of.append(f"STUDENT = {said!r} also in the notebook of {others}")

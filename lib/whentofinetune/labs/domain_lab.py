@@ -11,7 +11,7 @@ from whentofinetune.datasets import company, hindi_pairs
 from whentofinetune.labs import Variant
 
 _ARMS = {
-    "bare question": {"method": "base"},
+    "the question alone": {"method": "base"},
     "entries looked up": {"method": "lookup"},
     "entries found by meaning": {"method": "search"},
     "definitions trained in": {"method": "lora", "training": "definitions", "entries": False},
