@@ -205,6 +205,11 @@ class Record:
             raise LookupError(f"{len(rows)} rows of {where} match {conditions}, wanted one")
         return rows[0]
 
+    def by(self, setting: str, **conditions: Any) -> dict[Any, list[Row]]:
+        """Each value of ``setting`` among the rows that match, from low to high -> its rows. Raises KeyError where a row lacks it."""
+        rows = self.where(**conditions)
+        return {v: [r for r in rows if r[setting] == v] for v in sorted({r[setting] for r in rows})}
+
     def frame(self) -> Any:
         """A pandas frame with one line an item of a row: the row's settings, ``item``, ``group``, and one column a metric."""
         import pandas

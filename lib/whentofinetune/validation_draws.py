@@ -74,29 +74,14 @@ def draws(case: Case, n: int, times: int, margin: float) -> Iterator[dict[str, d
         verdict = decide(*_asked(names, seen), Settings(margin=margin))
         ruled = names.index(verdict.winner or verdict.leading)
         lost = bool(rest[ruled] <= rest[best] - margin)
-        found = {
-            "picked": {
-                "accuracy": rest[picked],
-                "gain": rest[picked] - rest[0],
-                "right": picked == best,
-                "near": rest[picked] > rest[best] - margin,
-            },
-            "estimated": {
-                "accuracy": seen[picked].mean(),
-                "gain": seen[picked].mean() - seen[0].mean(),
-            },
-            "best": {"accuracy": rest[best], "gain": rest[best] - rest[0]},
-            "guide": {"accuracy": rest[names.index(case.guide)]},
-            "rule": {
-                "accuracy": rest[ruled],
-                "decided": verdict.winner is not None,
-                "wrong": lost if verdict.winner else None,
-            },
-        }
-        yield {
-            way: {m: None if v is None else round(float(v), 4) for m, v in of.items()}
-            for way, of in found.items()
-        }
+        taken = {"picked": picked, "best": best, "guide": names.index(case.guide), "rule": ruled}
+        found = {way: {"accuracy": rest[arm]} for way, arm in taken.items()}
+        found["estimated"] = {"accuracy": seen[picked].mean(), "gain": seen[picked].mean() - seen[0].mean()}
+        for way in ("picked", "best"):
+            found[way]["gain"] = found[way]["accuracy"] - rest[0]
+        found["picked"] |= {"right": picked == best, "near": rest[picked] > rest[best] - margin}
+        found["rule"] |= {"decided": bool(verdict.winner), "wrong": lost if verdict.winner else None}
+        yield {w: {m: v if v is None else round(float(v), 4) for m, v in f.items()} for w, f in found.items()}
 
 
 def _asked(names: Sequence[str], right: np.ndarray) -> tuple[OwnData, list[ArmResult]]:

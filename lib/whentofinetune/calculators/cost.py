@@ -51,10 +51,10 @@ class Settings:
     @classmethod
     def controls(cls, form: str) -> list[dict]:
         """The form's controls (``data/decide/forms.yml``), as :class:`whentofinetune.pages.live.Live` wants them."""
-        start = {f.name: f.default for f in fields(cls)}
+        start, number = {f.name: f.default for f in fields(cls)}, {"kind": "number", "min": 0}
         return [
             {"name": name, "group": group, "value": start[name]}
-            | ({} if c.get("kind") == "checkbox" else {"kind": "number", "min": 0})
+            | ({} if c.get("kind") == "checkbox" else number)
             | c
             for group, controls in read("forms")[form].items()
             for name, c in controls.items()
@@ -186,21 +186,14 @@ def answer(found: Mapping[str, Way], calls: float, text: str) -> str:
     parts = {part: [1000 * way.parts[part] for way in found.values()] for part in found[LONG].parts}
     bars = stacked(list(found), parts, "Cost of 1,000 calls, by part", "euro for 1,000 calls")
     meetings = [meeting(found[LONG], way, calls) for name, way in found.items() if name != LONG]
-    rows = [
-        ["1,000 calls", *(f"{1000 * w.call:,.3f}" for w in found.values())],
-        ["To set up", *(f"{w.setup:,.2f}" for w in found.values())],
-        ["Upkeep a month", *(f"{w.upkeep:,.2f}" for w in found.values())],
-        ["A month in all", *(f"{w.month(calls):,.2f}" for w in found.values())],
-        ["12 months in all", *(f"{w.total(12, calls):,.2f}" for w in found.values())],
-        ["Beats the long prompt after", "-", *(_after(m.months) for m in meetings)],
-        ["Calls a month from which it does", "-", *(_from(m.calls_per_month) for m in meetings)],
-    ]
-    return shown([{"data": data, "layout": layout, "alt": alt}, bars], found, rows, text)
-
-
-def shown(figures: list[dict], found: Mapping[str, Way], rows: list[list[str]], text: str) -> str:
-    """What a live block shows of a comparison of costs, as JSON: figures, one table with a column a method, and ``text``."""
+    sums = [(w.setup, w.upkeep, w.month(calls), w.total(12, calls)) for w in found.values()]
+    heads = ("To set up", "Upkeep a month", "A month in all", "12 months in all")
+    rows = [["1,000 calls", *(f"{1000 * w.call:,.3f}" for w in found.values())]]
+    rows += [[head, *(f"{s:,.2f}" for s in of)] for head, *of in zip(heads, *sums, strict=True)]
+    rows.append(["Beats the long prompt after", "-", *(_after(m.months) for m in meetings)])
+    rows.append(["Calls a month from which it does", "-", *(_from(m.calls_per_month) for m in meetings)])
     table = {"caption": "What each costs, in euro", "header": ["", *map(upper, found)], "rows": rows}
+    figures = [{"data": data, "layout": layout, "alt": alt}, bars]
     return json.dumps({"figures": figures, "tables": [table], "text": text})
 
 

@@ -73,23 +73,17 @@ class Recommendation:
     def to_dict(self) -> dict:
         """All of it as JSON can hold it."""
 
-        def sourced(rule: Rule) -> dict:
+        def sourced(rule: Rule, **said: object) -> dict:
             rests = {"claims": rule.tests, "literature": rule.literature, "evidence": evidence([rule])}
-            return {"rule": rule.name, **rests}
+            return {**said, "rule": rule.name, **rests}
 
-        return {
-            "outcome": self.outcome,
-            **asdict(self.details),
-            "evidence": self.evidence,
-            "needs": self.needs,
-            "answers": self.answers,
-            "questions": [{"ask": r.why, **sourced(r)} for r in self.questions],
-            "reasons": [
-                {"step": step(r), "why": r.why, "decides": r.stage in STAGES, **sourced(r)}
-                for r in self.reasons
-            ],
-            "changes": [asdict(c) for c in self.changes],
-        }
+        told = {name: getattr(self, name) for name in ("evidence", "needs", "answers")}
+        told["questions"] = [sourced(r, ask=r.why) for r in self.questions]
+        told["reasons"] = [
+            sourced(r, step=step(r), why=r.why, decides=r.stage in STAGES) for r in self.reasons
+        ]
+        changes = [asdict(c) for c in self.changes]
+        return {"outcome": self.outcome, **asdict(self.details), **told, "changes": changes}
 
 
 def decide(answers: Mapping[str, str]) -> Recommendation:
@@ -182,10 +176,8 @@ def tables(found: Recommendation) -> list[dict]:
         changes.append([FORM[c.question].title, given, others, OUTCOMES[c.outcome].title])
     heads = ["Question", "Your answer", "If it were", "Then the recommendation is"]
     caption = "What would change the recommendation: one other answer, all else equal"
-    return [
-        _table("The reasons, step by step", ["Step", "Reason", "It rests on"], reasons),
-        _table(caption, heads, changes),
-    ]
+    first = _table("The reasons, step by step", ["Step", "Reason", "It rests on"], reasons)
+    return [first, _table(caption, heads, changes)]
 
 
 def _table(caption: str, header: list[str], rows: list[list[str]]) -> dict:
@@ -196,13 +188,8 @@ def record(answers: Mapping[str, str], date: str = "") -> str:
     """A decision record of one page, in Markdown. date: as it is to be printed; left out if empty."""
     found = decide(answers)
     given = [[q.title, label(q.name, found.answers[q.name])] for q in QUESTIONS]
-    parts = [
-        f"# Decision record: {found.details.title}",
-        *([f"Date: {date}"] if date else []),
-        found.details.meaning,
-        found.evidence,
-    ]
-    parts.append(f"**Measure next.** {found.details.measure_next}")
+    parts = [f"# Decision record: {found.details.title}", *([f"Date: {date}"] if date else [])]
+    parts += [found.details.meaning, found.evidence, f"**Measure next.** {found.details.measure_next}"]
     if found.questions:
         parts += ["## To be settled first", "\n".join(f"- {rule.why}" for rule in found.questions)]
     for t in (_table("Answers", ["Question", "Answer"], given), *tables(found)):
@@ -235,13 +222,7 @@ def decide_json(answers: str) -> str:
 
 
 CONTROLS = [
-    {
-        "name": q.name,
-        "label": f"{number}. {q.title}",
-        "kind": "select",
-        "options": [[a, label(q.name, a)] for a in (UNKNOWN, *q.options)],
-        "value": UNKNOWN,
-        "help": q.asks,
-    }
+    dict(name=q.name, label=f"{number}. {q.title}", kind="select", value=UNKNOWN, help=q.asks)
+    | dict(options=[[a, label(q.name, a)] for a in (UNKNOWN, *q.options)])
     for number, q in enumerate(QUESTIONS, 1)
 ]

@@ -5,16 +5,11 @@ from itertools import product
 from tunewise import report as rp
 from tunewise.record import Record
 from tunewise.report.tables import Conditions
+from whentofinetune.pages.verdict import trainings
 
 # -- an invented operation ---------------------------------------------------------------------------------------------
 
 LISTS = {"new lists of trained lengths": "same", "longer lists than any in training": "longer"}
-
-
-def by_size(record: Record, task: str = "frell", method: str = "pretrained") -> Conditions:
-    """Number of training examples -> the rows of models trained on so many, from few to many."""
-    sizes = sorted({r["n_labels"] for r in record.where(method=method, task=task)})
-    return {n: record.where(method=method, task=task, n_labels=n) for n in sizes}
 
 
 def average(found: list[dict]) -> dict | float:
@@ -26,13 +21,12 @@ def operation_methods(record: Record) -> Conditions:
     """Everything that answered the invented operation; of trained models the largest number of examples."""
     methods: dict[str, dict] = {"the question alone": {"method": "untouched"}}
     methods["the rule in words"] = {"method": "described"}
-    for k in sorted({r["k"] for r in record.where(method="few-shot")}):
+    for k in record.by("k", method="few-shot"):
         methods[f"{k} examples in the prompt"] = {"method": "few-shot", "k": k}
         methods[f"the rule and {k} examples"] = {"method": "described and few-shot", "k": k}
-    n = max(by_size(record))
-    same = {"task": "frell", "n_labels": n}
-    methods[f"LoRA on {n} examples"] = {"method": "pretrained", **same}
-    methods[f"random weights, {n} examples"] = {"method": "random", **same}
+    n = max(record.by("n_labels", method="pretrained", task="frell"))
+    for model, name in {"pretrained": "LoRA on", "random": "random weights,"}.items():
+        methods[f"{name} {n} examples"] = {"method": model, "task": "frell", "n_labels": n}
     return rp.conditions(record, methods)
 
 
@@ -45,7 +39,7 @@ def operation_figure(record: Record) -> rp.Figure:
 
 def operation_curve(record: Record) -> rp.Figure:
     """Exact match and right letters against the number of training examples."""
-    found = by_size(record)
+    found = record.by("n_labels", method="pretrained", task="frell")
     series = {f"exact match, {title}": rp.means(found, f"{lists}.exact") for title, lists in LISTS.items()}
     series["single letters, new lists"] = {
         n: average([r["same"]["letters"] for r in rows]) for n, rows in found.items()
@@ -60,12 +54,17 @@ def controls(record: Record) -> rp.Html:
     models = {"pretrained": "pretrained, LoRA", "random": "random weights, all trained"}
     rows = []
     for (task, name), (method, model) in product(tasks.items(), models.items()):
-        n = max(by_size(record, task))
-        found = by_size(record, task, method)[n]
+        n = max(r["n_labels"] for r in record.where(method="pretrained", task=task))
+        found = record.where(method=method, task=task, n_labels=n)
         each = ", ".join(rp.pct(r["same"]["exact"]["value"]) for r in found)
         row = {"task": name, "examples": n, "model": model, "exact match": rp.mean(found, "same.exact")}
         rows.append(row | {"seed by seed": each})
     return rp.table(rows, "The same examples, with and without what pretraining brings (new lists)")
+
+
+def control_trainings(record: Record) -> str:
+    """How many trainings of random weights learned the easy task, of whose lists every other one has the x."""
+    return trainings(record.where(method="random", task="easy"), 1 / 2, "same.exact")
 
 
 # -- a judge -----------------------------------------------------------------------------------------------------------
@@ -115,11 +114,13 @@ def window_figure(record: Record) -> rp.Figure:
         name: {d: average([r[f"at {d}"]["bits"] for r in rows]) for d in distances}
         for name, rows in found.items()
     }
-    figures = {}
-    for title, series in {"keys found again": keys, "bits a token after the jump": bits}.items():
-        words = ("distance, tokens", title, f"{title.capitalize()} against distance")
-        show = rp.pct if series is keys else rp.plain
-        figures[title] = rp.curves(series, *words, show=show, log_x=True)
+    shown = {"keys found again": (keys, rp.pct), "bits a token after the jump": (bits, rp.plain)}
+    figures = {
+        title: rp.curves(
+            series, "distance, tokens", title, f"{title.capitalize()} against distance", show=show, log_x=True
+        )
+        for title, (series, show) in shown.items()
+    }
     return rp.choose(figures, "what is measured")
 
 

@@ -10,6 +10,7 @@ from tunewise.comparison import compare_arrays
 from tunewise.record import Record, Row
 from tunewise.report.tables import Conditions
 from whentofinetune.pages.icl_figures import minus_calibrated
+from whentofinetune.pages.verdict import trainings
 
 # The two classifiers are logistic regressions.
 SHORT = {"lora": "LoRA", "embeddings": "MiniLM", "tfidf": "TF-IDF"}
@@ -22,10 +23,9 @@ PROMPTED = {
 PARTS = {"all complaints": "accuracy", "worded as in training": "seen", "worded anew": "new"}
 
 
-def by_size(record: Record, learner: str) -> dict[int, list[Row]]:
+def by_size(record: Record, learner: str) -> dict[int, Sequence[Row]]:
     """Number of labels -> rows (one a seed) of a learner, from few to many."""
-    found = record.where(method=learner)
-    return {n: [r for r in found if r["n_labels"] == n] for n in sorted({r["n_labels"] for r in found})}
+    return record.by("n_labels", method=learner)
 
 
 def at_most_labels(record: Record) -> dict[str, list[Row]]:
@@ -144,6 +144,12 @@ def desk_curve(record: Record) -> rp.Figure:
         caption = f"Right desk against the number of labels, {words}"
         figures[words] = rp.curves(series, "labelled complaints", "right desk", caption, log_x=True)
     return rp.choose(figures, "complaints")
+
+
+def lora_trainings(desks: Record) -> str:
+    """How many trainings of LoRA at the most labels are clearly better than always naming one desk."""
+    tuned = next(iter(at_most_labels(desks).values()))
+    return trainings(tuned, desks.one(method="majority")["accuracy"]["value"])
 
 
 def summary(desks: Record) -> rp.Html:

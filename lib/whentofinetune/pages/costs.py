@@ -125,8 +125,8 @@ def shorter_prompt(latency: Record, shots: Record, curve: Record) -> rp.Html:
     by_k = {r["k"]: r for r in sorted(latency.where(method="latency"), key=lambda r: r["k"])}
     methods = {"no examples": (0, shots.where(method="zero-shot"))}
     methods |= {f"{k} examples in the prompt": (k, shots.where(method="random", k=k)) for k in by_k if k}
-    for n in sorted({r["n_labels"] for r in curve.where(method="lora")}):
-        methods[f"LoRA on {n} labels, no examples"] = (0, curve.where(method="lora", n_labels=n))
+    for n, found in curve.by("n_labels", method="lora").items():
+        methods[f"LoRA on {n} labels, no examples"] = (0, found)
     rows = [
         {
             "method": name,

@@ -107,11 +107,8 @@ def found_among(record: Record, k: int) -> list[int]:
 
 def _by_k(record: Record, passages: str, of: Callable[[int, Sequence[Row]], dict | None]) -> dict:
     """Model -> {passages in the prompt -> metric}, for the base model and RAG fine-tuning."""
-    ks = sorted({r["k"] for r in record.where(passages=passages)})
-    return {
-        MODELS[m]: {k: of(k, record.where(passages=passages, k=k, method=m)) for k in ks}
-        for m in ("base", "reading")
-    }
+    found = {m: record.by("k", passages=passages, method=m) for m in ("base", "reading")}
+    return {MODELS[m]: {k: of(k, rows) for k, rows in at.items()} for m, at in found.items()}
 
 
 def _sweep(record: Record, series: dict, of: str, caption: str) -> rp.Figure | rp.Html:

@@ -28,15 +28,9 @@ CALIBRATED = "calibrated.accuracy"
 FEW = "few-shot, random, calibrated"
 
 
-def sizes(record: Record, method: str, setting: str = "n_labels") -> list[int]:
-    """The numbers of labels (or of examples, for ``setting="k"``) at which a method was run, in order."""
-    return sorted({r[setting] for r in record.where(method=method)})
-
-
 def by_size(record: Record, method: str, setting: str = "n_labels", metric: str = "accuracy") -> dict:
     """Number of labels or examples -> the mean of a method."""
-    found = {n: record.where(**{"method": method, setting: n}) for n in sizes(record, method, setting)}
-    return {n: rp.mean(rows, metric) for n, rows in found.items()}
+    return rp.means(record.by(setting, method=method), metric)
 
 
 def summary(wordings: Record, shots: Record, curve: Record) -> rp.Html:
@@ -103,10 +97,10 @@ def calibration_figure(records: Mapping[str, Record]) -> rp.Figure:
     found = {}
     for size, record in records.items():
         found[size] = {}
-        for method, k in [(m, k) for m in ("random", "balanced") for k in sizes(record, m, "k")]:
-            rows = record.where(method=method, k=k)
-            gain = [np.subtract(r.outcomes(CALIBRATED), r.outcomes("accuracy")) for r in rows]
-            found[size][f"{k} {method}"] = compare_arrays(gain, np.zeros((1, len(gain[0])))).metric()
+        for method in ("random", "balanced"):
+            for k, rows in record.by("k", method=method).items():
+                gain = [np.subtract(r.outcomes(CALIBRATED), r.outcomes("accuracy")) for r in rows]
+                found[size][f"{k} {method}"] = compare_arrays(gain, np.zeros((1, len(gain[0])))).metric()
     title = "accuracy calibrated minus as scored"
     return rp.differences(found, title, "What calibration adds, by the examples in the prompt")
 
@@ -156,8 +150,8 @@ def recipe_table(curve: Record) -> rp.Html:
     """How LoRA was trained at each number of labels: passes, steps, batch, peak rate."""
     recipe = Recipe(**curve.params["recipe"]["lora"])
     rows = []
-    for n in sizes(curve, "lora"):
-        seen = curve.where(method="lora", n_labels=n)[0]["examples_seen"]
+    for n, (row, *_) in curve.by("n_labels", method="lora").items():
+        seen = row["examples_seen"]
         rows.append({"labels": n, "passes": f"{seen / n:g}", "steps": recipe.steps(n)})
         rows[-1] |= {"examples a step, at most": recipe.batch_size, "peak rate": f"{recipe.learning_rate:g}"}
     return rp.table(rows, f"How LoRA was trained (rank {recipe.rank}, alpha {recipe.alpha})")
@@ -172,18 +166,18 @@ def equal_labels(curve: Record, shots: Record) -> rp.Figure:
     rivals = {"zero-shot": lambda n: shots.where(method="zero-shot")}
     rivals["MiniLM embeddings"] = lambda n: curve.where(method="embeddings", n_labels=n)
     rivals["TF-IDF"] = lambda n: curve.where(method="tfidf", n_labels=n)
-    tuned = {n: curve.where(method="lora", n_labels=n) for n in sizes(curve, "lora")}
+    tuned = curve.by("n_labels", method="lora")
     series = {
         f"minus {name}": {f"{n} labels": rp.gap(rows, rival(n)) for n, rows in tuned.items()}
         for name, rival in rivals.items()
     }
-    more = {n: [k for k in sizes(shots, "random", "k") if k >= n] for n in tuned}
+    random = shots.by("k", method="random")
     series["minus random examples, at least as many, calibrated"] = {
-        f"{n} labels": minus_calibrated(tuned[n], shots.where(method="random", k=ks[0]))
-        for n, ks in more.items()
-        if ks
+        f"{n} labels": minus_calibrated(rows, random[min(k for k in random if k >= n)])
+        for n, rows in tuned.items()
+        if n <= max(random)
     }
-    pool, nearest = shots.params["pool"], shots.where(method="nearest", k=max(sizes(shots, "nearest", "k")))
+    pool, nearest = shots.params["pool"], list(shots.by("k", method="nearest").values())[-1]
     series["minus the nearest examples of as many"] = {f"{pool} labels": rp.gap(tuned[pool], nearest)}
     title = "accuracy of LoRA minus that of the rival"
     return rp.differences(series, title, "LoRA minus its rivals, at equal labels")
@@ -192,8 +186,7 @@ def equal_labels(curve: Record, shots: Record) -> rp.Figure:
 def methods_table(record: Record) -> rp.Html:
     """LoRA, QLoRA and full fine-tuning on the same labels, each with its paired difference to LoRA and what it trains."""
     rows = []
-    for n in sorted({r["n_labels"] for r in record.results}):
-        lora = record.where(method="lora", n_labels=n)
+    for n, lora in record.by("n_labels", method="lora").items():
         for m in ("lora", "qlora", "full"):
             if found := record.where(method=m, n_labels=n):
                 row = {"labels": n, "method": NAMES[m], "accuracy": rp.mean(found)}

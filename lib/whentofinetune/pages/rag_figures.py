@@ -76,16 +76,14 @@ def retrieval_table(record: Record, k: int = 3) -> rp.Html:
 # -- question 1: external knowledge ------------------------------------------------------------------------------------
 
 
-def phrasings_of(record: Record) -> list[int]:
-    """Numbers of phrasings that facts were trained in."""
-    return sorted({r["phrasings"] for r in record.where(method="tuned")})
-
-
 def methods_to_know(record: Record, asked: str, phrasings: int | None = None) -> Conditions:
     """Name -> rows of each method that was asked this kind of question; facts tuned in with the most phrasings, if not said."""
     methods = {
         "closed book": {"method": "closed book"},
-        "tuned on the facts": {"method": "tuned", "phrasings": phrasings or phrasings_of(record)[-1]},
+        "tuned on the facts": {
+            "method": "tuned",
+            "phrasings": phrasings or max(record.by("phrasings", method="tuned")),
+        },
         "RAG": {"method": "rag"},
         "RAG fine-tuning": {"method": "rag fine-tuning"},
         "a small corpus, whole in the prompt": {"method": "whole corpus"},
@@ -96,7 +94,7 @@ def methods_to_know(record: Record, asked: str, phrasings: int | None = None) ->
 def knowledge_slider(record: Record) -> rp.Figure:
     """A slider over the phrasings that each fact was trained in: right answers by method and kind of question."""
     figures = {}
-    for p in phrasings_of(record):
+    for p in record.by("phrasings", method="tuned"):
         series: dict[str, dict] = {}
         for kind in KINDS:
             for name, metric in rp.means(methods_to_know(record, kind, p), "right").items():
@@ -109,7 +107,7 @@ def knowledge_slider(record: Record) -> rp.Figure:
 def memorised_table(record: Record) -> rp.Html:
     """What tuning memorises and what it generalises: the trained wording against a new one, by number of phrasings."""
     rows = []
-    for p in phrasings_of(record):
+    for p in record.by("phrasings", method="tuned"):
         same, new = (record.where(method="tuned", phrasings=p, asked=kind) for kind in KINDS[:2])
         row = {"phrasings in training": str(p), "the trained wording": rp.mean(same, "right")}
         row |= {"reworded": rp.mean(new, "right"), "reworded minus trained": rp.gap(new, same, "right")}
@@ -153,15 +151,12 @@ PROBES = {
 }
 
 
-def stops(record: Record, asked: str) -> dict[float, list[Row]]:
-    """The stops of tuning on new facts: share of the training done, in per cent -> the rows of all seeds."""
-    shares = sorted({r["share"] for r in record.where(part="epochs")})
-    return {100 * s: record.where(part="epochs", share=s, asked=asked) for s in shares}
-
-
 def learning_figure(record: Record) -> rp.Figure:
     """What happens during tuning on new facts: to the facts, to facts that it does not teach, and to general knowledge."""
-    series = {name: rp.means(stops(record, asked), metric) for name, (asked, metric) in PROBES.items()}
+    series: dict[str, dict[float, dict]] = {}
+    for name, (asked, metric) in PROBES.items():
+        found = rp.means(record.by("share", part="epochs", asked=asked), metric)
+        series[name] = {100 * share: mean for share, mean in found.items()}
     words = ("share of the training done, in per cent", "share of the questions", "Tuning on new facts")
     return rp.curves(series, *words)
 

@@ -31,9 +31,9 @@ def _share(metric: str) -> Callable:
 
 def replies(record: Record, facts: bool = True) -> Conditions:
     """Name -> rows (one a seed) of each method, prompts first and then LoRA by its training pairs; with the facts in the prompt or without."""
-    trained = sorted({r["n_labels"] for r in record.where(method="lora")})
     found = {words: {"method": m} for m, words in PROMPTS.items()}
-    found |= {f"LoRA, {n} pairs": {"method": "lora", "n_labels": n} for n in trained}
+    sizes = record.by("n_labels", method="lora")
+    found |= {f"LoRA, {n} pairs": {"method": "lora", "n_labels": n} for n in sizes}
     return rp.conditions(record, found, with_facts=facts)
 
 

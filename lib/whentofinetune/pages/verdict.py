@@ -6,13 +6,15 @@ which verdict they go with: if a new record decides otherwise, the box shows the
 
 import html
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from itertools import product
 from typing import Any
 
 from tunewise import report as rp
-from whentofinetune import book_files, verdicts
+from tunewise.comparison import Rows
+from tunewise.record import Record
+from whentofinetune import book_files, book_records, verdicts
 
 CERTAINTY = {
     "read": "",
@@ -49,7 +51,13 @@ def cite(key: str) -> tuple[str, str]:
     return f"{names[0] if len(names) == 1 else others} {entry.get('year', '')}".strip(), entry.get("url", "")
 
 
-def verdict(claim: str, expects: str, why: str, measured: Mapping | None = None) -> rp.Html:
+def verdict(
+    claim: str,
+    expects: str,
+    why: str,
+    measured: Mapping | None = None,
+    facts: Mapping[str, Callable[[Record], str]] | None = None,
+) -> rp.Html:
     """The box for one claim.
 
     Parameters
@@ -59,9 +67,12 @@ def verdict(claim: str, expects: str, why: str, measured: Mapping | None = None)
     expects
         The verdict that ``why`` goes with: for an effect that of the largest model measured, else the kind of claim (``calculated``, ...).
     why
-        A sentence or two. ``{0}``, ``{1}`` stand for the differences of the tests, in their order; other numbers are not typed.
+        A sentence or two. ``{0}``, ``{1}`` stand for the differences of the tests, in their order, ``{size}`` for the size of the
+        largest model measured, and ``{name}`` for one of ``facts``; other numbers are not typed.
     measured
         Name -> metric or text, for claims that no test decides.
+    facts
+        Name -> what else ``why`` reads from the record of the claim's first test, of the largest model measured.
 
     Raises
     ------
@@ -74,7 +85,11 @@ def verdict(claim: str, expects: str, why: str, measured: Mapping | None = None)
     if measured and entry["kind"] == "effect":
         raise ValueError(f"{claim} is decided by its tests in data/claims.yml; leave measured out")
     if expects == found.word:
-        why = why.format(*(difference(f) for f in found.findings))
+        told = {"size": verdicts.LADDER[found.model]}
+        if facts:
+            record = book_records.load(entry["tests"][0]["experiment"], model=found.model)
+            told |= {name: fact(record) for name, fact in facts.items()}
+        why = why.format(*(difference(f) for f in found.findings), **told)
     else:
         why = " ".join(f"{f.says[0].upper()}{f.says[1:]}: {f.reason}" for f in found.findings)
     size = f" (largest model measured: {verdicts.LADDER[found.model]})" if found.findings else ""
@@ -109,6 +124,18 @@ def difference(finding: verdicts.Finding) -> str:
     """The difference of a test with its interval, in the unit that its metric has."""
     show = {"points": rp.points, "relative": rp.relative}.get(finding.unit, rp.plain)
     return show(finding.comparison.metric())
+
+
+def trainings(rows: Rows, constant: float, metric: str = "accuracy") -> str:
+    """How many trainings, one a row, are clearly better than a constant answer, and the score of each.
+
+    Clearly: the training's own interval lies above ``constant``, the share that one and the same answer to all items would get.
+    """
+    found = [row.metric(metric) for row in rows]
+    above = sum(m["low"] > constant for m in found)
+    each = ", ".join(rp.pct(m["value"]) for m in found)
+    verb = "ends" if above == 1 else "end"
+    return f"{above} of {len(found)} trainings {verb} clearly above a constant answer (one by one: {each})"
 
 
 def _test(f: verdicts.Finding) -> str:
