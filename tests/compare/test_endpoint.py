@@ -96,17 +96,23 @@ def test_a_key_that_is_none_is_refused_without_showing_it(monkeypatch, key):
     assert key not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("told", "why"),
-    [(-3, "impossible (-3)"), (0, "impossible (0)"), (10**9, "impossible (1000000000)"), (None, "missing")]
-    + [("many", "impossible (many)"), (True, "impossible (True)")],
-)
-def test_usage_that_cannot_be_true_is_not_believed(told, why):
+@pytest.mark.parametrize("told", [-3, 0, 10**9, "many", True])
+def test_usage_that_cannot_be_true_is_not_believed(told):
     with serving(lambda number, body: said("yes", told, told)) as (url, _):
         one = endpoint(url)
         (answer,) = one.chat(asked("hello"), 5)
     assert (answer.prompt_tokens, answer.completion_tokens) == (None, None)
-    assert one.notes() == [f"the server's count of tokens was {why} in 2 answers"]
+    why = f"could not be true, 2 times (such as {told} prompt tokens): it was not used"
+    assert one.notes() == [f"the server's count of tokens {why}"]
+
+
+def test_usage_that_is_missing_or_too_low_for_the_text_is_said():
+    with serving(lambda number, body: said("yes", 2, None)) as (url, _):
+        one = endpoint(url)
+        short, long = one.chat(asked("hello", "a long question " * 9), 5)
+    assert (short.prompt_tokens, long.prompt_tokens, long.completion_tokens) == (2, None, None)
+    missing, untrue = one.notes()
+    assert missing.endswith("how many tokens it read or wrote, 2 times") and "such as 2 prompt" in untrue
 
 
 @pytest.mark.parametrize(
@@ -148,6 +154,23 @@ def test_a_server_that_is_down_slow_or_without_tls():
         with pytest.raises(EndpointError, match="no secure connection"):
             endpoint(url.replace("http:", "https:")).chat(asked("hello"), 5)
         hold.set()
+
+
+def test_a_server_that_stops_half_way_is_said_to_have_answered():
+    hold = threading.Event()
+
+    def reply(number, body):
+        if number > 1:
+            hold.wait(5)
+        return said("yes")
+
+    with serving(reply) as (url, _):
+        one = endpoint(url, timeout=0.3, model="one")
+        with pytest.raises(EndpointError, match=r"gave 2 answers, and then gave no answer within.*are kept"):
+            one.chat(asked(*"abc"), 5)
+        hold.set()
+    with pytest.raises(EndpointError, match="gave 2 answers, and then can't be reached.*start the server"):
+        one.chat(asked("d"), 5)
 
 
 def test_a_refused_text_costs_only_its_own_answer():

@@ -309,3 +309,13 @@ def test_cells_become_text():
     ]
     said = ["", "", "", "", "3", "3.5", "true", "2", "true", "[1]", '{"ä": 1}', "a?"]
     assert [text_of(cell) for cell in cells] == said
+
+
+@pytest.mark.parametrize("name", ["big.csv", "big.jsonl", "big.json", "big.parquet"])
+def test_a_file_that_would_take_minutes_to_read_is_refused_at_once(tmp_path, name):
+    """A sparse file: two GB that take no room."""
+    with (tmp_path / name).open("wb") as file:
+        file.write(b"text,label\n")
+        file.truncate(2_000_000_000)
+    with pytest.raises(DataError, match=rf"^{name} has 2.0 GB, .*20,000 of its rows"):
+        prepare(tmp_path / name)

@@ -8,9 +8,11 @@ import made_up
 import pytest
 from stand_in import said, serving
 
+from tunewise.compare.api_server import Server
 from tunewise.compare.arms import remote
 from tunewise.compare.artefact import Artefact
 from tunewise.compare.base import Settings
+from tunewise.compare.endpoint import Endpoint
 from tunewise.compare.run import run
 from tunewise.compare.take_home.named_label import label_of, without_thoughts
 from tunewise.compare.winner import write_winner
@@ -130,3 +132,27 @@ def test_what_is_taken_home_asks_as_the_arm_did(tmp_path):
             env={"ENDPOINT": url},
         )
     assert done.stdout.split("\n")[:-1] == arm.predictions[:4], done.stderr
+
+
+def test_tokens_that_are_not_counted_are_estimated_and_calls_without_a_price_are_said_to_count_as_free():
+    def uncounted(number, body):
+        status, reply = clever(number, body)
+        return status, reply | {"usage": None}
+
+    with serving(uncounted) as (url, _):
+        found = remote.ask(bench(url, endpoint_price=(2.0, 30.0)))
+        assert found.cost.prompt_tokens > 50 and found.cost.euro_a_call > 0
+        assert any("tokens of 30 calls were estimated" in note for note in found.notes)
+        assert not any("count as free" in note for note in found.notes)
+        assert any("count as free" in note for note in remote.ask(bench(url)).notes)
+
+
+def test_a_slow_server_is_said_to_be_slow_before_it_is_waited_for():
+    lines = []
+    with serving(clever) as (url, _):
+        work = bench(url)
+        work.say = lines.append
+        asking = remote._Asking(work, Endpoint(Server(url)), 50, slow=0.0)
+        for talk in remote.talks_of(work):
+            asking.answers(talk, work.data.valid[:3])
+    assert len([line for line in lines if "the first answer took 1 s; at that pace about" in line]) == 1

@@ -64,7 +64,7 @@ class Server:
         on_time: Callable[[], None] = lambda: None,
     ) -> None:
         self.url, self.timeout, self._key = _address(url), timeout, _key()
-        self.stop, self.sent, self.retried = threading.Event(), 0, Counter[str]()
+        self.stop, self.sent, self.answered, self.retried = threading.Event(), 0, 0, Counter[str]()
         self.sleep, self._lock = sleep or self.stop.wait, threading.Lock()
         self.on_time = on_time
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
@@ -81,7 +81,10 @@ class Server:
             start = time.perf_counter()
             status, kind, content, after = self._send(method, path, body, attempt)
             if status == 200:
-                return self._json(path, kind, content) | {"seconds": time.perf_counter() - start}
+                found = self._json(path, kind, content) | {"seconds": time.perf_counter() - start}
+                with self._lock:
+                    self.answered += method == "POST"
+                return found
             said = self._said(kind, content)
             if status in (0, *_WAIT) and attempt < TRIES:
                 with self._lock:
@@ -118,9 +121,9 @@ class Server:
         except httpx.TimeoutException as error:
             if attempt < TRIES_IN_TIME:
                 return 0, "", b"", None
-            remedy = "give it more time or a smaller model, or look whether it hangs"
+            said = f"{self._so_far()}gave no answer within {self.timeout:g} s, {TRIES_IN_TIME} times"
             raise EndpointError(
-                f"{self.url} gave no answer within {self.timeout:g} s, {TRIES_IN_TIME} times: {remedy}"
+                f"{said}: look whether it hangs, or give it a smaller model{self._kept()}"
             ) from error
         except httpx.TransportError as error:
             if _is_tls(error):
@@ -130,12 +133,21 @@ class Server:
                 ) from None
             if attempt < TRIES and not isinstance(error, httpx.ConnectError):  # broken off on the way
                 return 0, "", b"", None
-            said = f"{self.url} can't be reached ({self._plain(error)})"
-            raise EndpointError(f"{said}: is the server running, and the address right?") from None
+            said = f"{self._so_far()}can't be reached ({self._plain(error)})"
+            remedy = (
+                "start the server again" if self.answered else "is the server running, and the address right?"
+            )
+            raise EndpointError(f"{said}: {remedy}{self._kept()}") from None
         except httpx.DecodingError as error:
             raise EndpointError(
                 f"{self.url} sent what can't be unpacked: is it an OpenAI-compatible server?"
             ) from error
+
+    def _so_far(self) -> str:
+        return f"{self.url} " + (f"gave {self.answered} answers, and then " if self.answered else "")
+
+    def _kept(self) -> str:
+        return "; answers so far are kept: the same command goes on from there" if self.answered else ""
 
     def _json(self, path: str, kind: str, content: bytes) -> dict[str, Any]:
         with contextlib.suppress(ValueError, RecursionError):

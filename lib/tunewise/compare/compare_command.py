@@ -213,6 +213,9 @@ def finish(report: Report, args: argparse.Namespace, say: Callable[[str], None])
     for name, why in report.missing:
         say(f"Not run: {name} ({why})")
     say(f"\n{table(report)}\n")
+    for arm in report.arms:
+        for note in arm.notes:
+            say(textwrap.fill(f"{arm.title}: {note}", WIDTH))
     decision = report.decision
     below = (how_split(report.data), weakest(report, report.arm(decision.winner or decision.leading)))
     for sentence in (decision.sentence, *below, *decision.reasons):

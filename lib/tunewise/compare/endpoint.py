@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -13,6 +12,7 @@ from tunewise.compare.api_server import EndpointError, Refused, Server, clean
 from tunewise.step_cache import StepCache, digest
 
 HIDDEN_PROMPT = 5_000  # tokens that a server's own chat template may add to what was sent
+TOKEN_BYTES = 20  # no text has longer tokens than that on average
 _MAY_GO = ("logprobs", "temperature", "response_format", "stop")  # fields that a server may not take
 Message = Mapping[str, str]
 Body = dict[str, Any]
@@ -66,7 +66,8 @@ class Endpoint:
         concurrency: int = 4,
     ) -> None:
         self.server, self._model, self.cache, self.concurrency = server, model, cache, concurrency
-        self.found, self._usage = 0, Counter[str]()
+        self.found, self._untold = 0, 0
+        self._untrue: list[str] = []  # counts of tokens that can't be
         self._without: dict[str, None] = {}
 
     @property
@@ -110,7 +111,11 @@ class Endpoint:
     def notes(self) -> list[str]:
         """What happened on the way, as sentences for the reader."""
         said = [f"{n} requests were sent again after {why}" for why, n in self.server.retried.items()]
-        said += [f"the server's count of tokens was {why} in {n} answers" for why, n in self._usage.items()]
+        if self._untold:
+            said.append(f"the server did not say how many tokens it read or wrote, {self._untold} times")
+        if self._untrue:
+            told = f"{len(self._untrue)} times (such as {clean(self._untrue[0])})"
+            said.append(f"the server's count of tokens could not be true, {told}: it was not used")
         return said + [f"the server does not take {name}: asked without it" for name in self._without]
 
     def _all(
@@ -189,15 +194,22 @@ class Endpoint:
 
     def _sound(self, answer: Answer, body: Body) -> Answer:
         """The answer without counts that can't be true."""
-        sent = len(str(body.get("messages") or body["prompt"]).encode())
-        most = {"prompt_tokens": sent + HIDDEN_PROMPT, "completion_tokens": int(body["max_tokens"]) + 16}
+        prompt = body["prompt"] if "prompt" in body else "".join(m["content"] for m in body["messages"])
+        sent = len(prompt.encode()) if isinstance(prompt, str) else len(prompt)
+        limits = {
+            "prompt_tokens": (max(1, sent // TOKEN_BYTES), sent + HIDDEN_PROMPT),
+            "completion_tokens": (min(1, len(answer.text)), int(body["max_tokens"]) + 16),
+        }
         changes: dict[str, Any] = {}
-        for name, limit in most.items():
+        for name, (least, most) in limits.items():
             told = getattr(answer, name)
-            least = 0 if name == "completion_tokens" and not answer.text else 1
-            if type(told) is not int or not least <= told <= limit:
-                self._usage["missing" if told is None else f"impossible ({clean(str(told))})"] += 1
-                changes[name] = None
+            if type(told) is int and least <= told <= most:
+                continue
+            if told is None:
+                self._untold += 1
+            else:
+                self._untrue.append(f"{told} {name.replace('_', ' ')}")
+            changes[name] = None
         return replace(answer, **changes)
 
 

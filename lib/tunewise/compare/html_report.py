@@ -222,7 +222,7 @@ def share(value: float, score: bool = False) -> str:
 
 def number(value: float, score: bool = False) -> str:
     """A difference with its sign, in points or as it is."""
-    return (f"{value:+.3g}" if score else f"{100 * value:+.1f}").replace("-", "−")
+    return (f"{value:+z.3g}" if score else f"{100 * value:+z.1f}").replace("-", "−")
 
 
 def duration(seconds: float) -> str:

@@ -1,6 +1,6 @@
 """The rows of a table file, one at a time: CSV, TSV, JSONL, JSON, Parquet or Excel, each with the number that a person sees beside it.
 
-Nothing is held but the row at hand (JSON excepted, which is one value), so that a file may be larger than memory.
+Nothing is held but the row at hand (JSON and Excel excepted, which are one value each).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from tunewise.compare.text_encoding import LONGEST, DataError, encoding_of
 
-JSON_MOST = 300_000_000  # bytes: a JSON list is read as a whole
+MOST_BYTES = 300_000_000  # to go through more takes minutes, and a comparison uses a sample of it anyway
 FORMATS = ".csv, .tsv, .jsonl, .ndjson, .json, .parquet or .xlsx"
 MAGIC = ((b"PK\x03\x04", ".xlsx"), (b"PAR1", ".parquet"))
 Row = tuple[int, dict[str, Any]]
@@ -64,6 +64,11 @@ def open_table(source: Any) -> Table:
         raise DataError(f"{path} is a folder: name the file in it that has the labelled rows")
     if not path.is_file():
         raise DataError(f"{path} is not an ordinary file (a pipe or a device): save the rows to a file first")
+    if (size := path.stat().st_size) > MOST_BYTES:
+        raise DataError(
+            f"{path.name} has {size / 1e9:.1f} GB, and files up to {MOST_BYTES / 1e9:.1f} GB are read: write 20,000 of its rows, drawn at "
+            "random, to a smaller file; of more rows a sample would be used anyway"
+        )
     try:
         with path.open("rb") as file:
             head = file.read(8)
@@ -192,11 +197,6 @@ def _object(table: Table, number: int, record: Any) -> dict[str, Any]:
 
 
 def _json(table: Table, path: Path) -> Iterator[Row]:
-    if path.stat().st_size > JSON_MOST:
-        size = f"{path.stat().st_size / 1e9:.1f} GB"
-        raise DataError(
-            f"{path.name} has {size} and would be read as a whole: save it as .jsonl, one object a line"
-        )
     raw = path.read_bytes()
     try:
         content = json.loads(raw)

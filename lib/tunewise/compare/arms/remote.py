@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +16,10 @@ from tunewise.compare.api_server import Server
 from tunewise.compare.artefact import Artefact
 from tunewise.compare.base import ArmResult, Cost, Item
 from tunewise.compare.endpoint import Answer, Endpoint
+from tunewise.compare.health import estimated_tokens
 from tunewise.compare.own_prompt import read_prompt
 from tunewise.compare.take_home.named_label import label_of, without_thoughts
+from tunewise.compare.verdict_words import duration
 from tunewise.compare.workbench import Arm, Workbench
 from tunewise.compare.writing import Writer, first_answer
 
@@ -24,6 +28,7 @@ SHOTS = 8
 ROOM = 64  # tokens beside those of the longest answer
 THINKING = 4096  # tokens for a model that thinks before it answers
 SECONDS = 0.5  # a call, before anything is known of the server
+SLOW = 5.0  # seconds for an answer, from which on the time that the plan names is corrected
 TITLE = "A model behind the endpoint, prompted"
 
 
@@ -32,12 +37,17 @@ def arms(bench: Workbench) -> list[Arm]:
     settings = bench.settings
     if settings.endpoint is None:
         return []
-    calls = 2 * min(CHOICE, len(bench.data.valid)) + len(bench.data.test)
     inputs: list[Any] = [settings.endpoint, settings.endpoint_model, list(settings.endpoint_price)]
     if path := settings.prompt_file:
         inputs.append(path.read_text(encoding="utf-8-sig"))
-    seconds = calls * SECONDS
+    seconds = calls(bench) * SECONDS
     return [Arm("endpoint", TITLE, "endpoint", ask, lambda pace: seconds, needs_model=False, inputs=inputs)]
+
+
+def calls(bench: Workbench) -> int:
+    """How often the server is asked, by each prompt on the rows to choose by and by one on the test rows."""
+    talks = 4 if bench.settings.prompt_file else 2
+    return talks * min(CHOICE, len(bench.data.valid)) + len(bench.data.test)
 
 
 @dataclass(frozen=True)
@@ -66,11 +76,20 @@ class _Asking:
     bench: Workbench
     endpoint: Endpoint
     most: int
+    slow: float = SLOW
 
     def answers(self, talk: Talk, items: Sequence[Item]) -> list[Answer]:
         """One an item; a model that thinks gets the room for it."""
         asked, options = [talk.messages(i.text) for i in items], {"logprobs": True}
+        start = time.perf_counter()
         first = self.endpoint.chat(asked[:1], self.most, **options)
+        took = time.perf_counter() - start
+        if took > self.slow:
+            self.slow = math.inf  # said once
+            rest = took * calls(self.bench) / self.endpoint.concurrency
+            self.bench.say(
+                f"  endpoint: the first answer took {duration(took)}; at that pace about {duration(rest)} in all"
+            )
         if not without_thoughts(first[0].text) and not first[0].refused and self.most < THINKING:
             self.most = THINKING
         return self.endpoint.chat(asked, self.most, **options)
@@ -173,7 +192,7 @@ def target_of(bench: Workbench, item: Item) -> str:
 
 
 def _cost(bench: Workbench, talk: Talk, found: Sequence[Answer], notes: list[str]) -> Cost:
-    """Mean seconds, tokens and euro a call; tokens that the server did not count are counted with the local model's tokenizer."""
+    """Mean seconds, tokens and euro a call; tokens that the server did not count are estimated from the texts."""
     counts: Mapping[str, list[float]] = {"prompt": [], "completion": []}
     counted = 0
     for item, answer in zip(bench.data.test, found, strict=True):
@@ -181,20 +200,20 @@ def _cost(bench: Workbench, talk: Talk, found: Sequence[Answer], notes: list[str
             continue
         read, wrote = answer.prompt_tokens, answer.completion_tokens
         if read is None or wrote is None:
-            from tunewise.models.packing import encode
-
-            tokenizer, counted = bench.ctx.lm.tokenizer, counted + 1
+            counted += 1
             sent = "".join(m["content"] for m in talk.messages(item.text))
-            read = len(encode(tokenizer, sent)) if read is None else read
-            wrote = len(encode(tokenizer, answer.text)) if wrote is None else wrote
+            read = estimated_tokens(sent) if read is None else read
+            wrote = estimated_tokens(answer.text) if wrote is None else wrote
         counts["prompt"].append(read)
         counts["completion"].append(wrote)
     if counted:
         notes.append(
-            f"tokens of {counted} calls were counted here, with the tokenizer of {bench.settings.model}: roughly"
+            f"tokens of {counted} calls were estimated from the length of the texts, so that their price is rough"
         )
     prompt, completion = (float(np.mean(counts[side])) for side in ("prompt", "completion"))
     price_in, price_out = bench.settings.endpoint_price
+    if not (price_in or price_out):
+        notes.append("no price of a token was given (--price-in, --price-out): its calls count as free")
     return Cost(
         labels=len(talk.shots),
         seconds_a_call=float(np.mean([a.seconds for a in found if not a.refused])),
