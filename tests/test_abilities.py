@@ -339,6 +339,7 @@ def test_the_page_shows_the_means_of_the_record():
     assert "LoRA on 240 examples 80 %" in alt and "LoRA on 240 examples 20 %" in alt
     text = str(abilities.controls(record))
     assert "90 %, 70 %" in text and "100 %, 50 %" in text
+    assert abilities.control_trainings(record).startswith("1 of 2 trainings ends clearly above")
 
 
 def test_keys_past_the_trained_length_are_paired_by_text():

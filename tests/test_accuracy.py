@@ -309,6 +309,30 @@ def test_figures_and_tables_of_the_rule_say_what_the_record_says():
     assert measured["300 labels minus 30"].startswith("+20 points")
 
 
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        (
+            (1 / 3, 0.7, 0.7),
+            "2 of 3 trainings end clearly above a constant answer (one by one: 33 %, 70 %, 70 %)",
+        ),
+        ((0.4, 0.9), "1 of 2 trainings ends clearly above a constant answer (one by one: 40 %, 90 %)"),
+        ((0.3, 0.3), "0 of 2 trainings end"),
+    ],
+)  # of 60 complaints: 40 % are 24, and Wilson's interval of 24 of 60 begins at 28.6 %, below a third
+def test_trainings_that_end_at_a_constant_answer_are_counted(shares, said):
+    task, seeds = desks(60), range(len(shares))
+    right = [e.label for e in task.test]
+    wrong = [(y + 1) % 3 for y in right]
+    rows = [(Condition("majority"), answered(task.test, right[:20] + wrong[20:]))]
+    for seed, share in zip(seeds, shares, strict=True):
+        n = round(60 * share)
+        condition = Condition("lora", n_labels=300, seed=seed)
+        rows.append((condition, answered(task.test, right[:n] + wrong[n:], wording(task.test))))
+    found = made_up(unwritten_rule.EXPERIMENT, rows, seeds=[*seeds], test_n=60)
+    assert accuracy.lora_trainings(found).startswith(said)
+
+
 def test_one_tuned_model_has_as_many_gains_as_starts():
     wordings, curve = book_records.load("wordings"), book_records.load("learning_curve")
     text = accuracy.starts_table(wordings, curve).text

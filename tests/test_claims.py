@@ -175,7 +175,7 @@ def test_no_source_is_listed_for_nothing():
 
 
 def boxes() -> list[tuple[str, str, dict]]:
-    """Chapter, claim and keywords of each call of ``verdict`` in a notebook; figures of ``measured`` are left out."""
+    """Chapter, claim and keywords of each call of ``verdict`` in a notebook; figures of ``measured`` are left out, facts say a word."""
     found = []
     for path in sorted((ROOT / "chapters").glob("*.ipynb")):
         for cell in nbformat.read(path, 4).cells:
@@ -184,7 +184,10 @@ def boxes() -> list[tuple[str, str, dict]]:
             tree = ast.parse(re.sub(r"^(\s*)[%!].*", r"\1pass", cell.source, flags=re.MULTILINE))
             for call in ast.walk(tree):
                 if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "verdict":
-                    words = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg != "measured"}
+                    given = {k.arg: k.value for k in call.keywords if k.arg != "measured"}
+                    words = {k: ast.literal_eval(v) for k, v in given.items() if k != "facts"}
+                    if "facts" in given:
+                        words["facts"] = {key.value: lambda record: "a fact" for key in given["facts"].keys}
                     found.append((path.stem, ast.literal_eval(call.args[0]), words))
     return found
 
@@ -195,7 +198,9 @@ def boxes() -> list[tuple[str, str, dict]]:
 def test_the_sentence_of_a_box_goes_with_the_verdict_that_the_records_give(chapter, claim, words):
     found = verdicts.headline(claim)
     assert words["expects"] == found.word, f"{chapter}: write the sentence on {claim} anew"
-    assert words["why"].format(*(f.reason for f in found.findings)).endswith(".")
+    assert words["why"].endswith(".") and all(
+        f"{{{name}}}" in words["why"] for name in words.get("facts", ())
+    )
     assert verdict(claim, **words).text.count("verdict: ") == 1
 
 
@@ -256,6 +261,13 @@ def test_every_claim_makes_a_box():
         for e in entry["evidence"]:
             assert sources()[e["source"]]["url"].replace("&", "&amp;") in source
             assert CERTAINTY[e["sure"]] in source
+
+
+def test_a_fact_in_a_box_is_read_from_the_record_of_the_largest_model_measured():
+    found = verdicts.headline("C12")
+    shown = verdict("C12", found.word, "{size}: {told}.", facts={"told": lambda r: r.params["model"]}).text
+    assert f"why: {verdicts.LADDER[found.model]}: {found.model}." in shown
+    assert "told" not in verdict("C12", "agrees", "{told}.", facts={"told": lambda r: "told"}).text
 
 
 def test_a_sentence_for_another_verdict_is_not_shown():

@@ -85,11 +85,11 @@ def verdict(
     if measured and entry["kind"] == "effect":
         raise ValueError(f"{claim} is decided by its tests in data/claims.yml; leave measured out")
     if expects == found.word:
-        told = {"size": verdicts.LADDER[found.model]}
+        read = {"size": verdicts.LADDER[found.model]}
         if facts:
             record = book_records.load(entry["tests"][0]["experiment"], model=found.model)
-            told |= {name: fact(record) for name, fact in facts.items()}
-        why = why.format(*(difference(f) for f in found.findings), **told)
+            read |= {name: fact(record) for name, fact in facts.items()}
+        why = why.format(*(difference(f) for f in found.findings), **read)
     else:
         why = " ".join(f"{f.says[0].upper()}{f.says[1:]}: {f.reason}" for f in found.findings)
     size = f" (largest model measured: {verdicts.LADDER[found.model]})" if found.findings else ""
