@@ -2,15 +2,17 @@
 
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
 
 from tunewise import cli, data, record, stats
-from tunewise.experiment import ENGINE, Condition, Params, Scores, resolve
+from tunewise.experiment import ENGINE, Condition, Experiment, Params, Scores, resolve
 from tunewise.record import NotMeasured, Record, Row, estimate, pack, unpack
 from tunewise.step_cache import digest
 from whentofinetune import book_files, book_records, experiments
+from whentofinetune.commands import run_parts
 from whentofinetune.commands.run_experiment import line
 
 COMMITTED = sorted((book_files.data_dir() / "runs").glob("*/*.json"))
@@ -272,3 +274,37 @@ def test_a_committed_run_goes_where_the_book_reads_it(tmp_path, monkeypatch, cap
     assert (
         "  full    not yet measured: tunewise run wordings --scale full" in said
     )  # of the experiment's own model
+
+
+def test_a_part_is_found_by_the_whole(tmp_path, monkeypatch, capsys):
+    """The parts of two seeds leave nothing to the whole run, and no record of their own."""
+    monkeypatch.setenv("TUNEWISE_CACHE", str(tmp_path))
+    asked = []
+    toy = Experiment(
+        "toy",
+        lambda p: [Condition("base"), *(Condition("tuned", seed=seed) for seed in p.seeds)],
+        lambda ctx, c: asked.append(c.seed) or Scores(facts={"seed": c.seed}),
+        {"smoke": {"model": "smollm2-135m", "seeds": [3, 5]}},
+    )
+    monkeypatch.setattr(experiments, "get", lambda name: toy)
+    assert run_parts.seeds_of(toy, toy.scales["smoke"]) == [3, 5]
+    for seed in ("3", "5"):
+        assert cli.main(["run", "toy", "--scale", "smoke", "--part", seed]) == 0
+    assert asked == [None, 3, 5] and not any((tmp_path / "runs").iterdir())
+    assert cli.main(["run", "toy", "--scale", "smoke"]) == 0
+    assert asked == [None, 3, 5] and "3 rows" in capsys.readouterr().out
+
+
+def test_parts_run_side_by_side_and_a_fault_is_said(tmp_path):
+    """The whole waits for its parts; one that fails costs its own line, and only a whole that fails is a failure."""
+    said, trace = [], tmp_path / "trace"
+
+    def job(told, code, waits_for=()):
+        return run_parts.Job("toy", told, [sys.executable, "-c", code], list(waits_for))
+
+    write = f"open({str(trace)!r}, 'a').write"
+    good, bad = job("seed 0", f"{write}('p')"), job("seed 1", "raise SystemExit('no memory left')")
+    assert run_parts.run([good, bad, job("whole", f"{write}('w')", [good, bad])], 2, said.append) == 0
+    assert trace.read_text() == "pw" and len(said) == 3
+    assert any("seed 1: failed: no memory left" in line for line in said)
+    assert run_parts.run([job("whole", "raise SystemExit(1)")], 2, said.append) == 1

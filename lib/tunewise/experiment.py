@@ -419,6 +419,7 @@ def perform(
     fresh: bool = False,
     say: Say = print,
     workspace: Workspace = Workspace(),
+    only: Callable[[Condition], bool] | None = None,
     **changes: Any,
 ) -> Record:
     """Run an experiment, or find its finished record; an interrupted one goes on.
@@ -429,6 +430,8 @@ def perform(
         Run again even what was finished.
     say
         Called with a line of text a condition; None for silence.
+    only
+        Evaluate only these conditions: what they give is kept for the whole run, the record of these alone is not.
     changes
         Parameters that differ from the scale's: a model, sizes, seeds.
 
@@ -448,7 +451,8 @@ def perform(
     if not fresh and (found := record.find(key, *home, say=told)):
         return found
     told(f"{experiment.name}, scale {scale}: {experiment.question}\n  {ctx.precision.why}")
-    seconds = sum(_one(experiment, ctx, c, sources) for c in experiment.conditions(Params(params)))
+    wanted = [c for c in experiment.conditions(Params(params)) if only is None or only(c)]
+    seconds = sum(_one(experiment, ctx, c, sources) for c in wanted)
     what: dict[str, Any] = dict(
         experiment=name, scale=scale, version=experiment.version, model=ctx.model, params=params
     )
@@ -462,7 +466,8 @@ def perform(
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         notes={"dtype": str(ctx.precision.dtype)},
     )
-    finished.save(record.cached(key))
+    if only is None:
+        finished.save(record.cached(key))
     return finished
 
 

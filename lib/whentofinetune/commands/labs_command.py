@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     collect.add_argument("--student", metavar="REGEX", help=pattern)
 
     about = (
-        "Autograde with nbgrader. Students' code runs in a sandbox (bubblewrap): no network, no files but its own. What was graded and "
+        "Autograde with nbgrader. Students' code runs in a sandbox (bubblewrap, or a container): no network, no files but its own. What was graded and "
         "has not changed since is not run again."
     )
     grade = steps.add_parser("grade", help="autograde what was collected", description=about)
@@ -43,8 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     grade.add_argument(
         "--memory", type=float, default=Limits.memory_gb, metavar="GB", help="of a process (%(default)g)"
     )
+    where = "where students' code runs; container: docker or podman, in an image that is built the first time (%(default)s)"
+    grade.add_argument("--sandbox", choices=("bubblewrap", "container"), default="bubblewrap", help=where)
     unsafe = "no sandbox: students' code runs with your rights, files and network"
-    grade.add_argument("--unsafe", action="store_true", help=unsafe)
+    grade.add_argument("--unsafe", dest="sandbox", action="store_const", const="none", help=unsafe)
     grade.add_argument(
         "--lms", choices=("moodle", "canvas"), help="write the marks as this LMS takes them, too"
     )
@@ -97,7 +99,7 @@ def _grade(args, course) -> int:
 
     if args.roster and not args.lms:
         raise course.LabError("--roster needs --lms moodle or --lms canvas")
-    limits = grading.Limits(not args.unsafe, args.seconds, args.memory, max(1, args.jobs))
+    limits = grading.Limits(args.sandbox, args.seconds, args.memory, max(1, args.jobs))
     marks = grading.grade(args.course, args.source, args.only, limits=limits, again=args.again)
     width = max(len(m.student) for m in marks)
     for m in marks:

@@ -25,14 +25,22 @@ def get(name: str):
     return importlib.import_module(f"whentofinetune.experiments.{name}").EXPERIMENT
 
 
-def run(name: str, scale: str = "laptop", *, fresh: bool = False, say=print, **changes):
-    """Run experiment ``name`` and return its record; see :func:`tunewise.experiment.perform`.
-
-    Raises ValueError also for a file of the reader's own where the experiment is about other data.
-    """
-    from tunewise.data import is_file_name
+def run(name: str, scale: str = "laptop", *, fresh: bool = False, say=print, only=None, **changes):
+    """Run experiment ``name`` and return its record; see :func:`tunewise.experiment.perform`, and :func:`settled` for what is asked for."""
     from tunewise.experiment import perform
     from whentofinetune import book_records
+
+    experiment, changes = settled(name, scale, changes)
+    space = book_records.workspace()
+    return perform(experiment, scale, fresh=fresh, say=say, workspace=space, only=only, **changes)
+
+
+def settled(name: str, scale: str, changes: dict) -> tuple:
+    """The experiment, and ``changes`` of the scale's parameters with those that another model than the scale's own brings along at ``full``.
+
+    Raises ValueError for an unknown name, and for a file of the reader's own where the experiment is about other data.
+    """
+    from tunewise.data import is_file_name
 
     experiment = get(name)
     tasks = changes.get("tasks")
@@ -44,7 +52,7 @@ def run(name: str, scale: str = "laptop", *, fresh: bool = False, say=print, **c
     if scale == "full" and changes.get("model", params["model"]) != params["model"]:
         few = {"seeds": params["seeds"][:SEEDS_OF_LARGER_MODELS]} if params.get("seeds") else {}
         changes = {**few, **experiment.larger, **changes}
-    return perform(experiment, scale, fresh=fresh, say=say, workspace=book_records.workspace(), **changes)
+    return experiment, changes
 
 
 def larger(name: str, model: str | None = None, **changes):
