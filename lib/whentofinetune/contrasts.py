@@ -38,11 +38,8 @@ def _correlation(x: list[float], y: list[float], level: float) -> RankCorrelatio
 
 def _accuracies(record: Record, method: str) -> dict[str, float]:
     """Task -> mean accuracy over seeds."""
-    tasks = dict.fromkeys(r["task"] for r in record.where(method=method))
-    return {
-        t: float(np.mean([r.outcomes("accuracy") for r in record.where(method=method, task=t)]))
-        for t in tasks
-    }
+    found = record.by("task", method=method)
+    return {t: float(np.mean([r.outcomes("accuracy") for r in rows])) for t, rows in found.items()}
 
 
 def gain_against_start(load: Load, level: float) -> Comparison:
@@ -95,13 +92,12 @@ def loss_at_equal_accuracy(load: Load, level: float) -> Comparison:
     """Bits of neutral text: the gentlest full fine-tuning minus LoRA (rank 8, rate 1e-3), each at its first stop with the accuracy that all reach."""
     record = load("forgetting")
     arms = [{"method": "full", "learning_rate": 1e-4}, {"method": "lora", "rank": 8, "learning_rate": 1e-3}]
-    level_of_all = min(
-        max(_on_task(record, w, s) for s in record.params["stops"]) for w in record.params["ways"]
-    )
-    stops = [next(s for s in record.params["stops"] if _on_task(record, a, s) >= level_of_all) for a in arms]
-    return compare(record, *({**a, "step": s} for a, s in zip(arms, stops, strict=True)), "bits", level=level)
+    stops = record.params["stops"]
+    reached = min(max(_on_task(record, m, s) for s in stops) for m in record.params["ways"])
+    at = ({**arm, "step": next(s for s in stops if _on_task(record, arm, s) >= reached)} for arm in arms)
+    return compare(record, *at, "bits", level=level)
 
 
-def _on_task(record: Record, way: Mapping[str, Any], step: int) -> float:
+def _on_task(record: Record, method: Mapping[str, Any], step: int) -> float:
     """Mean accuracy on the task's validation items at a stop, over seeds."""
-    return float(np.mean([r["task"]["value"] for r in record.where(**way, step=step)]))
+    return float(np.mean([r["task"]["value"] for r in record.where(**method, step=step)]))

@@ -179,11 +179,8 @@ def fact_set(n_facts: int, n_multihop: int, split: str = "test") -> tuple[list[s
         if len(multihop) < n_multihop and len(fresh) == 2 and all(f"direct/{f}" in known for f in q.facts):
             multihop.append(q)
             facts |= dict.fromkeys(q.facts)
-    rest = [
-        q.facts[0]
-        for q in company.questions("direct", split)
-        if q.facts[0] not in facts and f"reversed/{q.facts[0]}" in known
-    ]
+    direct = [q.facts[0] for q in company.questions("direct", split)]
+    rest = [f for f in direct if f not in facts and f"reversed/{f}" in known]
     facts |= dict.fromkeys(drawn(rest, n_facts - len(facts), 1))
     return list(facts), multihop
 
@@ -205,17 +202,9 @@ def changes(facts: Sequence[str], share: float) -> dict[str, str]:
     known, entities, new = company.facts(), company.entities(), {}
     for fact in [facts[i] for i in sorted(rng.permutation(len(facts))[: round(share * len(facts))])]:
         now = known[fact]
-        others = sorted(
-            {
-                f.value
-                for f in known.values()
-                if f.attribute == now.attribute
-                and entities[f.entity].group == entities[now.entity].group
-                and f.stated
-                and f.value not in (now.value, now.was)
-            }
-        )
-        if others:
+        same = [f for f in known.values() if f.stated and f.attribute == now.attribute]
+        alike = {f.value for f in same if entities[f.entity].group == entities[now.entity].group}
+        if others := sorted(alike - {now.value, now.was}):
             new[fact] = others[rng.integers(len(others))]
     return new
 

@@ -91,19 +91,15 @@ def completion(pair: Pair, task: str) -> str:
     return f" {pair.en if task == 'meaning' else pair.hi}"
 
 
-def _both_ways(n: int, *stream: int) -> list[tuple[str, str]]:
-    """Prompts and completions of ``n`` training pairs, each once in either direction."""
-    return [(prompt(p, t), completion(p, t)) for p in drawn(pairs("train"), n, *stream) for t in TASKS]
-
-
 def shots(n: int, seed: int) -> str:
     """``n`` training pairs to stand in a prompt, each in both directions."""
-    return "".join(f"{before}{after}\n\n" for before, after in _both_ways(n, 32, seed))
+    return "".join(f"{before}{after}\n\n" for before, after in training_pairs(n, seed, 32))
 
 
-def training_pairs(n: int, seed: int) -> list[tuple[str, str]]:
-    """Prompts and completions of ``n`` training pairs, each once in either direction."""
-    return _both_ways(n, 31, seed)
+def training_pairs(n: int, seed: int, stream: int = 31) -> list[tuple[str, str]]:
+    """Prompts and completions of ``n`` training pairs, drawn with ``stream`` and ``seed``, each once in either direction."""
+    found = drawn(pairs("train"), n, stream, seed)
+    return [(prompt(p, task), completion(p, task)) for p in found for task in TASKS]
 
 
 def without_a_model(

@@ -185,13 +185,10 @@ def judge_table(record: Record) -> rp.Html:
         "two texts, both orders together": ("pair", "both_orders.accuracy"),
         "two texts, each judged alone": ("alone", "accuracy"),
     }
-    rows = []
-    for method, name in JUDGES.items():
-        cells = {
-            h: rp.mean(record.where(method=method, way=way), m) or "-" for h, (way, m) in columns.items()
-        }
-        rows.append({"judge": name} | cells)
-    return rp.table(rows, "Agreement with the teacher")
+    rows: dict[str, dict] = {method: {"judge": name} for method, name in JUDGES.items()}
+    for (method, row), (head, (way, metric)) in product(rows.items(), columns.items()):
+        row[head] = rp.mean(record.where(method=method, way=way), metric) or "-"
+    return rp.table(list(rows.values()), "Agreement with the teacher")
 
 
 def judge_cost_table(record: Record) -> rp.Html:

@@ -65,11 +65,8 @@ def losses_table(record: Record, at: Mapping[Method, int], caption: str) -> rp.H
         row["held-out loss, neutral text"] = more_loss(record, method, step)
         row["general items"] = rp.gap(found, before, "general")
         rows.append(row | {"use of examples": rp.gap(found, before, "recall")})
-    shown = {
-        "held-out loss, neutral text": rp.relative,
-        "general items": rp.points,
-        "use of examples": rp.points,
-    }
+    shown = dict.fromkeys(("general items", "use of examples"), rp.points)
+    shown["held-out loss, neutral text"] = rp.relative
     return rp.table(rows, caption, show=shown)
 
 

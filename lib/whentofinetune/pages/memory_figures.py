@@ -114,10 +114,8 @@ def parts_figure(record: Record) -> rp.Figure:
         parts = {p: r["components"][p] / GB for p in PARTS if r["components"].get(p)}
         name = f"{r['method']}: {sum(parts.values()):.1f} GB, in {r['phase']}"
         bars.setdefault(key, {})[name] = parts
-    figures = {
-        key: rp.stacked_bars(found, "GB at the peak", key, unit="GB", looks=LOOKS)
-        for key, found in bars.items()
-    }
+    at = "GB at the peak"
+    figures = {k: rp.stacked_bars(found, at, k, unit="GB", looks=LOOKS) for k, found in bars.items()}
     return rp.choose(figures, "model and size")
 
 
@@ -225,13 +223,11 @@ def against_printed(record: Record) -> dict[str, str]:
 
 def cards(record: Record) -> dict[str, str]:
     """C4: the simulated peak at batch 2 × 512, and the smallest card that holds what the allocator reserves."""
-    rows = [
-        simulated(record, m, size, 2) for size, m in product(("7b", "13b"), ("full, AdamW", "LoRA", "QLoRA"))
-    ]
-    return {
-        f"{MODELS[r['settings']['model']]}, {r['method']}": f"{gb(r['simulated'])}; {card(r['reserved'])}"
-        for r in rows
-    }
+    found = {}
+    for size, method in product(("7b", "13b"), ("full, AdamW", "LoRA", "QLoRA")):
+        r = simulated(record, method, size, 2)
+        found[f"{MODELS[r['settings']['model']]}, {method}"] = f"{gb(r['simulated'])}; {card(r['reserved'])}"
+    return found
 
 
 def qlora_over_lora() -> dict[str, str]:

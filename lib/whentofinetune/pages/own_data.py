@@ -75,33 +75,29 @@ def noise_figure(noise: Record) -> rp.Figure:
     """Accuracy against the share of wrong training labels, a menu over the data sets."""
     figures = {}
     for name in noise.params["sets"]:
-        series = {}
+        shown = {}
         for arm in ("tfidf", "embeddings", "neighbours", "few-shot", "lora"):
-            known: dict[float, Sequence[Row]] = {0.0: noise.where(set=name, method=arm, share=0.0)}
-            for share, kind in noise.params["noise"][1:]:
-                if kind == "uniform":
-                    known[share] = noise.where(set=name, method=arm, share=share, kind=kind, labels="noisy")
-            series[ARMS[arm]] = {share: rp.mean(rows) for share, rows in known.items() if rows}
+            known = noise.by("share", set=name, method=arm, share=0.0)
+            known |= noise.by("share", set=name, method=arm, kind="uniform", labels="noisy")
+            if known:
+                shown[ARMS[arm]] = rp.means(known)
         caption = f"Accuracy against the share of wrong training labels, {ABOUT[name]}"
-        shown = {arm: points for arm, points in series.items() if points}
         figures[ABOUT[name]] = rp.curves(shown, "wrong labels", "accuracy", caption, show_x=rp.pct)
     return rp.choose(figures, "data set")
 
 
 def back(noise: Record, name: str, how: str) -> dict[str, dict]:
-    """What one way to act on the flags brings where one label in five is wrong: method -> accuracy minus that on the noisy labels."""
+    """What one answer to the flags brings where one label in five is wrong: method -> accuracy minus that on the noisy labels."""
     same = {"set": name, "share": 0.2, "kind": "uniform"}
-    arms = dict.fromkeys(r["method"] for r in noise.where(**same, labels=how))
-    return {
-        ARMS[a]: rp.gap(
-            noise.where(**same, method=a, labels=how), noise.where(**same, method=a, labels="noisy")
-        )
-        for a in arms
-    }
+    arms, found = dict.fromkeys(r["method"] for r in noise.where(**same, labels=how)), {}
+    for arm in arms:
+        acted, noisy = (noise.where(**same, method=arm, labels=labels) for labels in (how, "noisy"))
+        found[ARMS[arm]] = rp.gap(acted, noisy)
+    return found
 
 
 def cleaning_figure(noise: Record) -> rp.Figure:
-    """What each way to act on the flags brings each method, a menu over the data sets."""
+    """What each answer to the flags brings each method, a menu over the data sets."""
     figures = {}
     for name in noise.params["sets"]:
         found = {said: back(noise, name, how) for how, said in CLEANED.items()}
