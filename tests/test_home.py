@@ -57,3 +57,15 @@ def test_every_service_and_model_names_where_it_was_read():
     assert len(rows) > 12
     for row in rows:
         assert "](http" in row or "this book" in row, row
+
+
+def test_what_was_not_read_at_its_maker_says_so():
+    """A line that names no page of the model's or service's own maker is second-hand."""
+    text = (ROOT / "tunable.md").read_text(encoding="utf-8")
+    makers = r"developers\.openai|learn\.microsoft|ai\.google|docs\.(?:cohere|together|fireworks|aws)|HuggingFaceTB/|QwenLM/|/microsoft/|this book"
+    others = [
+        row
+        for row in re.findall(r"^(?:- \*\*|\| (?!Model)).*", text, re.MULTILINE)
+        if not re.search(makers, row)
+    ]
+    assert len(others) > 4 and all("second-hand" in row.lower() for row in others), others

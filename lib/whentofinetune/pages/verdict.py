@@ -18,7 +18,7 @@ from whentofinetune import book_files, book_records, verdicts
 
 CERTAINTY = {
     "read": "",
-    "abstract": "read in the abstract",
+    "abstract": "only its abstract or opening was read",
     "second-hand": "second-hand, not verified",
     "inference": "our own inference",
 }
