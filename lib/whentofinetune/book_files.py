@@ -10,7 +10,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def data_dir() -> Path:
-    """The folder ``data/``: beside ``lib/`` in a checkout, inside the package in a wheel."""
+    """The folder ``data/``: beside ``lib/`` in a checkout, inside the package in a wheel. Raises FileNotFoundError where neither is there."""
     checkout = _PACKAGE.parents[1] / "data"
     inside = _PACKAGE / "_data"
     for folder in (inside, checkout):

@@ -54,7 +54,7 @@ def plain_and_calibrated(
     items: Sequence[Example],
     shots: Sequence[tuple[str, int]] = (),
 ) -> tuple[list[np.ndarray], float]:
-    """Labels predicted by the base model after one prompt, plain and calibrated, and the mean number of the prompts' tokens."""
+    """Labels predicted by the base model after one prompt, plain and calibrated (each int [items]), and the mean tokens of the prompts."""
     prefix, queries = template.prefix(task, shots), [template.query(task, e.text) for e in items]
     empty = [template.query(task, t) for t in prompting.EMPTY_TEXTS]
     found = label_logprobs(ctx.lm, prefix, queries + empty, template.answers(task.labels))
@@ -99,8 +99,8 @@ def training_facts(lm) -> dict:
 def without_llm(
     ctx: Context, method: str, train: Sequence[tuple[str, int]], texts: Sequence[str]
 ) -> np.ndarray:
-    """Labels predicted by ``tfidf`` or ``embeddings`` with logistic regression, trained on (text, label) pairs, or by the vote of the
-    nearest ``neighbours``."""
+    """Labels predicted, int [texts], by ``tfidf`` or ``embeddings`` with logistic regression, trained on (text, label) pairs, or by the
+    vote of the nearest ``neighbours``."""
     if method == "tfidf":
         return baselines.tfidf(train, texts)
     known, labels = zip(*train, strict=True)

@@ -218,6 +218,11 @@ def fact_pairs(
     ----------
     values
         Fact id -> value, for facts that have changed.
+
+    Raises
+    ------
+    ValueError
+        Where the exposures cannot be shared equally among the phrasings.
     """
     if exposures % phrasings:
         raise ValueError(f"{exposures} exposures cannot be shared equally among {phrasings} phrasings")
@@ -261,6 +266,11 @@ def training(
         ``facts``: question and answer of facts, in ``phrasings`` wordings, with ``values`` for those that have changed. ``reading``: questions
         about the training entities with the right passage among distractors, a share of them without the right one. ``gold only``: with
         the right passage alone.
+
+    Raises
+    ------
+    ValueError
+        For another method.
     """
     p = ctx.params
     if method == "base":

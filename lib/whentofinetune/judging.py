@@ -31,7 +31,7 @@ def verdicts(
     """What a judge says of texts or pairs and, unless each text of a pair is judged alone, what a verdict costs."""
 
     def scores(asked: list[Text] | list[Pair]) -> np.ndarray:
-        """Log-probabilities of the two verdicts; an untuned judge's are calibrated, a tuned one rightly says that nothing breaks no rule."""
+        """Log-probabilities [items, 2] of the two verdicts; an untuned judge's are calibrated, a tuned one rightly says that nothing breaks no rule."""
         queries = [t.shown + form.closing for t in asked]
         if tuned:
             return label_logprobs(lm, rules + form.opening, queries, form.answers)

@@ -32,6 +32,7 @@ def keys(n: int, seed: int) -> list[tuple[str, str]]:
 
 
 def statement(place: str, key: str) -> str:
+    """The sentence that states a key."""
     return f"The pass key of the {place} is {key}."
 
 
@@ -82,7 +83,10 @@ def jump(
 
 
 def long_text(lm, length: int, known: list[tuple[str, str]]) -> tuple[list[int], list[int]]:
-    """Token ids of the handbook's passages, ``length`` of them, with the keys planted evenly between passages; and where each key ends."""
+    """Token ids of the handbook's passages, ``length`` of them, with the keys planted evenly between passages; and where each key ends.
+
+    Raises ValueError where the passages have fewer tokens.
+    """
     ids: list[int] = []
     ends: list[int] = []
     for passage in texts(train=False):

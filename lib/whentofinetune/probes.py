@@ -56,6 +56,7 @@ def scored(task_ids, task, text_ids, bits, general_ids, general, recall, facts) 
 
 
 def is_adapted(name: str) -> bool:
+    """Whether a parameter of that name is the weight of a layer to which LoRA adds an adapter."""
     return any(f".{layer}.weight" in name for layer in ALL_LINEAR)
 
 

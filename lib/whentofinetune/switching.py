@@ -19,7 +19,7 @@ def switching(
     """Put all adapters on one model at once, change among them, and compare.
 
     adapters: name of a task -> what, called, gives a ``with`` block with its tuned model. ask: takes a model and a task's name, returns
-    scores. changes: how many changes are timed beside those before the comparison of scores. Returns milliseconds (``switch_ms`` of each
+    scores [items, labels]. changes: how many changes are timed beside those before the comparison of scores. Returns milliseconds (``switch_ms`` of each
     change, ``add_ms``, ``load_model_ms``, answers with and without an adapter), bytes, and whether scores are equal to the last bit after
     switching away and back, and with all adapters off.
     """

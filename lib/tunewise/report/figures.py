@@ -321,7 +321,7 @@ def heatmap(
 
 
 def choose(figures: Mapping[str, Figure], label: str, *, slider: bool = False) -> Figure:
-    """One figure out of several, from a menu or with a slider: entry -> figure. It needs no kernel and no server."""
+    """One figure out of several, from a menu or with a slider: entry -> figure. It needs no kernel and no server. Raises ValueError for none."""
     if not figures:
         raise ValueError("there is no figure to choose from")
     shown, data, steps = list(figures.values()), [], []

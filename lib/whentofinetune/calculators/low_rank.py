@@ -24,7 +24,7 @@ def updates() -> dict[str, Any]:
 
 
 def error(singular: Sequence[float], rank: int) -> float:
-    """Relative error of the best approximation of that rank."""
+    """Relative error (Frobenius norm) of the best approximation of that rank: the root of the share of squares left out, 0 to 1."""
     return math.sqrt(math.fsum(s * s for s in singular[rank:]) / math.fsum(s * s for s in singular))
 
 
@@ -40,7 +40,7 @@ def corner(update: Mapping[str, Any], rank: int) -> list[list[float]]:
 
 
 def low_rank_json(settings: str) -> str:
-    """The piece's front: ``{"matrix", "rank"}`` as JSON in, ``{"figures", "tables", "text"}`` out."""
+    """The piece's front: ``{"matrix", "rank"}`` as JSON in, ``{"figures", "text"}`` out. Raises ValueError, in words, for either unknown."""
     given = json.loads(settings)
     name, rank = given.get("matrix", next(iter(updates()))), given.get("rank", 8)
     if name not in updates():

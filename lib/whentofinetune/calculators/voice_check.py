@@ -12,7 +12,7 @@ Best wishes, Zellmarch"""
 
 
 def voice_json(settings: str) -> str:
-    """The checker's front: ``{"sender", "reply"}`` as JSON in, ``{"tables", "text"}`` out."""
+    """The checker's front: ``{"sender", "reply"}`` as JSON in, ``{"tables", "text"}`` out. Raises ValueError where either is empty."""
     given = {"sender": SENDER, "reply": REPLY, **json.loads(settings)}
     sender, reply = given["sender"].strip(), given["reply"]
     if not sender or not reply.strip():

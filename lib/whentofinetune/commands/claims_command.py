@@ -7,11 +7,13 @@ from dataclasses import asdict
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
     parser.add_argument("claim", nargs="*", help="ids such as C12; all of them if none is given")
     parser.add_argument("--json", action="store_true", help="everything as JSON")
 
 
 def main(args: argparse.Namespace) -> int:
+    """Print the board, or the claims named with their tests; 2 for a claim that there is not."""
     from whentofinetune import verdicts
 
     known = verdicts.claims()

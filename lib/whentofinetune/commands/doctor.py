@@ -32,11 +32,13 @@ class Finding(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
     quick = "look only: fetch nothing, load no model, ask no network"
     parser.add_argument("--quick", action="store_true", help=quick)
 
 
 def main(args: argparse.Namespace) -> int:
+    """Print the findings as they come, and what follows; 1 where the bundled model does not work."""
     mark = {"ok": "ok  ", "note": "note", "bad": "BAD "}
     found = []
     for finding in examine(quick=args.quick):
@@ -83,11 +85,13 @@ def conclusion(found: list[Finding]) -> str:
 
 
 def python() -> Finding:
+    """Versions of Python and of the library, and the kind of machine."""
     machine = f"{platform.system()} {platform.machine()}"
     return Finding("ok", "Python", f"{platform.python_version()} on {machine}, tunewise {__version__}")
 
 
 def torch_library() -> Finding:
+    """Can torch be imported, and what was it built for?"""
     try:
         import torch
     except ImportError as error:
@@ -131,6 +135,7 @@ def accelerator() -> Finding:
 
 
 def memory() -> Finding:
+    """The machine's memory in GiB, where the system tells it."""
     try:
         pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
@@ -227,6 +232,7 @@ def bundled_model() -> Finding:
 
 
 def book_data() -> Finding:
+    """Can the rated texts, of which most tasks are made, be fetched?"""
     from tunewise.models.download import FetchError, fetch
     from whentofinetune.datasets import vader
 

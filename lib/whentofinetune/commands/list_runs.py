@@ -6,11 +6,13 @@ from tunewise.record import Record
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
     claims = "also name the claims that each experiment tests"
     parser.add_argument("--claims", action="store_true", help=claims)
 
 
 def main(args: argparse.Namespace) -> int:
+    """Print each experiment with its records, and the command that makes each missing one."""
     from whentofinetune import book_files, experiments
 
     for name in experiments.NAMES:

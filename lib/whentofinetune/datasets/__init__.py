@@ -24,7 +24,7 @@ def _frozen(value):
 
 
 def of_split(items: Sequence, split: str | None) -> tuple:
-    """The items of a split (None: all)."""
+    """The items of a split (None: all). Raises ValueError for an unknown split."""
     if split is not None:
         check_one_of(split, SPLITS, "split")
     return tuple(item for item in items if split in (None, item.split))

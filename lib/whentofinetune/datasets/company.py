@@ -189,7 +189,7 @@ def facts() -> Mapping[str, Fact]:
 
 
 def questions(kind: str | None = None, split: str | None = None) -> tuple[Question, ...]:
-    """Questions of a kind (``direct``, ``reversed``, ``changed``, ``multihop``, ``unanswerable``; None: all) and split (None: all)."""
+    """Questions of a kind (``direct``, ``reversed``, ``changed``, ``multihop``, ``unanswerable``; None: all) and split (None: all). Raises ValueError for others."""
     if kind is not None:
         check_one_of(kind, QUESTION_KINDS, "the kind of questions")
     kinds = QUESTION_KINDS if kind is None else (kind,)
@@ -252,7 +252,7 @@ def ticket_schema() -> dict:
 
 
 def render(record: Mapping[str, str], form: str) -> str:
-    """A record as JSON, YAML or a Markdown list (``- **field**: value``), in the order of the schema."""
+    """A record as JSON, YAML or a Markdown list (``- **field**: value``), in the order of the schema. Raises ValueError for another form."""
     check_one_of(form, FORMS, "form")
     ordered = {field: record[field] for field in ticket_schema()["properties"] if field in record}
     if form == "json":

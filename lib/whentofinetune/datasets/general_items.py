@@ -43,7 +43,7 @@ def items() -> tuple[Item, ...]:
 def right(scores: Sequence[np.ndarray], items: Sequence[Item]) -> list[bool]:
     """Is the highest of an item's four scores that of its answer? A tie for the highest counts as wrong.
 
-    scores: one array of four numbers for each item, higher is likelier. Raises ValueError for another shape, and for scores
+    scores: float [items, 4], higher is likelier. Raises ValueError for another shape, and for scores
     that are not numbers (a model that has diverged).
     """
     table = np.array([np.ravel(row) for row in scores], dtype=float)

@@ -39,7 +39,10 @@ class Item:
 
 @cache
 def items(split: str, error: str | None = None) -> tuple[Item, ...]:
-    """All items of a split and kind of error (None: ``absent`` and ``present``, as many of each as there are of the rarer), in a fixed shuffle."""
+    """All items of a split and kind of error (None: ``absent`` and ``present``, as many of each as there are of the rarer), in a fixed shuffle.
+
+    Raises ValueError for another kind of error.
+    """
     if error is not None:
         check_one_of(error, ERRORS, "error")
     kinds = [_pairs()[split, e] for e in (ERRORS[:2] if error is None else (error,))]

@@ -25,6 +25,8 @@ RULE = (
 
 @dataclass(frozen=True)
 class Item:
+    """A list of ``length`` letters as a prompt, and the answer that continues it."""
+
     prompt: str
     answer: str
     length: int
@@ -42,7 +44,10 @@ def frell(letters: list[str]) -> list[str]:
 def items(
     task: str, n: int, seed: int, lengths: tuple[int, ...] = LENGTHS, *, without: set[str] = frozenset()
 ) -> list[Item]:
-    """``n`` different items, the lengths in turn, none whose prompt is in ``without``. task: ``frell`` or ``easy`` (every other list has the x)."""
+    """``n`` different items, the lengths in turn, none whose prompt is in ``without``. task: ``frell`` or ``easy`` (every other list has the x).
+
+    Raises ValueError for another task.
+    """
     check_one_of(task, ("frell", "easy"), "task")
     rng, found, seen = np.random.default_rng([51, seed, len(lengths)]), [], set(without)
     while len(found) < n:

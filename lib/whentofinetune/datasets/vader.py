@@ -41,6 +41,7 @@ class Rated:
 
     @property
     def sentiment(self) -> str:
+        """``positive``, ``neutral`` or ``negative``, by :data:`THRESHOLD`."""
         signs = {1: "positive", 0: "neutral", -1: "negative"}
         return signs[(self.rating >= THRESHOLD) - (self.rating <= -THRESHOLD)]
 
@@ -58,7 +59,7 @@ def read(source: str) -> tuple[Rated, ...]:
 
 
 def table(source: str, kind: str) -> list[list[str]]:
-    """The fields of each line of one file of the distribution."""
+    """The fields of each line of one file of the distribution. Raises ValueError for an unknown source."""
     check_one_of(source, FILES, "source")
     with tarfile.open(fetch(SDIST) / "hutto_ICWSM_2014.tar.gz") as tar:
         raw = tar.extractfile(f"hutto_ICWSM_2014/{FILES[source]}_{kind}.txt").read()

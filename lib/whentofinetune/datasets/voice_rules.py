@@ -19,7 +19,7 @@ class VoiceRule:
 
 
 def rules_from(entries: Sequence[Mapping[str, Any]]) -> tuple[VoiceRule, ...]:
-    """The rules that ``voice.yaml`` lists."""
+    """The rules that ``voice.yaml`` lists. Raises ValueError for a kind of check that is not among :data:`CHECKS`."""
     for r in entries:
         check_one_of(r["how"], CHECKS, f"voice.yaml: how rule {r['name']!r} is checked")
     return tuple(VoiceRule(r["name"], r["says"], partial(CHECKS[r["how"]], r)) for r in entries)

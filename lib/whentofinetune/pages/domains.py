@@ -137,7 +137,7 @@ TEXTS = {
 
 
 def ratio(a: np.ndarray, b: np.ndarray) -> float:
-    """The sum of one outcome over that of another, such as tokens a word."""
+    """The sum of one outcome [items] over that of another, such as tokens a word."""
     return a.sum() / b.sum()
 
 

@@ -21,6 +21,7 @@ def methods(record: Record) -> list[Method]:
 
 
 def name(method: Method) -> str:
+    """A method as the page calls it, with its rank and peak learning rate."""
     kind, rank, rate = method
     return f"{NAMES[kind]}{f' rank {rank}' if rank else ''}, rate {rate:g}"
 

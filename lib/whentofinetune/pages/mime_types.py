@@ -23,6 +23,7 @@ class Renderer:
 
     @staticmethod
     def handle_mime(renderer, data, inline_render: bool):
+        """The docutils nodes of an output that :data:`SHOWN` knows; None for others, and inside a line."""
         if inline_render or data.mime_type not in SHOWN:
             return None
         from docutils import nodes
