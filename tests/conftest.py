@@ -48,6 +48,7 @@ SLOW = {
     "test_fetch",
     "test_hub",
     "test_labs::test_sphinx_builds_the_student_page_and_its_links",
+    "test_labs_container::test_a_submission_is_graded_in_a_container_with_every_limit",
     "test_labs_grading",
     "test_live",
     "test_measure_memory",

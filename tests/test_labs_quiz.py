@@ -130,6 +130,19 @@ def test_the_same_bank_gives_the_same_bytes(kind, tmp_path):
     assert a.read_bytes() == b.read_bytes()
 
 
+@pytest.mark.parametrize(("kind", "back"), [("moodle", from_moodle), ("qti", from_qti)])
+def test_a_poll_has_the_questions_and_does_not_tell_the_answers(kind, back, exported, tmp_path):
+    assert cli.main(["labs", "quiz", "--format", kind, "-o", str(tmp_path / "poll"), "--poll"]) == 0
+    polls = back(tmp_path / "poll")
+    assert set(polls) == {f"{name}-poll" for name in QUESTIONS}
+    for name, (title, ask, answers) in exported.items():
+        asked = polls[f"{name}-poll"]
+        assert asked[:2] == (f"{title} (poll)", ask)
+        assert [(says, why or "", score) for says, why, score in asked[2]] == [
+            (a[0], "", 100) for a in answers
+        ]
+
+
 def made(tmp_path: Path, *questions: dict) -> Path:
     path = tmp_path / "questions.yml"
     path.write_text(yaml.safe_dump({"chapters": {"tone": "Tone & form"}, "questions": list(questions)}))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The steps of the command and their options."""
     from whentofinetune.labs.grading import Limits
 
     steps = parser.add_subparsers(dest="step", metavar="STEP", required=True)
@@ -63,10 +64,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     forms = "moodle: Moodle XML; qti: QTI 1.2 in a zip file, for Canvas"
     quiz.add_argument("--format", choices=("moodle", "qti"), required=True, help=forms)
     quiz.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+    poll = "no answers: every choice counts as right, none has a reason; for a vote in class, or to give out"
+    quiz.add_argument("--poll", action="store_true", help=poll)
     quiz.add_argument("--chapter", nargs="+", default=[], help="the questions on these chapters only")
 
 
 def main(args: argparse.Namespace) -> int:
+    """Do one step; 1 where a submission was refused, could not be graded, or nothing could be done."""
     from whentofinetune.labs import course
 
     try:
@@ -138,7 +142,7 @@ def _grade(args, course) -> int:
 def _quiz(args, course) -> int:
     from whentofinetune.labs import quiz
 
-    bank = quiz.read(args.chapter)
+    bank = quiz.poll(quiz.read(args.chapter)) if args.poll else quiz.read(args.chapter)
     try:
         path = quiz.write(bank, args.format, args.output)
     except OSError as error:

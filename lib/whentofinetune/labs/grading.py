@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import importlib
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 from whentofinetune.labs.course import (
     LabError,
@@ -36,9 +38,9 @@ _ODD = re.compile(
 
 @dataclass(frozen=True)
 class Limits:
-    """How submissions run. seconds: for one whole notebook; memory_gb: address space of one process; jobs: at the same time."""
+    """How submissions run. sandbox: ``"bubblewrap"``, ``"container"`` or ``"none"``; seconds: for one whole notebook; memory_gb: address space of one process; jobs: at the same time."""
 
-    sandboxed: bool = True
+    sandbox: str = "bubblewrap"
     seconds: int = 600
     memory_gb: float = 8
     jobs: int = min(os.cpu_count() or 1, 4)
@@ -97,9 +99,7 @@ def grade(
     with nbgrader_api(course) as api:
         from tqdm import tqdm
 
-        from whentofinetune.labs import sandbox
-
-        if limits.sandboxed and (why := sandbox.missing()):
+        if limits.sandbox != "none" and (why := _room(limits.sandbox).missing()):
             raise LabError(why)
         make_release(course, source, api)
         keys = {student: _key(course, source, student) for student in chosen}
@@ -146,7 +146,7 @@ def _autograde_apart(course: Path, source: Path, student: str, limits: Limits) -
         str(course),
         source.stem,
         student,
-        str(limits.sandboxed),
+        limits.sandbox,
         str(limits.seconds),
         str(limits.memory_gb),
     ]
@@ -168,7 +168,12 @@ def _autograde_apart(course: Path, source: Path, student: str, limits: Limits) -
     return f"the grading of this notebook stopped ({last[:200]}): open the notebook and look"
 
 
-def autograde_one(course: str, lab: str, student: str, sandboxed: str, seconds: str, memory_gb: str) -> None:
+def _room(kind: str) -> ModuleType:
+    """The module that runs code in a sandbox of that kind, or in none."""
+    return importlib.import_module(f"whentofinetune.labs.{'container' if kind == 'container' else 'sandbox'}")
+
+
+def autograde_one(course: str, lab: str, student: str, kind: str, seconds: str, memory_gb: str) -> None:
     """What the process of one submission does: print, as JSON, what went wrong, or null."""
     from whentofinetune.labs import sandbox
 
@@ -177,7 +182,7 @@ def autograde_one(course: str, lab: str, student: str, sandboxed: str, seconds: 
         from nbgrader.converters import Autograde
         from nbgrader.preprocessors import Execute
 
-        runs = sandbox.SandboxedExecute if sandboxed == "True" else sandbox.CappedExecute
+        runs = sandbox.CappedExecute if kind == "none" else _room(kind).SandboxedExecute
         steps = Autograde.autograde_preprocessors.default()
         api.config.ExecutePreprocessor.timeout = min(SECONDS_A_CELL, int(seconds) // 5)
         api.config.Autograde.autograde_preprocessors = [runs if step is Execute else step for step in steps]

@@ -64,6 +64,19 @@ def _html(text: str) -> str:
     return re.sub(r"\*(\S[^*]*)\*", r"<em>\1</em>", html.escape(text, quote=False))
 
 
+def poll(bank: dict[str, list[Question]]) -> dict[str, list[Question]]:
+    """``bank`` without its answers: every choice counts as right, none has a reason. Names of its own, so that both fit into one course."""
+    return {
+        f"{title} (poll)": [
+            Question(
+                f"{q.name}-poll", f"{q.chapter}-poll", q.ask, [Choice(c.says, "", True) for c in q.choices]
+            )
+            for q in questions
+        ]
+        for title, questions in bank.items()
+    }
+
+
 def write(bank: dict[str, list[Question]], kind: str, path: Path) -> Path:
     """Write ``bank`` as ``"moodle"`` (Moodle XML: a category for each chapter) or ``"qti"`` (QTI 1.2 in a zip: a quiz for each chapter)."""
     from jinja2 import Environment, FileSystemLoader

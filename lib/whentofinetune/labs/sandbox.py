@@ -43,30 +43,44 @@ _SYSTEM += ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d")
 
 def command(argv: Sequence[str], shared: str) -> list[str]:
     """``argv`` in a sandbox that may write to ``shared`` and to a /tmp of its own, and read Python, the library and its models."""
-    hub = os.environ.get("HF_HUB_CACHE", str(Path.home() / ".cache/huggingface/hub"))
-    packages = [
-        str(Path(p.__file__).resolve().parents[1]) for p in (whentofinetune, tunewise, finetune_memory)
+    readable = [*_SYSTEM, sys.prefix, sys.base_prefix, *(str(p.parent) for p in packages())]
+    readable += [str(data_dir()), *models()]
+    return [
+        *("bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--clearenv"),
+        *("--proc", "/proc", "--dev", "/dev", "--size", str(512 * MEGABYTE), "--tmpfs", "/tmp"),
+        *(word for path in dict.fromkeys(readable) for word in ("--ro-bind-try", path, path)),
+        *("--bind", shared, shared, "--dir", _HOME, "--chdir", _HOME),
+        *(word for name, value in environment().items() for word in ("--setenv", name, value)),
+        *argv,
     ]
-    readable = [*_SYSTEM, sys.prefix, sys.base_prefix, *packages, str(data_dir()), hub]
-    readable += [str(cache_root() / part) for part in ("models", "sources")]
-    environment = {
+
+
+def packages() -> list[Path]:
+    """The folders of the library's packages."""
+    return [Path(p.__file__).resolve().parent for p in (whentofinetune, tunewise, finetune_memory)]
+
+
+def models() -> list[str]:
+    """The folders of the models and texts in the cache."""
+    return [_hub(), *(str(cache_root() / part) for part in ("models", "sources"))]
+
+
+def _hub() -> str:
+    return os.environ.get("HF_HUB_CACHE", str(Path.home() / ".cache/huggingface/hub"))
+
+
+def environment() -> dict[str, str]:
+    """All variables that the code gets to see."""
+    return {
         "HOME": _HOME,
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
         "LANG": "C.UTF-8",
         "PYTHONHASHSEED": "0",  # the same submission gets the same mark
         "OMP_NUM_THREADS": "1",
         "TUNEWISE_CACHE": str(cache_root()),
-        "HF_HUB_CACHE": hub,
+        "HF_HUB_CACHE": _hub(),
         "HF_HUB_OFFLINE": "1",
     }
-    return [
-        *("bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--clearenv"),
-        *("--proc", "/proc", "--dev", "/dev", "--size", str(512 * MEGABYTE), "--tmpfs", "/tmp"),
-        *(word for path in dict.fromkeys(readable) for word in ("--ro-bind-try", path, path)),
-        *("--bind", shared, shared, "--dir", _HOME, "--chdir", _HOME),
-        *(word for name, value in environment.items() for word in ("--setenv", name, value)),
-        *argv,
-    ]
 
 
 def missing() -> str | None:
@@ -100,13 +114,28 @@ def limit(memory_gb: float, seconds: int) -> None:
         resource.setrlimit(what, (most, most))
 
 
+class OpenKernel(AsyncKernelManager):
+    """A kernel of this Python, whatever the notebook asks for, with your rights; one message of it holds 16 MB at most."""
+
+    start = (sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--quiet")
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.context.MAXMSGSIZE = 16 * MEGABYTE
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        return KernelSpec(argv=list(self.start), language="python", interrupt_mode="message")
+
+
 class CappedExecute(Execute):
     """nbgrader's step that runs the cells, in a kernel of this Python; output beyond the cap is dropped, the cell goes on."""
 
     iopub_timeout, raise_on_iopub_timeout = 20, False  # a flood of output may swallow its own end
+    kernel = OpenKernel
 
     def __init__(self, **kwargs):
-        super().__init__(**{"kernel_manager_class": OpenKernel} | kwargs)
+        super().__init__(**{"kernel_manager_class": self.kernel} | kwargs)
         self._written: tuple[int, int] = (-1, 0)  # the cell, and how much it has put out
 
     def preprocess_cell(self, cell, resources, index):
@@ -125,22 +154,10 @@ class CappedExecute(Execute):
         return super().process_message(msg, cell, cell_index)
 
 
-class OpenKernel(AsyncKernelManager):
-    """A kernel of this Python, whatever the notebook asks for, with your rights; one message of it holds 16 MB at most."""
-
-    start = (sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--quiet")
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.context.MAXMSGSIZE = 16 * MEGABYTE
-
-    @property
-    def kernel_spec(self) -> KernelSpec:
-        return KernelSpec(argv=list(self.start), language="python", interrupt_mode="message")
-
-
 class SandboxedKernel(OpenKernel):
     """The same in the sandbox."""
+
+    wrap = staticmethod(command)
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -148,11 +165,10 @@ class SandboxedKernel(OpenKernel):
         self.transport, self.connection_file = "ipc", str(Path(self._folder.name) / "kernel.json")
 
     def format_kernel_cmd(self, extra_arguments=None) -> list[str]:
-        return command(super().format_kernel_cmd(extra_arguments), self._folder.name)
+        return self.wrap(super().format_kernel_cmd(extra_arguments), self._folder.name)
 
 
 class SandboxedExecute(CappedExecute):
     """Runs the cells in the sandbox."""
 
-    def __init__(self, **kwargs):
-        super().__init__(**{"kernel_manager_class": SandboxedKernel} | kwargs)
+    kernel = SandboxedKernel
