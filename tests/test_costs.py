@@ -18,7 +18,7 @@ from small_model import made_up, run_small, small_context
 from tunewise.experiment import Condition, Scores
 from tunewise.prompting import EMPTY_TEXTS
 from whentofinetune import book_records
-from whentofinetune.calculators import cost_ways
+from whentofinetune.calculators import method_costs
 from whentofinetune.calculators.cost import meeting
 from whentofinetune.datasets import company, judged_texts, rated_tasks, vader
 from whentofinetune.datasets.desks import complaints
@@ -282,12 +282,12 @@ def test_of_several_runs_the_middle_one_is_timed():
     assert sum("20 [20, 20]" in line for line in lines) == 6 and not any("70 [" in line for line in lines)
 
 
-# -- the calculator of four ways -------------------------------------------------------------------------------------------
+# -- the calculator of five methods -------------------------------------------------------------------------------------------
 
 
 def test_four_ways_by_hand():
     """Question 150, examples 1,350, three passages of 120, answer 20 tokens; $1 and $3 a million untuned, $2 and $6 tuned."""
-    found = cost_ways.ways(cost_ways.Ways())
+    found = method_costs.methods(method_costs.Methods())
     assert found["long prompt"].call == pytest.approx(0.00150 + 0.00006)
     # 150 + 360 tokens at 1, 20 at 3, and 150 tokens embedded at 0.1 a million
     assert found["RAG"].call == pytest.approx(0.00051 + 0.00006 + 0.000015)
@@ -307,10 +307,10 @@ def test_four_ways_by_hand():
 
 def test_embedding_on_ones_own_machine_by_hand():
     """0.036 s a passage at 1 euro an hour are 0.00001 euro: 0.10 for 10,000 passages, and the same for each question."""
-    s = cost_ways.Ways(
+    s = method_costs.Methods(
         embed_price=0.0, embed_seconds=0.036, machine_per_hour=1.0, changed_per_month=0.5, store_per_month=0.0
     )
-    rag = cost_ways.ways(s)["RAG"]
+    rag = method_costs.methods(s)["RAG"]
     assert (
         rag.setup == pytest.approx(0.1)
         and rag.upkeep == pytest.approx(0.05)
@@ -320,7 +320,7 @@ def test_embedding_on_ones_own_machine_by_hand():
 
 money, many = st.floats(0, 1000), st.floats(0, 1e7)
 setting = st.builds(
-    cost_ways.Ways,
+    method_costs.Methods,
     question_tokens=st.floats(1, 5000),
     examples_tokens=st.floats(0, 50_000),
     passages=st.floats(0, 50),
@@ -351,7 +351,7 @@ setting = st.builds(
 
 @given(setting)
 def test_where_two_ways_meet_both_have_cost_the_same(s):
-    found = cost_ways.ways(s)
+    found = method_costs.methods(s)
     for name in ("RAG", "tuned model", "RAG + tuned", "small classifier"):
         old, new = found["long prompt"], found[name]
         m = meeting(old, new, s.calls_per_month)
@@ -367,7 +367,7 @@ def test_where_two_ways_meet_both_have_cost_the_same(s):
 
 @given(setting)
 def test_both_ways_together_cost_at_least_as_much_as_the_tuned_model_alone(s):
-    found = cost_ways.ways(s)
+    found = method_costs.methods(s)
     rag, tuned, both = found["RAG"], found["tuned model"], found["RAG + tuned"]
     assert both.call >= tuned.call * (1 - 1e-9) and both.setup == pytest.approx(rag.setup + tuned.setup)
     assert both.upkeep == pytest.approx(rag.upkeep + tuned.upkeep)
@@ -382,7 +382,7 @@ def test_more_of_anything_is_never_cheaper(s, name):
         s,
         **{name: min(1.0, 2 * getattr(s, name)) if name == "changed_per_month" else 2 * getattr(s, name) + 1},
     )
-    for way, other in zip(cost_ways.ways(s).values(), cost_ways.ways(more).values(), strict=True):
+    for way, other in zip(method_costs.methods(s).values(), method_costs.methods(more).values(), strict=True):
         before, after = (w.setup + 12 * w.month(x.calls_per_month) for w, x in ((way, s), (other, more)))
         assert after >= before * (1 - 1e-9)
 
@@ -390,11 +390,11 @@ def test_more_of_anything_is_never_cheaper(s, name):
 @pytest.mark.parametrize(
     ("core", "changes", "words"),
     [
-        (cost_ways.ways_json, {"changed_per_month": 1.5}, "a share between 0 and 1"),
-        (cost_ways.ways_json, {"passages": -1}, "cannot be negative"),
-        (cost_ways.ways_json, {"passages": "3"}, "must be a number"),
-        (cost_ways.ways_json, {"caching": 1}, "true or false"),
-        (cost_ways.ways_json, {"chunks": 3}, "unknown setting chunks"),
+        (method_costs.methods_json, {"changed_per_month": 1.5}, "a share between 0 and 1"),
+        (method_costs.methods_json, {"passages": -1}, "cannot be negative"),
+        (method_costs.methods_json, {"passages": "3"}, "must be a number"),
+        (method_costs.methods_json, {"caching": 1}, "true or false"),
+        (method_costs.methods_json, {"chunks": 3}, "unknown setting chunks"),
     ],
 )
 def test_bad_settings_are_refused_in_words(core, changes, words):
@@ -404,7 +404,7 @@ def test_bad_settings_are_refused_in_words(core, changes, words):
 
 @given(setting)
 def test_the_four_ways_always_get_an_answer(s):
-    answer = json.loads(cost_ways.ways_json(json.dumps(vars(s))))
+    answer = json.loads(method_costs.methods_json(json.dumps(vars(s))))
     assert (
         "lowest running cost" in answer["text"]
         and len(answer["tables"][0]["rows"]) == 7
@@ -413,11 +413,12 @@ def test_the_four_ways_always_get_an_answer(s):
 
 
 def test_words_for_ways_that_never_pay():
-    assert "Tuned model: never cheaper than the long prompt, a call costs no less." in cost_ways.ways_verdict(
-        cost_ways.Ways(tuned_in=50.0)
+    assert (
+        "Tuned model: never cheaper than the long prompt, a call costs no less."
+        in method_costs.methods_verdict(method_costs.Methods(tuned_in=50.0))
     )
-    assert "RAG: at this number of calls never cheaper" in cost_ways.ways_verdict(
-        cost_ways.Ways(calls_per_month=100)
+    assert "RAG: at this number of calls never cheaper" in method_costs.methods_verdict(
+        method_costs.Methods(calls_per_month=100)
     )
 
 
@@ -430,7 +431,7 @@ def test_words_for_ways_that_never_pay():
     ],
 )
 def test_a_sum_without_peoples_time_is_called_no_budget(changes, said):
-    text = cost_ways.ways_verdict(cost_ways.Ways(**changes))
+    text = method_costs.methods_verdict(method_costs.Methods(**changes))
     assert (said in text and "no budget" in text) if said else "no budget" not in text
 
 
@@ -442,7 +443,7 @@ def test_peoples_time_is_paid_once_and_monthly():
         "tuned_hours": 4.0,
         "tuned_month_hours": 5.0,
     }
-    before, after = (cost_ways.ways(cost_ways.Ways(wage=10.0, **h)) for h in ({}, hours))
+    before, after = (method_costs.methods(method_costs.Methods(wage=10.0, **h)) for h in ({}, hours))
     more = {n: (after[n].setup - before[n].setup, after[n].upkeep - before[n].upkeep) for n in before}
     wanted = {"long prompt": (10, 0), "RAG": (20, 30), "tuned model": (40, 50), "RAG + tuned": (60, 80)}
     wanted["small classifier"] = (0, 0)
@@ -453,15 +454,15 @@ def test_presets_fill_in_the_form_and_are_dated():
     """Every link names controls of the form, with values that it takes; 0.40 dollars at 1.1761 a euro are 0.3401."""
     made = costs.presets().html
     links = [dict(parse_qsl(q)) for q in re.findall(r'href="\?([^"#]*)', unescape(made))]
-    names = {c["name"] for c in cost_ways.CONTROLS}
+    names = {c["name"] for c in method_costs.CONTROLS}
     assert len(links) >= 4 and made.count("2026-") >= len(links)
     for link in links:
         settings = {k.removeprefix("four-ways."): json.loads(v) for k, v in link.items()}
         assert settings and set(settings) <= names
-        assert json.loads(cost_ways.ways_json(json.dumps(settings)))["text"]
+        assert json.loads(method_costs.methods_json(json.dumps(settings)))["text"]
     assert links[0]["four-ways.base_in"] == "0.3401" and links[0]["four-ways.caching"] == "true"
 
 
 def test_controls_name_every_setting_and_start_with_its_default():
-    live = Live("a-block", cost_ways.CONTROLS, f"{cost_ways.__name__}:ways_json")
-    assert live.values == vars(cost_ways.Ways()) and live.compute()["text"]
+    live = Live("a-block", method_costs.CONTROLS, f"{method_costs.__name__}:methods_json")
+    assert live.values == vars(method_costs.Methods()) and live.compute()["text"]

@@ -165,7 +165,7 @@ def test_calculators_run_on_a_bare_python(tmp_path):
 
 # -- the description ---------------------------------------------------------------------------------------------------------
 
-CORE = "whentofinetune.calculators.cost_ways:ways_json"
+CORE = "whentofinetune.calculators.method_costs:methods_json"
 ONE = {
     "name": "calls_per_month",
     "label": "Calls",

@@ -106,7 +106,7 @@ class Setting(Prices):
 
 
 @dataclass(frozen=True)
-class Way:
+class Method:
     """A method and its cost in euro. parts: one call, by part. setup: once, before the first call. upkeep: a month, calls aside."""
 
     parts: dict[str, float]
@@ -141,7 +141,7 @@ class Meeting:
     months: float | None
 
 
-def meeting(old: Way, new: Way, calls: float) -> Meeting:
+def meeting(old: Method, new: Method, calls: float) -> Meeting:
     """Where ``new`` overtakes ``old`` at ``calls`` calls a month.
 
     Both cost ``setup + m (upkeep + calls x call)`` after m months.
@@ -155,7 +155,7 @@ def meeting(old: Way, new: Way, calls: float) -> Meeting:
     )
 
 
-def cost(s: Setting) -> dict[str, Way]:
+def cost(s: Setting) -> dict[str, Method]:
     """The long prompt, and the tuned model: T for one training at first, and r T / 12 + hosting a month with r retrainings a year."""
     kept = 1 - s.cache_discount if s.caching else 1.0
     examples = (s.prompt_tokens - s.short_tokens) * s.base_in * kept / MILLION
@@ -165,27 +165,29 @@ def cost(s: Setting) -> dict[str, Way]:
     )
     training = s.training_tokens * s.training_price / MILLION
     upkeep = s.retrainings_per_year * training / 12 + s.hosting_per_month
-    return {LONG: Way(base), TUNED: Way(tuned, training, upkeep)}
+    return {LONG: Method(base), TUNED: Method(tuned, training, upkeep)}
 
 
 # -- what the calculators show alike -----------------------------------------------------------------------------------
 
 
-def answer(found: Mapping[str, Way], calls: float, text: str) -> str:
+def answer(found: Mapping[str, Method], calls: float, text: str) -> str:
     """Methods against the long prompt, as JSON: their cost over 24 months, that of 1,000 calls by part, both in a table, and ``text``."""
     months = list(range(25))
     data = [
         dict(type="scatter", mode="lines", name=name, x=months, line={"width": 3, "dash": dash})
-        | dict(y=[round(way.total(m, calls), 6) for m in months], hovertemplate="month %{x}: %{y:,.2f} euro")
-        for (name, way), dash in zip(found.items(), DASHES, strict=False)
+        | dict(
+            y=[round(method.total(m, calls), 6) for m in months], hovertemplate="month %{x}: %{y:,.2f} euro"
+        )
+        for (name, method), dash in zip(found.items(), DASHES, strict=False)
     ]
     alt = f"Lines over 24 months: cost in all of {', '.join(found)}. {text.splitlines()[0]}"
     axis = {"title": {"text": "cost in all, euro"}, "rangemode": "tozero"}
     layout = dict(title={"text": "Cost in all, month by month"}, yaxis=axis)
     layout["xaxis"] = {"title": {"text": "months"}}
-    parts = {part: [1000 * way.parts[part] for way in found.values()] for part in found[LONG].parts}
+    parts = {part: [1000 * method.parts[part] for method in found.values()] for part in found[LONG].parts}
     bars = stacked(list(found), parts, "Cost of 1,000 calls, by part", "euro for 1,000 calls")
-    meetings = [meeting(found[LONG], way, calls) for name, way in found.items() if name != LONG]
+    meetings = [meeting(found[LONG], method, calls) for name, method in found.items() if name != LONG]
     sums = [(w.setup, w.upkeep, w.month(calls), w.total(12, calls)) for w in found.values()]
     heads = ("To set up", "Upkeep a month", "A month in all", "12 months in all")
     rows = [["1,000 calls", *(f"{1000 * w.call:,.3f}" for w in found.values())]]

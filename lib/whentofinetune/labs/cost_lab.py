@@ -28,13 +28,13 @@ def origins() -> dict[str, str]:
     return {name: f"{p['from']}, {p['date']}: {p['source']}" for name, p in presets if "dollars" in p}
 
 
-def two_ways(s: dict[str, float]) -> tuple[cost.Way, cost.Way]:
+def two_ways(s: dict[str, float]) -> tuple[cost.Method, cost.Method]:
     """A long prompt and a tuned model by the book's calculator, from the lab's settings."""
     asked = {f.name: s[f.name] for f in fields(cost.Setting) if f.name in s}
     asked |= {"prompt_tokens": s["shared"] + s["item"], "short_tokens": s["item"]}
     asked |= {"output_tokens": s["answer"], "caching": s["shared"] >= s["cached_from"]}
     long, tuned = cost.cost(cost.Setting(**asked)).values()
-    return long, cost.Way(tuned.parts, s["training"], s["upkeep"])
+    return long, cost.Method(tuned.parts, s["training"], s["upkeep"])
 
 
 def job(v: Variant) -> dict[str, float]:

@@ -142,7 +142,7 @@ def shorter_prompt(latency: Record, shots: Record, curve: Record) -> rp.Html:
     return rp.table(rows, "The same tweets after long and short prompts", show={"seconds a call": rp.plain})
 
 
-def ways_settings(latency: Record) -> dict:
+def methods_settings(latency: Record) -> dict:
     """What the calculator of methods starts with: measured prompt lengths in the steps of its sliders; prices are the reader's."""
     rows = {r["k"]: r["prompt_tokens"] for r in latency.where(method="latency")}
     longer = rows[16 if 16 in rows else max(rows)] - rows[0]

@@ -10,14 +10,14 @@ import math
 from dataclasses import dataclass, fields
 
 from whentofinetune.calculators import cost as c
-from whentofinetune.calculators.cost import LONG, MILLION, TUNED, Prices, Setting, Way
+from whentofinetune.calculators.cost import LONG, MILLION, TUNED, Method, Prices, Setting
 
 RAG, BOTH, SMALL = "RAG", "RAG + tuned", "small classifier"
 
 
 @dataclass(frozen=True)
-class Ways(Prices):
-    """What is asked about, for :func:`ways`.
+class Methods(Prices):
+    """What is asked about, for :func:`methods`.
 
     question_tokens: instruction and question, in every call. examples_tokens: what the long prompt carries besides. passages,
     passage_tokens: how many passages a call of RAG carries, and how long one is. corpus_passages: passages in the index. embed_price: of a
@@ -61,7 +61,7 @@ class Ways(Prices):
         return tokens * self.embed_price / MILLION + self.embed_seconds * self.machine_per_hour / 3600
 
 
-def ways(s: Ways) -> dict[str, Way]:
+def methods(s: Methods) -> dict[str, Method]:
     """The five methods. With k passages of p tokens a call, N passages in the index, e and q what embedding a passage and a question costs::
 
         RAG      setup N e    upkeep store + changed N e    a call: question and answer, k p tokens of input more, and q
@@ -81,26 +81,26 @@ def ways(s: Ways) -> dict[str, Way]:
     index += s.wage * s.rag_hours
     carried = s.passages * s.passage_tokens / MILLION
 
-    def parts(way: Way, price: float | None = None) -> dict[str, float]:
+    def parts(method: Method, price: float | None = None) -> dict[str, float]:
         retrieval = {"passages": 0.0, "search": 0.0}
         if price is not None:
             retrieval = {"examples": 0.0, "passages": carried * price, "search": asking}
-        rest = dict(way.parts)
+        rest = dict(method.parts)
         last = rest.pop("answer")
         return rest | retrieval | {"answer": last}
 
     return {
-        LONG: Way(parts(long), s.wage * s.prompt_hours),
-        RAG: Way(parts(long, s.base_in), index, renewal),
-        TUNED: Way(parts(tuned), training, retraining),
-        BOTH: Way(parts(tuned, s.tuned_in), index + training, renewal + retraining),
-        SMALL: Way(dict.fromkeys(parts(long), 0.0), labels, s.server_per_month + relabelling),
+        LONG: Method(parts(long), s.wage * s.prompt_hours),
+        RAG: Method(parts(long, s.base_in), index, renewal),
+        TUNED: Method(parts(tuned), training, retraining),
+        BOTH: Method(parts(tuned, s.tuned_in), index + training, renewal + retraining),
+        SMALL: Method(dict.fromkeys(parts(long), 0.0), labels, s.server_per_month + relabelling),
     }
 
 
-def ways_verdict(s: Ways) -> str:
+def methods_verdict(s: Methods) -> str:
     """The answer in a few plain sentences."""
-    found, calls = ways(s), s.calls_per_month
+    found, calls = methods(s), s.calls_per_month
     first, second = sorted(found, key=lambda name: found[name].month(calls))[:2]
     lines = [
         f"At {calls:,.0f} calls a month the lowest running cost is that of: {first}, {found[first].month(calls):,.2f} euro a month. "
@@ -124,10 +124,10 @@ def ways_verdict(s: Ways) -> str:
     return "\n".join(lines)
 
 
-def ways_json(settings: str) -> str:
+def methods_json(settings: str) -> str:
     """The calculator's front: a JSON object of settings in, ``{"figures", "tables", "text"}`` out."""
-    s = Ways.from_dict(json.loads(settings))
-    return c.answer(ways(s), s.calls_per_month, ways_verdict(s))
+    s = Methods.from_dict(json.loads(settings))
+    return c.answer(methods(s), s.calls_per_month, methods_verdict(s))
 
 
-CONTROLS = Ways.controls("ways")
+CONTROLS = Methods.controls("methods")
