@@ -35,7 +35,7 @@ def table(
 ) -> Html:
     """A table from rows that are dictionaries. columns: key -> heading, in order; else the keys of the first row.
 
-    Metrics are printed with interval and n, by ``pct`` unless ``show`` names another way for their key (``points``,
+    Metrics are printed with interval and n, by ``pct`` unless ``show`` names another function for their key (``points``,
     ``plain``). An n that all of a column share stands in its heading. Numbers are right-aligned; the first column names its row.
     Wide tables scroll inside themselves. Raises ValueError without rows or caption.
     """
@@ -79,13 +79,13 @@ def table_from_lists(
 ) -> Html:
     """As :func:`table`, from a list of headings and rows of cells."""
     header, texts = list(header), [["" for _ in row] for row in rows]
-    for i, way in enumerate([*show, *[None] * (len(header) - len(show))]):
+    for i, say in enumerate([*show, *[None] * (len(header) - len(show))]):
         counts = {row[i]["n"] for row in rows if isinstance(row[i], Mapping)}
         shared = len(counts) == 1 and len(rows) > 1
         if shared:
             header[i] += f" (n\u00a0=\u00a0{counts.pop():,})"
         for text, row in zip(texts, rows, strict=True):
-            text[i] = _cell(row[i], way, n=not shared)
+            text[i] = _cell(row[i], say, n=not shared)
     kinds = (int, float, Mapping, type(None))
     numeric = [i > 0 and all(isinstance(row[i], kinds) for row in rows) for i in range(len(header))]
     heads = [
@@ -111,11 +111,11 @@ def _num(numeric: bool) -> str:
     return ' class="tw-num" style="text-align:right"' if numeric else ""
 
 
-def _cell(value: Any, way: Show | None = None, n: bool = True) -> str:
+def _cell(value: Any, say: Show | None = None, n: bool = True) -> str:
     if value is None:
         return "not yet measured"
     if isinstance(value, Mapping) and "value" in value:
-        return (way or pct)(value, n=n)
+        return (say or pct)(value, n=n)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

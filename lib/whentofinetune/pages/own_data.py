@@ -17,7 +17,7 @@ ARMS = {
     "few-shot": "prompt with examples",
     "lora": "LoRA",
 }
-WAYS = {"picked": "best on the validation items", "guide": "what won on the other data sets"}
+PICKED_BY = {"picked": "best on the validation items", "guide": "what won on the other data sets"}
 CLEANED = {
     "relabelled": "flagged rows labelled again",
     "dropped": "flagged rows left out",
@@ -36,14 +36,16 @@ def winners(picks: Record) -> rp.Html:
     return rp.table(table, caption)
 
 
-def lost(picks: Record, way: str, n: int) -> dict:
-    """Accuracy of the best arm minus that of the arm that ``way`` takes after n validation items, on the items that were not drawn."""
-    return rp.gap(picks.where(method="best", n=n), picks.where(method=way, n=n))
+def lost(picks: Record, method: str, n: int) -> dict:
+    """Accuracy of the best arm minus that of the arm that ``method`` takes after n validation items, on the items that were not drawn."""
+    return rp.gap(picks.where(method="best", n=n), picks.where(method=method, n=n))
 
 
 def lost_figure(picks: Record) -> rp.Figure:
     """What is lost against the best arm, by the number of validation items."""
-    found = {said: {n: lost(picks, way, n) for n in picks.params["validation"]} for way, said in WAYS.items()}
+    found = {
+        said: {n: lost(picks, m, n) for n in picks.params["validation"]} for m, said in PICKED_BY.items()
+    }
     caption = "Accuracy lost against the best method, over ten data sets"
     return rp.curves(
         found, "validation items", "points lost", caption, show=rp.points, show_x=rp.plain, log_x=True
