@@ -182,8 +182,8 @@ def _dress(axes: Any, layout: Mapping[str, Any], traces: list[dict[str, Any]]) -
             axes.text(note["x"], note["y"], note["text"].replace("<br>", "\n"), fontsize=9, **where)
     axes.yaxis.set_visible((layout.get("yaxis") or {}).get("visible", True))
     if layout.get("showlegend", len(traces) > 1):
-        place = dict(loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2)
-        axes.legend(frameon=False, ncols=_columns(traces), **place)
+        # of the whole picture: beside the axes' long names, a legend as wide as the picture would be cut
+        axes.figure.legend(frameon=False, ncols=_columns(traces), loc="outside upper left")
 
 
 def _columns(traces: list[dict[str, Any]]) -> int:

@@ -27,10 +27,9 @@ MADE_BY_SPHINX = {"genindex.html", "py-modindex.html", "search.html"}
 
 @pytest.fixture(scope="module")
 def pages(site) -> dict[str, BeautifulSoup]:
-    """Every page of the site by its path. What lies in _static is the theme's."""
-    found = {
-        p.relative_to(site).as_posix(): p for p in sorted(site.rglob("*.html")) if "_static" not in p.parts
-    }
+    """Every page of the site by its path. What lies in _static is the theme's, in teaching are slides."""
+    paths = {p.relative_to(site).as_posix(): p for p in sorted(site.rglob("*.html"))}
+    found = {name: p for name, p in paths.items() if not name.startswith(("_static/", "teaching/"))}
     assert "index.html" in found
     return {name: BeautifulSoup(path.read_text(encoding="utf-8"), "lxml") for name, path in found.items()}
 
@@ -183,6 +182,23 @@ def test_a_saved_picture_leaves_room_for_its_axes_whatever_the_names(recwarn):
     ]
     source = svg(Figure(traces, {"height": 400, "showlegend": True}, "nine points"))
     assert not [w for w in recwarn if "collapsed" in str(w.message)] and all(n in source for n in names)
+
+
+def test_a_saved_picture_cuts_no_name_of_its_legend():
+    """Beside long names of bars, which leave the axes half of the width. Widths of the names by matplotlib's font."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+    from still_picture import svg
+
+    from tunewise import report as rp
+
+    parts = ["weights", "gradients", "optimiser", "saved activations", "logits", "quantisation constants"]
+    bars = {f"a bar with rather a long name, number {i}": dict.fromkeys(parts, 0.1) for i in range(3)}
+    source = svg(rp.stacked_bars(bars, "share", "Bars"))
+    width = float(re.search(r'viewBox="0 0 ([\d.]+) ', source)[1])
+    for name in parts:
+        left = float(re.search(rf'<text [^>]*? x="([\d.]+)"[^>]*>{name}<', source)[1])
+        assert left + TextPath((0, 0), name, prop=FontProperties(size=10)).get_extents().width < width, name
 
 
 def test_ids_are_unique(pages):

@@ -132,7 +132,7 @@ def _timeline(row: Row) -> rp.Figure:
         if any(p.get(part) for p in at):
             trace = {"type": "scatter", "mode": "lines", "name": part, "stackgroup": "one", "text": phases}
             trace |= {"x": list(range(len(at))), "y": [round(p.get(part, 0) / GB, 4) for p in at]}
-            trace |= {"line": {"width": 0.5, "color": color, "shape": "hv"}, "fillcolor": color}
+            trace |= {"line": {"width": 0, "color": color, "shape": "hv"}, "fillcolor": color}
             data.append(trace | {"hovertemplate": f"%{{text}}: {part} %{{y:.2f}} GB<extra></extra>"})
     first = {phase: phases.index(phase) for phase in phases}
     names, before, low = [], 0, True
