@@ -5,10 +5,12 @@ import json
 
 import pytest
 from bs4 import BeautifulSoup
+from stand_in import said as reply
+from stand_in import serving
 from test_arms import rows
 
 from tunewise import cli
-from tunewise.compare.compare_command import _seconds, _share
+from tunewise.compare.compare_options import seconds, share
 
 
 @pytest.fixture
@@ -73,6 +75,23 @@ def test_a_spent_budget_is_undecided_and_says_what_to_type(file, capsys):
     assert "To run the rest" not in capsys.readouterr().out
 
 
+def test_a_disk_that_fills_at_the_report_is_named_and_the_verdict_stands(file, capsys, monkeypatch):
+    def full(self, *args, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tunewise.compare.html_report.write_whole", full)
+    assert cli.main(["compare", "tickets.csv", "--only", "majority,tfidf", "-o", "out/report.html"]) == 0
+    said = capsys.readouterr()
+    assert "Use TF-IDF" in said.out and "not all could be written: out (No space left on device)" in said.err
+
+
+def test_what_an_arm_has_to_say_stands_below_the_table(file, capsys):
+    with serving(lambda number, body: reply("bug")) as (url, _):
+        given = ["compare", "tickets.csv", "--only", "majority,endpoint", "--endpoint", url]
+        assert cli.main(given) in (0, 1)
+    assert "--price-out): its calls count as free" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_dry_run_shows_the_plan_and_computes_nothing(file, capsys):
     assert cli.main(["compare", "tickets.csv", "--skip", "zero_shot,few_shot,lora", "--dry-run"]) == 0
     said = capsys.readouterr().out
@@ -126,5 +145,5 @@ def test_options_out_of_range_are_refused(file, capsys, given):
 
 
 def test_shares_and_times_in_a_users_ways_of_writing_them():
-    assert [_share("0.9"), _share("90%"), _share("3%")] == pytest.approx([0.9, 0.9, 0.03])
-    assert [_seconds(t) for t in ("90", "90s", "20m", "1.5h")] == [90, 90, 1200, 5400]
+    assert [share("0.9"), share("90%"), share("3%")] == pytest.approx([0.9, 0.9, 0.03])
+    assert [seconds(t) for t in ("90", "90s", "20m", "1.5h")] == [90, 90, 1200, 5400]

@@ -11,6 +11,7 @@ from test_arms import own, rows
 from tunewise.compare import compare
 from tunewise.compare.base import Columns, Settings
 from tunewise.compare.decision import decide
+from tunewise.compare.next_steps import steps
 from tunewise.compare.plan import Plan, chosen
 from tunewise.compare.run import Running, _alone, _of_those_run, run, to_score
 from tunewise.compare.verdict_words import duration
@@ -131,11 +132,24 @@ def test_a_full_disk_costs_no_result(monkeypatch):
         raise OSError(28, "No space left on device")
 
     said = []
-    monkeypatch.setattr("tunewise.step_cache.write_whole", full)
-    monkeypatch.setattr("tunewise.compare.artefact.write_whole", full)
-    report = run(own(), Settings(only=CHEAP), said.append)
+    with monkeypatch.context() as patched:
+        patched.setattr("tunewise.step_cache.write_whole", full)
+        patched.setattr("tunewise.compare.artefact.write_whole", full)
+        report = run(own(), Settings(only=CHEAP), said.append)
     assert report.decision.winner == "tfidf" and report.arm("tfidf").artefact is None
     assert any("No space left" in line for line in said)
+    assert any("make room" in step for step in steps(report, report.arm("tfidf"), ()))
+
+
+def test_an_arm_whose_folder_found_no_room_leaves_nothing_and_is_run_again(monkeypatch, cache):
+    def full(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tunewise.compare.artefact.write_whole", full)
+        assert run(own(), Settings(only=CHEAP), quiet).arm("tfidf").artefact is None
+    assert not list((cache / "arms").iterdir())
+    assert run(own(), Settings(only=CHEAP), quiet).arm("tfidf").artefact.exists()
 
 
 def _hold(data, settings, ready, done):

@@ -10,6 +10,10 @@ from tunewise.compare import error_analysis
 from tunewise.compare.monthly_cost import read_prices
 from tunewise.compare.verdict_words import duration, labelling, rows_to_add
 
+NOT_KEPT = (
+    "What it needs could not be kept: make room on the disk of the cache, and run the same command again."
+)
+
 if TYPE_CHECKING:
     from tunewise.compare import more_data
     from tunewise.compare.base import ArmResult, Report
@@ -37,11 +41,9 @@ def steps(report: Report, centre: ArmResult, curves: Sequence[more_data.Learning
             "Try a larger model (--model), or a server with a better one (--endpoint), on the same rows."
         )
     if decision.winner:
-        way = (
-            "It is a line of your own code."
-            if centre.artefact is None
-            else "The folder winner/ beside this report holds it, ready to use."
-        )
+        way = "The folder winner/ beside this report holds it, ready to use."
+        if centre.artefact is None:
+            way = "It is a line of your own code." if centre.family == "rule" else NOT_KEPT
         out.append(f"Put {title} to use. {way}")
     elif decision.kind == "cannot_tell" and not decision.same_cost:
         out.append(f"Until then use {title}: it did best so far.")

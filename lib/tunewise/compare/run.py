@@ -22,6 +22,7 @@ from tunewise.compare.plan import Plan, plan, titled
 from tunewise.compare.verdict_words import begun, duration
 from tunewise.compare.workbench import VERSION, Arm, BudgetSpent, Workbench, fingerprint
 from tunewise.experiment import Context, device_name
+from tunewise.models.download import FetchError
 from tunewise.step_cache import digest
 
 BUDGET, CTRL_C = "the budget", "stopped by Ctrl-C"  # why an arm was not run, though the next call can
@@ -200,14 +201,17 @@ def _one(
         )
         return None
     except Exception as error:  # one arm that fails must not cost the others
-        said = str(error).split("\n", 1)[0] or type(error).__name__
-        missing.append((arm.name, said))
-        bench.say(f"  {arm.name}: could not be run: {said}")
+        first = (str(error).split("\n", 1)[0] or type(error).__name__).rstrip(".:")
+        known = any(why == first for _, why in missing)
+        whole = str(error) if isinstance(error, FetchError) and not known else first
+        missing.append((arm.name, first))
+        bench.say(f"  {arm.name}: could not be run: {whole}")
         return None
     if bench.cut and arm.needs_model:
         note = f"{len(bench.cut)} texts were too long for a prompt: the model saw their beginning only"
         result = dataclasses.replace(result, notes=[*result.notes, note])
-    bench.cache.keep(key, _plain(result))
+    if arm.name not in bench.lost:
+        bench.cache.keep(key, _plain(result))
     return result
 
 

