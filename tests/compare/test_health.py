@@ -62,13 +62,18 @@ def test_two_answers_to_one_question_are_no_fault():
     assert finding.rows == (0, 60) and not finding.serious
 
 
-def test_wrong_labels_are_found_by_their_rows():
-    """Against what was planted: most of it is found, and most of what is found was planted."""
+def mislabelled(n):
+    """300 items, ``n`` of them with a wrong label, and the rows of these."""
     records = tickets(300)
-    wrong = set(random.Random(1).sample(range(300), 15))
+    wrong = set(random.Random(1).sample(range(300), n))
     for i in wrong:
         records[i]["label"] = next(label for label in OWN if label != records[i]["label"])
-    items = [Item(str(i), i, r["text"], r["label"], str(i)) for i, r in enumerate(records)]
+    return [Item(str(i), i, r["text"], r["label"], str(i)) for i, r in enumerate(records)], wrong
+
+
+def test_wrong_labels_are_found_by_their_rows():
+    """Against what was planted: most of it is found, and most of what is found was planted."""
+    items, wrong = mislabelled(15)
     (finding,) = label_errors("tickets", items)
     truth, said = ([i in rows for i in range(300)] for rows in (wrong, finding.rows))
     assert recall_score(truth, said) > 0.8 and precision_score(truth, said) > 0.8
@@ -77,11 +82,7 @@ def test_wrong_labels_are_found_by_their_rows():
 
 def test_where_many_labels_are_wrong_the_estimate_says_how_many():
     """Flags leave most of them out; the estimate comes near what was planted, since words tell these labels."""
-    records = tickets(300)
-    wrong = set(random.Random(1).sample(range(300), 75))
-    for i in wrong:
-        records[i]["label"] = next(label for label in OWN if label != records[i]["label"])
-    items = [Item(str(i), i, r["text"], r["label"], str(i)) for i, r in enumerate(records)]
+    items, _ = mislabelled(75)
     (finding,) = label_errors("tickets", items)
     about = int(re.search(r"All in all about (\d+)% of the labels look wrong", finding.said)[1])
     assert 18 <= about <= 32 and len(finding.rows) < 40

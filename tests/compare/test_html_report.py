@@ -10,7 +10,8 @@ import pytest
 from bs4 import BeautifulSoup
 from wcwidth import wcswidth
 
-from tunewise.compare.base import Finding, Settings
+from tunewise.compare.base import Cost, Finding, Settings
+from tunewise.compare.decision import decide
 from tunewise.compare.html_report import fragment, page, view, write_html
 from tunewise.compare.json_report import as_dict, as_json
 from tunewise.compare.terminal_table import fitted, table
@@ -130,6 +131,34 @@ def test_a_fragment_is_for_a_notebook(report):
 def test_what_to_do_on_monday_follows_from_the_verdict(shares, settings, step):
     soup = BeautifulSoup(page(made_up.report(settings=settings, **shares)), "html.parser")
     assert step in soup.find("ol").get_text()
+
+
+def test_arms_that_were_left_out_come_before_a_larger_model():
+    made = made_up.report(settings=Settings(need=0.9), tfidf=0.3, lora=0.5)
+    soup = BeautifulSoup(page(replace(made, left_out=["embeddings", "few_shot"])), "html.parser")
+    steps = [step.get_text() for step in soup.find("ol").find_all("li")]
+    left, larger = (next(n for n, s in enumerate(steps) if said in s) for said in ("few_shot", "larger"))
+    assert left < larger and "without --only and --skip: embeddings, few_shot." in steps[left]
+
+
+@pytest.mark.parametrize(
+    ("labels", "euro_a_call", "said"),
+    [
+        (0, None, "over the first year both cost the same"),
+        (100, None, "LoRA is the cheaper, and would be with 100 times as many calls or as few"),
+        (0, 0.001, "over the first year a model behind it is cheaper below 5,"),
+    ],
+)
+def test_what_is_cheaper_is_said_as_far_as_it_matters(labels, euro_a_call, said):
+    """Two arms that need a second server at different, far numbers of calls; one that is paid by the call."""
+    own = made_up.data()
+    lora = made_up.drawn("lora", 0.9, own, cost=Cost(0, seconds_a_call=0.2, memory=10**8))
+    other = dict(cost=Cost(labels, 1000.0, seconds_a_call=0.1, memory=10**8, euro_a_call=euro_a_call or 0.0))
+    if euro_a_call:
+        other |= dict(title="A model behind it", family="endpoint")
+    arms = [lora, made_up.drawn("other", 0.6, own, **other)]
+    made = replace(made_up.report(own=own), arms=arms, curve=(), decision=decide(own, arms, Settings()))
+    assert said in page(made)
 
 
 def test_other_kinds_of_task_have_no_confusion(report):

@@ -242,7 +242,8 @@ class Report:
     """All of it. ``curve`` holds the arms at fewer labels; ``missing`` the arms that were not run: name and why.
 
     ``label_next``: the rows of the pool to label first. ``waiting``: those of the missing that the budget or Ctrl-C cost, and the seconds that
-    each is expected to take. ``command``: what to type to run them, with a budget that is enough.
+    each is expected to take. ``command``: what to type to run them, with a budget that is enough. ``left_out``: arms that this data can have
+    and the user left out.
     """
 
     data: OwnData
@@ -258,6 +259,7 @@ class Report:
     label_next: Sequence[Item] = ()
     waiting: Mapping[str, float] = field(default_factory=dict)
     command: str = ""
+    left_out: Sequence[str] = ()
 
     def mean(self, arm: ArmResult, metric: str) -> stats.Metric:
         """The mean of an outcome on the test items with its 95% interval, which for a share ends at 0 and 1."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tunewise.compare.base import ArmResult, Report
 
 LONGEST = 280  # characters of a text that are shown
+FAR = 100  # times more or fewer calls than the user's, at which nobody asks what is cheaper
 HEAD = {
     "use": "Use this",
     "cheaper": "Take the cheaper",
@@ -177,18 +178,19 @@ def _cost_sentences(report: Report, centre: ArmResult, rival: ArmResult | None, 
     if rival:
         other = bill(rival, calls, prices)
         turn = break_even(centre, rival, prices)
-        said = f"The next best, {rival.named}, costs {euro(other.month)} a month"
-        if turn:
+        cheap = centre if cost.first_year <= other.first_year else rival
+        if abs(cost.first_year - other.first_year) < 1:
+            which = "both cost the same"
+        elif turn is None:
+            which = f"{cheap.named} is the cheaper at any number of calls"
+        elif calls / FAR <= turn.calls <= FAR * calls:
             below, above = report.arm(turn.below).named, report.arm(turn.above).named
-            out.append(
-                f"{said}. Over the first year {below} is cheaper below {turn.calls:,.0f} calls a month, {above} above."
-            )
+            which = f"{below} is cheaper below {turn.calls:,.0f} calls a month, {above} above"
         else:
-            cheap = centre if cost.first_year <= other.first_year else rival
-            same = abs(cost.first_year - other.first_year) < 1
-            out.append(
-                f"{said}; over the first year {'both cost the same' if same else f'{cheap.named} is the cheaper at any number of calls'}."
-            )
+            which = f"{cheap.named} is the cheaper, and would be with {FAR} times as many calls or as few"
+        out.append(
+            f"The next best, {rival.named}, costs {euro(other.month)} a month; over the first year {which}."
+        )
     return out
 
 

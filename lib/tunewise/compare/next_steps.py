@@ -37,6 +37,10 @@ def steps(report: Report, centre: ArmResult, curves: Sequence[more_data.Learning
             f"{decision.items_to_settle:,} of them become test items. Then run the same command again."
         )
     elif decision.kind == "none_good_enough":
+        if report.left_out:
+            out.append(
+                f"Run what was left out, too, without --only and --skip: {', '.join(report.left_out)}."
+            )
         out.append(
             "Try a larger model (--model), or a server with a better one (--endpoint), on the same rows."
         )

@@ -81,6 +81,7 @@ def run(
         curve=[arm for arm in arms if "@" in arm.name],
         missing=missing,
         waiting=waiting,
+        left_out=[arm.name for arm in made.left_out] if made else (),
         machine=device_name(bench.ctx.precision)
         if "ctx" in bench.__dict__
         else platform.processor() or platform.machine(),
