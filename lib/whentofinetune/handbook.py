@@ -20,7 +20,7 @@ from tunewise.experiment import Context, Params, Scores, context
 from tunewise.finetune import Recipe, finetune, restore
 from tunewise.scoring import label_logprobs
 from tunewise.step_cache import digest
-from whentofinetune.datasets import company, company_sources, general_items
+from whentofinetune.datasets import Item, company, company_sources, general_items
 from whentofinetune.recipes import three_rates
 
 HELD_OUT = -1  # the last wording of each question is kept for testing
@@ -54,13 +54,6 @@ SMOKE = {
 }
 LAPTOP = {"facts": 16, "multihop": 4, "readings": 48, "seeds": [0]}
 GPU = {"model": "qwen2.5-1.5b", "facts": 160, "multihop": 40, "readings": 400, "seeds": [0, 1, 2, 3, 4]}
-
-
-class Item(NamedTuple):
-    """A question as an item of a record; those on the same fact belong together."""
-
-    id: str
-    group: str
 
 
 class Training(NamedTuple):
@@ -132,7 +125,7 @@ def wordings(questions: Sequence[company.Question], seed: int) -> list[str]:
 
 
 def items(questions: Sequence[company.Question]) -> list[Item]:
-    """The questions as items of a record."""
+    """The questions as items of a record; those on the same fact belong together."""
     return [Item(q.id, q.facts[0]) for q in questions]
 
 

@@ -8,7 +8,6 @@ planted at several depths; it is slow on a CPU, so it is one text.
 
 import copy
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from tunewise import stats
 from tunewise.experiment import Scores
 from tunewise.models.packing import Prefix, Row, encode, forward_packed
 from tunewise.scoring import branch_logprobs
-from whentofinetune.datasets import company
+from whentofinetune.datasets import Item, company
 
 _PLACES = "north gate, boat house, old mill, west tower, printing room, glass house, salt cellar, clock loft"
 PLACES = tuple(_PLACES.split(", "))
@@ -116,19 +115,12 @@ def real(lm, marks: Sequence[int]) -> list[dict]:
     return out
 
 
-class Asked(NamedTuple):
-    """One key of one text, asked for at one distance."""
-
-    id: str
-    group: str
-
-
 def scored(right: dict[int, list[bool]], bits: dict[int, dict], trained: int, facts: dict) -> Scores:
-    """Recall at each distance, within the trained length and past it; the bits after the jump are figures."""
+    """Recall at each distance, within the trained length and past it, by key and text; the bits after the jump are figures."""
     asked = [(d, *divmod(i, KEYS_A_TEXT), hit) for d, found in right.items() for i, hit in enumerate(found)]
     metrics = {f"at {d}.recall": [r if at == d else None for at, _, _, r in asked] for d in right}
     metrics["within.recall"] = [r if at <= trained else None for at, _, _, r in asked]
     metrics["past.recall"] = [r if at > trained else None for at, _, _, r in asked]
     facts = {f"at {d}.bits": metric for d, metric in bits.items()} | facts
-    items = [Asked(f"text {text}, key {key}, {at}", f"text {text}") for at, text, key, _ in asked]
+    items = [Item(f"text {text}, key {key}, {at}", f"text {text}") for at, text, key, _ in asked]
     return Scores(items, facts=facts, **metrics)

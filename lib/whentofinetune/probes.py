@@ -1,7 +1,5 @@
 """What a training on one task moves and takes away: the distance of the weights, and four probes of the model."""
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 
@@ -11,16 +9,8 @@ from tunewise.finetune import ALL_LINEAR
 from tunewise.prompting import PromptTemplate
 from tunewise.scoring import label_logprobs, text_bits
 from whentofinetune.classification import label_scores, subset
-from whentofinetune.datasets import general_items, vader
+from whentofinetune.datasets import Item, general_items, vader
 from whentofinetune.datasets.invented_words import recalled
-
-
-class Item(NamedTuple):
-    """One item of a probe; words that stood in one prompt are a group."""
-
-    id: str
-    group: str
-
 
 SHOWN = 8  # invented words in a prompt
 
@@ -44,7 +34,7 @@ def probe(lm, task: Task, template: PromptTemplate, size: dict, **facts) -> Scor
 
 
 def scored(task_ids, task, text_ids, bits, general_ids, general, recall, facts) -> Scores:
-    """The four probes as one row."""
+    """The four probes as one row; words that stood in one prompt are a group."""
     words = [(f"prompt {i}", f"prompt {i}, word {j}") for i in range(len(recall)) for j in range(SHOWN)]
     items = [*(Item(i, i) for i in (*task_ids, *text_ids, *general_ids)), *(Item(id, g) for g, id in words)]
     parts = {"task": task, "bits": bits, "general": general, "recall": [h for found in recall for h in found]}

@@ -31,13 +31,6 @@ class Case(NamedTuple):
     guide: str
 
 
-class Draw(NamedTuple):
-    """A validation set that was drawn, as an item of a record; ``group``: its data set."""
-
-    id: str
-    group: str
-
-
 def cases(rows: Mapping[str, Sequence[Row]], seeds: Sequence[int]) -> list[Case]:
     """Data set -> rows of its arms, as one case a data set and seed. An arm whose row has no seed takes part at each.
 

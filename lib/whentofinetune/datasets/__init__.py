@@ -3,8 +3,16 @@
 import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 SPLITS = ("train", "valid", "test")
+
+
+class Item(NamedTuple):
+    """What a row of a record asks about, where its id is all that is kept; items that share a fact, a text or a prompt are a group."""
+
+    id: str
+    group: str
 
 
 def check_one_of(value: object, allowed: Collection, what: str) -> None:

@@ -13,8 +13,8 @@ from tunewise.prompting import TEMPLATES
 from tunewise.step_cache import digest
 from whentofinetune import validation_draws
 from whentofinetune.classification import answered, plain_and_calibrated, without_llm
-from whentofinetune.datasets import drawn, public_texts
-from whentofinetune.validation_draws import FAMILIES, WAYS, Draw
+from whentofinetune.datasets import Item, drawn, public_texts
+from whentofinetune.validation_draws import FAMILIES, WAYS
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -50,7 +50,7 @@ def of_draws(ctx: Context, c: Condition) -> Scores:
     cases = validation_draws.cases({name: ctx.earlier(set=name) for name in p.sets}, p.seeds)
     key = ["validation draws", c.n, p.draws, p.margin, digest([list(case) for case in cases])]
     found = ctx.memo(key, lambda: [list(validation_draws.draws(x, c.n, p.draws, p.margin)) for x in cases])
-    items = [Draw(f"{x.name}/{i}", x.group) for x in cases for i in range(p.draws)]
+    items = [Item(f"{x.name}/{i}", x.group) for x in cases for i in range(p.draws)]
     of = [draw[c.method] for draws in found for draw in draws]
     return Scores(items, **{metric: [values[metric] for values in of] for metric in of[0]})
 
