@@ -118,6 +118,12 @@ def test_the_command_that_makes_a_record_finds_it(tmp_path, monkeypatch):
 def test_rows_are_found_by_their_settings():
     assert len(made().where(method="lora")) == 2 and made().one(method="lora", seed=1)["seed"] == 1
     assert made().where(n_labels=None) == []
+    shuffled = [{"method": "lora", "k": k, "seed": s} for s, k in ((0, 8), (0, 2), (1, 2))]
+    found = made([*shuffled, {"method": "clock"}]).by("k", method="lora")
+    assert {k: [r["seed"] for r in rows] for k, rows in found.items()} == {2: [0, 1], 8: [0]}
+    assert list(found) == [2, 8] and made().by("k", method="prompt") == {}
+    with pytest.raises(KeyError, match="k"):
+        made().by("k", method="lora")
     with pytest.raises(LookupError, match="2 rows"):
         made().one(method="lora")
 
