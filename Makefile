@@ -15,7 +15,7 @@ export TUNEWISE_SCALE := $(SCALE)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book check test bench assignments slides pdf notebooks serve clean
+.PHONY: help setup book check test bench assignments slides pdf teaching notebooks serve clean
 
 help:
 	@echo "make book              build the site into _build/html (SCALE=laptop: run every experiment here)"
@@ -26,6 +26,7 @@ help:
 	@echo "make assignments       write the students' versions of the labs"
 	@echo "make slides            a deck of slides for each chapter, from its figures and verdicts: HTML, and PDF with Chrome"
 	@echo "make pdf               the whole book as one file with figures and bookmarks (needs Chrome or Chromium)"
+	@echo "make teaching          slides, PDF, students' labs and polls in the site, linked from the page For instructors"
 	@echo "make notebooks         write the repository's address into badges, install cells and error messages"
 	@echo "make clean             remove what was built (the models and runs in your cache stay)"
 
@@ -71,6 +72,9 @@ slides: book
 
 pdf: book
 	@$(PY) book/pdf.py
+
+teaching: book
+	@$(PY) book/teaching.py
 
 notebooks: $(READY)
 	@$(PY) book/colab_cells.py --write

@@ -84,6 +84,10 @@ def main() -> int:
     begun.touch()
     key.write_text(under)
     DONE.unlink(missing_ok=True)
+    shutil.rmtree(
+        SITE / "teaching", ignore_errors=True
+    )  # was made from the old pages by `make teaching`, with links to it
+    (SITE / "instructors" / "index.html").unlink(missing_ok=True)
     from importlib.util import find_spec
 
     if find_spec("tunewise") is None:

@@ -18,7 +18,7 @@ from whentofinetune.labs.notebooks import MARKER
 
 COLAB = "https://colab.research.google.com"
 LAB = "labs/lab_"  # how the names of their pages begin
-_REGION = re.compile(
+REGION = re.compile(
     r"^([ \t]*)### BEGIN (SOLUTION|HIDDEN TESTS)[^\n]*\n(.*?)^[ \t]*### END \2[^\n]*(?:\n|\Z)",
     re.DOTALL | re.MULTILINE,
 )
@@ -34,7 +34,7 @@ def cleared(source: str, cell_type: str) -> str:
             return ""
         return "".join(f"{found.group(1)}{line}\n" for line in STUBS[cell_type].split("\n"))
 
-    return _REGION.sub(replacement, source).rstrip("\n")
+    return REGION.sub(replacement, source).rstrip("\n")
 
 
 def readable(source: str) -> str:
