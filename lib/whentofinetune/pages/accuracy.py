@@ -120,18 +120,13 @@ def prompts_table(record: Record) -> rp.Html:
     """Each description of the desks on validation, plain and calibrated; which of them the test saw."""
     used = {(m, record.one(method=m, split="test")["prompt"]) for m in ("names", "rule")}
     content = {settings["method"]: name for name, settings in PROMPTED.items()}
-    rows = [
-        {
-            "content of the prompt": content[r["method"]],
-            "prompt template": r["prompt"],
-            "tokens": f"{r['prompt_tokens']:.0f}",
-            "plain": r["accuracy"],
-            "calibrated": r.metric("calibrated.accuracy"),
-            "used on test": "yes" if (r["method"], r["prompt"]) in used else "",
-        }
-        for r in record.where(split="valid")
-    ]
-    return rp.table(rows, "Prompts tried on the validation complaints")
+    rows = []
+    for r in record.where(split="valid"):
+        right = (r["accuracy"], r.metric("calibrated.accuracy"))
+        seen = "yes" if (r["method"], r["prompt"]) in used else ""
+        rows.append((content[r["method"]], r["prompt"], f"{r['prompt_tokens']:.0f}", *right, seen))
+    heads = ("content of the prompt", "prompt template", "tokens", "plain", "calibrated", "used on test")
+    return rp.table_from_lists(heads, rows, "Prompts tried on the validation complaints")
 
 
 def desk_curve(record: Record) -> rp.Figure:

@@ -49,10 +49,9 @@ def switching_table(record: Record) -> rp.Html:
     r = record.one(method="switch")
     same = list(r["same_after_switching"].values())
     slower = np.median(r["answers_with_ms"]) / np.median(r["answers_without_ms"])
+    change = rp.plain(stats.bootstrap(r["switch_ms"], np.median), "ms")
     found = {
-        "change to another adapter that is loaded": rp.plain(
-            stats.bootstrap(r["switch_ms"], np.median), "ms"
-        ),
+        "change to another adapter that is loaded": change,
         "load a further adapter": rp.plain(float(np.mean(r["add_ms"])), "ms"),
         "load another whole model instead": rp.plain(r["load_model_ms"], "ms"),
         "an adapter's size": f"{r['adapter_bytes'] / r['model_bytes']:.1%} of the model's",
@@ -127,19 +126,14 @@ def shorter_prompt(latency: Record, shots: Record, curve: Record) -> rp.Html:
     methods |= {f"{k} examples in the prompt": (k, shots.where(method="random", k=k)) for k in by_k if k}
     for n, found in curve.by("n_labels", method="lora").items():
         methods[f"LoRA on {n} labels, no examples"] = (0, found)
-    rows = [
-        {
-            "method": name,
-            "accuracy": rp.mean(found),
-            "calibrated": rp.mean(found, "calibrated.accuracy") if "LoRA" not in name else "-",
-            "prompt tokens": round(by_k[k]["prompt_tokens"]),
-            "seconds a call": by_k[k]["seconds"],
-            "seconds, prefix kept": by_k[k]["seconds_cached"],
-        }
-        for name, (k, found) in methods.items()
-        if found
-    ]
-    return rp.table(rows, "The same tweets after long and short prompts", show={"seconds a call": rp.plain})
+    rows = []
+    for name, (k, found) in ((name, of) for name, of in methods.items() if of[1]):
+        calibrated = "-" if "LoRA" in name else rp.mean(found, "calibrated.accuracy")
+        took = (round(by_k[k]["prompt_tokens"]), by_k[k]["seconds"], by_k[k]["seconds_cached"])
+        rows.append((name, rp.mean(found), calibrated, *took))
+    heads = ("method", "accuracy", "calibrated", "prompt tokens", "seconds a call", "seconds, prefix kept")
+    caption = "The same tweets after long and short prompts"
+    return rp.table_from_lists(heads, rows, caption, [None] * 4 + [rp.plain])
 
 
 def methods_settings(latency: Record) -> dict:

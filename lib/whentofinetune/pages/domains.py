@@ -59,9 +59,8 @@ def jargon_figure(record: Record) -> rp.Figure:
 def jargon_kinds(record: Record) -> rp.Html:
     """The same by kind of question."""
     items = jargon_items(record)
-    columns = {head: lambda rows, k=kind: rp.mean(rows, items=items[k]) for head, kind in KINDS.items()} | {
-        "prompt tokens": tokens
-    }
+    columns = {head: lambda rows, k=kind: rp.mean(rows, items=items[k]) for head, kind in KINDS.items()}
+    columns["prompt tokens"] = tokens
     caption = "The same by kind of question, and the length of the prompt"
     return rp.conditions_table(jargon_rows(record), caption, columns)
 
@@ -208,10 +207,7 @@ def before_after(record: Record) -> rp.Html:
             said, change = [rp.pct(rp.mean(found)) for found in both], rp.points(rp.gap(*reversed(both)))
         else:
             sums = [[np.sum([r.outcomes(o) for r in found]) for o in ("bits", "bytes")] for found in both]
-            said, change = (
-                [rp.plain(bits / size) for bits, size in sums],
-                rp.relative(bits_change(record, task)),
-            )
+            said, change = [rp.plain(b / n) for b, n in sums], rp.relative(bits_change(record, task))
         cells = dict(zip(("base model", "after LoRA on Hindi"), said, strict=True))
         rows.append({"task": name} | cells | {"paired change": change})
     return rp.table(rows, "Everything that was tested before and after (a lower loss is better)")

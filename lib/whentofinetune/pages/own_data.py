@@ -57,20 +57,13 @@ def chances(picks: Record) -> rp.Html:
     rows = []
     for n in picks.params["validation"]:
         picked, rule = picks.one(method="picked", n=n), picks.one(method="rule", n=n)
-        rows.append(
-            {
-                "validation items": str(n),
-                "the pick is the winner": picked["right"],
-                "the pick is near it": picked["near"],
-                "the verdict decides": rule["decided"],
-                "and is wrong": rule["wrong"] if rule["wrong"]["n"] else "-",
-                "gain, estimated minus real": rp.gap(picks.where(method="estimated", n=n), [picked], "gain"),
-            }
-        )
-    near = f"near: less than {100 * picks.params['margin']:g} below"
-    return rp.table(
-        rows, f"What few validation items find ({near})", show={"gain, estimated minus real": rp.points}
-    )
+        wrong = rule["wrong"] if rule["wrong"]["n"] else "-"
+        gain = rp.gap(picks.where(method="estimated", n=n), [picked], "gain")
+        rows.append((str(n), picked["right"], picked["near"], rule["decided"], wrong, gain))
+    heads = ["validation items", "the pick is the winner", "the pick is near it", "the verdict decides"]
+    heads += ["and is wrong", "gain, estimated minus real"]
+    caption = f"What few validation items find (near: less than {100 * picks.params['margin']:g} below)"
+    return rp.table_from_lists(heads, rows, caption, [None] * 5 + [rp.points])
 
 
 def noise_figure(noise: Record) -> rp.Figure:

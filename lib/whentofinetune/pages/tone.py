@@ -119,9 +119,7 @@ def formats_table(record: Record) -> rp.Html:
         "F1 of fields": "f1",
     }
     columns: dict[str, Callable] = {words: _share(m) for words, m in metrics.items()}
-    parsed = _share("fields_if_parsed")
-    columns["fields right, where all replies parse"] = lambda rows: (
-        "-" if parsed(rows) == "-" else rp.pct(parsed(rows))
-    )
+    parsed, head = _share("fields_if_parsed"), "fields right, where all replies parse"
+    columns[head] = lambda rows: "-" if parsed(rows) == "-" else rp.pct(parsed(rows))
     columns["seeds"] = lambda rows: str(len(rows))
     return rp.conditions_table(extractions(record), "Tickets to JSON", columns)
