@@ -146,12 +146,13 @@ class Made(Directive):
 
 
 def on_page(app, pagename, templatename, context, doctree) -> None:
-    """Drop what the theme loads twice or from elsewhere (thebe, widget state); add our scripts where they are needed."""
+    """Drop what the theme loads twice, from elsewhere or for nothing (thebe, widget state, MathJax); add our scripts where they are needed."""
     keep = {}
     for script in context.get("script_files", []):
         key = (str(script.filename or ""), script.attributes.get("body") or "")
         kind = script.attributes.get("type", "")
-        if "thebe" not in (key[0] + key[1][:60]).lower() and "widget-state" not in kind:
+        typeset = "mathjax" not in key[0] or 'class="math' in context.get("body", "")
+        if "thebe" not in (key[0] + key[1][:60]).lower() and "widget-state" not in kind and typeset:
             keep.setdefault(key, script)
     context["script_files"][:] = keep.values()
     make_accessible(context)
@@ -188,6 +189,9 @@ def make_accessible(context: dict) -> None:
 def on_finish(app, exception) -> None:
     if exception is None and app.builder.format == "html":
         pack_calculators(Path(app.outdir) / "_static" / CALCULATORS)
+        # 1.5 MB that draw the icons anew which the style sheet's font has drawn already
+        icons = Path(app.outdir) / "_static/scripts/fontawesome.js"
+        icons.write_text("// The icons come from the style sheet's font.\n", encoding="utf-8")
         if app.config.browser_model:
             carry(gguf(), Path(app.outdir) / "_static" / "model")
 
