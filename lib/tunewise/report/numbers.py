@@ -8,11 +8,9 @@ def pct(metric: Mapping | float | None, n: bool = True) -> str:
 
     n: whether n is said, here and in the other functions.
     """
-    if metric is None:
-        return "not yet measured"
-    if not isinstance(metric, Mapping):
+    if metric is not None and not isinstance(metric, Mapping):  # also a number of numpy
         return f"{100 * metric:.0f} %"
-    return f"{_shown(metric, lambda v: f'{100 * v:.0f}', ' %')}{_items(metric, n)}"
+    return _shown(metric, lambda v: f"{100 * v:.0f}", " %", n)
 
 
 def points(metric: Mapping | None, n: bool = True) -> str:
@@ -20,13 +18,11 @@ def points(metric: Mapping | None, n: bool = True) -> str:
 
     With a decimal where whole points would hide the interval: ends that round to the same number, or one other than zero that rounds to it.
     """
-    if metric is None:
-        return "not yet measured"
-    ends = [100 * end for end in (metric["low"], metric["high"]) if end is not None]
+    ends = [100 * metric[end] for end in ("low", "high") if metric[end] is not None] if metric else []
     whole = [round(end) for end in ends]
     hidden = len({*whole}) < len({*ends}) or any(end and not w for end, w in zip(ends, whole, strict=True))
     digits = 1 if hidden else 0
-    return f"{_shown(metric, lambda v: f'{100 * v:+.{digits}f}'.replace('-', '−'), ' points')}{_items(metric, n)}"
+    return _shown(metric, lambda v: f"{100 * v:+.{digits}f}".replace("-", "−"), " points", n)
 
 
 def relative(metric: Mapping, n: bool = True) -> str:
@@ -35,17 +31,15 @@ def relative(metric: Mapping, n: bool = True) -> str:
     def signed(part: float) -> str:
         return f"{100 * part:+.1f}".replace("+0.0", "0.0").replace("-0.0", "0.0").replace("-", "−")
 
-    return f"{_shown(metric, signed, ' %')}{_items(metric, n)}"
+    return _shown(metric, signed, " %", n)
 
 
 def plain(metric: Mapping | float | None, unit: str = "", digits: int = 3, n: bool = True) -> str:
     """Any other metric: ``1.23 s [1.1, 1.4], n = 20``; digits: how many significant ones."""
-    if metric is None:
-        return "not yet measured"
     unit = f" {unit}" if unit else ""
-    if not isinstance(metric, Mapping):
+    if metric is not None and not isinstance(metric, Mapping):  # also a number of numpy
         return f"{_sig(metric, digits)}{unit}"
-    return f"{_shown(metric, lambda v: _sig(v, digits), unit)}{_items(metric, n)}"
+    return _shown(metric, lambda v: _sig(v, digits), unit, n)
 
 
 def in_words(found: Mapping, show: Callable = pct) -> str:
@@ -55,15 +49,14 @@ def in_words(found: Mapping, show: Callable = pct) -> str:
     return "; ".join(f"{name}{words}" for name, words in said.items())
 
 
-def _shown(metric: Mapping, show: Callable, unit: str) -> str:
-    """Value, unit and interval; a metric from a single group has no interval."""
+def _shown(metric: Mapping | None, show: Callable, unit: str, n: bool) -> str:
+    """Value, unit, interval and n; a metric from a single group has no interval."""
+    if metric is None:
+        return "not yet measured"
     low, high = metric["low"], metric["high"]
     bounds = "" if low is None else f" [{show(low)}, {show(high)}]"
-    return f"{show(metric['value'])}{unit}{bounds}"
-
-
-def _items(metric: Mapping, said: bool) -> str:
-    return f", n\u00a0=\u00a0{metric['n']:,}" if said else ""
+    items = f", n\u00a0=\u00a0{metric['n']:,}" if n else ""
+    return f"{show(metric['value'])}{unit}{bounds}{items}"
 
 
 def _sig(number: float, digits: int) -> str:
