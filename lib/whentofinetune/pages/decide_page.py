@@ -8,7 +8,7 @@ from whentofinetune import verdicts
 from whentofinetune.calculators import decide as d
 from whentofinetune.calculators.decide_rules import CONTRARY, NEEDS, OUTCOMES, QUESTIONS, RULES, STEPS
 from whentofinetune.calculators.found import evidence
-from whentofinetune.pages.verdict import cite, sources
+from whentofinetune.pages.verdict import cite, link, sources
 
 
 def rules() -> Html:
@@ -52,14 +52,13 @@ def _rule(rule: d.Rule) -> str:
 def _linked(text: str) -> str:
     """Claims with a link to their verdict, sources by their short names with a link."""
 
-    def link(match: re.Match) -> str:
+    def linked(match: re.Match) -> str:
         word = match[0]
         if word in sources():
-            name, url = cite(word)
-            return f'<a href="{html.escape(url)}">{html.escape(name)}</a>' if url else html.escape(name)
+            return link(*cite(word))
         if word in CONTRARY:
-            return f'<a href="{CONTRARY[word]["chapter"]}.html">{html.escape(CONTRARY[word]["title"])}</a>'
+            return link(CONTRARY[word]["title"], f"{CONTRARY[word]['chapter']}.html")
         chapter = verdicts.claims().get(word, {}).get("chapter")
-        return f'<a href="{chapter}.html#{word}">{word}</a>' if chapter else word
+        return link(word, f"{chapter}.html#{word}" if chapter else "")
 
-    return re.sub(r"\b\w+\b", link, html.escape(text))
+    return re.sub(r"\b\w+\b", linked, html.escape(text))

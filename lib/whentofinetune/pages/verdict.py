@@ -96,7 +96,7 @@ def verdict(
     numbers = {k: _show(v) for k, v in (measured or {}).items()}
     ours = {f.says: difference(f) for f in found.findings} or numbers
     evidence = [(e["text"], *cite(e["source"]), CERTAINTY[e["sure"]]) for e in entry.get("evidence", ())]
-    others = [f"{html.escape(t)} ({_link(c, u)}{'; ' + s if s else ''})" for t, c, u, s in evidence]
+    others = [f"{html.escape(t)} ({link(c, u)}{'; ' + s if s else ''})" for t, c, u, s in evidence]
     said = [html.escape(f"{k}: {v}") for k, v in numbers.items()]
     rows = {
         "The article": html.escape(entry.get("article_figure") or "no figure given"),
@@ -165,7 +165,8 @@ def _show(value: Any) -> str:
     return rp.pct(value) if isinstance(value, Mapping) and "value" in value else str(value)
 
 
-def _link(text: str, url: str) -> str:
+def link(text: str, url: str) -> str:
+    """The text as HTML, with a link where there is an address."""
     return f'<a href="{html.escape(url)}">{html.escape(text)}</a>' if url else html.escape(text)
 
 
@@ -207,7 +208,7 @@ def links(*claims: str) -> rp.Html:
     found = [(c, verdicts.claims()[c], verdicts.headline(c)) for c in claims]
     size = {c: f" ({verdicts.LADDER[v.model]})" if v.findings else "" for c, _, v in found}
     items = [
-        f"{c}. {html.escape(e['claim'])} {_link(v.word, e['chapter'] + '.html#' + c)}{size[c]}"
+        f"{c}. {html.escape(e['claim'])} {link(v.word, e['chapter'] + '.html#' + c)}{size[c]}"
         for c, e, v in found
     ]
     return rp.Html(_list(items), "\n".join(f"{c}. {e['claim']} {v.word}{size[c]}" for c, e, v in found))
@@ -248,7 +249,7 @@ def tested() -> rp.Html:
         entry, claim = verdicts.claims()[row["claim"]], row["claim"]
         to = f"{entry['chapter']}.html#{claim}" if "chapter" in entry else ""
         size = f" ({verdicts.LADDER[row['model']]})" if row["findings"] else ""
-        said = [f"<b>{claim}. {html.escape(row['says'])}</b> {_link(row['headline'], to)}{size}"]
+        said = [f"<b>{claim}. {html.escape(row['says'])}</b> {link(row['headline'], to)}{size}"]
         if figure := entry.get("article_figure"):
             said.append(f"<small>The article: {html.escape(figure)}</small>")
         said += [html.escape(f"{f.says}: {difference(f)}") for f in row["findings"]]
