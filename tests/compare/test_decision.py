@@ -99,6 +99,8 @@ def test_of_those_in_doubt_that_cost_the_same_the_best_is_advised_and_nothing_is
     assert found.sentence.endswith("cost about the same: take LoRA, which did best (86% on 100 test items).")
     assert found.reasons[0].startswith("None of them is shown to be better. About ")
     assert not any("Until then" in r for r in found.reasons)
+    same = decided({"few_shot": 0.86, "lora": 0.86}, n=100)
+    assert "which did as well as any (86%" in same.sentence
 
 
 def test_a_cheaper_arm_that_may_be_as_good_is_in_the_way_of_a_verdict():

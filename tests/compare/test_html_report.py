@@ -123,7 +123,7 @@ def test_a_fragment_is_for_a_notebook(report):
     ("shares", "settings", "step"),
     [
         (dict(tfidf=0.5, lora=0.9), Settings(), "Put LoRA to use."),
-        (dict(tfidf=0.85, lora=0.87), Settings(), "the others in doubt cost about the same"),
+        (dict(tfidf=0.85, lora=0.87), Settings(), "those in doubt cost about the same"),
         (dict(tfidf=0.5, lora=0.87), Settings(need=0.86), "more rows (about "),
         (dict(tfidf=0.3, lora=0.5), Settings(need=0.9), "Try a larger model"),
     ],

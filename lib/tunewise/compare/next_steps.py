@@ -28,7 +28,7 @@ def steps(report: Report, centre: ArmResult, curves: Sequence[more_data.Learning
         f"First look at this: {f.said} Correct the file, and run the same command again." for f in serious
     ]
     if decision.kind == "cannot_tell" and decision.same_cost:
-        out.append(f"Use {title}: it did best, and the others in doubt cost about the same.")
+        out.append(f"Use {title}: no other did better, and those in doubt cost about the same.")
     elif decision.kind == "cannot_tell" and decision.items_to_settle:
         rows = rows_to_add(data, decision.items_to_settle)
         work = labelling(rows, read_prices(report.settings.prices))
@@ -50,7 +50,7 @@ def steps(report: Report, centre: ArmResult, curves: Sequence[more_data.Learning
             way = "It is a line of your own code." if centre.family == "rule" else NOT_KEPT
         out.append(f"Put {title} to use. {way}")
     elif decision.kind == "cannot_tell" and not decision.same_cost:
-        out.append(f"Until then use {title}: it did best so far.")
+        out.append(f"Until then use {title}: no other did better so far.")
     if error_analysis.wrong(data, centre).any():
         out.append(
             "Read the most confident mistakes below. Where the file is wrong and not the answer, correct the file."

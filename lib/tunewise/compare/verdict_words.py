@@ -96,6 +96,12 @@ class Words:
         values = self.arms[i].outcomes[self.data.metric]
         return f"{self.mean(float(np.mean(values)))} on {self.n} test items"
 
+    @property
+    def did(self) -> str:
+        """How the leading arm did; there may be others with the same mean."""
+        means = [float(np.mean(a.outcomes[self.data.metric])) for a in self.arms]
+        return "did best" if means.count(max(means)) == 1 else "did as well as any"
+
     def use(self, winner: int, tested: Mapping[int, Comparison]) -> str:
         if not tested:
             return f"Use {self.title(winner)}, the only arm that was run: {self.got(winner)}."
@@ -129,7 +135,7 @@ class Words:
 
     def cannot(self, doubt: str, more: int | None, same_cost: bool) -> str:
         if same_cost:
-            return f"Cannot tell {doubt}, and they cost about the same: take {self.title(self.leading)}, which did best ({self.got(self.leading)})."
+            return f"Cannot tell {doubt}, and they cost about the same: take {self.title(self.leading)}, which {self.did} ({self.got(self.leading)})."
         if more is None:
             return f"Cannot tell {doubt}: they are too close for any realistic number of test items."
         return f"Cannot tell {doubt}: about {more:,} more test items would settle it, if the differences stay as they are."
@@ -151,7 +157,7 @@ class Words:
         cheap = "" if still[0] == self.leading else cheap
         return [
             *out,
-            f"Until then take {self.title(self.leading)}, which did best ({self.got(self.leading)}){cheap}.",
+            f"Until then take {self.title(self.leading)}, which {self.did} ({self.got(self.leading)}){cheap}.",
         ]
 
     def none(self, best: Mapping[str, Any]) -> str:
