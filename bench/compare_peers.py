@@ -23,8 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from tunewise.compare import compare
-from tunewise.compare.base import ArmResult, OwnData, Report
+from tunewise.compare.base import ArmResult, OwnData, Settings
+from tunewise.compare.intake import prepare
+from tunewise.compare.plan import arms_of
+from tunewise.compare.workbench import Workbench
 from tunewise.comparison import compare_arrays
 from tunewise.models import registry
 from tunewise.models.download import fetch
@@ -50,16 +52,16 @@ json.dump([int(p) for p in model.predict(told["asked"])], open(told["folder"] + 
 """
 
 
-def ours(name: str, arm: str) -> tuple[Report, ArmResult]:
-    """The report of one arm on a set, and the arm."""
+def ours(name: str, arm: str) -> tuple[OwnData, ArmResult]:
+    """A set as our own data, and what one arm does on it (without its learning curve, which would take as long again)."""
     task = public_texts.load(name, TRAIN + VALID, TEST)
     splits = ["train"] * TRAIN + ["valid"] * VALID
     rows = [
         {"text": e.text, "label": task.labels[e.label], "split": split}
         for e, split in zip((*task.train, *task.test), [*splits, *["test"] * TEST], strict=True)
     ]
-    report = compare(rows, split="split", only=(arm,), skip=(), output=cache_dir("bench") / "peers.html")
-    return report, report.arm(arm)
+    bench = Workbench(prepare(rows, split="split"), Settings(), print)
+    return bench.data, next(a for a in arms_of(bench) if a.name == arm).evaluate(bench)
 
 
 def split_of(data: OwnData) -> tuple[list[str], list[int], list[str]]:
@@ -174,8 +176,8 @@ NAMED = {"tfidf": "scikit-learn", "embeddings": "scikit-learn", "setfit": "SetFi
 
 def pair(name: str, peer: str) -> dict[str, Any]:
     """One arm and its peer on one set, with the paired interval of the difference."""
-    report, arm = ours(name, OURS[peer])
-    data, start = report.data, time.perf_counter()
+    data, arm = ours(name, OURS[peer])
+    start = time.perf_counter()
     said = [data.labels[i] for i in PEERS[peer](data, arm)]
     right = [float(s == i.target) for s, i in zip(said, data.test, strict=True)]
     gap = compare_arrays([arm.outcomes["accuracy"]], [right], [i.group for i in data.test])
