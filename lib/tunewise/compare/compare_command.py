@@ -106,6 +106,7 @@ def write(report: Report, say: Callable[[str], None], *, as_json: bool) -> None:
     from tunewise.compare.json_report import as_json as json_of
     from tunewise.compare.json_report import write_json
     from tunewise.compare.next_steps import NOT_KEPT
+    from tunewise.compare.terminal_table import WIDTH
     from tunewise.compare.winner import write_winner
 
     if as_json:
@@ -119,7 +120,7 @@ def write(report: Report, say: Callable[[str], None], *, as_json: bool) -> None:
         elif not decision.winner:
             say("No folder was written: nothing won.")
         elif report.arm(decision.winner).family != "rule":
-            say(NOT_KEPT)
+            say(textwrap.fill(NOT_KEPT, WIDTH))
     except (OSError, ValueError) as error:
         why = str(error)
         if isinstance(error, OSError):

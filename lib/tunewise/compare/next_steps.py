@@ -10,13 +10,14 @@ from tunewise.compare import error_analysis
 from tunewise.compare.monthly_cost import read_prices
 from tunewise.compare.verdict_words import duration, labelling, rows_to_add
 
-NOT_KEPT = (
-    "What it needs could not be kept: make room on the disk of the cache, and run the same command again."
-)
-
 if TYPE_CHECKING:
     from tunewise.compare import more_data
     from tunewise.compare.base import ArmResult, Report
+
+NOT_KEPT = (
+    "What it needs could not be kept in the cache: make room there, or set TUNEWISE_CACHE to a folder that can be written, and run the "
+    "same command again."
+)
 
 
 def steps(report: Report, centre: ArmResult, curves: Sequence[more_data.LearningCurve]) -> list[str]:
