@@ -216,7 +216,9 @@ def test_no_page_is_too_large(site, pages):
 def test_what_a_page_loads_before_it_can_be_read_is_below_a_megabyte(site, pages):
     """Scripts and style sheets of the page itself, packed as a web server sends them; pictures, and what a control fetches, come later."""
     for name, page in pages.items():
-        parts = [e.get("src") or e.get("href") for e in page.select("script[src], link[rel=stylesheet][href]")]
+        parts = [
+            e.get("src") or e.get("href") for e in page.select("script[src], link[rel=stylesheet][href]")
+        ]
         files = {(site / name).parent / urlsplit(p).path for p in parts if not urlsplit(p).netloc}
         packed = sum(len(gzip.compress(f.read_bytes(), 6)) for f in {f.resolve() for f in files})
         assert packed + len(gzip.compress((site / name).read_bytes(), 6)) < 1_000_000, name
