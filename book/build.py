@@ -1,6 +1,6 @@
 """Build the book: ``make book`` calls this inside the virtual environment.
 
-Notebooks are run by jupyter-book, which keeps the outputs of a notebook whose text has not changed. Here we add what it
+Notebooks are run side by side (``run_notebooks.py``) into jupyter-book's cache, which keeps the outputs of a notebook whose text has not changed. Here we add what it
 does not know: outputs also depend on the library, the data and the scale, and a build that was cut off leaves half a site.
 """
 
@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import run_notebooks
 import vendor
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -109,7 +110,9 @@ def main() -> int:
         "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore::DeprecationWarning"),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
-    if code := subprocess.run(command, cwd=ROOT, env={**os.environ, **quiet}).returncode:
+    environment = {**os.environ, **quiet}
+    run_notebooks.run(sorted((ROOT / "chapters").glob("*.ipynb")), CACHE, environment)
+    if code := subprocess.run(command, cwd=ROOT, env=environment).returncode:
         print("\nThe book was not built: the messages above say what is wrong.", file=sys.stderr)
         return code
     DONE.write_text(everything)

@@ -1,0 +1,58 @@
+"""Run the chapters' notebooks side by side, into the cache from which Sphinx takes their outputs.
+
+Sphinx runs one after another, and most of them keep one core busy. A notebook that fails here is left to Sphinx, which runs it again and
+says what is wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+TIMEOUT = 900  # seconds a cell, as in _config.yml
+SLOWEST_FIRST = ("forgetting", "abilities", "cost", "own_data", "tone", "memory")
+
+
+def run(notebooks: list[Path], cache: Path, environment: dict[str, str]) -> None:
+    """Run those whose outputs ``cache`` does not hold: as many at once as there are cores, four at most."""
+    cores = os.cpu_count() or 1
+    jobs = min(cores, 4)
+    own = environment | {"OMP_NUM_THREADS": environment.get("OMP_NUM_THREADS", str(max(1, cores // jobs)))}
+    order = sorted(notebooks, key=lambda p: (p.stem not in SLOWEST_FIRST, p.stem))
+
+    def one(notebook: Path) -> None:
+        command = [sys.executable, __file__, str(notebook), str(cache)]
+        said = subprocess.run(command, env=own, capture_output=True, text=True).stdout.strip()
+        print(f"{notebook.stem}: {said or 'not run here'}", flush=True)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(one, order))
+
+
+def main(notebook: Path, cache: Path) -> int:
+    """Run one notebook, unless its outputs are kept already."""
+    import nbformat
+    from jupyter_cache import get_cache
+    from jupyter_cache.base import CacheBundleIn
+    from jupyter_cache.executors.utils import single_nb_execution
+
+    kept, read = get_cache(str(cache)), nbformat.read(notebook, as_version=4)
+    try:
+        kept.match_cache_notebook(read)
+    except KeyError:
+        done = single_nb_execution(read, cwd=str(notebook.parent), timeout=TIMEOUT, allow_errors=False)
+        if done.err is not None:
+            return 1
+        bundle = CacheBundleIn(read, str(notebook), data={"execution_seconds": done.time})
+        kept.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+        print(f"run in {done.time:.0f} s")
+    else:
+        print("unchanged")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
