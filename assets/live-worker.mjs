@@ -31,10 +31,11 @@ onmessage = async ({ data: { id, core, settings } }) => {
   try {
     const call = await (ready ??= start());
     if (!core) return postMessage({ id, ready: true });
-    for (let i = warm.has(core) ? 0 : 5; i > 0; i--) call(core, settings); // the engine compiles what has run a few times
-    warm.add(core);
     const began = performance.now();
     postMessage({ id, ...JSON.parse(call(core, settings)), ms: performance.now() - began });
+    if (warm.has(core)) return;
+    warm.add(core); // the engine compiles what has run a few times: after the first answer, so that nobody waits for it
+    for (let i = 0; i < 5; i++) call(core, settings);
   } catch (error) {
     ready = undefined; // the next message tries again
     postMessage({ id, failed: String(error.message ?? error).trim().split("\n").pop() });

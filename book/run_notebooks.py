@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TIMEOUT = 900  # seconds a cell, as in _config.yml
-SLOWEST_FIRST = ("forgetting", "abilities", "cost", "own_data", "tone", "memory")
+# The slowest first, so that none is left alone at the end; only the first of them fetches the model, beside one that needs none.
+FIRST = ("abilities", "memory", "tone", "cost", "rag_hybrid", "rag_facts", "icl_vs_finetuning", "forgetting")
 
 
 def run(notebooks: list[Path], cache: Path, environment: dict[str, str]) -> None:
@@ -21,7 +22,8 @@ def run(notebooks: list[Path], cache: Path, environment: dict[str, str]) -> None
     cores = os.cpu_count() or 1
     jobs = min(cores, 4)
     own = environment | {"OMP_NUM_THREADS": environment.get("OMP_NUM_THREADS", str(max(1, cores // jobs)))}
-    order = sorted(notebooks, key=lambda p: (p.stem not in SLOWEST_FIRST, p.stem))
+    place = {name: i for i, name in enumerate(FIRST)}
+    order = sorted(notebooks, key=lambda p: (place.get(p.stem, len(FIRST)), p.stem))
 
     def one(notebook: Path) -> None:
         command = [sys.executable, __file__, str(notebook), str(cache)]
