@@ -191,7 +191,8 @@ def on_finish(app, exception) -> None:
         pack_calculators(Path(app.outdir) / "_static" / CALCULATORS)
         # 1.5 MB that draw the icons anew which the style sheet's font has drawn already
         icons = Path(app.outdir) / "_static/scripts/fontawesome.js"
-        icons.write_text("// The icons come from the style sheet's font.\n", encoding="utf-8")
+        if icons.exists():
+            icons.write_text("// The icons come from the style sheet's font.\n", encoding="utf-8")
         if app.config.browser_model:
             carry(gguf(), Path(app.outdir) / "_static" / "model")
 
