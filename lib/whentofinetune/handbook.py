@@ -40,7 +40,8 @@ READING = {
     "reading_recipe": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 4},
 }
 COMMON = {"model": "smollm2-135m", **FACTS, **READING, "k": 3}
-# What larger models are asked and taught, whose recipes are chosen at their size.
+# What larger models are asked and taught, whose recipes are chosen at their size: for reading on questions held out, for facts on how
+# well the held-out repetitions of the same facts are known (that is what they are tuned in for).
 LARGER: dict[str, Any] = {"facts": 120, "multihop": 40, "readings": 240}
 LARGER["fact_recipe"] = three_rates(FACTS["fact_recipe"], 2)  # type: ignore[arg-type]
 LARGER["reading_recipe"] = three_rates(READING["reading_recipe"], 2)  # type: ignore[arg-type]

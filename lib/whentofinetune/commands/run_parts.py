@@ -61,17 +61,8 @@ def jobs_of(args: argparse.Namespace, changes: Mapping[str, Any]) -> list[Job]:
     for name in args.experiment:
         experiment, merged = experiments.settled(name, args.scale, dict(changes))
         params = parameters(experiment, args.scale, merged)
-        words = [
-            sys.executable,
-            "-m",
-            "tunewise",
-            "run",
-            name,
-            "--scale",
-            args.scale,
-            "--model",
-            params["model"],
-        ]
+        words = [sys.executable, "-m", "tunewise", "run", name, "--scale", args.scale]
+        words += ["--model", params["model"]]
         own = [w for k, v in changes.items() if k != "model" for w in ("--set", f"{k}={json.dumps(v)}")]
         seeds = seeds_of(experiment, params)
         mine = [Job(name, f"seed {seed}", [*words, *own, "--part", str(seed)]) for seed in seeds]

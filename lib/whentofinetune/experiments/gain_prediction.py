@@ -7,6 +7,7 @@ from tunewise.finetune import Recipe
 from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import answered, label_scores, sample, subset, tuned
 from whentofinetune.datasets.rated_tasks import TASKS
+from whentofinetune.recipes import three_rates
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -40,18 +41,7 @@ EXPERIMENT = Experiment(
     evaluate,
     question="Do a few prompted examples predict what fine-tuning will bring?",
     claims=("C15", "C27"),
-    larger={
-        "recipe": _RECIPE
-        | {
-            "candidates": [
-                {"learning_rate": 1e-3, "epochs": 2},
-                {"learning_rate": 5e-4, "epochs": 4},
-                {"learning_rate": 2e-4, "epochs": 4},
-            ]
-        },
-        "labels": 96,
-        "test_n": 200,
-    },
+    larger={"recipe": three_rates(_RECIPE | {"epochs": 2}, 4), "labels": 96, "test_n": 200},
     scales={
         "smoke": _COMMON | {"tasks": ["tweets-polarity"]} | _SMOKE,
         "laptop": _COMMON | {"tasks": ["tweets-polarity", "domain"], "seeds": [0], "test_n": 60},
