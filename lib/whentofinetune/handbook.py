@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from tunewise import rag
 from tunewise import written_answers as score
-from tunewise.experiment import Context, Params, Scores, context
+from tunewise.experiment import Condition, Context, Params, Scores, context
 from tunewise.finetune import Recipe, finetune, restore
 from tunewise.scoring import label_logprobs
 from tunewise.step_cache import digest
@@ -40,11 +41,42 @@ READING = {
     "reading_recipe": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 4},
 }
 COMMON = {"model": "smollm2-135m", **FACTS, **READING, "k": 3}
+# A fair fight: on questions of the validation split each side chooses how the base model is asked, and each training its recipe.
+_FACT_RECIPES = [(16, 2e-3), (16, 5e-4), (32, 1e-3)]  # exposures, rate
+_READING_RECIPES = [(1, 1e-3), (3, 5e-4), (3, 2e-4)]  # epochs, rate
+FAIR = {name: READING[name] for name in ("readings", "distractors", "without")} | {
+    "model": "smollm2-135m",
+    "k": 3,
+    "readers": 6,
+    "trial_n": 60,
+    "fact_recipes": [
+        {"exposures": n, "learning_rate": rate, "epochs": 1, "batch_size": 16} for n, rate in _FACT_RECIPES
+    ],
+    "reading_recipes": [
+        {"epochs": n, "learning_rate": rate, "batch_size": 4} for n, rate in _READING_RECIPES
+    ],
+}
+FAIR_SHORT = {name: FAIR[name][:1] for name in ("fact_recipes", "reading_recipes")}
+FAIR_SHORT |= {"trial_n": 8, "readings": 0, "readers": 3, "seeds": [0]}
+_TINY = FAIR["fact_recipes"][0] | {"exposures": 2, "batch_size": 4, "min_steps": 2}
+FAIR_SMOKE = FAIR_SHORT | {"facts": 6, "multihop": 2, "fact_recipes": [_TINY], "readers": 2, "trial_n": 3}
+
 # What larger models are asked and taught, whose recipes are chosen at their size: for reading on questions held out, for facts on how
 # well the held-out repetitions of the same facts are known (that is what they are tuned in for).
 LARGER: dict[str, Any] = {"facts": 120, "multihop": 40, "readings": 240}
 LARGER["fact_recipe"] = three_rates(FACTS["fact_recipe"], 2)  # type: ignore[arg-type]
 LARGER["reading_recipe"] = three_rates(READING["reading_recipe"], 2)  # type: ignore[arg-type]
+FAIR_LARGER = {
+    "readings": 240,
+    "fact_recipes": [
+        {"exposures": n, "learning_rate": rate, "epochs": 1, "batch_size": 16}
+        for n, rate in ((16, 1e-3), (32, 5e-4), (32, 2e-4))
+    ],
+    "reading_recipes": [
+        {**READING["reading_recipe"], **change}  # type: ignore[dict-item]
+        for change in LARGER["reading_recipe"]["candidates"]
+    ],
+}
 SMOKE = {
     "facts": 6,
     "multihop": 2,
@@ -66,11 +98,18 @@ class Training(NamedTuple):
 
 
 class Handbook:
-    """The handbook (with facts ``changed``, if any), and what a search in it finds (``bm25``, ``dense`` or ``hybrid``)."""
+    """The handbook (with facts ``changed``, or ``only`` some passages of it), and what a search in it finds (``bm25``, ``dense`` or ``hybrid``)."""
 
-    def __init__(self, ctx: Context, how: str = "hybrid", changed: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        ctx: Context,
+        how: str = "hybrid",
+        changed: Mapping[str, str] | None = None,
+        only: Collection[str] | None = None,
+    ) -> None:
         self.ctx, self.how = ctx, how
         self.passages = company_sources.handbook(changed) if changed else company.passages()
+        self.passages = [p for p in self.passages if only is None or p.id in only]
         self.texts = [p.text for p in self.passages]
         self.place = {p.id: i for i, p in enumerate(self.passages)}
 
@@ -250,7 +289,13 @@ def reading_pairs(ctx: Context, n: int, distractors: int, without: float, seed: 
 
 
 def training(
-    ctx: Context, method: str, seed: int, phrasings: int = 8, values: Mapping[str, str] | None = None
+    ctx: Context,
+    method: str,
+    seed: int,
+    phrasings: int = 8,
+    values: Mapping[str, str] | None = None,
+    recipe: Mapping[str, Any] | None = None,
+    split: str = "test",
 ) -> Training | None:
     """What a method trains on; None for ``base``, the base model.
 
@@ -260,6 +305,10 @@ def training(
         ``facts``: question and answer of facts, in ``phrasings`` wordings, with ``values`` for those that have changed. ``reading``: questions
         about the training entities with the right passage among distractors, a share of them without the right one. ``gold only``: with
         the right passage alone.
+    recipe
+        Of the training (with ``exposures`` of each fact), if not that of the parameters.
+    split
+        Whose facts are tuned in.
 
     Raises
     ------
@@ -270,16 +319,20 @@ def training(
     if method == "base":
         return None
     if method == "facts":
-        facts, _ = fact_set(p.facts, p.multihop)
-        pairs = fact_pairs(facts, phrasings, p.exposures, values)
-        recipe = ctx.chosen(pairs, Recipe(seed=seed, **p.fact_recipe), rag.FROM_MEMORY)
-        return Training(pairs, recipe, rag.FROM_MEMORY)
+        wanted = dict(recipe or {"exposures": p.exposures, **p.fact_recipe})
+        facts, _ = fact_set(p.facts, p.multihop, split)
+        pairs = fact_pairs(facts, phrasings, wanted.pop("exposures"), values)
+        return Training(
+            pairs, ctx.chosen(pairs, Recipe(seed=seed, **wanted), rag.FROM_MEMORY), rag.FROM_MEMORY
+        )
     if method not in ("reading", "gold only"):
         raise ValueError(f"no method is called {method!r}; there are base, facts, reading, gold only")
     reads = (p.distractors, p.without) if method == "reading" else (0, 0.0)
-    pairs = reading_pairs(ctx, p.readings, *reads, seed)
-    recipe = ctx.chosen(pairs, Recipe(seed=seed, **p.reading_recipe), rag.WITH_PASSAGES)
-    return Training(pairs, recipe, rag.WITH_PASSAGES)
+    pairs, own = (
+        reading_pairs(ctx, p.readings, *reads, seed),
+        Recipe(seed=seed, **(recipe or p.reading_recipe)),
+    )
+    return Training(pairs, ctx.chosen(pairs, own, rag.WITH_PASSAGES), rag.WITH_PASSAGES)
 
 
 def who(how: Training | None) -> Any:
@@ -294,23 +347,90 @@ def trained(ctx: Context, how: Training | None) -> Iterator[Any]:
         yield lm
 
 
+RECIPES = {"rag fine-tuning": "reading_recipes", "tuned": "fact_recipes"}
+LEARNED = {
+    "rag fine-tuning": "reading",
+    "tuned": "facts",
+}  # method -> what it learns; others ask the base model
+READERS = ("plain", "plain, 2 examples", "chat", "chat, 2 examples", "chat, 3 examples")
+READERS += ("chat, instruction last, 2 examples",)
+
+
+def reader(ctx: Context, name: str) -> rag.Reader:
+    """One of :data:`READERS`. The third worked example is a question that its passages do not answer."""
+    parts, examples = name.split(", "), []
+    count = next((int(part.split()[0]) for part in parts if part.endswith("examples")), 0)
+    for text, right in reading_pairs(ctx, 2, 2, 0.0, 0) + reading_pairs(ctx, 1, 2, 1.0, 1) if count else []:
+        shown, asked = text.removesuffix("\nAnswer:").rsplit("Question: ", 1)
+        examples.append((asked, tuple(re.split(r"\[\d\] ", shown.strip()))[1:], right))
+    return rag.Reader(parts[0] == "chat", "instruction last" in parts, tuple(examples[:count]))
+
+
 def answer(
-    ctx: Context, how: Training | None, asks: Sequence[str], passages: Sequence[Sequence[str]]
+    ctx: Context,
+    how: Training | None,
+    asks: Sequence[str],
+    passages: Sequence[Sequence[str]],
+    asked_as: str = "plain",
 ) -> list[rag.Answer]:
     """Answers to ``asks``, each from its own ``passages`` (none: from memory), by the model after a training. An answer is given once:
-    experiments that ask the same model the same get the same."""
+    experiments that ask the same model the same get the same. ``asked_as`` is one of :data:`READERS`."""
     prompts = [rag.prompt(a, p) for a, p in zip(asks, passages, strict=True)]
+    how_asked = reader(ctx, asked_as)
+    form = [] if asked_as == "plain" else [[how_asked.chat, how_asked.instruction_last, how_asked.examples]]
     said: list[str] = []
     with contextlib.ExitStack() as stack:
         lm = lru_cache(maxsize=1)(lambda: stack.enter_context(trained(ctx, how)))
 
         def write(part: slice) -> list[str]:
-            return [a.said for a in rag.answer(lm(), asks[part], passages[part], max_new_tokens=NEW_TOKENS)]
+            options: dict[str, Any] = {"reader": how_asked, "max_new_tokens": NEW_TOKENS}
+            return [a.said for a in rag.answer(lm(), asks[part], passages[part], **options)]
 
         for first in range(0, len(prompts), BATCH):
             part = slice(first, first + BATCH)
-            said += ctx.memo(["answers", who(how), prompts[part]], lambda part=part: write(part))
+            said += ctx.memo(["answers", who(how), prompts[part], *form], lambda part=part: write(part))
     return [rag.read(text, len(own)) for text, own in zip(said, passages, strict=True)]
+
+
+def trials(p: Params) -> Iterator[Condition]:
+    """What is tried on validation: prompts of the base model's RAG, and recipes of both trainings."""
+    for name in READERS[: p.readers]:
+        yield Condition("rag", trial=True, reader=name)
+    for n in range(len(p.fact_recipes)):
+        yield Condition("tuned", trial=True, recipe=n)
+    for n in range(len(p.reading_recipes) if p.readings else 0):
+        yield Condition("rag fine-tuning", trial=True, recipe=n)
+
+
+def trial_questions(p: Params, method: str) -> list[company.Question]:
+    """Questions of the validation split: on the facts that a trial tunes in, or on any."""
+    if method == "tuned":
+        return [by_id()[f"direct/{f}"] for f in fact_set(p.facts, p.multihop, "valid")[0]][: p.trial_n]
+    return drawn(company.questions("direct", "valid"), p.trial_n, 2)
+
+
+def fair_answer(
+    ctx: Context, c: Condition, method: str, asks: Sequence[str], passages: Sequence[Sequence[str]]
+) -> list[rag.Answer]:
+    """Answers of a method as a trial asks for it, or as the best of its trials did."""
+    if method not in LEARNED:
+        best = (
+            "plain"
+            if method == "closed book"
+            else c.reader or ctx.best("reader", "right", method="rag", trial=True)
+        )
+        return answer(ctx, None, asks, passages, best)
+    n = c.recipe if c.trial else ctx.best("recipe", "right", method=method, trial=True)
+    recipe, split = ctx.params[f"{RECIPES[method]}"][n], "valid" if c.trial else "test"
+    how = training(
+        ctx,
+        LEARNED[method],
+        c.seed or 0,
+        c.phrasings or max(ctx.params.phrasings),
+        recipe=recipe,
+        split=split,
+    )
+    return answer(ctx, how, asks, passages)
 
 
 SURE = 0.8  # a choice with at least this probability is called sure

@@ -1,12 +1,15 @@
 """New facts: into the weights, into the prompt, or looked up? (C32, C34)
 
 The same facts are asked for in the wording that was trained on, in one that was not, reversed (the value is given, the thing asked for), and
-two at a time. Facts are tuned in with one, four or eight phrasings of each question, each fact seen equally often.
+two at a time. Facts are tuned in with one or eight phrasings of each question, each fact seen equally often. Retrieval searches the whole
+handbook, or (``same facts``) only the passages that state the facts that are tuned in. On the facts and questions of the validation split
+each side chooses: the base model how it is asked, both trainings their recipe.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 from tunewise import rag
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
@@ -14,45 +17,42 @@ from whentofinetune import handbook as hb
 from whentofinetune.datasets.company import Question
 
 KINDS = ("same wording", "reworded", "reversed", "two facts")
-METHODS = {"rag fine-tuning": "reading", "tuned": "facts"}  # others ask the base model
+SAME = ", same facts"
 
 
 def conditions(p: Params) -> Iterator[Condition]:
+    yield from hb.trials(p)
     for kind in KINDS:
         yield Condition("closed book", asked=kind)
-    for kind in KINDS[1:]:
-        yield Condition("rag", asked=kind)
+    for kind, corpus in product(KINDS[1:], ("", SAME)):
+        yield Condition("rag" + corpus, asked=kind)
     if p.whole_corpus:
         yield Condition("whole corpus", asked="reworded")
     for seed in p.seeds:
-        for phrasings in p.phrasings:
-            for kind in KINDS:
-                yield Condition("tuned", phrasings=phrasings, seed=seed, asked=kind)
-        for kind in KINDS[1:] if p.readings else ():
-            yield Condition("rag fine-tuning", seed=seed, asked=kind)
+        for phrasings, kind in product(p.phrasings, KINDS):
+            yield Condition("tuned", phrasings=phrasings, seed=seed, asked=kind)
+        for kind, corpus in product(KINDS[1:], ("", SAME)) if p.readings else ():
+            yield Condition("rag fine-tuning" + corpus, seed=seed, asked=kind)
 
 
 def evaluate(ctx: Context, c: Condition) -> Scores:
-    p, book = ctx.params, hb.Handbook(ctx)
-    questions, asks = asked(p, c.asked)
-    if c.method == "whole corpus":
+    p, method = ctx.params, c.method.removesuffix(SAME)
+    facts = hb.fact_set(p.facts, p.multihop)[0] if c.method.endswith(SAME) else []
+    stated = {i for f in facts for ids in hb.by_id()[f"direct/{f}"].passages for i in ids}
+    book = hb.Handbook(ctx, only=stated or None)
+    questions = hb.trial_questions(p, method) if c.trial else asked(p, c.asked)
+    asks = [q.ask[0 if c.asked in ("same wording", "two facts") else hb.HELD_OUT] for q in questions]
+    if method == "whole corpus":
         return whole_corpus(ctx, book, questions)
-    looked_up = c.method.startswith("rag")
-    passages = [book.show(f) for f in book.find(asks, p.k)] if looked_up else [[] for _ in asks]
-    how = hb.training(ctx, METHODS.get(c.method, "base"), c.seed, c.phrasings)
-    return hb.scored(questions, hb.answer(ctx, how, asks, passages))
+    found = [book.show(f) for f in book.find(asks, p.k)] if method.startswith("rag") else [[]] * len(asks)
+    return hb.scored(questions, hb.fair_answer(ctx, c, method, asks, found))
 
 
-def asked(p: Params, kind: str) -> tuple[list[Question], list[str]]:
-    """The questions of a kind, and the wording in which each is asked."""
-    questions, wording = hb.fact_questions(p.facts, p.multihop), 0 if kind == "same wording" else hb.HELD_OUT
-    if kind == "reversed":
-        questions = [
-            hb.by_id()[f"reversed/{q.facts[0]}"] for q in questions if f"reversed/{q.facts[0]}" in hb.by_id()
-        ]
-    if kind == "two facts":
-        questions, wording = hb.fact_set(p.facts, p.multihop)[1], 0
-    return questions, [q.ask[wording] for q in questions]
+def asked(p: Params, kind: str) -> list[Question]:
+    """The questions of a kind."""
+    facts, two = hb.fact_set(p.facts, p.multihop)
+    ids = [f"{'reversed' if kind == 'reversed' else 'direct'}/{f}" for f in facts]
+    return two if kind == "two facts" else [hb.by_id()[i] for i in ids if i in hb.by_id()]
 
 
 def whole_corpus(ctx: Context, book: hb.Handbook, questions: list[Question]) -> Scores:
@@ -64,7 +64,7 @@ def whole_corpus(ctx: Context, book: hb.Handbook, questions: list[Question]) -> 
     return hb.scored(questions, said, facts={"passages": len(few)})
 
 
-_COMMON = hb.COMMON | {"whole_corpus": 20}
+_FULL = hb.FAIR | {"facts": 120, "multihop": 40, "whole_corpus": 20, "phrasings": [1, 8]}
 
 EXPERIMENT = Experiment(
     "rag_knowledge",
@@ -73,10 +73,12 @@ EXPERIMENT = Experiment(
     question="New facts: into the weights, into the prompt, or looked up?",
     claims=("C32", "C34"),
     sources=lambda p: hb.fingerprint(),
+    version=2,
+    larger=hb.FAIR_LARGER,
     scales={
-        "smoke": _COMMON | hb.SMOKE | {"phrasings": [2], "readings": 0, "whole_corpus": 3, "seeds": [0]},
-        "laptop": _COMMON | hb.LAPTOP | {"phrasings": [1, 8], "readings": 0, "whole_corpus": 8},
-        "full": _COMMON | {"phrasings": [1, 4, 8], "seeds": [0, 1, 2, 3, 4]},
-        "gpu": _COMMON | hb.GPU | {"phrasings": [1, 4, 8], "whole_corpus": 60},
+        "smoke": _FULL | hb.FAIR_SMOKE | {"phrasings": [2], "whole_corpus": 3},
+        "laptop": _FULL | hb.FAIR_SHORT | {"facts": 16, "multihop": 4, "whole_corpus": 8},
+        "full": _FULL | {"seeds": [0, 1, 2, 3, 4]},
+        "gpu": _FULL | hb.GPU | {"phrasings": [1, 4, 8], "whole_corpus": 60},
     },
 )

@@ -71,6 +71,8 @@ _LAPTOP = {"recipe": _RECIPE, "tuned": [100], "seeds": [0], "test_n": 60}
 _FULL = {"recipe": _RECIPE, "tuned": [10, 30, 100, 300], "test_n": 150}
 _FIELDS = ("name", "opening", "before", "after", "verbal")  # of a prompt template: what these prompts set
 _GPU = {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}, "test_n": None}
+_RATES = [{"learning_rate": 1e-3}, {"learning_rate": 5e-4}, {"learning_rate": 2e-4, "epochs": 6}]
+_CHOSEN = _RECIPE | {"candidates": _RATES}
 
 EXPERIMENT = Experiment(
     "unwritten_rule",
@@ -79,6 +81,7 @@ EXPERIMENT = Experiment(
     question="A rule that nobody wrote down: describe it, show it, or learn it?",
     claims=("C12", "C37"),
     sources=lambda p: [fingerprint(desks()), [{f: vars(w)[f] for f in _FIELDS} for w in PROMPTS.values()]],
+    larger={"recipe": _CHOSEN, "test_n": None},
     scales={
         "smoke": _COMMON | _SMOKE,
         "laptop": _COMMON | _LAPTOP,
