@@ -28,13 +28,15 @@ def device_name(device: str) -> str:
 
 
 def hardware(device: str) -> dict[str, Any]:
-    """The settings that follow from the device: bf16 from compute capability 8.0 on, fp16 before, fp32 on a CPU."""
+    """The settings that follow from the device: bf16 from compute capability 8.0 on, fp16 before, fp32 on a CPU; on a GPU also
+    what decides on its kernels, its capability and PyTorch's version."""
     if not device.startswith("cuda"):
         return {"dtype": "fp32"}
     import torch
 
     major, minor = torch.cuda.get_device_capability()
-    return {"dtype": "bf16" if major >= 8 else "fp16", "arch": 10 * major + minor}
+    dtype = "bf16" if major >= 8 else "fp16"
+    return {"dtype": dtype, "arch": 10 * major + minor, "torch": ".".join(torch.__version__.split(".")[:2])}
 
 
 def versions() -> dict[str, str]:

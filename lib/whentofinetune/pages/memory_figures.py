@@ -101,8 +101,9 @@ def table_one(record: Record) -> rp.Html:
 
 
 def _same(a: Mapping, b: Mapping) -> bool:
-    wanted = Settings.from_dict(dict(b)).as_dict()
-    return all(a.get(k) == v for k, v in wanted.items() if k not in ("arch", "outputs"))
+    """Whether two settings are the same step, on whatever GPU and version of PyTorch."""
+    one, other = (Settings.from_dict(dict(x)).as_dict() for x in (a, b))
+    return all(one[k] == v for k, v in other.items() if k not in ("arch", "torch", "outputs"))
 
 
 def parts_figure(record: Record) -> rp.Figure:
