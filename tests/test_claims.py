@@ -13,7 +13,7 @@ from pybtex.database import parse_file
 
 from tunewise.comparison import Predicted
 from whentofinetune import book_records, contrasts, verdicts
-from whentofinetune.pages.verdict import CERTAINTY, board, cite, sources, summary, verdict
+from whentofinetune.pages.verdict import CERTAINTY, board, by_size, cite, sources, summary, verdict
 from whentofinetune.pages.verdict import tests_figure as figure_of_tests
 
 ROOT = Path(__file__).parents[1]
@@ -197,7 +197,8 @@ def boxes() -> list[tuple[str, str, dict]]:
 )
 def test_the_sentence_of_a_box_goes_with_the_verdict_that_the_records_give(chapter, claim, words):
     found = verdicts.headline(claim)
-    assert words["expects"] == found.word, f"{chapter}: write the sentence on {claim} anew"
+    sizes = {size: v.word for size, v in by_size(claim).items()}
+    assert words["expects"] in (found.word, sizes), f"{chapter}: write the sentence on {claim} anew"
     assert words["why"].endswith(".") and all(
         f"{{{name}}}" in words["why"] for name in words.get("facts", ())
     )
@@ -267,7 +268,17 @@ def test_a_fact_in_a_box_is_read_from_the_record_of_the_largest_model_measured()
     found = verdicts.headline("C12")
     shown = verdict("C12", found.word, "{size}: {told}.", facts={"told": lambda r: r.params["model"]}).text
     assert f"why: {verdicts.LADDER[found.model]}: {found.model}." in shown
-    assert "told" not in verdict("C12", "agrees", "{told}.", facts={"told": lambda r: "told"}).text
+    assert "told" not in verdict("C12", "another verdict", "{told}.", facts={"told": lambda r: "told"}).text
+
+
+def test_a_sentence_on_several_sizes_goes_with_the_verdicts_at_all_of_them():
+    found = by_size("C26")
+    words = {size: v.word for size, v in found.items()}
+    first, *_ = found["135M"].findings
+    shown = verdict("C26", words, "At 135M {at[135M][0]}.").text
+    assert f"why: At 135M {100 * first.comparison.estimate:+.0f} points".replace("-", "−") in shown
+    for other in ({**words, "135M": "agrees"}, {"135M": words["135M"]}):
+        assert "At 135M" not in verdict("C26", other, "At 135M {at[135M][0]}.").text
 
 
 def test_a_sentence_for_another_verdict_is_not_shown():

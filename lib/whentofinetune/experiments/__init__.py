@@ -56,7 +56,7 @@ def settled(name: str, scale: str, changes: dict) -> tuple:
 
 
 def larger(name: str, model: str | None = None, **changes):
-    """The experiment on a larger model: run here if there is a GPU, else the book's record of such a run.
+    """The experiment on a larger model: run here if there is a GPU, else the book's record of the largest model.
 
     changes: of the parameters of scale ``gpu``, for a run here.
 
@@ -68,7 +68,8 @@ def larger(name: str, model: str | None = None, **changes):
 
     if torch.cuda.is_available():
         return run(name, "gpu", **({"model": model} if model else {}), **changes)
-    return book_records.load(name, "gpu")
+    models = book_records.larger_models(name)
+    return book_records.load(name, model=models[-1]) if models else book_records.load(name, "gpu")
 
 
 def live_scale() -> str:

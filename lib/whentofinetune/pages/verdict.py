@@ -53,7 +53,7 @@ def cite(key: str) -> tuple[str, str]:
 
 def verdict(
     claim: str,
-    expects: str,
+    expects: str | Mapping[str, str],
     why: str,
     measured: Mapping | None = None,
     facts: Mapping[str, Callable[[Record], str]] | None = None,
@@ -65,10 +65,12 @@ def verdict(
     claim
         Its id.
     expects
-        The verdict that ``why`` goes with: for an effect that of the largest model measured, else the kind of claim (``calculated``, ...).
+        The verdict that ``why`` goes with: for an effect that of the largest model measured, or size -> verdict of all sizes measured where
+        ``why`` speaks of several; else the kind of claim (``calculated``, ...).
     why
-        A sentence or two. ``{0}``, ``{1}`` stand for the differences of the tests, in their order, ``{size}`` for the size of the
-        largest model measured, and ``{name}`` for one of ``facts``; other numbers are not typed.
+        A sentence or two. ``{0}``, ``{1}`` stand for the differences of the tests, in their order, at the largest size measured;
+        ``{at[135M][0]}`` for the first at that size, ``{size}`` for the largest size measured, and ``{name}`` for one of ``facts``; other
+        numbers are not typed.
     measured
         Name -> metric or text, for claims that no test decides.
     facts
@@ -84,8 +86,11 @@ def verdict(
     entry, found = verdicts.claims()[claim], verdicts.headline(claim)
     if measured and entry["kind"] == "effect":
         raise ValueError(f"{claim} is decided by its tests in data/claims.yml; leave measured out")
-    if expects == found.word:
-        read = {"size": verdicts.LADDER[found.model]}
+    at = by_size(claim)
+    words = {size: v.word for size, v in at.items()}
+    if expects in (found.word, words):
+        read: dict[str, Any] = {"size": verdicts.LADDER[found.model]}
+        read["at"] = {size: [difference(f) for f in v.findings] for size, v in at.items()}
         if facts:
             record = book_records.load(entry["tests"][0]["experiment"], model=found.model)
             read |= {name: fact(record) for name, fact in facts.items()}
@@ -103,7 +108,7 @@ def verdict(
         "Tested": _list(map(_test, found.findings)),
         "We measured": "" if found.findings else _list(said),
         "Verdict": f"<strong>{found.word}</strong>{size}",
-        "By model size": _sizes(claim),
+        "By model size": ", ".join(f"{s}: {w}" for s, w in words.items()) if len(words) > 1 else "",
         "Why": html.escape(why),
         "Others found": _list(others),
     }
@@ -154,11 +159,10 @@ def _list(items: Iterable[str]) -> str:
     return f"<ul>{body}</ul>" if body else ""
 
 
-def _sizes(claim: str) -> str:
-    """A mark for each model of the ladder that was measured, where more than one was."""
-    words = {size: verdicts.verdict(claim, model).word for model, size in verdicts.LADDER.items()}
-    found = [f"{size}: {word}" for size, word in words.items() if word != "not yet measured"]
-    return ", ".join(found) if len(found) > 1 and verdicts.claims()[claim]["kind"] == "effect" else ""
+def by_size(claim: str) -> dict[str, verdicts.Verdict]:
+    """Size -> verdict, of the models of the ladder that were measured; empty for a claim that no test decides."""
+    found = {size: verdicts.verdict(claim, model) for model, size in verdicts.LADDER.items()}
+    return {size: v for size, v in found.items() if v.findings}
 
 
 def _show(value: Any) -> str:
