@@ -165,6 +165,15 @@ def by_size(claim: str) -> dict[str, verdicts.Verdict]:
     return {size: v for size, v in found.items() if v.findings}
 
 
+def tests_by_size(claim: str) -> list[str]:
+    """The tests of a claim in words, one each, with the difference at every size that was measured."""
+    sizes, said = by_size(claim), []
+    for i, test in enumerate(verdicts.claims()[claim].get("tests", ())):
+        each = "; ".join(f"{size} {difference(v.findings[i])}" for size, v in sizes.items())
+        said.append(f"{test['says']}: {each or 'not yet measured'}")
+    return said
+
+
 def _show(value: Any) -> str:
     return rp.pct(value) if isinstance(value, Mapping) and "value" in value else str(value)
 
@@ -218,14 +227,15 @@ def links(*claims: str) -> rp.Html:
     return rp.Html(_list(items), "\n".join(f"{c}. {e['claim']} {v.word}{size[c]}" for c, e, v in found))
 
 
-def board() -> rp.Html:
-    """All claims at a glance: a row each, a mark for each model size, which leads to its tests (:func:`tested`)."""
-    found, sizes = verdicts.board(), list(verdicts.LADDER.values())
+def board(*claims: str, page: str = "") -> rp.Html:
+    """Claims at a glance, all if none is named: a row each, a mark for each model size, which leads to its tests (:func:`tested`) on ``page``."""
+    every, sizes = {row["claim"]: row for row in verdicts.board()}, list(verdicts.LADDER.values())
+    found = [every[claim] for claim in claims or every]
     rows = []
     for row in found:
         words = list(row["words"].values()) if row["kind"] == "effect" else [row["kind"]]
         span = "" if len(words) > 1 else f' colspan="{len(sizes)}"'
-        cells = "".join(f"<td{span}>{_mark(row['claim'], word)}</td>" for word in words)
+        cells = "".join(f"<td{span}>{_mark(row['claim'], word, page)}</td>" for word in words)
         rows.append(f'<tr><th scope="row"><b>{row["claim"]}</b> {html.escape(row["says"])}</th>{cells}</tr>')
     heads = "".join(f'<th scope="col">{size}</th>' for size in sizes)
     used = {word for row in found for word in row["words"].values()}
@@ -242,8 +252,8 @@ def _sign(word: str) -> str:
     return f'<span class="tw-sign" style="--tw-mark:{colour}" aria-hidden="true">{sign}</span>'
 
 
-def _mark(claim: str, word: str) -> str:
-    return f'<a href="#tests-{claim}" title="{word}">{_sign(word)}<span class="tw-hidden">{word}</span></a>'
+def _mark(claim: str, word: str, page: str) -> str:
+    return f'<a href="{page}#tests-{claim}" title="{word}">{_sign(word)}<span class="tw-hidden">{word}</span></a>'
 
 
 def tested() -> rp.Html:
@@ -256,7 +266,7 @@ def tested() -> rp.Html:
         said = [f"<b>{claim}. {html.escape(row['says'])}</b> {link(row['headline'], to)}{size}"]
         if figure := entry.get("article_figure"):
             said.append(f"<small>The article: {html.escape(figure)}</small>")
-        said += [html.escape(f"{f.says}: {difference(f)}") for f in row["findings"]]
+        said += [html.escape(test) for test in tests_by_size(claim)]
         colour = verdicts.MARKS[row["headline"]][1]
         items.append(f'<li id="tests-{claim}" style="--tw-mark:{colour}">{"<br>".join(said)}</li>')
         lines += [f"{claim}. {row['says']} | {row['headline']}"]

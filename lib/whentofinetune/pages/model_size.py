@@ -1,0 +1,214 @@
+"""The page *What changes with size*: the tests that were made at two or more model sizes, and what the sizes say together.
+
+A claim is *held* where all sizes give it the same verdict, *turned* where two sizes decide it differently, and otherwise decided
+at some sizes only, or open at every size (*cannot tell*).
+"""
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+
+from tunewise import report as rp
+from tunewise.comparison import CANNOT_TELL, Comparison
+from tunewise.record import Record
+from whentofinetune import book_files, verdicts
+from whentofinetune.pages.verdict import by_size, cite, difference, link, tests_by_size, tests_figure
+
+HELD, TURNED, SOME, OPEN = "held", "turned", "decided at some sizes only", "open at every size"
+TOPICS = {
+    **{"C1": "small classifier", "C6": "forgetting", "C7": "LoRA forgets less", "C9": "a voice"},
+    **{"C10": "JSON", "C11": "fewer errors", "C12": "unwritten rule", "C13": "tweets, more labels"},
+    **{"C14": "tweets, fewer labels", "C16": "jargon", "C17": "notes", "C18": "Hindi"},
+    **{"C19": "distillation", "C20": "short prompt", "C21": "answers judged", "C22": "new operation"},
+    **{"C23": "reading", "C24": "groundedness", "C25": "long context", "C26": "examples"},
+    **{"C29": "many examples", "C30": "near examples", "C31": "secrets", "C32": "RAG first"},
+    **{"C33": "RAG with tuning", "C34": "new facts", "C35": "style", "C36": "hallucination"},
+    **{"C38": "changed facts", "C41": "one adapter each", "C42": "hybrid", "C43": "choice", "C44": "data"},
+}
+
+Sizes = Mapping[str, verdicts.Verdict]  # size -> verdict of one claim
+Found = Mapping[str, Mapping[str, Sizes]]  # group -> claim -> sizes
+Sentence = tuple[Mapping[str, str], str]  # size -> verdict that it goes with, and the sentence
+
+
+def group(words: Sequence[str]) -> str:
+    """The group of a claim with these verdicts, one a size."""
+    decided = {word for word in words if word != CANNOT_TELL}
+    if len(decided) > 1:
+        return TURNED
+    return OPEN if not decided else SOME if CANNOT_TELL in words else HELD
+
+
+def groups() -> dict[str, dict[str, Sizes]]:
+    """The claims about an effect that were tested at two or more sizes: group -> claim -> size -> verdict."""
+    found: dict[str, dict[str, Sizes]] = {name: {} for name in (HELD, TURNED, SOME, OPEN)}
+    for claim in verdicts.claims():
+        sizes = by_size(claim)
+        if len(sizes) > 1:
+            found[group([v.word for v in sizes.values()])][claim] = sizes
+    return found
+
+
+def listed(found: Found) -> list[str]:
+    """All claims of :func:`groups`, in the order of the groups."""
+    return [claim for claims in found.values() for claim in claims]
+
+
+def result(found: Found) -> rp.Html:
+    """What the sizes say together, in three sentences."""
+    effects = sum(entry["kind"] == "effect" for entry in verdicts.claims().values())
+    held, turned, some, never = (found[name] for name in (HELD, TURNED, SOME, OPEN))
+    ways = ", ".join(f"{claim} ({_words(sizes)})" for claim, sizes in turned.items())
+    turning = _count(turned, "gets", "get")
+    return rp.prose(
+        f"Of the article's {effects} claims about an effect, {len(listed(found))} were tested at two or more model sizes, and "
+        f"{_count(held, 'keeps its verdict', 'keep their verdict')} at each of them{_names(held)}. "
+        f"{turning[0].upper()}{turning[1:]} another verdict at another size{f': {ways}' if ways else ''}. "
+        f"{len(some)} {'is' if len(some) == 1 else 'are'} decided at some sizes and left open at others{_names(some)}, "
+        f"and {_count(never, 'is', 'are')} open at every size{_names(never)}."
+    )
+
+
+def _count(claims: Mapping[str, Sizes], one: str, several: str) -> str:
+    return f"{len(claims) or 'none'} {one if len(claims) < 2 else several}"
+
+
+def _names(claims: Mapping[str, Sizes]) -> str:
+    return f" ({', '.join(claims)})" if claims else ""
+
+
+def _words(sizes: Sizes) -> str:
+    return ", ".join(f"{size}: {v.word}" for size, v in sizes.items())
+
+
+def models() -> rp.Html:
+    """The models of the ladder: how many experiments were recorded with each, with how many seeds, on what."""
+    rows = []
+    for model, size in verdicts.LADDER.items():
+        paths = sorted((book_files.data_dir() / "runs" / model).glob("*.full.json"))
+        if records := [Record.read(path) for path in paths]:
+            rows.append({"size": size, "model": model, "experiments": len(records)})
+            rows[-1]["seeds"] = max(len(r.seeds) for r in records)
+            rows[-1]["on"] = "; ".join(sorted({r.device for r in records}))
+            decided = [c for c in verdicts.claims() if verdicts.verdict(c, model).findings]
+            rows[-1]["claims tested"] = len(decided)
+    heads = ("size", "model", "experiments", "claims tested", "seeds", "on")
+    caption = "The models; seeds are the most that an experiment had"
+    return rp.table(rows, caption, {head: head for head in heads})
+
+
+def figure(found: Found) -> rp.Figure:
+    """Every test of these claims, one row each, with its difference and interval at each size; the margin as a band."""
+    drawn = tests_figure(*listed(found))
+    layout, shown = drawn.layout, {row for trace in drawn.data for row in trace["hovertext"]}
+    heads, place, labels, bands, y = [], {}, [], [], 0.0
+    for name, claims in found.items():
+        if claims:
+            y -= 1
+            heads.append(dict(y=y - 0.3, text=name[0].upper() + name[1:]))
+        for claim in claims:
+            tests = verdicts.claims()[claim]["tests"]
+            for part, test in zip(_parts(tests), tests, strict=True):
+                if (row := f"{claim}: {test['says']}") in shown:
+                    y -= 1
+                    place[row] = y
+                    labels.append(f"{claim}{part} {TOPICS[claim]}")
+                    bands.append(dict(x0=-test["margin"], x1=test["margin"], y0=y - 0.4, y1=y + 0.4))
+    for i, trace in enumerate(drawn.data):
+        shift = 0.26 * ((len(drawn.data) - 1) / 2 - i)
+        trace |= {"y": [place[row] + shift for row in trace["hovertext"]]}
+        trace["marker"] |= {"size": 7}
+    look = dict(type="rect", fillcolor="#7F7F7F", opacity=0.18, line=dict(width=0))
+    layout["shapes"] = [band | look for band in bands] + [s for s in layout["shapes"] if s["type"] == "line"]
+    words = dict(x=0, xref="paper", xanchor="left", yanchor="bottom", showarrow=False, font=dict(size=13))
+    layout["annotations"] = [head | words for head in heads]
+    axis = dict(tickvals=list(place.values()), ticktext=labels, tickfont=dict(size=11), range=[y - 0.7, 0])
+    layout["yaxis"] = axis | dict(automargin=True, showgrid=False, zeroline=False)
+    layout |= dict(height=round(130 - 30 * y), title=dict(text="The same tests at each model size"))
+    said = "; ".join(f"{name}: {', '.join(claims)}" for name, claims in found.items() if claims)
+    return rp.Figure(
+        drawn.data, layout, f"{len(place)} paired differences, each at every size measured. {said}."
+    )
+
+
+def _parts(tests: Sequence) -> Sequence[str]:
+    """What tells a claim's tests apart: a letter each, where there are several."""
+    return "abcdef"[: len(tests)] if len(tests) > 1 else [""]
+
+
+def notes(claims: Mapping[str, Sizes], said: Mapping[str, Sentence]) -> rp.Html:
+    """These claims, each with its tests at every size, a link to its verdict box, and what we make of it.
+
+    said: claim -> (size -> verdict that the sentence goes with, the sentence); ``{at[135M][0]}`` in it stands for the difference of
+    the first test at that size. Where the records say otherwise at a size that is named, the sentence is left out.
+    """
+    items, lines = [], []
+    for claim, sizes in claims.items():
+        entry, (*_, last) = verdicts.claims()[claim], sizes.values()
+        to = link(_words(sizes), f"{entry['chapter']}.html#{claim}")
+        tests = tests_by_size(claim)
+        shown = [f"<b>{claim}. {html.escape(entry['claim'])}</b> {to}"]
+        shown += [
+            f"<small>{html.escape(f'{part} {test}'.strip())}</small>"
+            for part, test in zip(_parts(tests), tests, strict=True)
+        ]
+        expected, sentence = said.get(claim, ({}, ""))
+        if goes_with(expected, sizes):
+            at = {size: [difference(f) for f in v.findings] for size, v in sizes.items()}
+            shown.append(html.escape(sentence.format(at=at)))
+        colour, body = verdicts.MARKS[last.word][1], "<br>".join(shown)
+        items.append(f'<li style="--tw-mark:{colour}">{body}</li>')
+        lines.append(f"{claim}. {entry['claim']} {_words(sizes)}")
+    return rp.Html(f'<ul class="tw-claims">{"".join(items)}</ul>', "\n".join(lines))
+
+
+def goes_with(expected: Mapping[str, str], sizes: Sizes) -> bool:
+    """Whether the records give these verdicts at these sizes; a size that is not named may say anything."""
+    return all(size in sizes and sizes[size].word == word for size, word in expected.items())
+
+
+def changes(found: Found) -> dict[str, Comparison]:
+    """Each test's difference at the largest size minus that at the smallest; the intervals hold for all together (Bonferroni).
+
+    The two sizes count as independent samples, with Welch's degrees of freedom.
+    """
+    pairs = {}
+    for claims in found.values():
+        for claim, sizes in claims.items():
+            small, *_, large = (v.findings for v in sizes.values())
+            for part, a, b in zip(_parts(small), small, large, strict=True):
+                if a.unit == "points":
+                    pairs[f"{claim}{part} {TOPICS[claim]}"] = a.comparison, b.comparison
+    return {name: change(*pair, level=1 - 0.05 / len(pairs)) for name, pair in pairs.items()}
+
+
+def change(small: Comparison, large: Comparison, level: float) -> Comparison:
+    """One difference minus another, of independent samples."""
+    a, b = large.se**2, small.se**2
+    df = (a + b) ** 2 / (a**2 / large.df + b**2 / small.df)
+    values = (large.estimate - small.estimate, math.sqrt(a + b), df, large.estimate, small.estimate)
+    n, groups = min(small.n, large.n), min(small.groups, large.groups)
+    return Comparison(*values, n, groups, binary=False, level=level)
+
+
+def changes_table(found: Found) -> rp.Html:
+    """The tests whose difference changed clearly from the smallest size to the largest."""
+    every = changes(found)
+    clear = {name: c for name, c in every.items() if c.significant}
+    said = f"{len(clear)} of {len(every)} differences changed clearly from the smallest size measured to the largest"
+    rows = [
+        {"test": name, "smallest": 100 * c.mean_b, "largest": 100 * c.mean_a, "change": c.metric()}
+        for name, c in clear.items()
+    ]
+    return rp.table(rows, f"{said} (in points)", show={"change": rp.points}) if rows else rp.prose(f"{said}.")
+
+
+def literature(*claims: str) -> rp.Html:
+    """What others measured on these claims, as far as it was read in the source itself."""
+    pieces = {
+        e["text"]: (c, e) for c in claims for e in verdicts.claims()[c]["evidence"] if e["sure"] == "read"
+    }
+    items = [
+        f"<li>{c}. {html.escape(text)} ({link(*cite(e['source']))})</li>" for text, (c, e) in pieces.items()
+    ]
+    return rp.Html(f"<ul>{''.join(items)}</ul>", "\n".join(f"{c}. {text}" for text, (c, _) in pieces.items()))
