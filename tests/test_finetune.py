@@ -93,6 +93,11 @@ def test_rows_padded_for_a_recorded_graph_give_the_same_gradients():
     assert losses[1] == pytest.approx(0.4 * loss_of(lm.model, [], pairs[2:]).item(), rel=1e-5)
     for name, p in lm.model.named_parameters():
         torch.testing.assert_close(plain[name], p.grad, atol=1e-6, rtol=1e-4)
+    for row, places, wanted in rows:
+        mask = replayed._padded(row, places, wanted, 1.0)[2][0, 0]
+        seen = mask == 0
+        assert seen.any(dim=1).all(), "a fused kernel gives nan for a row that sees nothing"
+        assert not seen[: row.length, row.length :].any(), "a token sees what was padded"
 
 
 class Unrecorded(Graphed):

@@ -1,7 +1,7 @@
 """Training on a GPU without waiting for Python: forward and backward pass are recorded once as a CUDA graph, and then replayed.
 
 A step on a short row is some thousand small kernels, and starting them one by one takes longer than computing them. All rows are padded
-to the longest; no token sees what was padded, and it carries no loss, so the gradients are those of the rows alone.
+to the longest; no token of a row sees what was padded, and it carries no loss, so the gradients are those of the rows alone.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ class Graphed:
             seen = torch.ones(row.length, row.length, dtype=torch.bool).tril()
             mask = torch.zeros(seen.shape, dtype=self.dtype)
             mask = mask.masked_fill_(~seen, torch.finfo(self.dtype).min)[None, None]
-        mask = pad(mask, (0, more, 0, more), value=torch.finfo(self.dtype).min)
+        mask = pad(mask, (0, more), value=torch.finfo(self.dtype).min)
+        # What is padded sees all: a fused kernel gives nan for a row that sees nothing, and nan times no loss is nan.
+        mask = pad(mask, (0, 0, 0, more))
         weight = torch.full((len(wanted),), share / len(wanted))
         full = [pad(torch.tensor(values), (0, few)) for values in (places, wanted)]
         return [pad(ids, (0, more)), pad(position, (0, more)), mask, *full, pad(weight, (0, few))]
