@@ -15,22 +15,23 @@ from small_model import made_up, run_small, small_context
 from tunewise import stats
 from tunewise.experiment import Condition, Scores
 from tunewise.record import Record
+from tunewise.report import gap, mean, points
 from tunewise.written_answers import OUTCOMES
-from whentofinetune import book_records, experiments
+from whentofinetune import book_records, experiments, verdicts
 from whentofinetune.datasets import company
-from whentofinetune.pages import hybrid, passages, rag_figures
+from whentofinetune.pages import hybrid, passages, rag_figures, rag_or_weights
 from whentofinetune.pages.form import ask_it
 from whentofinetune.pages.verdict import links
 
 N = 40
 PAGES = {
     "rag_retrieval": "recall_menu retrieval_table",
-    "rag_knowledge": "knowledge_slider memorised_table",
+    "rag_knowledge": "knowledge_figure chosen_table memorised_table outcomes_figure",
     "rag_hallucination": "outcomes_menu learning_figure",
     "rag_dynamic": "dynamic_table",
     "rag_citations": "citations_table planted_table citations_measured",
     "rag_cost": "cost_table cost_measured",
-    "rag_hybrid": "quadrants_menu over_halves_figure reading_table distractors_figure k_figure losses_figure",
+    "rag_hybrid": "quadrants_figure over_halves_figure reading_table distractors_figure k_figure losses_figure",
 }
 SMALL = {  # what a run on a reader's own machine leaves out or has more of
     "rag_dynamic": {"shares": [0.3, 0.6]},
@@ -61,8 +62,8 @@ def made(tmp_path_factory):
 @pytest.mark.parametrize("name", PAGES)
 def test_every_part_of_a_page_can_be_made(made, name, small):
     for part in PAGES[name].split():
-        shown = getattr(rag_figures, part, None) or getattr(hybrid, part)
-        shown = shown(made(name, small))
+        (page,) = [page for page in (rag_figures, rag_or_weights, hybrid) if hasattr(page, part)]
+        shown = getattr(page, part)(made(name, small))
         text = f"{shown} {getattr(shown, 'html', '')}"
         assert text.strip() and not re.search(r"\bnan\b|None", text), (part, text)
         assert "not yet measured" not in text or small, (part, text)
@@ -208,10 +209,97 @@ def test_a_missing_record_is_named_with_its_command_and_a_text_is_a_paragraph(mo
     shown = rag_figures.show(lambda record: f"What {record.experiment} says.", "rag_dynamic")
     assert repr(shown) == "What rag_dynamic says."
     monkeypatch.setattr("whentofinetune.book_files.data_dir", lambda: tmp_path)
-    assert "tunewise run rag_hybrid" in repr(rag_figures.show(hybrid.quadrants_menu, "rag_hybrid"))
+    assert "tunewise run rag_hybrid" in repr(rag_figures.show(hybrid.quadrants_figure, "rag_hybrid"))
 
 
 def test_a_verdict_is_linked_where_its_box_stands():
     shown = links("C34", "C40")
     assert '<a href="rag_facts.html#C34">' in shown.html
     assert '<a href="decide.html#C40">a question</a>' in shown.html
+
+
+# -- what the chapters say in words ------------------------------------------------------------------------------------
+
+
+def of_sizes(name: str) -> list[Record]:
+    return list(rag_figures.sizes(name).values())
+
+
+def right(rows) -> float:
+    return mean(rows, "right")["value"]
+
+
+@pytest.mark.parametrize("record", of_sizes("rag_knowledge"), ids=lambda r: r.model)
+def test_facts_in_the_weights_beat_the_reader_and_seldom_come_back_reversed(record):
+    new, back, same = (
+        rag_or_weights.methods_to_know(record, k) for k in ("reworded", "reversed", "same wording")
+    )
+    weights = new["tuned on the facts"]
+    for name in ("RAG, index of these facts", "RAG fine-tuning, index of these facts"):
+        assert gap(weights, new[name], "right")["low"] > 0, name
+    assert right(back["tuned on the facts"]) < right(weights) / 2
+    assert mean(weights, "abstained")["value"] < 0.05 < mean(new["RAG fine-tuning"], "abstained")["value"]
+    few, many = rag_or_weights.phrasings_of(record)
+    assert (few, many, record.params["facts"]) == (1, 8, 120) and record.params["readings"] in (80, 240)
+    gains = [
+        right(record.where(method="tuned", phrasings=many, asked=kind))
+        - right(record.where(method="tuned", phrasings=few, asked=kind))
+        for kind in ("reworded", "reversed")
+    ]
+    assert gains[0] > 2 * gains[1] and same["tuned on the facts"]
+
+
+def test_what_did_best_on_validation_is_marked_as_used():
+    def trial(method: str, value: int, **settings) -> tuple:
+        return row(value, method=method, trial=True, **settings)
+
+    trials = [
+        trial("rag", n, reader=reader) for n, reader in ((9, "plain"), (12, "chat"), (12, "chat, 2 examples"))
+    ]
+    trials += [trial("tuned", n, recipe=i) for i, n in enumerate((20, 30))]
+    recipes = [{"learning_rate": rate, "epochs": 1} for rate in (1e-3, 5e-4)]
+    found = record("rag_knowledge", trials, fact_recipes=recipes, reading_recipes=recipes)
+    used = [line for line in rag_or_weights.chosen_table(found).text.splitlines() if line.endswith("yes")]
+    assert [re.split(r"\s{2,}", line)[:3] for line in used] == [
+        ["RAG, prompt", "chat", "30 % [18, 45]"],  # of equals the first
+        ["tuned on the facts, recipe", "learning rate 0.0005, epochs 1", "75 % [60, 86]"],
+    ]
+
+
+@pytest.mark.parametrize("record", of_sizes("rag_hybrid"), ids=lambda r: r.model)
+def test_without_distractors_in_training_they_cost_right_answers(record):
+    alone, beside = (record.where(method="gold only", passages="gold", k=k) for k in (1, 3))
+    assert gap(beside, alone, "right")["high"] < 0
+    found = record.where(method="gold only", passages="found")
+    assert all(mean(rows, "abstained")["value"] == 0 for rows in (alone, beside, found))
+    quadrants = {t: hybrid.quadrant(record, t) for t in hybrid.tunings(record)}
+    best = max((right(rows), t, name) for t, q in quadrants.items() for name, rows in q.items())
+    assert best[1:] == ("facts", "tuning alone")
+
+
+def test_a_better_prompt_brings_part_of_what_tuning_brings():
+    model = verdicts.headline("C23").model
+    knowledge = book_records.load("rag_knowledge", model=model)
+    found = rag_or_weights.methods_to_know(knowledge, "reworded")
+    plain, _ = verdicts.verdict("C23", model).findings
+    over = gap(found["RAG fine-tuning"], found["RAG"], "right")
+    assert rag_or_weights.over_prompt(knowledge) == points(over)
+    assert over["value"] < plain.comparison.estimate
+    asked = book_records.load("rag_hybrid", model=model).where(method="base", passages="found")
+    assert asked[0].items == found["RAG"][0].items  # the same questions
+
+
+def test_the_larger_model_repeats_a_planted_value_more_often():
+    found = [
+        mean(rag_figures.citing(r, "planted")["RAG fine-tuning"], "planted")
+        for r in of_sizes("rag_citations")
+    ]
+    assert found[-1]["low"] > found[0]["value"]
+
+
+def test_one_call_shows_every_size_that_was_measured():
+    menu = rag_figures.at_each_size(hybrid.losses_figure, "rag_hybrid")
+    assert [b["label"] for b in menu.layout["updatemenus"][0]["buttons"]] == ["135M", "0.5B"]
+    table = rag_figures.at_each_size(rag_figures.dynamic_table, "rag_dynamic")
+    assert table.html.count("<table>") == 2 and table.text.startswith("135M\n")
+    assert "<strong>0.5B</strong>" in table.html

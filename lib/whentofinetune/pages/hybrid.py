@@ -49,13 +49,13 @@ def interaction(record: Record, tuning: str) -> dict:
     return compare_arrays(both - tuned, rag - neither, rows["both"][0].groups).metric()
 
 
-def quadrants_menu(record: Record) -> rp.Figure:
-    """A menu over what tuning taught: right answers with and without retrieval, with and without tuning."""
-    figures = {}
+def quadrants_figure(record: Record) -> rp.Figure:
+    """Right answers with and without retrieval, with and without tuning, for each thing that tuning taught."""
+    series: dict[str, dict] = {}
     for tuning, taught in tunings(record).items():
-        found = rp.means(quadrant(record, tuning), "right")
-        figures[taught] = rp.dots(found, "right answers", f"Tuning taught {taught}")
-    return rp.choose(figures, "what tuning taught")
+        for name, metric in rp.means(quadrant(record, tuning), "right").items():
+            series.setdefault(name, {})[f"tuning taught {taught}"] = metric
+    return rp.dots(series, "right answers", "Four quadrants")
 
 
 def over_halves(record: Record, tuning: str) -> dict[str, dict]:

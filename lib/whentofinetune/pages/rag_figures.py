@@ -1,6 +1,7 @@
 """Figures and tables of the chapters on retrieval, each a function of a run record; an answer is right, wrong or abstains.
 
-:mod:`whentofinetune.pages.hybrid` has what the chapter on retrieval and tuning together adds.
+:mod:`whentofinetune.pages.rag_or_weights` has the fair fight for facts, :mod:`whentofinetune.pages.hybrid` what the chapter on retrieval and
+tuning together adds.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +13,8 @@ from tunewise import stats
 from tunewise.record import Record, Row
 from tunewise.report.tables import Conditions
 from tunewise.written_answers import OUTCOMES
-from whentofinetune.book_records import load
+from whentofinetune.book_records import committed, load
+from whentofinetune.verdicts import LADDER
 
 SEARCHES = {"bm25": "BM25 (words)", "dense": "embeddings (meaning)", "hybrid": "both, ranks fused"}
 ASKED = {
@@ -21,7 +23,6 @@ ASKED = {
     "changed": "about a change",
     "multihop": "over two facts",
 }
-KINDS = ("same wording", "reworded", "reversed", "two facts")
 MODELS = {
     "base": "base model",
     "reading": "RAG fine-tuning",
@@ -41,6 +42,20 @@ def show(make: Callable, *names: str, **options):
         return rp.prose(made) if isinstance(made, str) else made
 
     return rp.measured(shown)
+
+
+def sizes(name: str) -> dict[str, Record]:
+    """Model size -> the book's record of this experiment, for the models of the ladder that have one."""
+    return {size: load(name, model=m) for m, size in LADDER.items() if committed(name, model=m).exists()}
+
+
+def at_each_size(make: Callable, name: str) -> rp.Figure | rp.Html:
+    """What ``make`` makes of this record at each model size: figures behind a menu, tables one below the other."""
+    made = {size: make(record) for size, record in sizes(name).items()} or {"": show(make, name)}
+    if all(isinstance(m, rp.Figure) for m in made.values()):
+        return rp.choose(made, "model size")
+    page = "".join(f"<p><strong>{size}</strong></p>{m.html}" for size, m in made.items())
+    return rp.Html(page, "\n".join(f"{size}\n{m.text}" for size, m in made.items()))
 
 
 # -- does the right passage come back? ---------------------------------------------------------------------------------
@@ -71,49 +86,6 @@ def retrieval_table(record: Record, k: int = 3) -> rp.Html:
             rows.append(row | {"mean reciprocal rank": rp.mean([r], "mrr")})
     said = {"fused minus this": rp.points, "mean reciprocal rank": rp.plain}
     return rp.table(rows, "Three methods to find a passage of the handbook", show=said)
-
-
-# -- question 1: external knowledge ------------------------------------------------------------------------------------
-
-
-def methods_to_know(record: Record, asked: str, phrasings: int | None = None) -> Conditions:
-    """Name -> rows of each method that was asked this kind of question; facts tuned in with the most phrasings, if not said."""
-    methods = {
-        "closed book": {"method": "closed book"},
-        "tuned on the facts": {
-            "method": "tuned",
-            "phrasings": phrasings or max(record.by("phrasings", method="tuned")),
-        },
-        "RAG": {"method": "rag"},
-        "RAG fine-tuning": {"method": "rag fine-tuning"},
-        "a small corpus, whole in the prompt": {"method": "whole corpus"},
-    }
-    return rp.conditions(record, methods, asked=asked)
-
-
-def knowledge_slider(record: Record) -> rp.Figure:
-    """A slider over the phrasings that each fact was trained in: right answers by method and kind of question."""
-    figures = {}
-    for p in record.by("phrasings", method="tuned"):
-        series: dict[str, dict] = {}
-        for kind in KINDS:
-            for name, metric in rp.means(methods_to_know(record, kind, p), "right").items():
-                series.setdefault(name, {})[kind] = metric
-        title = f"Each fact trained {record.params['exposures']} times, number of phrasings: {p}"
-        figures[str(p)] = rp.dots(series, "right answers", title)
-    return rp.choose(figures, "phrasings of each fact in training", slider=True)
-
-
-def memorised_table(record: Record) -> rp.Html:
-    """What tuning memorises and what it generalises: the trained wording against a new one, by number of phrasings."""
-    rows = []
-    for p in record.by("phrasings", method="tuned"):
-        same, new = (record.where(method="tuned", phrasings=p, asked=kind) for kind in KINDS[:2])
-        row = {"phrasings in training": str(p), "the trained wording": rp.mean(same, "right")}
-        row |= {"reworded": rp.mean(new, "right"), "reworded minus trained": rp.gap(new, same, "right")}
-        rows.append(row)
-    caption = "The same facts, seen equally often in training"
-    return rp.table(rows, caption, show={"reworded minus trained": rp.points})
 
 
 # -- question 3: right, wrong, abstained -------------------------------------------------------------------------------
@@ -176,6 +148,11 @@ UPDATES = {
 def updates(record: Record) -> Conditions:
     """Name -> rows of each method to meet a change, at the smallest share of changed facts that was measured."""
     return rp.conditions(record, UPDATES, share=min(record.params["shares"]))
+
+
+def changed(record: Record, name: str) -> str:
+    """How often a method to meet a change is right about the changed facts, in words."""
+    return rp.pct(rp.mean(updates(record)[name], "changed.right"))
 
 
 def update_seconds(rows: Sequence[Row]) -> str:
