@@ -44,6 +44,18 @@ def test_an_answer_says_what_result_of_ours_speaks_against_it():
     assert 'against our own result: <a href="chapters/accuracy.html">' in text and "points [" in text
 
 
+@pytest.mark.parametrize("model", ["smollm2-135m", "qwen2.5-coder-0.5b"])
+def test_the_words_below_the_figure_say_where_it_goes_against_the_answers(model):
+    tasks = home.content()["tasks"]
+    for task, rival in (
+        ("Sentiment of tweets", "small classifier"),
+        ("Labels by a rule of the house", "small classifier"),
+        ("Facts of a handbook, reworded questions", "RAG"),
+    ):
+        lora, other = (home._share(tasks[task], method, model)["value"] for method in ("LoRA", rival))
+        assert lora > other, (task, "write the home page's sentence anew")
+
+
 def test_the_models_are_those_of_the_records():
     rows = home.measured().text.splitlines()[2:]
     assert [row.split()[0] for row in rows] == sorted(
