@@ -69,7 +69,7 @@ def verdict(
         ``why`` speaks of several; else the kind of claim (``calculated``, ...).
     why
         A sentence or two. ``{0}``, ``{1}`` stand for the differences of the tests, in their order, at the largest size measured;
-        ``{at[135M][0]}`` for the first at that size, ``{size}`` for the largest size measured, and ``{name}`` for one of ``facts``; other
+        ``{at[135M][0]}`` for the first at that size (without n), ``{size}`` for the largest size measured, and ``{name}`` for one of ``facts``; other
         numbers are not typed.
     measured
         Name -> metric or text, for claims that no test decides.
@@ -90,7 +90,7 @@ def verdict(
     words = {size: v.word for size, v in at.items()}
     if expects in (found.word, words):
         read: dict[str, Any] = {"size": verdicts.LADDER[found.model]}
-        read["at"] = {size: [difference(f) for f in v.findings] for size, v in at.items()}
+        read["at"] = {size: [difference(f, n=False) for f in v.findings] for size, v in at.items()}
         if facts:
             record = book_records.load(entry["tests"][0]["experiment"], model=found.model)
             read |= {name: fact(record) for name, fact in facts.items()}
@@ -125,10 +125,10 @@ def verdict(
     return rp.Html(source, text)
 
 
-def difference(finding: verdicts.Finding) -> str:
+def difference(finding: verdicts.Finding, n: bool = True) -> str:
     """The difference of a test with its interval, in the unit that its metric has."""
     show = {"points": rp.points, "relative": rp.relative}.get(finding.unit, rp.plain)
-    return show(finding.comparison.metric())
+    return show(finding.comparison.metric(), n=n)
 
 
 def trainings(rows: Rows, constant: float, metric: str = "accuracy") -> str:
