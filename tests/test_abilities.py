@@ -11,7 +11,8 @@ from tunewise import stats
 from tunewise.experiment import Condition, Params, Scores
 from tunewise.finetune import Recipe, restore
 from tunewise.models.packing import Prefix
-from whentofinetune import long_context, rope_scaling
+from tunewise.report import mean
+from whentofinetune import book_records, long_context, rope_scaling
 from whentofinetune.datasets import company, grounded_claims, synthetic_task
 from whentofinetune.experiments import context_window, groundedness, invented_operation
 from whentofinetune.pages import abilities
@@ -356,3 +357,18 @@ def test_keys_past_the_trained_length_are_paired_by_text():
     record = made_up(context_window.EXPERIMENT, scored, **params)
     assert "past the trained length: YaRN +25 points" in abilities.window_gaps(record).alt
     assert "base model: 4,096, 25 %" in abilities.window_figure(record).alt
+
+
+def test_the_larger_judge_finds_what_a_search_finds():
+    judge = book_records.load("groundedness", model="qwen2.5-coder-0.5b").where(method="lora")
+    found = {kind: mean(judge, metric) for kind, metric in abilities.ERRORS.items()}
+    elsewhere, *others = found.values()
+    assert elsewhere["low"] > 0.5 and all(m["low"] < 0.5 < m["high"] for m in others)
+
+
+@pytest.mark.parametrize(("model", "learned"), [("smollm2-135m", 1), ("qwen2.5-coder-0.5b", 3)])
+def test_longer_lists_stay_mostly_wrong_and_the_control_is_as_strong_as_the_text_says(model, learned):
+    record = book_records.load("invented_operation", model=model)
+    trained = record.where(method="pretrained", task="frell", n_labels=240)
+    assert mean(trained, "longer.exact")["high"] < 0.5
+    assert abilities.control_trainings(record).startswith(f"{learned} of 3 trainings")

@@ -17,6 +17,7 @@ from small_model import made_up, run_small, small_context
 
 from tunewise.experiment import Condition, Scores
 from tunewise.prompting import EMPTY_TEXTS
+from tunewise.report import mean
 from whentofinetune import book_records
 from whentofinetune.calculators import method_costs
 from whentofinetune.calculators.cost import meeting
@@ -466,3 +467,9 @@ def test_presets_fill_in_the_form_and_are_dated():
 def test_controls_name_every_setting_and_start_with_its_default():
     live = Live("a-block", method_costs.CONTROLS, f"{method_costs.__name__}:methods_json")
     assert live.values == vars(method_costs.Methods()) and live.compute()["text"]
+
+
+def test_no_tuned_judge_of_one_text_is_told_from_guessing():
+    for model in ("smollm2-135m", "qwen2.5-coder-0.5b"):
+        right = mean(book_records.load("judge", model=model).where(method="tuned", way="point"))
+        assert right["low"] < 0.5 < right["high"]

@@ -13,9 +13,9 @@ from small_model import made_up, run_small, small, small_context
 from tunewise.experiment import Condition, Scores
 from tunewise.generation import generate
 from tunewise.near_duplicates import near_duplicates
-from tunewise.report import mean
+from tunewise.report import gap, mean
 from tunewise.scoring import choose, encode, label_logprobs, option_logprobs, written
-from whentofinetune import book_files
+from whentofinetune import book_files, book_records
 from whentofinetune.datasets import company, glossary, hindi_pairs, patient_notes
 from whentofinetune.experiments import jargon, new_language
 from whentofinetune.experiments import notes as note_experiment
@@ -352,3 +352,24 @@ def test_every_figure_and_table_is_made(records):
     parts += [make(records.language) for make in (d.tokens_table, d.language_table, d.language_gaps)]
     parts += [d.before_after(records.language)]
     assert not any(re.search(r"\bnan\b", str(part)) for part in parts)
+
+
+def test_the_text_says_what_the_records_of_each_size_say():
+    """Hindi beside a table of words, definitions by kind of question, and values found without training."""
+    for model, ahead in (("smollm2-135m", False), ("qwen2.5-coder-0.5b", True)):
+        rows = domains.language_rows(book_records.load("new_language", model=model), "meaning")
+        difference = gap(rows["LoRA"], rows["table of words, no model"])
+        assert difference["low"] > 0 if ahead else difference["high"] < 0
+    words = book_records.load("jargon", model="qwen2.5-coder-0.5b")
+    rows, items = domains.jargon_rows(words), domains.jargon_items(words)
+    alone, trained = (rows[n] for n in ("the question alone", "LoRA on those and on all definitions"))
+    for kind, ids in items.items():
+        asked = {i for i in ids if kind == "meaning"} or ids
+        before, after = (mean(found, items=asked) for found in (alone, trained))
+        assert (after["low"] > before["high"]) == (kind == "meaning")
+    notes = book_records.load("notes", model="qwen2.5-coder-0.5b")
+    assert (
+        notes.one(method="prompt").metric("mentioned")["low"]
+        > 0.5
+        > notes.one(method="prompt").metric("recalled")["high"]
+    )

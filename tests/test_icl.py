@@ -270,3 +270,28 @@ def test_what_leaked_is_in_the_table():
     row = record.one(method="weights", place="answer", repeats=4)
     assert icl.exposure(row) == sorted(row.outcomes("exposure"))[2]
     assert "4 times" in text and "once" in text and "8 examples" in text
+
+
+def test_the_text_says_what_the_records_of_each_size_say():
+    """Calibration, the template without examples, training beside prompts and beside a classifier."""
+    sizes = ("smollm2-135m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b")
+    shots = [book_records.load("few_shot", model=m) for m in sizes]
+    curves = [book_records.load("learning_curve", model=m) for m in sizes[:2]]
+    adds = icl.calibration_figure(dict(zip(sizes, shots, strict=True))).data
+    ends = [list(zip(d["x"], d["error_x"]["arrayminus"], d["error_x"]["array"], strict=True)) for d in adds]
+    low, high = ([[x + s * e[i] for x, *e in found] for found in ends] for i, s in ((0, -1), (1, 1)))
+    assert low[0][-1] > 0 and max(low[1]) < 0 and sum(end < 0 for end in high[2]) > len(high[2]) / 2
+    for curve, few in zip(curves, shots, strict=False):
+        *_, random, nearest = icl.equal_labels(curve, few).data
+        for trace in (random, nearest):
+            assert all(x > e for x, e in zip(trace["x"], trace["error_x"]["arrayminus"], strict=True))
+        lead = [d for d in icl.equal_labels(curve, few).data if d["name"] == "minus MiniLM embeddings"][0][
+            "x"
+        ]
+        assert lead[0] > 4 * lead[-1] > 0
+        four = mean(shots[2].where(method="random", k=4))["value"]
+        assert abs(four - mean(curve.where(method="lora", n_labels=700))["value"]) < 0.05
+    zero = [mean(few.where(method="zero-shot"))["value"] for few in shots]
+    assert zero == sorted(zero) and all(
+        "“chat” without" in icl.prompts_used({"": few}).text for few in shots[1:]
+    )
