@@ -12,23 +12,21 @@ from tunewise import report as rp
 from tunewise.comparison import CANNOT_TELL, Comparison
 from tunewise.record import Record
 from whentofinetune import book_files, verdicts
-from whentofinetune.pages.verdict import by_size, cite, difference, link, tests_by_size, tests_figure
+from whentofinetune.pages.verdict import by_size, link, tests_by_size, tests_figure
 
 HELD, TURNED, SOME, OPEN = "held", "turned", "decided at some sizes only", "open at every size"
-TOPICS = {
-    **{"C1": "small classifier", "C6": "forgetting", "C7": "LoRA forgets less", "C9": "a voice"},
-    **{"C10": "JSON", "C11": "fewer errors", "C12": "unwritten rule", "C13": "tweets, more labels"},
-    **{"C14": "tweets, fewer labels", "C16": "jargon", "C17": "notes", "C18": "Hindi"},
-    **{"C19": "distillation", "C20": "short prompt", "C21": "answers judged", "C22": "new operation"},
-    **{"C23": "reading", "C24": "groundedness", "C25": "long context", "C26": "examples"},
-    **{"C29": "many examples", "C30": "near examples", "C31": "secrets", "C32": "RAG first"},
-    **{"C33": "RAG with tuning", "C34": "new facts", "C35": "style", "C36": "hallucination"},
-    **{"C38": "changed facts", "C41": "one adapter each", "C42": "hybrid", "C43": "choice", "C44": "data"},
-}
+_TOPICS = (
+    "C1 small classifier; C6 forgetting; C7 LoRA forgets less; C9 a voice; C10 JSON; C11 fewer errors; C12 unwritten rule; "
+    "C13 tweets, more labels; C14 tweets, fewer labels; C16 jargon; C17 notes; C18 Hindi; C19 distillation; C20 short prompt; "
+    "C21 answers judged; C22 new operation; C23 reading; C24 groundedness; C25 long context; C26 examples; C29 many examples; "
+    "C30 near examples; C31 secrets; C32 RAG first; C33 RAG with tuning; C34 new facts; C35 style; C36 hallucination; "
+    "C38 changed facts; C41 one adapter each; C42 hybrid; C43 choice; C44 data"
+)
+TOPICS = dict(topic.split(" ", 1) for topic in _TOPICS.split("; "))
 
 Sizes = Mapping[str, verdicts.Verdict]  # size -> verdict of one claim
 Found = Mapping[str, Mapping[str, Sizes]]  # group -> claim -> sizes
-Sentence = tuple[Mapping[str, str], str]  # size -> verdict that it goes with, and the sentence
+Sentence = tuple[Mapping[str, str], str]  # the verdicts that it goes with, and the sentence
 
 
 def group(words: Sequence[str]) -> str:
@@ -57,24 +55,16 @@ def listed(found: Found) -> list[str]:
 def result(found: Found) -> rp.Html:
     """What the sizes say together, in three sentences."""
     effects = sum(entry["kind"] == "effect" for entry in verdicts.claims().values())
-    held, turned, some, never = (found[name] for name in (HELD, TURNED, SOME, OPEN))
-    ways = ", ".join(f"{claim} ({_words(sizes)})" for claim, sizes in turned.items())
-    turning = _count(turned, "gets", "get")
+    names = {name: f" ({', '.join(claims)})" if claims else "" for name, claims in found.items()}
+    held, turned, some, never = (len(found[name]) for name in (HELD, TURNED, SOME, OPEN))
+    ways = "; ".join(f"{claim} ({_words(sizes)})" for claim, sizes in found[TURNED].items())
     return rp.prose(
         f"Of the article's {effects} claims about an effect, {len(listed(found))} were tested at two or more model sizes, and "
-        f"{_count(held, 'keeps its verdict', 'keep their verdict')} at each of them{_names(held)}. "
-        f"{turning[0].upper()}{turning[1:]} another verdict at another size{f': {ways}' if ways else ''}. "
-        f"{len(some)} {'is' if len(some) == 1 else 'are'} decided at some sizes and left open at others{_names(some)}, "
-        f"and {_count(never, 'is', 'are')} open at every size{_names(never)}."
+        f"{held} of these {'keeps its' if held == 1 else 'keep their'} verdict at every size{names[HELD]}. "
+        f"{turned or 'None'} {'get' if turned > 1 else 'gets'} another verdict at another size{ways and f': {ways}'}. "
+        f"{some} {'is' if some == 1 else 'are'} decided at some sizes and left open at others{names[SOME]}, "
+        f"and {never} {'is' if never == 1 else 'are'} open at every size{names[OPEN]}."
     )
-
-
-def _count(claims: Mapping[str, Sizes], one: str, several: str) -> str:
-    return f"{len(claims) or 'none'} {one if len(claims) < 2 else several}"
-
-
-def _names(claims: Mapping[str, Sizes]) -> str:
-    return f" ({', '.join(claims)})" if claims else ""
 
 
 def _words(sizes: Sizes) -> str:
@@ -126,9 +116,8 @@ def figure(found: Found) -> rp.Figure:
     layout["yaxis"] = axis | dict(automargin=True, showgrid=False, zeroline=False)
     layout |= dict(height=round(130 - 30 * y), title=dict(text="The same tests at each model size"))
     said = "; ".join(f"{name}: {', '.join(claims)}" for name, claims in found.items() if claims)
-    return rp.Figure(
-        drawn.data, layout, f"{len(place)} paired differences, each at every size measured. {said}."
-    )
+    alt = f"{len(place)} paired differences, each at every size measured. {said}."
+    return rp.Figure(drawn.data, layout, alt)
 
 
 def _parts(tests: Sequence) -> Sequence[str]:
@@ -139,8 +128,7 @@ def _parts(tests: Sequence) -> Sequence[str]:
 def notes(claims: Mapping[str, Sizes], said: Mapping[str, Sentence]) -> rp.Html:
     """These claims, each with its tests at every size, a link to its verdict box, and what we make of it.
 
-    said: claim -> (size -> verdict that the sentence goes with, the sentence); ``{at[135M][0]}`` in it stands for the difference of
-    the first test at that size. Where the records say otherwise at a size that is named, the sentence is left out.
+    said: claim -> (the verdicts that a sentence goes with, the sentence), see :func:`goes_with`. If a record says otherwise, it is left out.
     """
     items, lines = [], []
     for claim, sizes in claims.items():
@@ -154,8 +142,7 @@ def notes(claims: Mapping[str, Sizes], said: Mapping[str, Sentence]) -> rp.Html:
         ]
         expected, sentence = said.get(claim, ({}, ""))
         if goes_with(expected, sizes):
-            at = {size: [difference(f) for f in v.findings] for size, v in sizes.items()}
-            shown.append(html.escape(sentence.format(at=at)))
+            shown.append(html.escape(sentence))
         colour, body = verdicts.MARKS[last.word][1], "<br>".join(shown)
         items.append(f'<li style="--tw-mark:{colour}">{body}</li>')
         lines.append(f"{claim}. {entry['claim']} {_words(sizes)}")
@@ -163,27 +150,34 @@ def notes(claims: Mapping[str, Sizes], said: Mapping[str, Sentence]) -> rp.Html:
 
 
 def goes_with(expected: Mapping[str, str], sizes: Sizes) -> bool:
-    """Whether the records give these verdicts at these sizes; a size that is not named may say anything."""
-    return all(size in sizes and sizes[size].word == word for size, word in expected.items())
+    """Whether the records give these verdicts. A key is a size, ``"0.5B"``, or a test of the claim at a size, ``"0.5B b"``."""
+    words = {size: v.word for size, v in sizes.items()}
+    for size, v in sizes.items():
+        words |= {f"{size} {part}": f.verdict for part, f in zip("abcdef", v.findings, strict=False)}
+    return expected.items() <= words.items()
 
 
-def changes(found: Found) -> dict[str, Comparison]:
-    """Each test's difference at the largest size minus that at the smallest; the intervals hold for all together (Bonferroni).
-
-    The two sizes count as independent samples, with Welch's degrees of freedom.
-    """
+def ends(found: Found) -> dict[str, tuple[verdicts.Finding, verdicts.Finding]]:
+    """Test, such as ``"C10b JSON"`` -> its finding at the smallest and at the largest size; only differences in points."""
     pairs = {}
     for claims in found.values():
         for claim, sizes in claims.items():
             small, *_, large = (v.findings for v in sizes.values())
-            for part, a, b in zip(_parts(small), small, large, strict=True):
-                if a.unit == "points":
-                    pairs[f"{claim}{part} {TOPICS[claim]}"] = a.comparison, b.comparison
-    return {name: change(*pair, level=1 - 0.05 / len(pairs)) for name, pair in pairs.items()}
+            for part, *pair in zip(_parts(small), small, large, strict=True):
+                if pair[0].unit == "points":
+                    pairs[f"{claim}{part} {TOPICS[claim]}"] = tuple(pair)
+    return pairs
+
+
+def changes(found: Found) -> dict[str, Comparison]:
+    """Each test's difference at the largest size minus that at the smallest; the intervals hold for all together (Bonferroni)."""
+    pairs = ends(found)
+    level = 1 - 0.05 / len(pairs)
+    return {name: change(a.comparison, b.comparison, level) for name, (a, b) in pairs.items()}
 
 
 def change(small: Comparison, large: Comparison, level: float) -> Comparison:
-    """One difference minus another, of independent samples."""
+    """One difference minus another, as of independent samples (Welch's degrees of freedom)."""
     a, b = large.se**2, small.se**2
     df = (a + b) ** 2 / (a**2 / large.df + b**2 / small.df)
     values = (large.estimate - small.estimate, math.sqrt(a + b), df, large.estimate, small.estimate)
@@ -193,22 +187,24 @@ def change(small: Comparison, large: Comparison, level: float) -> Comparison:
 
 def changes_table(found: Found) -> rp.Html:
     """The tests whose difference changed clearly from the smallest size to the largest."""
-    every = changes(found)
-    clear = {name: c for name, c in every.items() if c.significant}
+    pairs, every = ends(found), changes(found)
+    clear = [name for name, c in every.items() if c.significant]
     said = f"{len(clear)} of {len(every)} differences changed clearly from the smallest size measured to the largest"
+    if not clear:
+        return rp.prose(f"{said}.")
+    columns = ("smallest", "largest", "change")
     rows = [
-        {"test": name, "smallest": 100 * c.mean_b, "largest": 100 * c.mean_a, "change": c.metric()}
-        for name, c in clear.items()
+        {"test": name} | {k: rp.points(c.metric(), n=False) for k, c in zip(columns, cells, strict=True)}
+        for name in clear
+        for cells in [(*(f.comparison for f in pairs[name]), every[name])]
     ]
-    return rp.table(rows, f"{said} (in points)", show={"change": rp.points}) if rows else rp.prose(f"{said}.")
+    return rp.table(rows, said)
 
 
-def literature(*claims: str) -> rp.Html:
-    """What others measured on these claims, as far as it was read in the source itself."""
-    pieces = {
-        e["text"]: (c, e) for c in claims for e in verdicts.claims()[c]["evidence"] if e["sure"] == "read"
-    }
-    items = [
-        f"<li>{c}. {html.escape(text)} ({link(*cite(e['source']))})</li>" for text, (c, e) in pieces.items()
-    ]
-    return rp.Html(f"<ul>{''.join(items)}</ul>", "\n".join(f"{c}. {text}" for text, (c, _) in pieces.items()))
+def items(found: Found) -> rp.Html:
+    """In how many tests the largest size measured answered more items than the smallest."""
+    counts = [b.comparison.n / a.comparison.n for a, b in ends(found).values()]
+    more = [ratio for ratio in counts if ratio > 1]
+    times = f", up to {max(more):.0f} times as many" if more else ""
+    words = "tests more items were asked at the largest size measured than at the smallest"
+    return rp.prose(f"In {len(more)} of {len(counts)} {words}{times}.")
