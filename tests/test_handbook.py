@@ -25,6 +25,8 @@ def test_facts_are_learned_equally_often_and_never_in_the_tested_wording():
         assert len({p for p, _ in pairs}) == 40 * phrasings
     with pytest.raises(ValueError, match="shared equally"):
         hb.fact_pairs(facts, 5, 16)
+    with pytest.raises(ValueError, match="kept for the test; take at most 8"):
+        hb.fact_pairs(facts, 16, 16)
 
 
 def test_other_values_are_learned_for_facts_that_have_changed():

@@ -255,13 +255,17 @@ def fact_pairs(
     Raises
     ------
     ValueError
-        Where the exposures cannot be shared equally among the phrasings.
+        Where the exposures cannot be shared equally among the phrasings, or the phrasings take in the wording kept for the test.
     """
     if exposures % phrasings:
         raise ValueError(f"{exposures} exposures cannot be shared equally among {phrasings} phrasings")
     pairs = []
     for fact in facts:
         question = by_id()[f"direct/{fact}"]
+        if phrasings >= len(question.ask):
+            raise ValueError(
+                f"{phrasings} phrasings would train on the wording kept for the test; take at most {len(question.ask) - 1}"
+            )
         value = (values or {}).get(fact, question.answers[0])
         pairs += [(rag.prompt(ask), rag.target(value)) for ask in question.ask[:phrasings]] * (
             exposures // phrasings
