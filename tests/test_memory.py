@@ -562,6 +562,12 @@ def test_published_peaks_of_transformers_and_peft():
     assert statistics.median(errors.values()) <= 0.005 and max(errors.values()) <= 0.015, errors
 
 
+def test_peaks_measured_on_an_h200():
+    rows = json.loads((ROOT / "data/memory/measured-nvidia-h200.json").read_text())["rows"]
+    errors = [abs(estimate(Settings.from_dict(r["settings"])).peak_bytes / r["allocated"] - 1) for r in rows]
+    assert len(errors) == 50 and statistics.median(errors) <= 0.005 and max(errors) <= 0.03
+
+
 def test_published_peaks_of_other_stacks():
     errors = {}
     for row, e, measured in published():
@@ -604,6 +610,14 @@ def test_the_largest_fits_and_the_next_does_not(s, key, field_and_unit):
         return
     if found + unit <= 100_000:
         assert estimate(more).peak_bytes > room
+
+
+def test_a_config_that_was_changed_is_computed_anew():
+    """Answers are kept: not for a dictionary that is the same one and says something else."""
+    config = dict(known_models.CONFIGS["HuggingFaceTB/SmolLM2-135M"])
+    before = estimate(Settings(model=config)).peak_bytes
+    config["num_hidden_layers"] *= 2
+    assert estimate(Settings(model=config)).peak_bytes > 1.2 * before
 
 
 def test_changes_make_it_fit_and_the_cheap_come_first():

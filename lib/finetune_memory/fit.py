@@ -1,5 +1,6 @@
 """Which GPU a fine-tuning step fits, how far batch and length may grow, and what would make it fit. Standard library only."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,21 +81,20 @@ def largest(s: Settings, gpu: Gpu, field: str, unit: int = 1, limit: int = 1 << 
         return estimate(s.replace(**{field: count * unit})).peak_bytes - room
 
     low, high = 1, max(1, limit // unit)
-    if limit < unit or (at_low := peak(low)) > 0:
+    if limit < unit or (value := peak(low)) > 0:
         return 0
-    probe: int = max(2, getattr(s, field) // unit)
-    at_high: int | None = None
+    at, probe, bounded = low, max(2, getattr(s, field) // unit), False
     while low < high:
-        probe = min(max(probe, low + 1), high)
-        value = peak(probe)
+        before, value_before = at, value
+        at = min(max(probe, low + 1), high)
+        value = peak(at)
         if value > 0:
-            high, at_high = probe - 1, value
+            high, bounded = at - 1, True
         else:
-            low, at_low = probe, value
-        if at_high is None:
-            probe = 2 * low if low < 4 else low + max(1, int(low * min(3.0, -at_low / (at_low + room) + 0.5)))
-        else:  # between the two by a straight line, a little nearer to the middle
-            probe = min(high, low + max(1, round((high + 1 - low) * -at_low / (at_high - at_low))))
+            low = at
+        rise, middle = (value - value_before) / (at - before), (low + high + 1) // 2 if bounded else 4 * low
+        # next where a straight line through the last two crosses nought
+        probe = math.floor(at - value / rise) if rise > 0 else middle
     return low * unit
 
 

@@ -8,6 +8,7 @@ stands in between with the logits. What a block, the head and the loss take come
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from finetune_memory.settings import BYTES, Settings
 from finetune_memory.tape import rounded
@@ -178,6 +179,7 @@ def workspace(s: Settings) -> int:
     return 2 * (32 * 1024 if s.arch >= 90 else 8320) * 1024
 
 
+@lru_cache(maxsize=512)
 def estimate(s: Settings) -> Estimate:
     """The memory of one step on one GPU, phase by phase.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -169,6 +170,10 @@ class Settings:
             shape.targets(self.targets)  # raises for an unknown module
         if wrong := [why for why, so in self._contradictions().items() if so]:
             raise ValueError(wrong[0])
+
+    def __hash__(self) -> int:
+        """Of what is asked about, a config's content included: a dictionary alone has no hash."""
+        return hash(json.dumps(self.as_dict()))
 
     def _contradictions(self) -> dict[str, bool]:
         """{why it cannot be: whether it is so} of values that do not go together."""
