@@ -83,8 +83,8 @@ def exported(request, tmp_path_factory) -> dict[str, tuple]:
     return {"moodle": from_moodle, "qti": from_qti}[request.param](path)
 
 
-def test_all_sixty_arrive_with_one_right_choice_and_a_reason_each(exported):
-    assert len(exported) == 60 and set(exported) == set(QUESTIONS)
+def test_all_questions_arrive_with_one_right_choice_and_a_reason_each(exported):
+    assert set(exported) == set(QUESTIONS)
     for name, (category, ask, answers) in exported.items():
         entry = QUESTIONS[name]
         assert category == BANK["chapters"][entry["chapter"]]

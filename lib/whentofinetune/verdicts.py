@@ -125,10 +125,11 @@ def _named(settings: Mapping[str, Any]) -> str:
     return ", ".join(str(v) if k == "method" else f"{k} {v}" for k, v in told)
 
 
-def board() -> list[dict[str, Any]]:
-    """One row a claim: its words for every model of the ladder, the headline and its findings."""
+def board(*only: str) -> list[dict[str, Any]]:
+    """One row a claim, all if none is named: its words for every model of the ladder, the headline and its findings."""
     rows = []
-    for claim, entry in claims().items():
+    for claim in only or claims():
+        entry = claims()[claim]
         words = {model: verdict(claim, model).word for model in LADDER}
         top = headline(claim)
         about = {"claim": claim, "says": entry["claim"], "kind": entry["kind"], "words": words}

@@ -134,7 +134,7 @@ def notes(claims: Mapping[str, Sizes], said: Mapping[str, Sentence]) -> rp.Html:
     for claim, sizes in claims.items():
         entry, (*_, last) = verdicts.claims()[claim], sizes.values()
         to = link(_words(sizes), f"{entry['chapter']}.html#{claim}")
-        tests = tests_by_size(claim)
+        tests = tests_by_size(claim, sizes)
         shown = [f"<b>{claim}. {html.escape(entry['claim'])}</b> {to}"]
         shown += [
             f"<small>{html.escape(f'{part} {test}'.strip())}</small>"

@@ -165,9 +165,9 @@ def by_size(claim: str) -> dict[str, verdicts.Verdict]:
     return {size: v for size, v in found.items() if v.findings}
 
 
-def tests_by_size(claim: str) -> list[str]:
-    """The tests of a claim in words, one each, with the difference at every size that was measured."""
-    sizes, said = by_size(claim), []
+def tests_by_size(claim: str, sizes: Mapping[str, verdicts.Verdict]) -> list[str]:
+    """The tests of a claim in words, one each, with the difference at every size of :func:`by_size`."""
+    said = []
     for i, test in enumerate(verdicts.claims()[claim].get("tests", ())):
         each = "; ".join(f"{size} {difference(v.findings[i])}" for size, v in sizes.items())
         said.append(f"{test['says']}: {each or 'not yet measured'}")
@@ -229,8 +229,7 @@ def links(*claims: str) -> rp.Html:
 
 def board(*claims: str, page: str = "") -> rp.Html:
     """Claims at a glance, all if none is named: a row each, a mark for each model size, which leads to its tests (:func:`tested`) on ``page``."""
-    every, sizes = {row["claim"]: row for row in verdicts.board()}, list(verdicts.LADDER.values())
-    found = [every[claim] for claim in claims or every]
+    found, sizes = verdicts.board(*claims), list(verdicts.LADDER.values())
     rows = []
     for row in found:
         words = list(row["words"].values()) if row["kind"] == "effect" else [row["kind"]]
@@ -266,7 +265,7 @@ def tested() -> rp.Html:
         said = [f"<b>{claim}. {html.escape(row['says'])}</b> {link(row['headline'], to)}{size}"]
         if figure := entry.get("article_figure"):
             said.append(f"<small>The article: {html.escape(figure)}</small>")
-        said += [html.escape(test) for test in tests_by_size(claim)]
+        said += [html.escape(test) for test in tests_by_size(claim, by_size(claim))]
         colour = verdicts.MARKS[row["headline"]][1]
         items.append(f'<li id="tests-{claim}" style="--tw-mark:{colour}">{"<br>".join(said)}</li>')
         lines += [f"{claim}. {row['says']} | {row['headline']}"]
