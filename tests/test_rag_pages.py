@@ -277,14 +277,14 @@ def test_without_distractors_in_training_they_cost_right_answers(record):
     assert best[1:] == ("facts", "tuning alone")
 
 
-def test_a_better_prompt_brings_part_of_what_tuning_brings():
+def test_a_better_prompt_brings_part_of_what_tuning_brings_and_the_rest_is_not_sure():
     model = verdicts.headline("C23").model
     knowledge = book_records.load("rag_knowledge", model=model)
     found = rag_or_weights.methods_to_know(knowledge, "reworded")
     plain, _ = verdicts.verdict("C23", model).findings
     over = gap(found["RAG fine-tuning"], found["RAG"], "right")
     assert rag_or_weights.over_prompt(knowledge) == points(over)
-    assert over["value"] < plain.comparison.estimate
+    assert over["low"] < 0 < over["value"] < plain.comparison.estimate
     asked = book_records.load("rag_hybrid", model=model).where(method="base", passages="found")
     assert asked[0].items == found["RAG"][0].items  # the same questions
 
