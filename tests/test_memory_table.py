@@ -11,7 +11,7 @@ from finetune_memory.formula import COMPONENTS
 from tunewise.experiment import Params
 from whentofinetune import book_records
 from whentofinetune.experiments.memory_table import EXPERIMENT, KEPT, conditions, thinned
-from whentofinetune.pages import memory_figures
+from whentofinetune.pages import memory_deviations, memory_figures
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,42 @@ def test_the_page_shows_what_the_record_holds(record):
         in memory_figures.against_printed(record)["QLoRA: 7B and 13B, simulated"]
     )
     assert len(memory_figures.cards(record)) == 6 and len(memory_figures.qlora_over_lora()) == 4
+
+
+def test_table_one_has_what_was_measured_on_a_gpu_and_nothing_else(record):
+    """By hand: at 4 x 2048 the H200 ran 7B but for SGD, and of 13B only QLoRA."""
+    rows = {
+        f"{r['method']} {r['settings']['model'].split('-')[-2]}": memory_figures.measured_peak(r["settings"])
+        for r in record.results
+        if r["settings"]["seq"] == 2048
+    }
+    full, eight, lora, qlora, larger = (
+        rows.pop(k) for k in ("full, AdamW 7b", "full, 8-bit AdamW 7b", "LoRA 7b", "QLoRA 7b", "QLoRA 13b")
+    )
+    assert full == 67451332096 and lora == 19022866432 and qlora < lora < larger < eight < full
+    assert len(rows) == 5 and not any(rows.values())
+    assert str(memory_figures.table_one(record)).count("not yet measured") == 5
+    assert "on a GPU: 19.0 GB and not yet measured" in str(memory_figures.against_printed(record))
+
+
+def test_each_measured_step_is_a_dot_and_the_words_name_the_farthest():
+    steps, drawn = memory_deviations.deviations(), memory_deviations.figure()
+    assert len(steps) == len(memory_figures.on_gpu()) == 50 == len({s["step"] for s in steps})
+    formula, simulation = drawn.data
+    assert len(formula["x"]) == 50
+    height = dict(zip(formula["hovertext"], formula["y"], strict=True))
+    assert len({y for step, y in height.items() if step.startswith("Qwen2.5 0.5B, LoRA,")}) == 1
+    assert len(set(height.values())) == len(drawn.layout["yaxis"]["ticktext"]) == 11
+    for trace, way in ((formula, memory_deviations.FORMULA), (simulation, memory_deviations.SIMULATION)):
+        if not trace["x"]:
+            pytest.skip("data/bench/memory.json was written before these steps: run make bench")
+        farthest = max(steps, key=lambda s: abs(s[way]))["step"]
+        assert farthest in drawn.alt and farthest in str(memory_deviations.how_far())
+
+
+def test_the_lesson_is_of_the_step_that_the_newer_kernel_would_save_most():
+    words = str(memory_deviations.score_matrix())
+    assert "SmolLM2 135M, QLoRA, batch 1 × 2048" in words and "8.7 GB with PyTorch 2.11" in words
 
 
 def test_a_part_has_one_colour_in_all_figures_and_names_of_near_phases_do_not_overprint(record):

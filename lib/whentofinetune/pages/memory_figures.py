@@ -16,6 +16,8 @@ MODELS = {
     "meta-llama/Llama-2-7b-hf": "Llama 2 7B",
     "meta-llama/Llama-2-13b-hf": "Llama 2 13B",
     "HuggingFaceTB/SmolLM2-135M": "SmolLM2 135M",
+    "Qwen/Qwen2.5-0.5B": "Qwen2.5 0.5B",
+    "Qwen/Qwen2.5-1.5B": "Qwen2.5 1.5B",
     "meta-llama/Llama-3.2-1B": "Llama 3.2 1B",
     "huggyllama/llama-7b": "Llama 1 7B",
     "Qwen/Qwen2.5-7B": "Qwen2.5 7B",
@@ -35,20 +37,40 @@ SLICES = {
 }
 
 
-def _data(name: str) -> dict:
+def read(name: str) -> dict:
+    """A file of ``data/``."""
     return json.loads((book_files.data_dir() / name).read_text(encoding="utf-8"))
 
 
 def published() -> list[dict]:
     """The rows of torchtune's README behind the article's Table 1."""
-    return _data("memory/table1.json")["rows"]
+    return read("memory/table1.json")["rows"]
 
 
 def measured_steps() -> list[dict]:
-    """All training steps that were measured, each with its ``device``."""
-    files = sorted((book_files.data_dir() / "memory").glob("measured-*.json"))
-    found = [_data(f"memory/{path.name}") for path in files]
-    return [r | {"device": f["device"]} for f in found for r in f["rows"] if r["outcome"] == "measured"]
+    """All training steps that were measured, each with its ``device`` and the ``id`` that the bench knows it by."""
+    found = []
+    for path in sorted((book_files.data_dir() / "memory").glob("measured-*.json")):
+        record = read(f"memory/{path.name}")
+        about = {"device": record["device"]}
+        rows = (r | about | {"id": f"{path.stem}-{i}"} for i, r in enumerate(record["rows"]))
+        found += [r for r in rows if r["outcome"] == "measured"]
+    return found
+
+
+def on_gpu() -> list[dict]:
+    """Those of them that were measured on a GPU."""
+    return [r for r in measured_steps() if not r["device"].startswith("CPU")]
+
+
+def measured_peak(settings: Mapping) -> int | None:
+    """The peak of the same step, measured on whatever GPU and version of PyTorch; None if it was not."""
+    wanted, left_out = Settings.from_dict(dict(settings)).as_dict(), {"arch", "torch", "outputs"}
+    for r in on_gpu():
+        found = Settings.from_dict(r["settings"]).as_dict()
+        if all(found[k] == v for k, v in wanted.items() if k not in left_out):
+            return r["allocated"]
+    return None
 
 
 def gb(size: float | None) -> str:
@@ -86,7 +108,6 @@ def history() -> rp.Html:
 def table_one(record: Record) -> rp.Html:
     """The article's three rows, and beside them our stack at the same batch and length, for both models."""
     said, rows = {r["method"]: r["gb"] * GB for r in published() if r.get("article")}, []
-    on_gpu = [m for m in measured_steps() if "CPU" not in m["device"]]
     for r in record.results:
         s = r["settings"]
         if (s["batch"], s["seq"]) == (4, 2048):
@@ -95,15 +116,8 @@ def table_one(record: Record) -> rp.Html:
             row["torchtune, as printed"] = gb(said[s["method"]]) if printed else "-"
             row["simulated"] = gb(r["simulated"])
             row["calculated"] = gb(estimate(Settings.from_dict(s)).peak_bytes)
-            gpu = next((m["allocated"] for m in on_gpu if _same(m["settings"], s)), None)
-            rows.append(row | {"measured on a GPU": gb(gpu)})
+            rows.append(row | {"measured on a GPU": gb(measured_peak(s))})
     return rp.table(rows, "Table 1 restored: peak memory at batch 4, length 2048")
-
-
-def _same(a: Mapping, b: Mapping) -> bool:
-    """Whether two settings are the same step, on whatever GPU and version of PyTorch."""
-    one, other = (Settings.from_dict(dict(x)).as_dict() for x in (a, b))
-    return all(one[k] == v for k, v in other.items() if k not in ("arch", "torch", "outputs"))
 
 
 def parts_figure(record: Record) -> rp.Figure:
@@ -156,7 +170,7 @@ def accuracy_table() -> rp.Html:
     """Median and worst error of the simulation, the closed sum and public estimators on the same published peaks (``make bench`` writes them)."""
     if not (book_files.data_dir() / "bench" / "memory.json").exists():
         return rp.not_yet_measured("make bench", "The accuracy of the estimators")
-    bench = _data("bench/memory.json")
+    bench = read("bench/memory.json")
 
     def cell(found: dict | None) -> str:
         return f"{found['median']:.1f} / {found['worst']:.1f} % ({found['n']})" if found else "no answer"
@@ -212,22 +226,25 @@ def simulated(record: Record, method: str, model: str = "7b", batch: int = 4) ->
 
 
 def against_printed(record: Record) -> dict[str, str]:
-    """C3: both models simulated, beside the figure that was printed for 7B."""
+    """C3: both models simulated, beside the figure that was printed for 7B and what was measured on a GPU."""
     said, found = {r["method"]: r["gb"] for r in published() if r.get("article")}, {}
     for method in ("full, AdamW", "full, 8-bit AdamW", "LoRA", "QLoRA"):
-        small, large = (simulated(record, method, m)["simulated"] for m in ("7b", "13b"))
+        both = [simulated(record, method, m) for m in ("7b", "13b")]
+        small, large = (r["simulated"] for r in both)
         printed = said[method.split(",")[0].lower()]
         off = f"printed for 7B: {printed:g} GB, so ours is {small / GB / printed - 1:+.0%}".replace("-", "−")
-        found[f"{method}: 7B and 13B, simulated"] = f"{gb(small)} and {gb(large)} ({off})"
+        gpu = " and ".join(gb(measured_peak(r["settings"])) for r in both)
+        found[f"{method}: 7B and 13B, simulated"] = f"{gb(small)} and {gb(large)} ({off}); on a GPU: {gpu}"
     return found
 
 
 def cards(record: Record) -> dict[str, str]:
-    """C4: the simulated peak at batch 2 × 512, and the smallest card that holds what the allocator reserves."""
+    """C4: the simulated peak at batch 2 × 512, the smallest card that holds what the allocator reserves, and the peak on a GPU."""
     found = {}
     for size, method in product(("7b", "13b"), ("full, AdamW", "LoRA", "QLoRA")):
         r = simulated(record, method, size, 2)
-        found[f"{MODELS[r['settings']['model']]}, {method}"] = f"{gb(r['simulated'])}; {card(r['reserved'])}"
+        fits = f"{gb(r['simulated'])}; {card(r['reserved'])}; on a GPU: {gb(measured_peak(r['settings']))}"
+        found[f"{MODELS[r['settings']['model']]}, {method}"] = fits
     return found
 
 

@@ -1,0 +1,93 @@
+"""How far calculated memory is from steps measured on a GPU: for the chapter *What fine-tuning costs in memory*."""
+
+from itertools import product
+from statistics import median
+
+from finetune_memory import Settings, estimate
+from tunewise import report as rp
+from whentofinetune import book_files
+from whentofinetune.pages.memory_figures import METHODS, MODELS, gb, measured_peak, on_gpu, read
+
+FORMULA, SIMULATION = "closed formula", "simulation"
+
+
+def deviations() -> list[dict]:
+    """Of each step measured on a GPU: whose it is, the step in words, and how far formula and simulation are off, as shares
+    (the simulation's by ``make bench``, None where it was not run)."""
+    bench = book_files.data_dir() / "bench" / "memory.json"
+    rows = read("bench/memory.json")["rows"] if bench.exists() else []
+    simulations = {r["id"]: r["predicted"]["simulation"] for r in rows}
+    found, several = [], len({r["device"] for r in on_gpu()}) > 1
+    for r in on_gpu():
+        s, peak, bytes_simulated = r["settings"], r["allocated"], simulations.get(r["id"])
+        if s["model"] not in [*MODELS]:  # a reader's own
+            continue
+        words = f"batch {s['batch']} × {s['seq']}, {'' if s['checkpointing'] else 'no '}checkpointing"
+        words += ", 8-bit AdamW" * (s["optimizer"] == "adamw8bit") + f", {r['device']}" * several
+        of = f"{MODELS[s['model']]}, {METHODS[s['method']]}"
+        offs = {FORMULA: estimate(Settings.from_dict(s)).peak_bytes / peak - 1}
+        offs[SIMULATION] = bytes_simulated and bytes_simulated / peak - 1
+        found.append({"of": of, "step": f"{of}, {words}", **offs})
+    order = [f"{model}, {method}" for model, method in product(MODELS.values(), METHODS.values())]
+    return sorted(found, key=lambda r: order.index(r["of"]))
+
+
+def _off(share: float, n: bool = True) -> str:
+    return f"{round(100 * share, 1) + 0:+.1f} %".replace("-", "−")  # + 0: a zero has no minus
+
+
+def figure() -> rp.Figure:
+    """How far formula and simulation are from each step measured on a GPU: a row for model and method, a dot for a step."""
+    steps, series = deviations(), {}
+    for way in (FORMULA, SIMULATION):
+        series[way] = {r["step"]: r[way] for r in steps if r[way] is not None}
+    devices = " and ".join(sorted({r["device"] for r in on_gpu()}))
+    caption = f"Calculated against measured: {len(steps)} steps on one {devices}"
+    drawn = rp.dots(series, "peak memory, calculated or simulated against measured", caption, show=_off)
+    names = list(dict.fromkeys(r["of"] for r in steps))
+    place = {r["step"]: -names.index(r["of"]) for r in steps}
+    for trace, shift in zip(drawn.data, (0.14, -0.14), strict=True):
+        trace["y"] = [place[step] + shift for step in trace["hovertext"]]
+        trace["marker"] |= {"size": 8, "opacity": 0.7}
+    ticks = {
+        "tickvals": [-i for i in range(len(names))],
+        "ticktext": [n.replace(", ", "<br>") for n in names],
+    }
+    look = {"automargin": True, "zeroline": False, "tickfont": {"size": 11}}
+    drawn.layout["yaxis"] = ticks | look | {"range": [0.4 - len(names), 0.6]}
+    drawn.layout["xaxis"] |= {"tickformat": "+.1%", "zeroline": True, "zerolinecolor": "#7F7F7F"}
+    drawn.layout |= {"annotations": [], "height": 150 + 44 * len(names)}
+    drawn.alt = f"{caption}. {' '.join(_how_far(way) for way in (FORMULA, SIMULATION))}"
+    return drawn
+
+
+def _how_far(way: str) -> str:
+    """The median and the largest deviation of formula or simulation, in a sentence."""
+    known = [r for r in deviations() if r[way] is not None]
+    if not known:
+        return f"The {way} of these steps is not yet computed: make bench does it."
+    most = max(known, key=lambda r: abs(r[way]))
+    middle = median(abs(r[way]) for r in known)
+    return f"The {way} is off by {100 * middle:.2f} % in the median of {len(known)} steps, and by {_off(most[way])} at most ({most['step']})."
+
+
+def how_far() -> rp.Html:
+    """How far formula and simulation are from what was measured on a GPU, in words."""
+    missing = "What the formula lacks most is rests of memory that the allocator does not split off, up to 1 MiB a tensor: it is felt where tensors are many and small."
+    return rp.prose(" ".join([*map(_how_far, (FORMULA, SIMULATION)), missing]))
+
+
+def score_matrix() -> rp.Html:
+    """What an old PyTorch costs QLoRA where queries share keys: the measured step of which the formula makes the most."""
+    pairs = []
+    for r in on_gpu():
+        s = Settings.from_dict(r["settings"])
+        fused = estimate(s.replace(torch="2.14")).peak_bytes
+        pairs.append((r["allocated"] / fused, r, s, fused))
+    _, r, s, fused = max(pairs, key=lambda pair: pair[0])
+    saved = measured_peak(r["settings"] | {"checkpointing": True})
+    return rp.prose(
+        f"One lesson is in these steps. QLoRA carries fp32 numbers between its layers, and most newer models share keys among several queries. For that pair PyTorch before 2.14 has no kernel but one that makes the whole "
+        f"matrix of scores, length × length for every head, in every layer. {MODELS[s.model]}, {METHODS[s.method]}, batch {s.batch} × {s.seq}, without checkpointing, took {gb(r['allocated'])} "
+        f"with PyTorch {s.torch}; with 2.14 the formula gives {gb(fused)}. With checkpointing one layer's matrix is there at a time, and the step took {gb(saved)}. So on an older PyTorch, turn checkpointing on first."
+    )
