@@ -18,7 +18,8 @@ from tunewise.written_answers import contains, declined, tokens
 WEAK = 300_000_000  # parameters: a model with fewer reads so badly that its passages come before its answer
 NEW_TOKENS = 60
 PART = 8  # questions whose answers are kept together
-VERSION = 1  # raise it when the same reader would be asked otherwise
+WEIGHED = 3  # passages among which the model chooses where to read first; chosen on documents of pandas (bench/documents.py)
+VERSION = 2  # raise it when the same reader would be asked otherwise
 
 INSTRUCTION = f"""Answer the question from the text in a few words, copied from the text. \
 If the text does not say, answer: {rag.ABSTENTION}."""
@@ -99,19 +100,35 @@ class LocalReader:
         return "" if self.lm.tokenizer.chat_template else " "
 
     def answers(self, questions: Sequence[str], passages: Sequence[Sequence[str]]) -> list[Reply]:
-        """One reply a question: from the first passage, in their order, in which the model reads an answer.
+        """One reply a question: from the first passage, in the order of :meth:`order`, in which the model reads an answer.
 
         One at a time: with several before it, a small model takes its answer from the wrong one.
         """
         replies: dict[int, Reply] = {}
-        for rank in range(max(map(len, passages), default=0)):
-            open_ = [i for i, own in enumerate(passages) if rank < len(own) and not _answered(replies.get(i))]
-            prompts = [self.prompt(questions[i], passages[i][rank]) for i in open_]
+        orders = self.order(questions, passages)
+        for turn in range(max(map(len, passages), default=0)):
+            open_ = [i for i, own in enumerate(orders) if turn < len(own) and not _answered(replies.get(i))]
+            prompts = [self.prompt(questions[i], passages[i][orders[i][turn]]) for i in open_]
             for i, said in zip(open_, self._written(prompts), strict=True):
-                reply = judged(said, questions[i], [passages[i][rank]])
+                place = orders[i][turn]
+                reply = judged(said, questions[i], [passages[i][place]])
                 if i not in replies or reply.outcome != "unusable":
-                    replies[i] = replace(reply, cited=(rank,) if reply.text else ())
+                    replies[i] = replace(reply, cited=(place,) if reply.text else ())
         return [replies.get(i, NOTHING) for i in range(len(questions))]
+
+    def order(self, questions: Sequence[str], passages: Sequence[Sequence[str]]) -> list[list[int]]:
+        """The places of each question's passages as they are read: the best :data:`WEIGHED` by how unlikely the model finds *not stated*
+        after them, the rest as they were found."""
+        weighed = [
+            (i, k) for i, own in enumerate(passages) if len(own) > 1 for k in range(len(own))[:WEIGHED]
+        ]
+        found = self._silent([self.prompt(questions[i], passages[i][k]) for i, k in weighed])
+        silent = dict(zip(weighed, found, strict=True))
+
+        def unlikely(i: int, k: int) -> tuple[bool, float]:
+            return k >= WEIGHED, silent.get((i, k), 0.0)
+
+        return [sorted(range(len(own)), key=partial(unlikely, i)) for i, own in enumerate(passages)]
 
     def prompt(self, question: str, passage: str) -> tuple[str, str]:
         """What is the same for all questions, and what belongs to this one."""
@@ -124,6 +141,19 @@ class LocalReader:
         before, after = text.split("\0")
         return before, inert(_asked(question, passage)) + after
 
+    def _silent(self, prompts: Sequence[tuple[str, str]]) -> list[float]:
+        """Log-probability of *not stated* after each prompt."""
+        from tunewise.scoring import label_logprobs
+
+        if not prompts:
+            return []
+        self._count(prompts)
+        nothing = [f"{self.gap}{rag.ABSTENTION}"]
+        return [
+            float(x)
+            for x in label_logprobs(self.lm, prompts[0][0], [own for _, own in prompts], nothing)[:, 0]
+        ]
+
     def _written(self, prompts: Sequence[tuple[str, str]]) -> list[str]:
         from tunewise.generation import generate
         from tunewise.models.packing import encode
@@ -133,10 +163,15 @@ class LocalReader:
         prefix = prompts[0][0]
         options: dict[str, Any] = dict(prefix=prefix, max_new_tokens=NEW_TOKENS, batch_size=8)
         said = generate(self.lm, [own for _, own in prompts], **options)
-        own = sum(len(encode(self.lm.tokenizer, text)) for _, text in prompts)
-        self.tokens_read += own + len(prompts) * len(encode(self.lm.tokenizer, prefix))
+        self._count(prompts)
         self.tokens_written += sum(len(encode(self.lm.tokenizer, text)) for text in said)
         return said
+
+    def _count(self, prompts: Sequence[tuple[str, str]]) -> None:
+        from tunewise.models.packing import encode
+
+        own = sum(len(encode(self.lm.tokenizer, text)) for _, text in prompts)
+        self.tokens_read += own + len(prompts) * len(encode(self.lm.tokenizer, prompts[0][0]))
 
 
 class EndpointReader:
