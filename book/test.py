@@ -57,12 +57,18 @@ def main(fast: bool) -> int:
             + ("failed." if os.environ.get("CI") else "skipped.")
         )
     failed, closing = [], ""
-    for name, command in steps.items():
-        print(f"\n---- {name} ----", flush=True)
-        status, said = run([sys.executable, *command], environment)
-        closing = said or closing
-        if status:
-            failed.append(name)
+    # the fast steps are started together, since most of them keep one core busy, and shown one after another
+    started = {name: start(command, environment) for name, command in steps.items()} if fast else {}
+    try:
+        for name, command in steps.items():
+            print(f"\n---- {name} ----", flush=True)
+            status, said = show(started.get(name) or start(command, environment))
+            closing = said or closing
+            if status:
+                failed.append(name)
+    finally:
+        for process in started.values():
+            stop(process)
     minutes = (time.monotonic() - began) / 60
     print(f"\n---- summary, after {minutes:.1f} minutes ----")
     for name in steps:
@@ -73,11 +79,10 @@ def main(fast: bool) -> int:
     return 1 if failed else 0
 
 
-def run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
-    """Run a step and show what it says. Returns its exit status and pytest's closing line, if there is one."""
-    closing = ""
-    process = subprocess.Popen(
-        command,
+def start(command: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
+    """Python with the words of a step; what it says waits to be shown."""
+    return subprocess.Popen(
+        [sys.executable, *command],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -86,6 +91,11 @@ def run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
         encoding="utf-8",
         errors="replace",
     )
+
+
+def show(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Show what a step says until it ends. Returns its exit status and pytest's closing line, if there is one."""
+    closing = ""
     try:
         for line in process.stdout:
             print(line, end="", flush=True)
@@ -93,9 +103,14 @@ def run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
                 closing = line.strip()
         return process.wait(), closing
     finally:
-        if process.poll() is None:  # stopped by hand: the step stops too, and cleans up behind itself
-            process.terminate()
-            process.wait()
+        stop(process)
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """Stopped by hand: the step stops too, and cleans up behind itself."""
+    if process.poll() is None:
+        process.terminate()
+        process.wait()
 
 
 if __name__ == "__main__":

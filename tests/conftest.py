@@ -33,23 +33,28 @@ hypothesis.settings.load_profile("book")
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "book"))  # the book's Sphinx extensions, as jupyter-book finds them
 MODEL_MODULES = {"tunewise.models.load", "tunewise.models.encoder", "small_model"}
-# Whole files, or tests, that take more than a second or two on a quiet machine for another reason than those.
+# Whole files, classes, or tests, that take more than a second or two on a quiet machine for another reason than those.
 SLOW = {
     "test_ask::test_a_newcomers_folder_is_answered_by_the_model",
     "test_ask::test_the_threshold_parts_questions_on_the_documents_from_others",
     "test_browser_model::test_a_label_of_two_tokens_is_refused",
     "test_browser_model::test_the_switch_leaves_the_file_out_of_the_site",
     "test_claims",
+    "test_colab::test_the_wheel_installs_alone_and_its_light_commands_need_nothing",
     "test_company::test_rebuild_gives_the_same_bytes",
     "test_company::test_the_bundled_model_does_not_know_the_company",
     "test_comparison::test_coverage_lies_in_the_band",
     "test_experiment::test_a_run_that_was_killed_goes_on_and_ends_the_same",
     "test_experiment::test_an_adapter_is_trained_once_for_all_who_train_the_same",
+    "test_experiment::test_a_recipe_is_chosen_on_held_out_pairs_and_the_trials_stand_in_the_row",
     "test_fetch",
     "test_hub",
     "test_labs::test_sphinx_builds_the_student_page_and_its_links",
+    "test_labs::test_the_solution_passes_for_every_student",
+    "test_labs_answers",
     "test_labs_container::test_a_submission_is_graded_in_a_container_with_every_limit",
     "test_labs_grading",
+    "test_labs_sandbox::TestHostile",
     "test_live",
     "test_measure_memory",
     "test_memory::test_formula_follows_the_simulation_at_every_phase_that_counts",
@@ -59,7 +64,11 @@ SLOW = {
     "test_pieces::test_the_items_needed_have_the_power_promised",
     "test_quick_start",
     "test_retrieval::test_the_handbook_gives_the_right_passage_back",
+    "test_run::test_two_runs_at_once_of_the_same_are_kept_apart",
     "test_runs",
+    "test_teaching_files::test_a_site_with_solutions_gets_no_files",
+    "test_teaching_files::test_the_page_links_what_is_there_and_nothing_else",
+    "test_teaching_files::test_what_is_made_tells_none_of_them_and_the_sources_do",
     "test_winner",
     "test_written::test_all_arms_of_answers_run_and_leave_what_is_needed",
     "test_tasks::test_rebuild_gives_the_same_groups",
@@ -91,7 +100,8 @@ def pytest_collection_modifyitems(items):
         if "browser" in asked:
             item.add_marker("browser")
         file = item.path.stem
-        if {file, f"{file}::{getattr(item, 'originalname', '')}"} & SLOW:
+        inside = (getattr(item, "originalname", ""), getattr(getattr(item, "cls", None), "__name__", ""))
+        if {file, *(f"{file}::{name}" for name in inside)} & SLOW:
             item.add_marker("slow")
         if any(_needs_a_model(value) for value in vars(getattr(item, "module", None) or object).values()):
             item.add_marker("model")

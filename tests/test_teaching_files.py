@@ -43,6 +43,8 @@ def test_the_secrets_are_those_of_every_lab_and_question(kept):
 
 def test_what_is_made_tells_none_of_them_and_the_sources_do(kept, assignments, tmp_path, monkeypatch):
     monkeypatch.setattr(teaching.slides, "SLIDES", tmp_path / "decks")
+    # not the PDF that may lie here: reading it takes long, and `make teaching` does
+    monkeypatch.setattr(teaching.pdf, "OUT", tmp_path / "when-to-fine-tune.pdf")
     (tmp_path / "decks").mkdir()
     teaching.make(tmp_path / "made", assignments)
     made = {p.name: p for p in (tmp_path / "made").iterdir() if p.is_file()}
