@@ -23,6 +23,14 @@ def test_text_table_and_drawing_say_the_same():
     ]
 
 
+@pytest.mark.parametrize("series", [1, 2, 7, 8])
+def test_dots_of_a_row_stay_clear_of_the_label_of_the_next(series):
+    figure = rp.dots({f"m{i}": {"a": LOW, "b": HIGH} for i in range(series)}, "right", "Right")
+    own, below = (note["y"] for note in figure.layout["annotations"])
+    lowest, highest = (end(trace["y"][0] for trace in figure.data) for end in (min, max))
+    assert below < lowest <= highest < own
+
+
 def test_a_choice_compares_shares_on_one_axis_and_lists_every_entry():
     line = rp.curves({"LoRA": {10: LOW, 100: HIGH}}, "labels", "right", "Right", log_x=True)
     bits = rp.curves({"LoRA": {10: 3.5}}, "labels", "bits", "Bits", show=rp.plain)

@@ -177,12 +177,15 @@ def _dotted(rows: Rows, x_title: str, caption: str, show: Show, margins: Mapping
     series = {label: {n: m for n, m in cells.items() if m is not None} for label, cells in found.items()}
     names = list(dict.fromkeys(name for cells in series.values() for name in cells))
     place = {name: len(names) - i for i, name in enumerate(names)}
+    step = min(
+        0.15, 0.9 / max(1, len(series))
+    )  # from dot to dot: however many there are, they stay in their row
     data = []
     for i, (label, cells) in enumerate(series.items()):
-        shift = 0.15 * ((len(series) - 1) / 2 - i) - 0.05
+        shift = step * ((len(series) - 1) / 2 - i) - 0.05
         trace = _trace(i, label, "markers", list(cells), [show(m) for m in cells.values()])
         data.append(trace | _values("x", list(cells.values())) | dict(y=[place[n] + shift for n in cells]))
-    above = max(0.2, 0.075 * len(series))  # of the row's middle: clear of its first dot
+    above = max(0.2, step * len(series) / 2)  # of the row's middle: clear of its first dot
     band = dict(type="rect", fillcolor="#7F7F7F", opacity=0.18, line=dict(width=0))
     bands = [dict(x0=-m, x1=m, y0=place[n] - 0.28, y1=place[n] + 0.18, **band) for n, m in margins.items()]
     words = dict(x=0, xref="paper", xanchor="left", yanchor="bottom", align="left", showarrow=False)
