@@ -360,8 +360,10 @@ def test_keys_past_the_trained_length_are_paired_by_text():
 
 
 def test_the_larger_judge_finds_what_a_search_finds():
-    judge = book_records.load("groundedness", model="qwen2.5-coder-0.5b").where(method="lora")
+    record = book_records.load("groundedness", model="qwen2.5-coder-0.5b")
+    judge = record.where(method="lora")
     found = {kind: mean(judge, metric) for kind, metric in abilities.ERRORS.items()}
+    assert mean(record.where(method="untuned"), "centred.accuracy")["low"] > 0.5
     elsewhere, *others = found.values()
     assert elsewhere["low"] > 0.5 and all(m["low"] < 0.5 < m["high"] for m in others)
 

@@ -15,6 +15,7 @@ from small_model import made_up, run_small, small, small_context
 from tunewise.data import Example, Task
 from tunewise.experiment import Condition, Params, Scores
 from tunewise.prompting import EMPTY_TEXTS, TEMPLATES
+from tunewise.report import gap
 from tunewise.scoring import label_logprobs
 from whentofinetune import book_records
 from whentofinetune.classification import answered, sample
@@ -331,6 +332,14 @@ def test_trainings_that_end_at_a_constant_answer_are_counted(shares, said):
         rows.append((condition, answered(task.test, right[:n] + wrong[n:], wording(task.test))))
     found = made_up(unwritten_rule.EXPERIMENT, rows, seeds=[*seeds], test_n=60)
     assert accuracy.lora_trainings(found).startswith(said)
+
+
+@pytest.mark.parametrize(("model", "ahead"), [("smollm2-135m", True), ("qwen2.5-coder-0.5b", False)])
+def test_beside_word_counts_lora_is_ahead_where_the_text_says_so(model, ahead):
+    found = accuracy.at_most_labels(book_records.load("unwritten_rule", model=model))
+    tuned, words = found["LoRA, 300 labels"], found["TF-IDF, 300 labels"]
+    assert gap(tuned, words, "new")["low"] > 0
+    assert (gap(tuned, words)["low"] > 0) == ahead and (gap(tuned, words, "seen")["high"] > 0) == ahead
 
 
 def test_one_tuned_model_has_as_many_gains_as_starts():
