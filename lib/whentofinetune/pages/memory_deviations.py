@@ -1,6 +1,7 @@
 """How far calculated memory is from steps measured on a GPU: for the chapter *What fine-tuning costs in memory*."""
 
 from itertools import product
+from math import ceil, floor
 from statistics import median
 
 from finetune_memory import Settings, estimate
@@ -43,7 +44,7 @@ def figure() -> rp.Figure:
         series[way] = {r["step"]: r[way] for r in steps if r[way] is not None}
     devices = " and ".join(sorted({r["device"] for r in on_gpu()}))
     caption = f"Calculated against measured: {len(steps)} steps on one {devices}"
-    drawn = rp.dots(series, "peak memory, calculated or simulated against measured", caption, show=_off)
+    drawn = rp.dots(series, "difference from the measured peak", caption, show=_off)
     names = list(dict.fromkeys(r["of"] for r in steps))
     place = {r["step"]: -names.index(r["of"]) for r in steps}
     for trace, shift in zip(drawn.data, (0.14, -0.14), strict=True):
@@ -55,7 +56,13 @@ def figure() -> rp.Figure:
     }
     look = {"automargin": True, "zeroline": False, "tickfont": {"size": 11}}
     drawn.layout["yaxis"] = ticks | look | {"range": [0.4 - len(names), 0.6]}
-    drawn.layout["xaxis"] |= {"tickformat": "+.1%", "zeroline": True, "zerolinecolor": "#7F7F7F"}
+    found = [share for way in series.values() for share in way.values()]
+    percent = range(floor(100 * min(found)), ceil(100 * max(found)) + 1)
+    whole = {
+        "tickvals": [p / 100 for p in percent],
+        "ticktext": [f"{p} %".replace("-", "−") for p in percent],
+    }
+    drawn.layout["xaxis"] |= whole | {"zeroline": True, "zerolinecolor": "#7F7F7F"}
     drawn.layout |= {"annotations": [], "height": 150 + 44 * len(names)}
     drawn.alt = f"{caption}. {' '.join(_how_far(way) for way in (FORMULA, SIMULATION))}"
     return drawn
