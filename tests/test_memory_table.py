@@ -66,7 +66,7 @@ def test_table_one_has_what_was_measured_on_a_gpu_and_nothing_else(record):
     assert full == 67451332096 and lora == 19022866432 and qlora < lora < larger < eight < full
     assert len(rows) == 5 and not any(rows.values())
     assert str(memory_figures.table_one(record)).count("not yet measured") == 5
-    assert "on a GPU: 19.0 GB and not yet measured" in str(memory_figures.against_printed(record))
+    assert "on a GPU: 7B 19.0 GB, 13B not yet measured" in str(memory_figures.against_printed(record))
 
 
 def test_each_measured_step_is_a_dot_and_the_words_name_the_farthest():

@@ -29,6 +29,7 @@ CARDS = {16: "a 16 GB card", 24: "a 24 GB card", 32: "a 32 GB card", 48: "a 48 G
 LEFT = 0.94  # of a card; the rest goes to the driver and the context
 SLICES = {
     "transformers + PEFT": "transformers + PEFT, all",
+    "method full": "full",
     "method lora": "LoRA",
     "method qlora": "QLoRA",
     "checkpointing False": "no checkpointing",
@@ -233,8 +234,8 @@ def against_printed(record: Record) -> dict[str, str]:
         small, large = (r["simulated"] for r in both)
         printed = said[method.split(",")[0].lower()]
         off = f"printed for 7B: {printed:g} GB, so ours is {small / GB / printed - 1:+.0%}".replace("-", "−")
-        gpu = " and ".join(gb(measured_peak(r["settings"])) for r in both)
-        found[f"{method}: 7B and 13B, simulated"] = f"{gb(small)} and {gb(large)} ({off}); on a GPU: {gpu}"
+        gpu = "on a GPU: 7B {}, 13B {}".format(*(gb(measured_peak(r["settings"])) for r in both))
+        found[f"{method}: 7B and 13B, simulated"] = f"{gb(small)} and {gb(large)} ({off}); {gpu}"
     return found
 
 
