@@ -79,7 +79,7 @@ def models() -> rp.Html:
         if records := [Record.read(path) for path in paths]:
             rows.append({"size": size, "model": model, "experiments": len(records)})
             rows[-1]["seeds"] = max(len(r.seeds) for r in records)
-            rows[-1]["on"] = "; ".join(sorted({r.device for r in records}))
+            rows[-1]["on"] = "; ".join(sorted({r.device.split(":")[0] for r in records}))
             decided = [c for c in verdicts.claims() if verdicts.verdict(c, model).findings]
             rows[-1]["claims tested"] = len(decided)
     heads = ("size", "model", "experiments", "claims tested", "seeds", "on")
