@@ -319,7 +319,6 @@ def test_the_readers_of_this_machine_take_one_passage_at_a_time_until_one_answer
         return ["in the hall" if "hall" in own else "not stated" for _, own in prompts]
 
     monkeypatch.setattr(reader, "_written", written)
-    monkeypatch.setattr(reader, "_silent", lambda prompts: [0.0] * len(prompts))
     shed, key = reader.answers(
         ["Shed?", "Key?"], [["a pot", "the garden"], ["a pot", "the hall", "the hall"]]
     )
@@ -334,7 +333,7 @@ def test_the_readers_of_this_machine_take_one_passage_at_a_time_until_one_answer
 
 def test_the_reader_begins_where_it_finds_not_stated_least_likely_among_the_first_three(monkeypatch):
     lm = types.SimpleNamespace(tokenizer=types.SimpleNamespace(chat_template=None))
-    reader = readers.LocalReader("smollm2-135m", lm)
+    reader = readers.LocalReader("qwen2.5-coder-0.5b", lm)
     likely = {"a pot": -1.0, "the hall": -9.0, "a shed": -4.0, "the garden": -99.0}
     monkeypatch.setattr(
         reader, "_silent", lambda prompts: [v for _, own in prompts for p, v in likely.items() if p in own]

@@ -73,7 +73,6 @@ def test_the_reader_is_given_what_the_search_found_and_the_search_is_chosen_on_v
         return [own.split("lies in ")[1].split(" of")[0] for _, own in prompts]
 
     monkeypatch.setattr(LocalReader, "_written", written)
-    monkeypatch.setattr(LocalReader, "_silent", lambda self, prompts: [0.0] * len(prompts))
     work = bench()
     result = reading.rag_arm(work)
     assert result.outcomes["contains"] == [1.0] * 6 and result.predictions[0] == "drawer 42"

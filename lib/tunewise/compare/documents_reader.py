@@ -118,10 +118,9 @@ class LocalReader:
 
     def order(self, questions: Sequence[str], passages: Sequence[Sequence[str]]) -> list[list[int]]:
         """The places of each question's passages as they are read: the best :data:`WEIGHED` by how unlikely the model finds *not stated*
-        after them, the rest as they were found."""
-        weighed = [
-            (i, k) for i, own in enumerate(passages) if len(own) > 1 for k in range(len(own))[:WEIGHED]
-        ]
+        after them, the rest as they were found. A weak reader's word for that is worth nothing: it takes all as they were found."""
+        several = [i for i, own in enumerate(passages) if len(own) > 1 and not self.weak]
+        weighed = [(i, k) for i in several for k in range(len(passages[i]))[:WEIGHED]]
         found = self._silent([self.prompt(questions[i], passages[i][k]) for i, k in weighed])
         silent = dict(zip(weighed, found, strict=True))
 
