@@ -8,7 +8,10 @@
   const plotly = () => (loading ??= new Promise((done, fail) => {
     const tag = document.createElement("script");
     tag.src = new URL("vendor/plotly-basic.min.js", base).href;
-    tag.onload = () => done(window.Plotly);
+    tag.onload = () => {
+      window.Plotly.setPlotConfig({ logging: 0 }); // it warns of each bar whose colour is a number on a scale: longer than drawing it
+      done(window.Plotly);
+    };
     tag.onerror = () => fail(new Error("the figure library could not be loaded"));
     document.head.append(tag);
   }));

@@ -32,6 +32,8 @@ class Block {
     this.status = root.querySelector(".tw-status");
     this.controls = new Map(this.spec.controls.map((c) => [c.name, { ...c, field: this.form.elements[c.name] }]));
     this.first = this.values();
+    this.drawn = new Map(); // a figure's place -> what it was last given, as text
+    this.unseen = new Set(); // places whose figure waits
     this.lookUp = window.tunewise.lookups?.[this.spec.core]; // what the page itself can answer needs no engine
     root.querySelectorAll("fieldset").forEach((f) => { f.disabled = false; });
     root.querySelector(".tw-buttons").hidden = false;
@@ -110,22 +112,28 @@ class Block {
     this.later = setTimeout(() => { this.say(answer.said ?? "Computed in your browser for the settings above."); this.toAddress(); }, 400);
   }
 
+  // What the reader sees is drawn at once, the figures out of sight when the hand rests; one that stayed the same is left alone.
   async draw({ text = "", figures = [], tables = [] }) {
-    this.root.querySelector(".tw-text").replaceChildren(...text.split("\n").filter((p) => p.trim()).map((p) => element("p", {}, p)));
     const holder = this.root.querySelector(".tw-figures");
-    figures.forEach((figure, i) => {
-      const spec = { data: figure.data, layout: { ...merge(this.spec.style, figure.layout), meta: { alt: figure.alt ?? "" } } };
-      let place = holder.children[i];
-      if (!place) {
-        place = element("figure", { class: "tw-figure" }, element("p", { class: "tw-title" }), element("div", { class: "tw-plot", role: "img" }));
-        holder.append(place);
-      }
-      this.last ??= [];
-      this.last[i] = draw(place, spec);
-    });
     while (holder.children.length > figures.length) holder.lastChild.remove();
+    const inSight = [...holder.children].map((place) => { const r = place.getBoundingClientRect(); return r.bottom > 0 && r.top < innerHeight; });
+    this.root.querySelector(".tw-text").replaceChildren(...text.split("\n").filter((p) => p.trim()).map((p) => element("p", {}, p)));
     this.root.querySelector(".tw-tables").replaceChildren(...tables.map(table));
-    await Promise.all(this.last?.slice(0, figures.length) ?? []);
+    const drawing = figures.map((figure, i) => {
+      const spec = { data: figure.data, layout: { ...merge(this.spec.style, figure.layout), meta: { alt: figure.alt ?? "" } } };
+      const place = holder.children[i] ?? element("figure", { class: "tw-figure" }, element("p", { class: "tw-title" }), element("div", { class: "tw-plot", role: "img" }));
+      if (!place.isConnected) holder.append(place);
+      const said = JSON.stringify(spec);
+      if (this.drawn.get(place) === said) return undefined;
+      this.drawn.set(place, said);
+      place.spec = spec;
+      if (inSight[i] ?? true) { this.unseen.delete(place); return draw(place, spec); }
+      this.unseen.add(place);
+      return undefined;
+    });
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => { for (const place of this.unseen) draw(place, place.spec); this.unseen.clear(); }, 200);
+    await Promise.all(drawing);
   }
 
   // -- the setting in the page's address: ?cost.calls_per_month=5000, only what differs from the start -----------------

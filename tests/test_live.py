@@ -350,6 +350,22 @@ def test_a_dragged_control_changes_figure_words_and_address(browser, block):
         assert f"{value:,.0f}" in page.locator(f"output[for='{spec['name']}-examples_tokens']").inner_text()
 
 
+def test_a_figure_out_of_sight_follows_when_the_hand_rests(browser, block):
+    address, spec = block
+    name = spec["name"]
+    with opened(browser, address) as page:
+        page.set_viewport_size({"width": 1280, "height": 200})  # the form fills it
+        page.locator(f"#{name}-caching").focus()
+        page.keyboard.press("Space")
+        alt = answered(spec, caching=True)["figures"][0]["alt"]
+        page.wait_for_function(
+            "([id, alt]) => document.querySelector(`#${id} .js-plotly-plot`)?.layout.meta.alt === alt",
+            arg=[f"live-{name}", alt],
+            timeout=120_000,
+        )
+        assert page.locator(f"#live-{name} .tw-plot").first.bounding_box()["y"] > 200
+
+
 def test_the_keyboard_is_enough(browser, block):
     address, spec = block
     name = spec["name"]
