@@ -177,9 +177,7 @@ def _dotted(rows: Rows, x_title: str, caption: str, show: Show, margins: Mapping
     series = {label: {n: m for n, m in cells.items() if m is not None} for label, cells in found.items()}
     names = list(dict.fromkeys(name for cells in series.values() for name in cells))
     place = {name: len(names) - i for i, name in enumerate(names)}
-    step = min(
-        0.15, 0.9 / max(1, len(series))
-    )  # from dot to dot: however many there are, they stay in their row
+    step = min(0.15, 0.9 / max(1, len(series)))  # from dot to dot: all stay in their row
     data = []
     for i, (label, cells) in enumerate(series.items()):
         shift = step * ((len(series) - 1) / 2 - i) - 0.05
