@@ -45,7 +45,6 @@
     themed.height = (themed.height ?? 400) + 20 * Math.max(0, legendRows(data, layout, width) - 1);
     delete themed.title; // it stands above the figure as text
     delete themed.updatemenus;
-    delete themed.sliders;
     return themed;
   };
 
@@ -69,38 +68,23 @@
     if (first) choices(figure, library);
   }
 
-  // Plotly's own menus and sliders cannot be reached by keyboard: real ones take their place.
+  // Plotly's own menus cannot be reached by keyboard: real ones take their place.
   function choices(figure, library) {
-    const { sliders = [], updatemenus = [] } = figure.spec.layout;
     const plot = figure.querySelector(".tw-plot");
-    for (const menu of [...sliders, ...updatemenus]) {
-      const steps = menu.steps ?? menu.buttons;
+    for (const menu of figure.spec.layout.updatemenus ?? []) {
       const row = document.createElement("label");
       row.className = "tw-choice";
-      const words = (menu.currentvalue?.prefix ?? menu.name ?? "Show").replace(/:\s*$/, "");
-      const field = document.createElement(menu.steps ? "input" : "select");
-      const shown = document.createElement("output");
-      if (menu.steps) {
-        Object.assign(field, { type: "range", min: 0, max: steps.length - 1, step: 1, value: menu.active ?? 0 });
-      } else {
-        steps.forEach((s, i) => field.append(new Option(s.label, i, false, i === (menu.active ?? 0))));
-      }
-      const say = () => {
-        if (!menu.steps) return; // a menu shows its entry itself
-        shown.textContent = steps[field.value].label;
-        field.setAttribute("aria-valuetext", steps[field.value].label);
-      };
+      const field = document.createElement("select");
+      menu.buttons.forEach((s, i) => field.append(new Option(s.label, i, false, i === (menu.active ?? 0))));
       field.addEventListener("input", async () => {
-        say();
-        const [traces, change = {}] = steps[field.value].args;
+        const [traces, change = {}] = menu.buttons[field.value].args;
         const { meta, ...rest } = change;
         figure.spec.data.forEach((t, i) => { t.visible = traces.visible[i]; });
         Object.assign(figure.spec.layout, rest, meta ? { meta } : {});
         name(figure, figure.spec);
         await library.react(plot, structuredClone(figure.spec.data), structuredClone(dress(figure.spec, plot.clientWidth)), config);
       });
-      row.append(`${words}: `, field, shown);
-      say();
+      row.append(`${menu.name ?? "Show"}: `, field);
       figure.prepend(row);
     }
   }

@@ -105,11 +105,10 @@ def states(tag: Tag, form: Tag | None) -> list[tuple[str, str, Markup]]:
     script = tag.select_one("script.tw-plotly")
     spec = json.loads(script.string) if script else {}
     layout = spec.get("layout", {})
-    menu = next(iter([*layout.get("sliders", []), *layout.get("updatemenus", [])]), None)
+    menu = next(iter(layout.get("updatemenus", [])), None)
     if not menu:
         return [(title, plot["aria-label"], Markup(plot.find("svg")))]
-    steps = menu.get("steps") or menu["buttons"]
-    name = (menu.get("name") or menu.get("currentvalue", {}).get("prefix", "")).strip(": ")
+    steps, name = menu["buttons"], menu["name"]
     figures = []
     for step in steps:
         visible, change = step["args"]

@@ -34,9 +34,9 @@ def test_dots_of_a_row_stay_clear_of_the_label_of_the_next(series):
 def test_a_choice_compares_shares_on_one_axis_and_lists_every_entry():
     line = rp.curves({"LoRA": {10: LOW, 100: HIGH}}, "labels", "right", "Right", log_x=True)
     bits = rp.curves({"LoRA": {10: 3.5}}, "labels", "bits", "Bits", show=rp.plain)
-    both = rp.choose({"share": line, "bits": bits}, "measured", slider=True)
+    both = rp.choose({"share": line, "bits": bits}, "measured")
     assert line.layout["yaxis"].get("range") is None and "10, 20 % [10, 30]; 100, 70 % [60, 80]" in both.alt
-    change = both.layout["sliders"][0]["steps"][1]["args"][1]
+    change = both.layout["updatemenus"][0]["buttons"][1]["args"][1]
     assert change["yaxis"]["title"]["text"] == "bits" and change["meta"]["alt"] == bits.alt
     assert [row.split()[0] for row in both.table().text.splitlines()[2:]] == ["share", "share", "bits"]
     pair = rp.choose({"a": line, "b": line}, "measured")

@@ -321,8 +321,8 @@ def heatmap(
     return Figure(data, layout, f"{caption}. {alt or in_words(values)}.")
 
 
-def choose(figures: Mapping[str, Figure], label: str, *, slider: bool = False) -> Figure:
-    """One figure out of several, from a menu or with a slider: entry -> figure. It needs no kernel and no server. Raises ValueError for none."""
+def choose(figures: Mapping[str, Figure], label: str) -> Figure:
+    """One figure out of several, from a menu: entry -> figure. It needs no kernel and no server. Raises ValueError for none."""
     if not figures:
         raise ValueError("there is no figure to choose from")
     shown, data, steps = list(figures.values()), [], []
@@ -338,12 +338,8 @@ def choose(figures: Mapping[str, Figure], label: str, *, slider: bool = False) -
         change = {k: figure.layout.get(k) for k in changed} | dict(meta=dict(alt=figure.alt))
         steps.append(dict(label=str(name), method="update", args=[dict(visible=visible), change]))
     layout = copy.deepcopy(shown[0].layout)
-    if slider:
-        place: dict[str, Any] = dict(currentvalue=dict(prefix=f"{label}: "), pad=dict(t=50), steps=steps)
-        layout["sliders"] = [dict(active=0, **place)]
-    else:
-        place = dict(x=0, xanchor="left", y=1.3, yanchor="top", buttons=steps, name=label)
-        layout["updatemenus"] = [dict(active=0, **place)]
+    place = dict(x=0, xanchor="left", y=1.3, yanchor="top", buttons=steps, name=label)
+    layout["updatemenus"] = [dict(active=0, **place)]
     alt = f"{shown[0].alt} Choose {label} to see others: {', '.join(map(str, figures))}."
     return Figure(data, layout, alt)
 

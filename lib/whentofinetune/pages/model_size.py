@@ -79,7 +79,8 @@ def models() -> rp.Html:
         if records := [Record.read(path) for path in paths]:
             rows.append({"size": size, "model": model, "experiments": len(records)})
             rows[-1]["seeds"] = max(len(r.seeds) for r in records)
-            rows[-1]["on"] = "; ".join(sorted({r.device.split(":")[0] for r in records}))
+            parts = {part for r in records for part in r.device.split("; ")}
+            rows[-1]["on"] = ", ".join(sorted({"CPU" if "CPU" in part else part for part in parts}))
             decided = [c for c in verdicts.claims() if verdicts.verdict(c, model).findings]
             rows[-1]["claims tested"] = len(decided)
     heads = ("size", "model", "experiments", "claims tested", "seeds", "on")
