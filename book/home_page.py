@@ -94,9 +94,9 @@ def measured() -> rp.Html:
     for folder in sorted(p for p in runs.iterdir() if p.is_dir()):
         records = [book_records.Record.read(path) for path in sorted(folder.glob("*.full.json"))]
         if records:
-            machines = "; ".join(sorted({r.device for r in records}))
-            days = sorted(r.date[:10] for r in records)
-            rows.append([folder.name, len(records), machines, f"{days[0]} to {days[-1]}"])
+            days = sorted({r.date[:10] for r in records})
+            when = f"{days[0]} to {days[-1]}" if len(days) > 1 else days[0]
+            rows.append([folder.name, len(records), book_records.machines(records), when])
     return rp.table_from_lists(
         ["model", "experiments", "on", "when"], rows, "What was measured, on which models"
     )

@@ -12,8 +12,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+# Fetched and converted before, so that no page shows the progress of it.
+MODEL = "from tunewise.models import load, registry; load.model_folder(registry.get('smollm2-135m'))"
 TIMEOUT = 900  # seconds a cell, as in _config.yml
-# The slowest first, so that none is left alone at the end; only the first of them fetches the model, beside one that needs none.
+# The slowest first, so that none is left alone at the end.
 FIRST = ("abilities", "memory", "tone", "cost", "rag_hybrid", "rag_facts", "icl_vs_finetuning", "forgetting")
 
 
@@ -30,6 +32,7 @@ def run(notebooks: list[Path], cache: Path, environment: dict[str, str]) -> None
         said = subprocess.run(command, env=own, capture_output=True, text=True).stdout.strip()
         print(f"{notebook.stem}: {said or 'not run here'}", flush=True)
 
+    subprocess.run([sys.executable, "-c", MODEL], env=own, capture_output=True)
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(one, order))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,12 @@ def larger_models(experiment: str) -> list[str]:
     """The models other than the bundled one of which the book has this experiment's full record."""
     found = (book_files.data_dir() / "runs").glob(f"*/{experiment}.full.json")
     return sorted(path.parent.name for path in found if path.parent.name != BUNDLED)
+
+
+def machines(records: Iterable[Record]) -> str:
+    """The kinds of machine on which these were made, each once: the names of GPUs, and ``CPU``."""
+    parts = {part for r in records for part in r.device.split("; ")}
+    return ", ".join(sorted({"CPU" if "CPU" in part else part for part in parts}))
 
 
 def workspace() -> Workspace:

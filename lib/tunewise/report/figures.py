@@ -188,9 +188,10 @@ def _dotted(rows: Rows, x_title: str, caption: str, show: Show, margins: Mapping
     bands = [dict(x0=-m, x1=m, y0=place[n] - 0.28, y1=place[n] + 0.18, **band) for n, m in margins.items()]
     words = dict(x=0, xref="paper", xanchor="left", yanchor="bottom", align="left", showarrow=False)
     labels = {name: "<br>".join(textwrap.wrap(name, 48)) for name in names}
+    lines = max((label.count("<br>") for label in labels.values()), default=0)  # beyond the first
     layout = dict(
         title=dict(text=caption),
-        height=120 + (50 + 14 * len(series)) * len(names),
+        height=120 + (50 + 14 * len(series) + 16 * lines) * len(names),
         shapes=bands,
         annotations=[dict(y=place[n] + above, text=labels[n], font=dict(size=12), **words) for n in names],
         xaxis=dict(title=dict(text=x_title)) | FORMATS.get(show, {}),

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from tunewise import report as rp
 from tunewise.comparison import CANNOT_TELL, Comparison
 from tunewise.record import Record
-from whentofinetune import book_files, verdicts
+from whentofinetune import book_files, book_records, verdicts
 from whentofinetune.pages.verdict import by_size, link, tests_by_size, tests_figure
 
 HELD, TURNED, SOME, OPEN = "held", "turned", "decided at some sizes only", "open at every size"
@@ -79,8 +79,7 @@ def models() -> rp.Html:
         if records := [Record.read(path) for path in paths]:
             rows.append({"size": size, "model": model, "experiments": len(records)})
             rows[-1]["seeds"] = max(len(r.seeds) for r in records)
-            parts = {part for r in records for part in r.device.split("; ")}
-            rows[-1]["on"] = ", ".join(sorted({"CPU" if "CPU" in part else part for part in parts}))
+            rows[-1]["on"] = book_records.machines(records)
             decided = [c for c in verdicts.claims() if verdicts.verdict(c, model).findings]
             rows[-1]["claims tested"] = len(decided)
     heads = ("size", "model", "experiments", "claims tested", "seeds", "on")
