@@ -144,10 +144,10 @@ def mixed_model(record, a, b, metric):
             "right",
         ),
         (
-            "rag_knowledge",
-            {"method": "tuned", "phrasings": 8, "asked": "reworded"},
-            {"method": "tuned", "phrasings": 1, "asked": "reworded"},
-            "right",
+            "learning_curve",
+            {"method": "lora", "n_labels": 700},
+            {"method": "lora", "n_labels": 100},
+            "accuracy",
         ),
         (
             "gain_prediction",
