@@ -14,6 +14,7 @@ from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
 from whentofinetune.classification import answered, plain_and_calibrated, sample, tuned, without_llm
 from whentofinetune.datasets.desks import NAMES, RULES, by_trouble, desks, wording
+from whentofinetune.recipes import three_rates
 
 PROMPTS = {w.name: w for w in (*NAMES, *RULES)}
 
@@ -71,8 +72,6 @@ _LAPTOP = {"recipe": _RECIPE, "tuned": [100], "seeds": [0], "test_n": 60}
 _FULL = {"recipe": _RECIPE, "tuned": [10, 30, 100, 300], "test_n": 150}
 _FIELDS = ("name", "opening", "before", "after", "verbal")  # of a prompt template: what these prompts set
 _GPU = {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}, "test_n": None}
-_RATES = [{"learning_rate": 1e-3}, {"learning_rate": 5e-4}, {"learning_rate": 2e-4, "epochs": 6}]
-_CHOSEN = _RECIPE | {"candidates": _RATES}
 
 EXPERIMENT = Experiment(
     "unwritten_rule",
@@ -81,7 +80,7 @@ EXPERIMENT = Experiment(
     question="A rule that nobody wrote down: describe it, show it, or learn it?",
     claims=("C12", "C37"),
     sources=lambda p: [fingerprint(desks()), [{f: vars(w)[f] for f in _FIELDS} for w in PROMPTS.values()]],
-    larger={"recipe": _CHOSEN, "test_n": None},
+    larger={"recipe": three_rates(_RECIPE, 6), "test_n": None},
     scales={
         "smoke": _COMMON | _SMOKE,
         "laptop": _COMMON | _LAPTOP,
