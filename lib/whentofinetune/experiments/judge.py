@@ -17,6 +17,7 @@ from whentofinetune.classification import answered, without_llm
 from whentofinetune.datasets import company
 from whentofinetune.datasets.judged_texts import inserts, pairwise, pointwise, rubric, teacher
 from whentofinetune.judging import PAIR, POINT, verdicts
+from whentofinetune.recipes import three_rates
 from whentofinetune.timing import one_by_one
 
 
@@ -53,8 +54,6 @@ _RECIPE = {"learning_rate": 2e-3, "epochs": 3, "min_steps": 1, "batch_size": 4}
 _COMMON = {"model": "smollm2-135m", "recipe": _RECIPE}
 _GPU = {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}}
 _GPU |= {"texts": 240, "points": 240, "pairs": 120}
-_RATES = [{"learning_rate": 1e-3}, {"learning_rate": 5e-4}, {"learning_rate": 2e-4, "epochs": 6}]
-_CHOSEN = _RECIPE | {"candidates": _RATES}
 
 EXPERIMENT = Experiment(
     "judge",
@@ -63,7 +62,7 @@ EXPERIMENT = Experiment(
     question="Can a small model take over a judge's verdicts, and what does a verdict cost?",
     claims=("C21",),
     sources=lambda p: [[m.reply for m in company.mails()], *inserts().values()],
-    larger={"recipe": _CHOSEN | {"batch_size": 8}, "texts": 120, "points": 240, "pairs": 120},
+    larger={"recipe": three_rates(_RECIPE, 6) | {"batch_size": 8}, "texts": 120, "points": 240, "pairs": 120},
     scales={
         "smoke": _COMMON
         | {"texts": 8, "points": 4, "pairs": 4, "seeds": [0], "calls": 2, "recipe": _RECIPE | {"epochs": 1}},
