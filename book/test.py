@@ -17,6 +17,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -49,6 +50,9 @@ def main(fast: bool) -> int:
     browser = None if fast else chromium.find() or chromium.install()
     # The scale is the build's, so that cells find what the build has computed. No test may need the Hub by accident.
     environment = {"TUNEWISE_SCALE": "", "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1", **os.environ}
+    # what tests and killed kernels leave, models among it, goes with this folder
+    scratch = tempfile.TemporaryDirectory(prefix="test-", ignore_cleanup_errors=True)
+    environment["TMPDIR"] = scratch.name
     if browser:
         environment["TUNEWISE_BROWSER"] = browser
     elif not fast:
@@ -69,6 +73,7 @@ def main(fast: bool) -> int:
     finally:
         for process in started.values():
             stop(process)
+        scratch.cleanup()
     minutes = (time.monotonic() - began) / 60
     print(f"\n---- summary, after {minutes:.1f} minutes ----")
     for name in steps:
