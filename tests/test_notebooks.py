@@ -150,3 +150,9 @@ def test_a_chapter_begins_with_one_title_and_says_time_and_hardware(path):
     whole = "\n".join(texts)
     for part in ("**Time**", "**Hardware**", "**You need**", "## Exercises", "## Take away"):
         assert part in whole, f"{path.name} lacks {part}"
+
+
+@pytest.mark.parametrize("path", [*CHAPTERS, *sorted((ROOT / "labs").glob("*.ipynb"))], ids=lambda p: p.stem)
+def test_a_notebook_leaves_no_folder_behind(path):
+    """A tuned model is half a gigabyte: ``TemporaryDirectory`` goes with the kernel, what ``mkdtemp`` makes stays."""
+    assert "mkdtemp" not in path.read_text(encoding="utf-8")
