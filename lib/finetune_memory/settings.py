@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -168,43 +168,39 @@ class Settings:
         shape = self.shape  # raises for an unknown model
         if self.method != "full":
             shape.targets(self.targets)  # raises for an unknown module
-        if wrong := [why for why, so in self._contradictions().items() if so]:
-            raise ValueError(wrong[0])
+        if wrong := next((why for so, why in self._contradictions() if so), None):
+            raise ValueError(wrong)
 
     def __hash__(self) -> int:
         """Of what is asked about, a config's content included: a dictionary alone has no hash."""
         return hash(json.dumps(self.as_dict()))
 
-    def _contradictions(self) -> dict[str, bool]:
-        """{why it cannot be: whether it is so} of values that do not go together."""
+    def _contradictions(self) -> Iterator[tuple[bool, str]]:
+        """Of values that do not go together: whether they are there, and why they cannot be."""
         shape, qlora, flash = self.shape, self.method == "qlora", self.attention == "flash"
-        longest = shape.positions or LONGEST
-        trained_on = self.config.get("max_position_embeddings")
+        gpt2 = "GPT-2 keeps its weights in Conv1D modules, which 4-bit quantisation does not take; use lora"
+        yield qlora and shape.layout == "gpt2", gpt2
+        four = "qlora has no fp32 master weights: its weights are 4-bit; leave master_weights out"
+        yield qlora and self.master_weights, four
+        mixed = self.method != "full" and {self.dtype, self.adapter_dtype} == {"bf16", "fp16"}
+        yield mixed, f"adapters are fp32 or of the weights' type: set adapter_dtype to fp32 or {self.dtype}"
+        masters = "master_weights means fp32 weights computed with in 16 bits: set dtype to bf16 or fp16, or leave it out"
+        yield self.master_weights and self.dtype == "fp32", masters
+        wide = "flash attention needs 16-bit numbers: set dtype to bf16 or fp16, or attention to sdpa"
+        yield flash and self.dtype == "fp32", wide
+        old = "flash attention needs an Ampere GPU or newer (arch 80 or more); use sdpa on this one"
+        yield flash and self.arch < 80, old
+        later = "an optimiser in the backward pass cannot accumulate gradients: leave out accumulation or in_backward"
+        yield self.accumulation and self.in_backward, later
+        several = "several GPUs need a sharding: ddp (a copy of the model on each) or fsdp (a share on each)"
+        yield self.gpus > 1 and self.sharding == "none", several
+        longest, trained_on = shape.positions or LONGEST, self.config.get("max_position_embeddings")
         limit = f"a row has at most {longest:,} tokens here"
         if shape.positions:
             limit = f"{shape.family} has learned positions for {longest:,} tokens"
         elif isinstance(trained_on, int):
             limit += f" (this model was trained on {trained_on:,})"
-        mixed = self.method != "full" and {self.dtype, self.adapter_dtype} == {"bf16", "fp16"}
-        conv1d = "GPT-2 keeps its weights in Conv1D modules, which 4-bit quantisation does not take; use lora"
-        four = "qlora has no fp32 master weights: its weights are 4-bit; leave master_weights out"
-        adapters = f"adapters are fp32 or of the weights' type: set adapter_dtype to fp32 or {self.dtype}"
-        masters = "master_weights means fp32 weights computed with in 16 bits: set dtype to bf16 or fp16, or leave it out"
-        later = "an optimiser in the backward pass cannot accumulate gradients: leave out accumulation or in_backward"
-        wide = "flash attention needs 16-bit numbers: set dtype to bf16 or fp16, or attention to sdpa"
-        old = "flash attention needs an Ampere GPU or newer (arch 80 or more); use sdpa on this one"
-        several = "several GPUs need a sharding: ddp (a copy of the model on each) or fsdp (a share on each)"
-        return {
-            conv1d: qlora and shape.layout == "gpt2",
-            four: qlora and self.master_weights,
-            adapters: mixed,
-            masters: self.master_weights and self.dtype == "fp32",
-            wide: flash and self.dtype == "fp32",
-            old: flash and self.arch < 80,
-            later: self.accumulation and self.in_backward,
-            several: self.gpus > 1 and self.sharding == "none",
-            f"{limit}; seq cannot be {self.seq:,}": self.seq > longest,
-        }
+        yield self.seq > longest, f"{limit}; seq cannot be {self.seq:,}"
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:
