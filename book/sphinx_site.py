@@ -120,7 +120,7 @@ def pack_calculators(target: Path) -> Path:
     paths = [lib / "whentofinetune" / "__init__.py", *own]
     paths += [lib / "whentofinetune" / "datasets" / f"{name}.py" for name in ("__init__", "voice_rules")]
     paths += [lib / "finetune_memory" / f"{name}.py" for name in ("__init__", *PURE)]
-    paths += [lib / "finetune_memory" / name for name in ("known_models.txt", "calculator_form.json")]
+    paths += [lib / "finetune_memory" / name for name in ("known_models.json", "calculator_form.json")]
     files = {path.relative_to(lib).as_posix(): path.read_text(encoding="utf-8") for path in paths}
     wanted = [name for name in FILES if name != "rules"]  # those of Decide, which is answered from a table
     files |= {(room / f"{name}.json").as_posix(): json.dumps(read(name)) for name in wanted}

@@ -1,41 +1,16 @@
 """Shapes of much-used open models by their Hub id: of each published ``config.json``, the fields that decide memory.
 
-The table ``known_models.txt`` is beside this file. Each entry is a config that ``transformers`` can build the model from. The
+The table ``known_models.json`` is beside this file. Each entry is the Hub ids of a shape and a config that ``transformers`` can build the model from. The
 text part of Gemma 3 stands for models that also see images.
 """
 
 import json
-import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-_FIELDS = {
-    "h": "hidden_size",
-    "f": "intermediate_size",
-    "n": "num_hidden_layers",
-    "a": "num_attention_heads",
-    "k": "num_key_value_heads",
-    "d": "head_dim",
-    "v": "vocab_size",
-    "tied": "tie_word_embeddings",
-    "window": "sliding_window",
-    "rot": "partial_rotary_factor",
-}
-
-
-def _configs(table: str) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for entry in re.split(r"\n(?! )", re.sub(r"(?m)^#.*\n", "", table).strip()):
-        head, ids = re.split(r":\s+", entry)
-        model_type, *pairs = head.split()
-        values = (pair.split("=") for pair in pairs)
-        fields = {_FIELDS.get(name, name): json.loads(value) for name, value in values}
-        found |= dict.fromkeys(ids.split(), {"model_type": model_type, **fields})
-    return found
-
-
-CONFIGS = _configs(resources.files("finetune_memory").joinpath("known_models.txt").read_text("utf-8"))
+_TABLE = json.loads(resources.files("finetune_memory").joinpath("known_models.json").read_text("utf-8"))
+CONFIGS: dict[str, dict[str, Any]] = {name: entry["config"] for entry in _TABLE for name in entry["ids"]}
 
 # models that people ask for and that cannot be computed here, and why
 _EXPERTS = "a mixture of experts with 4-bit (MXFP4) weights; only dense models are computed here"
