@@ -42,47 +42,70 @@
     if (width < 520) themed.margin = { ...themed.margin, l: Math.min(52, themed.margin?.l ?? 52), r: 8 };
     themed.hoverlabel = { font: { size: 14 } };
     themed.margin = { ...themed.margin, t: 36 };
+    themed.width = width;
     themed.height = (themed.height ?? 400) + 20 * Math.max(0, legendRows(data, layout, width) - 1);
     delete themed.title; // it stands above the figure as text
     delete themed.updatemenus;
     return themed;
   };
 
-  const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"], displayModeBar: "hover" };
+  const config = { displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"], displayModeBar: "hover" };
 
   const name = (figure, { layout }) => {
     figure.querySelector(".tw-plot").setAttribute("aria-label", layout.meta?.alt ?? "");
     figure.querySelector(".tw-title").textContent = layout.title?.text ?? "";
   };
 
+  // A figure that has no width yet, such as one that waits for a prediction, is drawn when it gets one.
   async function draw(figure, spec) {
     const plot = figure.querySelector(".tw-plot");
-    const library = await plotly();
     figure.spec = spec;
+    name(figure, spec);
+    const library = await plotly();
+    if (!plot.clientWidth) return;
     const first = !plot.classList.contains("js-plotly-plot");
     plot.setAttribute("role", "group"); // no longer one picture: Plotly's buttons in it can be reached by keyboard
     if (first) plot.replaceChildren();
-    name(figure, spec);
-    const layout = dress(spec, plot.clientWidth);
-    await (first ? library.newPlot : library.react)(plot, structuredClone(spec.data), structuredClone(layout), config);
-    if (first) choices(figure, library);
+    drawnAt.set(plot, plot.clientWidth);
+    const layout = dress(figure.spec, plot.clientWidth);
+    await (first ? library.newPlot : library.react)(plot, structuredClone(figure.spec.data), structuredClone(layout), config);
+    if (!first) return;
+    choices(figure);
+    fit.observe(plot); // a calculator's figure may be new to the page
   }
 
+  // A figure is made for the width of its column and is drawn anew when that changes, by whatever: the window, the sidebar, a fold. Until it
+  // is drawn, the page keeps its height free, so that nothing below moves.
+  const drawnAt = new WeakMap();
+  let resting;
+  const fit = new ResizeObserver((entries) => {
+    for (const { target: plot } of entries) {
+      const figure = plot.closest(".tw-figure");
+      const width = plot.clientWidth;
+      if (width && !drawnAt.has(plot)) plot.style.minHeight = `${dress(figure.spec ?? read(figure), width).height}px`;
+    }
+    clearTimeout(resting);
+    resting = setTimeout(() => {
+      for (const plot of document.querySelectorAll(".tw-plot")) {
+        const figure = plot.closest(".tw-figure");
+        if (figure.spec && plot.clientWidth && drawnAt.get(plot) !== plot.clientWidth) draw(figure, figure.spec);
+      }
+    }, 60);
+  });
+
   // Plotly's own menus cannot be reached by keyboard: real ones take their place.
-  function choices(figure, library) {
-    const plot = figure.querySelector(".tw-plot");
+  function choices(figure) {
     for (const menu of figure.spec.layout.updatemenus ?? []) {
       const row = document.createElement("label");
       row.className = "tw-choice";
       const field = document.createElement("select");
       menu.buttons.forEach((s, i) => field.append(new Option(s.label, i, false, i === (menu.active ?? 0))));
-      field.addEventListener("input", async () => {
+      field.addEventListener("input", () => {
         const [traces, change = {}] = menu.buttons[field.value].args;
         const { meta, ...rest } = change;
         figure.spec.data.forEach((t, i) => { t.visible = traces.visible[i]; });
         Object.assign(figure.spec.layout, rest, meta ? { meta } : {});
-        name(figure, figure.spec);
-        await library.react(plot, structuredClone(figure.spec.data), structuredClone(dress(figure.spec, plot.clientWidth)), config);
+        draw(figure, figure.spec);
       });
       row.append(`${menu.name ?? "Show"}: `, field);
       figure.prepend(row);
@@ -100,7 +123,10 @@
       queue = queue.then(pause).then(() => target.spec || draw(target, read(target))).catch(() => {});
     }
   }, { rootMargin: "300px" });
-  document.querySelectorAll(".tw-figure").forEach((figure) => whenNear.observe(figure));
+  for (const figure of document.querySelectorAll(".tw-figure")) {
+    whenNear.observe(figure);
+    fit.observe(figure.querySelector(".tw-plot"));
+  }
 
   // The theme switch sets data-theme on <html>.
   new MutationObserver(() => {

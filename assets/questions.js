@@ -14,7 +14,7 @@
     return cell;
   };
 
-  function reveal(form, cell, value, first) {
+  function reveal(form, cell, value) {
     const { truth, unit } = form.dataset;
     const said = form.querySelector(".tw-answer");
     if (text(form, 0) !== undefined) {
@@ -24,7 +24,6 @@
       said.textContent = `You predicted ${value} ${unit}; measured: ${truth} ${unit}. You were ${off < 0.5 ? "right" : `${Number(off.toPrecision(2))} off`}.`;
     }
     cell.classList.remove("tw-covered");
-    if (first) window.dispatchEvent(new Event("resize")); // a figure that was covered takes its width now
   }
 
   for (const form of document.querySelectorAll(".tw-predict")) {
@@ -39,13 +38,13 @@
       event.preventDefault();
       const value = chosen(form);
       remember(form, value);
-      if (cell) reveal(form, cell, value, true);
+      if (cell) reveal(form, cell, value);
     });
     if (!cell) continue;
     if (before === null) { cell.classList.add("tw-covered"); continue; }
     if (range) { range.value = before; form.querySelector("output").textContent = before; }
     else form.querySelector(`input[value="${before}"]`)?.click();
-    reveal(form, cell, before, false);
+    reveal(form, cell, before);
   }
 
   for (const form of document.querySelectorAll(".tw-check")) {
