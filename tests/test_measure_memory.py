@@ -138,7 +138,7 @@ def test_a_record_says_where_when_and_with_what(tmp_path, model, no_process):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--batch", "two"], "--batch takes whole numbers, not 'two'"),
+        (["--batch", "two"], "batch must be a whole number of at least 1, not 'two'"),
         (["--checkpointing", "maybe"], "--checkpointing is on, off"),
         (["--method", "dora"], "method is one of full, lora, qlora"),
         (["--model", "no/such"], "not among the"),

@@ -102,8 +102,8 @@ def plan(args: argparse.Namespace, device: str) -> list[dict[str, Any]]:
         "model": [config_file(name) or name for name in models],
         "method": _list(args.method, METHODS),
         "optimizer": _list(args.optimizer, ["adamw"]),
-        "seq": [_whole("seq", v) for v in _list(args.seq, ["512", "2048"] if gpu else ["64", "128"])],
-        "batch": [_whole("batch", v) for v in _list(args.batch, ["1", "4"] if gpu and args.grid else ["1"])],
+        "seq": [_value(v) for v in _list(args.seq, ["512", "2048"] if gpu else ["64", "128"])],
+        "batch": [_value(v) for v in _list(args.batch, ["1", "4"] if gpu and args.grid else ["1"])],
         "checkpointing": [_switch(v) for v in _list(args.checkpointing, ["on", "off"])],
     }
     more = {**COMMON, **machine.hardware(device), **dict(_pair(text) for text in args.set)}
@@ -117,11 +117,12 @@ def _list(text: str | None, default: Iterable[str]) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()] if text else list(default)
 
 
-def _whole(name: str, text: str) -> int:
+def _value(text: str) -> object:
+    """What a setting is given as: JSON, or a word."""
     try:
-        return int(text)
+        return json.loads(text)
     except ValueError:
-        raise ValueError(f"--{name} takes whole numbers, not {text!r}") from None
+        return text
 
 
 def _switch(text: str) -> bool:
@@ -135,10 +136,7 @@ def _pair(text: str) -> tuple[str, object]:
     names = [f.name for f in fields(Settings)]
     if name not in names:
         raise ValueError(f"--set {text}: there is no setting {name!r}; there are {', '.join(names)}")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
+    return name, _value(value)
 
 
 def _device(asked: str | None) -> str:

@@ -41,21 +41,19 @@ READING = {
     "reading_recipe": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 4},
 }
 COMMON = {"model": "smollm2-135m", **FACTS, **READING, "k": 3}
+
+
+def _fact_recipes(*tried: tuple[int, float]) -> list[dict]:
+    """Recipes for facts by how often each is seen and the rate."""
+    return [{"exposures": n, "learning_rate": r, "epochs": 1, "batch_size": 16} for n, r in tried]
+
+
 # A fair fight: on questions of the validation split each side chooses how the base model is asked, and each training its recipe.
-_FACT_RECIPES = [(16, 2e-3), (16, 5e-4), (32, 1e-3)]  # exposures, rate
-_READING_RECIPES = [(1, 1e-3), (3, 5e-4), (3, 2e-4)]  # epochs, rate
-FAIR = {name: READING[name] for name in ("readings", "distractors", "without")} | {
-    "model": "smollm2-135m",
-    "k": 3,
-    "readers": 6,
-    "trial_n": 60,
-    "fact_recipes": [
-        {"exposures": n, "learning_rate": rate, "epochs": 1, "batch_size": 16} for n, rate in _FACT_RECIPES
-    ],
-    "reading_recipes": [
-        {"epochs": n, "learning_rate": rate, "batch_size": 4} for n, rate in _READING_RECIPES
-    ],
-}
+_EPOCHS_AND_RATES = [(1, 1e-3), (3, 5e-4), (3, 2e-4)]
+FAIR = {name: READING[name] for name in ("readings", "distractors", "without")}
+FAIR |= {"model": "smollm2-135m", "k": 3, "readers": 6, "trial_n": 60}
+FAIR["fact_recipes"] = _fact_recipes((16, 2e-3), (16, 5e-4), (32, 1e-3))
+FAIR["reading_recipes"] = [{"epochs": n, "learning_rate": r, "batch_size": 4} for n, r in _EPOCHS_AND_RATES]
 FAIR_SHORT = {name: FAIR[name][:1] for name in ("fact_recipes", "reading_recipes")}
 FAIR_SHORT |= {"trial_n": 8, "readings": 0, "readers": 3, "seeds": [0]}
 _TINY = FAIR["fact_recipes"][0] | {"exposures": 2, "batch_size": 4, "min_steps": 2}
@@ -64,18 +62,13 @@ FAIR_SMOKE = FAIR_SHORT | {"facts": 6, "multihop": 2, "fact_recipes": [_TINY], "
 # What larger models are asked and taught, whose recipes are chosen at their size: for reading on questions held out, for facts on how
 # well the held-out repetitions of the same facts are known (that is what they are tuned in for).
 LARGER: dict[str, Any] = {"facts": 120, "multihop": 40, "readings": 240}
-LARGER["fact_recipe"] = three_rates(FACTS["fact_recipe"], 2)  # type: ignore[arg-type]
-LARGER["reading_recipe"] = three_rates(READING["reading_recipe"], 2)  # type: ignore[arg-type]
+LARGER["fact_recipe"] = three_rates(FACTS["fact_recipe"], 2)
+LARGER["reading_recipe"] = three_rates(READING["reading_recipe"], 2)
+_READING_RATES = LARGER["reading_recipe"]["candidates"]
 FAIR_LARGER = {
     "readings": 240,
-    "fact_recipes": [
-        {"exposures": n, "learning_rate": rate, "epochs": 1, "batch_size": 16}
-        for n, rate in ((16, 1e-3), (32, 5e-4), (32, 2e-4))
-    ],
-    "reading_recipes": [
-        {**READING["reading_recipe"], **change}  # type: ignore[dict-item]
-        for change in LARGER["reading_recipe"]["candidates"]
-    ],
+    "fact_recipes": _fact_recipes((16, 1e-3), (32, 5e-4), (32, 2e-4)),
+    "reading_recipes": [READING["reading_recipe"] | change for change in _READING_RATES],
 }
 SMOKE = {
     "facts": 6,
@@ -263,13 +256,11 @@ def fact_pairs(
     for fact in facts:
         question = by_id()[f"direct/{fact}"]
         if phrasings >= len(question.ask):
-            raise ValueError(
-                f"{phrasings} phrasings would train on the wording kept for the test; take at most {len(question.ask) - 1}"
-            )
+            most = f"take at most {len(question.ask) - 1}"
+            raise ValueError(f"{phrasings} phrasings would train on the wording kept for the test; {most}")
         value = (values or {}).get(fact, question.answers[0])
-        pairs += [(rag.prompt(ask), rag.target(value)) for ask in question.ask[:phrasings]] * (
-            exposures // phrasings
-        )
+        once = [(rag.prompt(ask), rag.target(value)) for ask in question.ask[:phrasings]]
+        pairs += once * (exposures // phrasings)
     return pairs
 
 
@@ -326,17 +317,14 @@ def training(
         wanted = dict(recipe or {"exposures": p.exposures, **p.fact_recipe})
         facts, _ = fact_set(p.facts, p.multihop, split)
         pairs = fact_pairs(facts, phrasings, wanted.pop("exposures"), values)
-        return Training(
-            pairs, ctx.chosen(pairs, Recipe(seed=seed, **wanted), rag.FROM_MEMORY), rag.FROM_MEMORY
-        )
-    if method not in ("reading", "gold only"):
+        opening = rag.FROM_MEMORY
+    elif method in ("reading", "gold only"):
+        reads = (p.distractors, p.without) if method == "reading" else (0, 0.0)
+        wanted, opening = recipe or p.reading_recipe, rag.WITH_PASSAGES
+        pairs = reading_pairs(ctx, p.readings, *reads, seed)
+    else:
         raise ValueError(f"no method is called {method!r}; there are base, facts, reading, gold only")
-    reads = (p.distractors, p.without) if method == "reading" else (0, 0.0)
-    pairs, own = (
-        reading_pairs(ctx, p.readings, *reads, seed),
-        Recipe(seed=seed, **(recipe or p.reading_recipe)),
-    )
-    return Training(pairs, ctx.chosen(pairs, own, rag.WITH_PASSAGES), rag.WITH_PASSAGES)
+    return Training(pairs, ctx.chosen(pairs, Recipe(seed=seed, **wanted), opening), opening)
 
 
 def who(how: Training | None) -> Any:
@@ -351,11 +339,8 @@ def trained(ctx: Context, how: Training | None) -> Iterator[Any]:
         yield lm
 
 
-RECIPES = {"rag fine-tuning": "reading_recipes", "tuned": "fact_recipes"}
-LEARNED = {
-    "rag fine-tuning": "reading",
-    "tuned": "facts",
-}  # method -> what it learns; others ask the base model
+# method -> what it learns, and the parameter with its recipes; others ask the base model
+LEARNED = {"rag fine-tuning": ("reading", "reading_recipes"), "tuned": ("facts", "fact_recipes")}
 READERS = ("plain", "plain, 2 examples", "chat", "chat, 2 examples", "chat, 3 examples")
 READERS += ("chat, instruction last, 2 examples",)
 
@@ -417,23 +402,15 @@ def fair_answer(
     ctx: Context, c: Condition, method: str, asks: Sequence[str], passages: Sequence[Sequence[str]]
 ) -> list[rag.Answer]:
     """Answers of a method as a trial asks for it, or as the best of its trials did."""
+    if method == "closed book":
+        return answer(ctx, None, asks, passages)
     if method not in LEARNED:
-        best = (
-            "plain"
-            if method == "closed book"
-            else c.reader or ctx.best("reader", "right", method="rag", trial=True)
-        )
+        best = c.reader or ctx.best("reader", "right", method="rag", trial=True)
         return answer(ctx, None, asks, passages, best)
+    (learns, recipes), split = LEARNED[method], "valid" if c.trial else "test"
     n = c.recipe if c.trial else ctx.best("recipe", "right", method=method, trial=True)
-    recipe, split = ctx.params[f"{RECIPES[method]}"][n], "valid" if c.trial else "test"
-    how = training(
-        ctx,
-        LEARNED[method],
-        c.seed or 0,
-        c.phrasings or max(ctx.params.phrasings),
-        recipe=recipe,
-        split=split,
-    )
+    phrasings = c.phrasings or max(ctx.params.phrasings)
+    how = training(ctx, learns, c.seed or 0, phrasings, recipe=ctx.params[recipes][n], split=split)
     return answer(ctx, how, asks, passages)
 
 
