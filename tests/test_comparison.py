@@ -144,9 +144,9 @@ def mixed_model(record, a, b, metric):
             "right",
         ),
         (
-            "learning_curve",
-            {"method": "lora", "n_labels": 700},
-            {"method": "lora", "n_labels": 100},
+            "gain_prediction",
+            {"method": "lora", "task": "tweets"},
+            {"method": "few-shot", "task": "tweets"},
             "accuracy",
         ),
         (
