@@ -16,6 +16,7 @@ from tunewise.compare.plan import Plan, chosen
 from tunewise.compare.run import Running, _alone, _of_those_run, run, to_score
 from tunewise.compare.verdict_words import duration
 from tunewise.compare.workbench import Arm, Pace, Workbench, fingerprint
+from tunewise.models.download import FetchError
 
 CHEAP = ("majority", "tfidf")
 
@@ -92,6 +93,20 @@ def test_none_is_good_enough_only_if_all_that_were_planned_were_run():
         "Cannot tell: none of the arms that were run reaches the 90% that you need; lora (about 60 min) was not run."
     )
     assert _of_those_run(none, arms, [("lora@20", "the budget: ...")], {}, Settings(need=0.9)) is none
+
+
+def test_rows_that_need_no_model_do_not_wait_for_one(monkeypatch):
+    def unreachable(*args, **options):
+        raise FetchError("no network")
+
+    monkeypatch.setattr("tunewise.models.download.fetch", unreachable)
+    said = []
+    report = run(own(), Settings(only=(*CHEAP, "zero_shot")), said.append)
+    last = max(i for i, line in enumerate(said) if line.split()[0] in CHEAP and "%" in line)
+    gone = next(i for i, line in enumerate(said) if line.startswith("The model can't be had"))
+    assert "roughly: the model is not here yet" in said[0] and last < gone
+    assert not any("The model is here" in line for line in said)
+    assert [name for name, _ in report.missing] == ["zero_shot"] and report.decision.winner == "tfidf"
 
 
 def test_an_arm_that_is_cut_off_under_way_is_named_and_the_report_is_of_the_others(monkeypatch):

@@ -101,23 +101,24 @@ def chosen(arms: Sequence[Arm], only: Sequence[str], skip: Sequence[str]) -> lis
     return kept
 
 
-def plan(bench: Workbench, *, dry: bool = False) -> Plan:
-    """What to run, and what it will take: the model reads eight texts for it (not in a dry run that would have to fetch the model first)."""
+def plan(bench: Workbench, *, fetch: bool = True) -> Plan:
+    """What to run, and what it will take: the model reads eight texts for it. Without ``fetch``, a rough guess where the model is not
+    on this machine yet."""
     every = arms_of(bench)
     arms = chosen(every, bench.settings.only, bench.settings.skip)
     left_out = [arm for arm in every if arm not in arms and "@" not in arm.name]
     if not any(arm.needs_model for arm in arms):
         return Plan(arms, None, left_out=left_out)
     texts = [item.text for item in bench.data.valid[:8]]
-    if not bench.given:
-        from tunewise.models import registry
-        from tunewise.models.load import place
-
-        spec = registry.get(bench.settings.model)
-        if dry and place(spec) is None:
-            tokens = float(np.mean([len(text) for text in texts])) / 4 + 20
-            return Plan(arms, Pace(ROUGH_FLOPS / 2 / max(spec.parameters, 1e8), tokens), False, left_out)
     try:
+        if not fetch and not bench.given:
+            from tunewise.models import registry
+            from tunewise.models.load import place
+
+            spec = registry.get(bench.settings.model)
+            if place(spec) is None:
+                tokens = float(np.mean([len(text) for text in texts])) / 4 + 20
+                return Plan(arms, Pace(ROUGH_FLOPS / 2 / max(spec.parameters, 1e8), tokens), False, left_out)
         return Plan(arms, measure(bench, texts), left_out=left_out)
     except FetchError as error:  # the arms without the model can still be run
         bench.say(f"The model can't be had: {error}")

@@ -154,7 +154,7 @@ def _perform(bench: Workbench, start: float) -> tuple[list[ArmResult], list[tupl
     made: Plan | None = None
     say = bench.say
     try:
-        made = plan(bench)
+        made = plan(bench, fetch=False)
         todo = list(made.arms)
         for line in made.lines():
             say(line)
@@ -167,6 +167,12 @@ def _perform(bench: Workbench, start: float) -> tuple[list[ArmResult], list[tupl
         ) as bar:
             bench.say = lambda line: _above(bar, say, line)
             while todo:
+                if todo[0].needs_model and not made.measured:
+                    made = plan(bench)  # fetches the model, with the first rows already there
+                    left = sum(map(made.seconds, todo))
+                    bar.total = round(bar.n + left, 1)
+                    if made.pace:
+                        bench.say(f"The model is here: by a short trial, about {duration(left)} to go.")
                 bar.set_description(todo[0].name)
                 result = _one(bench, made, todo[0], start, missing)
                 bar.update(made.seconds(todo.pop(0)))
