@@ -23,6 +23,7 @@ help:
 	@echo "make test              set up, build, and run all checks and tests"
 	@echo "make serve             show the built site at http://localhost:8000"
 	@echo "make bench             speed and accuracy against other tools, each part in a process of its own"
+	@echo "                       (apart from it: $(PY) bench/labs_class.py grades a made-up class in every lab)"
 	@echo "make assignments       write the students' versions of the labs"
 	@echo "make slides            a deck of slides for each chapter, from its figures and verdicts: HTML, and PDF with Chrome"
 	@echo "make pdf               the whole book as one file with figures and bookmarks (needs Chrome or Chromium)"
