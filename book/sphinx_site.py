@@ -120,7 +120,7 @@ def pack_calculators(target: Path) -> Path:
     paths = [lib / "whentofinetune" / "__init__.py", *own]
     paths += [lib / "whentofinetune" / "datasets" / f"{name}.py" for name in ("__init__", "voice_rules")]
     paths += [lib / "finetune_memory" / f"{name}.py" for name in ("__init__", *PURE)]
-    paths += [lib / "finetune_memory" / name for name in ("known_models.json", "calculator_form.json")]
+    paths += sorted((lib / "finetune_memory").glob("*.json"))
     files = {path.relative_to(lib).as_posix(): path.read_text(encoding="utf-8") for path in paths}
     wanted = [name for name in FILES if name != "rules"]  # those of Decide, which is answered from a table
     files |= {(room / f"{name}.json").as_posix(): json.dumps(read(name)) for name in wanted}
@@ -170,7 +170,7 @@ def on_page(app, pagename, templatename, context, doctree) -> None:
 
 
 def make_accessible(context: dict) -> None:
-    """What axe finds wrong in the theme's and docutils' own HTML: a nameless switch, roles that are no more, empty headings."""
+    """What the theme's and docutils' own HTML lacks: a name of a switch, roles that there are, tables that a keyboard can scroll."""
     if "generate_toctree_html" in context:
         contents = context["generate_toctree_html"]
         context["generate_toctree_html"] = lambda *a, **k: str(contents(*a, **k)).replace(
@@ -180,6 +180,8 @@ def make_accessible(context: dict) -> None:
         body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">').replace(
             ' role="doc-biblioentry"', ""
         )
+        table = '<div class="pst-scrollable-table-container"'
+        body = body.replace(f"{table}>", f'{table} role="group" tabindex="0" aria-label="Table">')
         # Markdown has no table without a heading: one whose headings are all empty is meant to have none.
         context["body"] = re.sub(
             r'<thead>\s*<tr[^>]*>(\s*<th class="head">(<p></p>)?</th>)+\s*</tr>\s*</thead>', "", body

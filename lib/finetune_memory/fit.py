@@ -1,7 +1,9 @@
 """Which GPU a fine-tuning step fits, how far batch and length may grow, and what would make it fit. Standard library only."""
 
+import json
 import math
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any
 
 from finetune_memory.formula import Estimate, estimate
@@ -29,23 +31,8 @@ class Gpu:
         return int(self.gib * GIB)
 
 
-GPUS: dict[str, Gpu] = {
-    "t4": Gpu("T4 16 GB", 14.56, 75, 65),
-    "v100-16": Gpu("V100 16 GB", 15.77, 70, 112),
-    "rtx4080": Gpu("RTX 4080 16 GB", 15.57, 89, 97.5),
-    "l4": Gpu("L4 24 GB", 21.95, 89, 121),
-    "a10g": Gpu("A10G 24 GB", 21.98, 86, 70),
-    "rtx3090": Gpu("RTX 3090 24 GB", 23.57, 86, 71),
-    "rtx4090": Gpu("RTX 4090 24 GB", 23.52, 89, 165),
-    "rtx5090": Gpu("RTX 5090 32 GB", 31.36, 120, 209.5),
-    "v100": Gpu("V100 32 GB", 31.73, 70, 112),
-    "a100-40": Gpu("A100 40 GB", 39.38, 80, 312),
-    "l40s": Gpu("L40S 48 GB", 44.39, 89, 362),
-    "a6000": Gpu("RTX A6000 48 GB", 47.40, 86, 155),
-    "a100": Gpu("A100 80 GB", 79.14, 80, 312),
-    "h100": Gpu("H100 80 GB", 79.11, 90, 989),
-    "h200": Gpu("H200 141 GB", 139.71, 90, 989),
-}
+_TABLE = json.loads(resources.files("finetune_memory").joinpath("gpus.json").read_text("utf-8"))
+GPUS = {key: Gpu(**row) for key, row in _TABLE.items()}
 OTHER_NAMES = {"a100-80": "a100", "h100-80": "h100", "v100-32": "v100", "a10": "a10g"}
 OTHER_NAMES |= {name: f"rtx{name}" for name in ("3090", "4080", "4090", "5090")}
 

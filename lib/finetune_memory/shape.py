@@ -6,10 +6,12 @@ tensors are made. What a config leaves out has the default of that architecture'
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
+from importlib import resources
 from typing import Any
 
 
@@ -111,8 +113,7 @@ class Shape:
         if family not in _READERS:
             known = ", ".join(sorted(_READERS))
             raise UnknownModel(f"the architecture {family!r} is not known here; known are {known}")
-        read, sizes = _READERS[family]
-        return read(_Config(config, sizes))
+        return _READERS[family](_Config(config))
 
     @property
     def q_width(self) -> int:
@@ -212,35 +213,40 @@ class Shape:
         return tuple(linear for linear in modules if linear.name in wanted)
 
 
+# Sizes that the architecture's class in transformers has where a config gives none. Without others there are as many key-value heads
+# as heads, and a head is as wide as the heads share the width.
+_DEFAULTS = json.loads(resources.files("finetune_memory").joinpath("architectures.json").read_text("utf-8"))
+
+
 class _Config:
     """A config.json, and the sizes of its model by the names of :class:`Shape`."""
 
-    def __init__(self, config: Mapping[str, Any], defaults: tuple[int, ...]):
-        self.config, self.defaults = config, defaults
+    def __init__(self, config: Mapping[str, Any]):
+        self.config, self.defaults = config, _DEFAULTS[config["model_type"]]
 
     @cached_property
     def sizes(self) -> dict[str, Any]:
         """The sizes under their usual names."""
-        vocab, hidden, layers, heads, intermediate, kv_heads, head_dim, tied = self.defaults
-        hidden, heads = self("hidden_size", default=hidden), self("num_attention_heads", default=heads)
+        hidden, heads = self("hidden_size"), self("num_attention_heads")
         if not isinstance(hidden, int) or not isinstance(heads, int) or heads < 1:
             both = "the config's hidden_size and num_attention_heads"
             raise ValueError(f"{both} must be whole numbers of at least 1")
         return {
             "family": self.config["model_type"],
-            "vocab": self("vocab_size", default=vocab),
+            "vocab": self("vocab_size"),
             "hidden": hidden,
-            "layers": self("num_hidden_layers", default=layers),
+            "layers": self("num_hidden_layers"),
             "heads": heads,
-            "kv_heads": self("num_key_value_heads", default=kv_heads or heads),
-            "head_dim": self("head_dim", default=head_dim or hidden // heads),
-            "intermediate": self("intermediate_size", default=intermediate),
-            "tied": self("tie_word_embeddings", default=bool(tied)),
+            "kv_heads": self("num_key_value_heads", default=heads),
+            "head_dim": self("head_dim", default=hidden // heads),
+            "intermediate": self("intermediate_size"),
+            "tied": self("tie_word_embeddings", default=False),
         }
 
     def __call__(self, *names: str, default: Any = None) -> Any:
-        """The first of these fields that is given and not null."""
-        return next((v for name in names if (v := self.config.get(name)) is not None), default)
+        """The first of these fields that is given and not null, or what the architecture has for it."""
+        found = (source.get(name) for source in (self.config, self.defaults) for name in names)
+        return next((value for value in found if value is not None), default)
 
     def flag(self, name: str, default: bool = False) -> bool:
         return bool(self(name, default=default))
@@ -381,31 +387,24 @@ def _starcoder2(c: _Config) -> Shape:
     return _llama(c, **values, activation=activation, **c.windows(c("sliding_window")))
 
 
-# Of each architecture what reads its config, and the sizes that its class in transformers has where the config gives none:
-# vocabulary, width, blocks, heads, MLP width, key-value heads (0: as many), head size (0: width by heads), tied.
-_READERS: dict[str, tuple[Callable[[_Config], Shape], tuple[int, ...]]] = {
-    "llama": (_llama, (32000, 4096, 32, 32, 11008, 0, 0, False)),
-    "mistral": (_mistral, (32000, 4096, 32, 32, 14336, 8, 0, False)),
-    "qwen2": (partial(_qwen, qkv_bias=True, o_bias=False), (151936, 4096, 32, 32, 22016, 0, 0, False)),
-    "qwen3": (partial(_qwen, qk_norm="head"), (151936, 4096, 32, 32, 22016, 0, 128, False)),
-    "gemma": (_gemma, (256000, 3072, 28, 16, 24576, 0, 256, True)),
-    "gemma2": (_gemma2, (256000, 2304, 26, 8, 9216, 4, 256, True)),
-    "gemma3_text": (_gemma3, (262208, 2304, 26, 8, 9216, 4, 256, True)),
-    "phi": (_phi, (51200, 2048, 24, 32, 8192, 0, 0, False)),
-    "phi3": (_phi3, (32064, 3072, 32, 32, 8192, 0, 0, False)),
-    "smollm3": (_smollm3, (128256, 2048, 36, 16, 11008, 4, 0, True)),
-    "gpt2": (_gpt2, ()),  # its config has other names
-    "gpt_neox": (_gpt_neox, (50432, 6144, 44, 64, 24576, 0, 0, False)),
-    "olmo": (partial(_llama, norm="plain"), (50304, 4096, 32, 32, 11008, 0, 0, False)),
-    "olmo2": (
-        partial(_llama, norm="rms32", norms="post", qk_norm="whole"),
-        (50304, 4096, 32, 32, 11008, 0, 0, False),
-    ),
-    "granite": (
-        partial(_llama, scaled_embedding=True, scaled_residual=True, scaled_logits=True),
-        (32000, 4096, 32, 32, 11008, 0, 0, False),
-    ),
-    "stablelm": (_stablelm, (50304, 2560, 32, 32, 6912, 0, 0, False)),
-    "starcoder2": (_starcoder2, (49152, 3072, 30, 24, 12288, 2, 0, True)),
+# what reads the config of each architecture
+_READERS: dict[str, Callable[[_Config], Shape]] = {
+    "llama": _llama,
+    "mistral": _mistral,
+    "qwen2": partial(_qwen, qkv_bias=True, o_bias=False),
+    "qwen3": partial(_qwen, qk_norm="head"),
+    "gemma": _gemma,
+    "gemma2": _gemma2,
+    "gemma3_text": _gemma3,
+    "phi": _phi,
+    "phi3": _phi3,
+    "smollm3": _smollm3,
+    "gpt2": _gpt2,
+    "gpt_neox": _gpt_neox,
+    "olmo": partial(_llama, norm="plain"),
+    "olmo2": partial(_llama, norm="rms32", norms="post", qk_norm="whole"),
+    "granite": partial(_llama, scaled_embedding=True, scaled_residual=True, scaled_logits=True),
+    "stablelm": _stablelm,
+    "starcoder2": _starcoder2,
 }
 FAMILIES = tuple(_READERS)
