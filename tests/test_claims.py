@@ -13,7 +13,8 @@ from pybtex.database import parse_file
 
 from tunewise.comparison import Predicted
 from whentofinetune import book_records, contrasts, verdicts
-from whentofinetune.pages.verdict import CERTAINTY, board, by_size, cite, sources, summary, verdict
+from whentofinetune.pages.condition_names import named
+from whentofinetune.pages.verdict import CERTAINTY, board, by_size, cite, combined, sources, summary, verdict
 from whentofinetune.pages.verdict import tests_figure as figure_of_tests
 
 ROOT = Path(__file__).parents[1]
@@ -250,7 +251,50 @@ def test_the_rival_that_comes_closest_decides():
     for rival in rivals:
         rows = shots.where(**{k: v for k, v in rival.items() if k != "experiment"})
         means.append(sum(sum(r.outcomes("accuracy")) / len(r.items) for r in rows) / len(rows))
-    assert first.rival == "nearest, k 4" and first.comparison.estimate == pytest.approx(a - max(means))
+    assert named(
+        first.rival
+    ) == "few-shot, nearest, 4 examples" and first.comparison.estimate == pytest.approx(a - max(means))
+
+
+def test_each_rival_has_a_name_without_the_names_of_parameters():
+    rivals = [
+        {"experiment": test.get("experiment"), **b}
+        for _, test in TESTS
+        if isinstance(test.get("b"), list)
+        for b in test["b"]
+    ]
+    assert len(rivals) > 20
+    for rival in rivals:
+        told = named(rival)
+        assert not re.search(r"[_{=]|True|False|\bk \d|\bmethod\b", told), told
+        assert str(rival.get("k", "")) in told or "passages" in rival
+    with pytest.raises(KeyError, match="no words for"):
+        named({"experiment": "voice", "method": "telepathy"})
+
+
+def test_a_test_that_cannot_tell_says_what_would_settle_it():
+    open_ones = 0
+    for entry in (e for e in ENTRIES if e["kind"] == "effect"):
+        found = verdicts.headline(entry["id"])
+        items = verdict(entry["id"], found.word, "Said.").html.split("<dt>Tested</dt>")[-1].split("</ul>")[0]
+        for item, f in zip(items.split("<li>")[1:], found.findings, strict=True):
+            settles = re.search(r"would settle it|takes more of them|too near the margin", item)
+            assert bool(settles) == (f.verdict == "cannot tell"), item
+            open_ones += f.verdict == "cannot tell"
+            assert ("may hold 0" in item) == (f.predicted == "not below")
+    assert open_ones > 5
+
+
+def test_the_table_of_two_tests_says_how_a_claim_is_called():
+    table = combined().text
+    assert re.search(r"one agrees, one cannot tell +cannot tell", table)
+    assert re.search(r"one agrees, the other does not agree.* +agrees in part", table)
+
+
+def test_a_kind_that_has_no_size_stands_across_all_sizes():
+    row = board("C8").html.split("<tbody>")[1]
+    assert row.count("<td") == 1 and f'colspan="{len(verdicts.LADDER)}"' in row and "</span> measured" in row
+    assert board("C1").html.split("<tbody>")[1].count("<td>") == len(verdicts.LADDER)
 
 
 def test_every_claim_makes_a_box():

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Container, Hashable, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -24,6 +24,7 @@ from scipy import stats as distributions
 from tunewise import stats
 from tunewise.record import Record, Row
 from tunewise.stats import LEVEL
+from tunewise.words import counted, signed
 
 AGREES = "agrees"
 IN_PART = "agrees in part"
@@ -106,7 +107,7 @@ class Comparison:
 
     @property
     def significant(self) -> bool:
-        """Whether the difference is told from 0: by Holm's procedure within a :func:`family`, else by the interval."""
+        """Whether the difference is told from 0, by Holm's procedure within a :func:`family`, else by the interval."""
         return self.p < 1 - self.level if self.differs is None else self.differs
 
     @property
@@ -354,9 +355,10 @@ def judge(found: Comparison, margin: float, predicted: Predicted) -> Judgement:
     size = _size(found, found.estimate, sign=True)
     low, high = (_size(found, v, sign=True) for v in (found.low, found.high))
     limit = _size(found, margin)
-    shown = f"the difference is {size} ({low} to {high}, n = {found.n})"
+    shown = f"the difference is {size} ({low} to {high}, n = {found.n:,})"
+    undecided = Judgement(CANNOT_TELL, f"{shown}; {remedy(found, margin, predicted)}.")
     if found.one_seed:
-        return Judgement(CANNOT_TELL, f"{shown}, but an arm was run with one seed only.")
+        return undecided
     inside = -margin < found.low and found.high < margin
     if predicted in ("equal", "not below"):
         if predicted == "not below":
@@ -369,7 +371,7 @@ def judge(found: Comparison, margin: float, predicted: Predicted) -> Judgement:
             return Judgement(AGREES, f"{shown}, {within} that would matter.")
         if disagrees:
             return Judgement(DISAGREES, f"{shown}, wholly beyond the {beyond} that would matter.")
-        return _undecided(found, margin, predicted, shown)
+        return undecided
     sign = 1 if predicted == "above" else -1
     reach = found.high if sign > 0 else -found.low
     if found.significant and found.estimate * sign > 0:
@@ -381,20 +383,44 @@ def judge(found: Comparison, margin: float, predicted: Predicted) -> Judgement:
         return Judgement(DISAGREES, f"{shown}, on the other side of 0 than predicted.")
     if inside:
         return Judgement(NO_DIFFERENCE, f"{shown}, around 0 and wholly inside ± {limit}.")
-    return _undecided(found, margin, predicted, shown)
+    return undecided
 
 
-def _undecided(found: Comparison, margin: float, predicted: Predicted, shown: str) -> Judgement:
+def remedy(
+    found: Comparison,
+    margin: float,
+    predicted: Predicted,
+    what: str = "item",
+    say: Callable[[float], str] | None = None,
+) -> str:
+    """What would settle a test that cannot tell, in words: items, seeds, or a larger effect.
+
+    Parameters
+    ----------
+    found, margin, predicted
+        As for :func:`judge`.
+    what
+        What one item is called, in the singular.
+    say
+        How a difference is written; in points or three figures unless given.
+    """
+    if found.one_seed:
+        return "an arm was run with one seed only, and more seeds would settle it"
+    least = say(found.detectable) if say else _size(found, found.detectable)
+    finds = f"this design finds differences from {least} on"
     more = found.items_to_settle(margin, predicted)
-    remedy = "more items alone would not settle it" if more is None else f"about {more} items would settle it"
-    least = _size(found, found.detectable)
-    return Judgement(CANNOT_TELL, f"{shown}; this design finds differences from {least} on, and {remedy}.")
+    if more is not None:
+        return f"{finds}, and about {counted(more, what)} would settle it ({found.n:,} so far)"
+    if not found.seeds_variance:
+        return f"{finds}, and this one lies too near the margin for any number of {what}s"
+    seeds = max(found.seeds_a, found.seeds_b)
+    return f"{finds}, and more {what}s alone would not settle it: the seeds differ, so it takes more of them ({seeds} so far)"
 
 
 def _size(found: Comparison, value: float, *, sign: bool = False) -> str:
     """A difference in words: points for right and wrong, else three figures."""
     plus = "+" if sign else ""
-    return f"{100 * value:{plus}.1f} points" if found.binary else f"{value:{plus}.3g}"
+    return f"{signed(100 * value, '.1f', plus)} points" if found.binary else signed(value, ".3g", plus)
 
 
 def family(found: Sequence[Comparison], alpha: float = 1 - LEVEL) -> list[Comparison]:

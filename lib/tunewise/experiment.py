@@ -35,6 +35,7 @@ import numpy as np
 from tunewise import data, record
 from tunewise.record import Record, Row
 from tunewise.step_cache import StepCache, digest
+from tunewise.words import counted
 
 # Raise it when the code under all experiments changes so that results do: finished steps are then no longer found.
 ENGINE = 2
@@ -233,7 +234,7 @@ class Context:
 
     @cached_property
     def whole(self) -> Any:
-        """The model for full fine-tuning, in float32: in 16 bits most of AdamW's small updates are rounded away."""
+        """The model for full fine-tuning, in float32, because 16 bits round most of AdamW's small updates away."""
         import torch
 
         return self.load(precision=dataclasses.replace(self.precision, dtype=torch.float32))
@@ -568,4 +569,4 @@ def device_name(precision: Any) -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     name = models[0] if models else platform.processor() or platform.machine()
-    return f"CPU: {name}, {torch.get_num_threads()} threads"
+    return f"CPU: {name}, {counted(torch.get_num_threads(), 'thread')}"

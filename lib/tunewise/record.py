@@ -11,6 +11,7 @@ import contextlib
 import importlib.metadata
 import json
 import platform
+import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -187,6 +188,9 @@ class Record:
 
     def __post_init__(self) -> None:
         self._views = [Row(raw, self.item_sets) for raw in self.rows]
+        self.device = re.sub(
+            r"\b1 threads\b", "1 thread", self.device
+        )  # as records made before this was mended say
 
     @property
     def results(self) -> list[Row]:

@@ -3,6 +3,7 @@
 Each takes a function that loads a record by name, and the confidence level; it returns a Comparison.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ class RankCorrelation(Comparison):
 
     low = property(lambda self: self.lower)
     high = property(lambda self: self.upper)
+    detectable = property(lambda self: math.tanh(Comparison.detectable.fget(self)))  # se is of Fisher's z
     significant = property(lambda self: self.lower > 0 or self.upper < 0)
 
 

@@ -5,11 +5,12 @@ it must be to matter. Where ``b`` is a list, every rival in it must be beaten: t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from tunewise.comparison import Comparison, combine, compare, judge
+from tunewise.models import registry
 from tunewise.record import NotMeasured, Record
 from whentofinetune import book_files, book_records, contrasts
 
@@ -34,7 +35,7 @@ MARKS = {
 class Finding:
     """One test of a claim on one model.
 
-    rival: which of several rivals came closest, where there are several. unit: of the difference: ``points``, ``relative`` (a share of b's
+    rival: the condition that came closest, where there are several. unit: of the difference: ``points``, ``relative`` (a share of b's
     mean), ``correlation`` or ``units`` of the metric.
     """
 
@@ -45,7 +46,7 @@ class Finding:
     comparison: Comparison
     verdict: str
     reason: str
-    rival: str = ""
+    rival: Mapping[str, Any] = field(default_factory=dict)
     unit: str = "units"
 
 
@@ -87,10 +88,15 @@ def headline(claim: str) -> Verdict:
     return next((v for v in reversed(found) if v.word != "not yet measured"), found[0])
 
 
+def title(model: str) -> str:
+    """The full name of a model of the ladder, for readers."""
+    return registry.get(model).title
+
+
 def finding(test: Mapping[str, Any], model: str, level: float) -> Finding:
     """One test on one model, with an interval of ``level``."""
     if "contrast" in test:
-        contrast, rival = getattr(contrasts, test["contrast"]), ""
+        contrast, rival = getattr(contrasts, test["contrast"]), {}
         comparison = contrast(lambda name: book_records.load(name, model=model), level)
     else:
         record, a = _arm(test, test["a"], model)
@@ -99,7 +105,9 @@ def finding(test: Mapping[str, Any], model: str, level: float) -> Finding:
         found = [compare(record, a, b, test["metric"], other=other, level=level) for other, b in arms]
         sign = -1 if test["predicted"] == "below" else 1
         closest = min(range(len(found)), key=lambda i: sign * found[i].estimate)
-        comparison, rival = found[closest], _named(several[closest]) if len(several) > 1 else ""
+        comparison, rival = found[closest], {}
+        if len(several) > 1:
+            rival = {"experiment": test.get("experiment"), **several[closest]}
     if test.get("relative"):
         comparison = comparison.relative()
     word, reason = judge(comparison, test["margin"], test["predicted"])
@@ -118,11 +126,6 @@ def _arm(test: Mapping[str, Any], arm: Mapping[str, Any], model: str) -> tuple[R
         trials = record.where(**{**settings, "split": "valid"})
         settings[chosen] = max(trials, key=lambda r: r.metric(test["metric"])["value"])[chosen]
     return record, settings
-
-
-def _named(settings: Mapping[str, Any]) -> str:
-    told = [(k, v) for k, v in settings.items() if k not in ("experiment", "split")]
-    return ", ".join(str(v) if k == "method" else f"{k} {v}" for k, v in told)
 
 
 def board(*only: str) -> list[dict[str, Any]]:

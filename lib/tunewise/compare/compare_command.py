@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from tunewise.compare.base import OwnData
 from tunewise.compare.check_command import data_options
 from tunewise.compare.compare_options import add_arguments, again, settings_of
-from tunewise.compare.health import counted
 from tunewise.models.download import FetchError
 from tunewise.paths import CacheError, install_command
+from tunewise.words import counted
 
 if TYPE_CHECKING:
     from tunewise.compare.base import Report
@@ -67,7 +67,7 @@ def _compare(args: argparse.Namespace, say: Callable[[str], None]) -> int:
     for line in introduction(data):
         say(line)
     if args.dry_run:
-        for line in plan(Workbench(to_score(data, settings), settings, say), dry=True).lines():
+        for line in plan(Workbench(to_score(data, settings), settings, say), fetch=False).lines():
             say(line)
         return DECIDED
     report = run(data, settings, say)

@@ -12,6 +12,7 @@ from tunewise.compare.documents_formats import visible
 from tunewise.compare.label_errors import label_errors
 from tunewise.compare.personal_data import SENSITIVE, kinds
 from tunewise.near_duplicates import plain
+from tunewise.words import counted
 
 if TYPE_CHECKING:
     from tunewise.compare.sampling import RawRow
@@ -40,11 +41,6 @@ def listed(rows: Iterable[int], most: int = 5) -> str:
     if len(numbers) > most:
         return f"rows {', '.join(shown)} and {len(numbers) - most:,} more"
     return f"row{'s' * (len(numbers) > 1)} {' and '.join([', '.join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)}"
-
-
-def counted(n: int, what: str = "row") -> str:
-    """``1 row``, ``2 rows``."""
-    return f"{n:,} {what}{'s' * (n != 1)}"
 
 
 def estimated_tokens(text: str) -> int:

@@ -19,6 +19,7 @@ from tunewise.compare.next_steps import steps, weakest
 from tunewise.compare.verdict_words import duration as planned
 from tunewise.compare.verdict_words import how_split
 from tunewise.step_cache import write_whole
+from tunewise.words import signed
 
 if TYPE_CHECKING:
     from tunewise.compare.base import ArmResult, Report
@@ -224,7 +225,7 @@ def share(value: float, score: bool = False) -> str:
 
 def number(value: float, score: bool = False) -> str:
     """A difference with its sign, in points or as it is."""
-    return (f"{value:+z.3g}" if score else f"{100 * value:+z.1f}").replace("-", "−")
+    return signed(value, ".3g") if score else signed(100 * value, ".1f")
 
 
 def duration(seconds: float) -> str:

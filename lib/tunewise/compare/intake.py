@@ -21,6 +21,7 @@ from tunewise.compare.columns import MOST_LABELS, SPLIT_NAMES, choose, kind_of, 
 from tunewise.compare.sampling import RawRow, Sample
 from tunewise.compare.table_files import Row, Table, open_table, text_of
 from tunewise.compare.text_encoding import DataError
+from tunewise.words import counted
 
 ROWS = 10_000  # at most; 4,000 test rows tell two points of accuracy apart
 LEAST_A_LABEL = 10
@@ -216,9 +217,7 @@ def _labels(
     if rare and (drop_rare or len(rows) == len(rare)) and len(rows) - len(rare) >= 1:
         gone = tuple(sorted(itertools.chain.from_iterable(rare.values())))
         said = f"{name}: fewer than {LEAST_A_LABEL} rows a label (a text counts once): {_counted(rare)}."
-        findings.append(
-            Finding("rare_label", gone, said, f"left out, {health.counted(len(gone))} (--drop-rare)")
-        )
+        findings.append(Finding("rare_label", gone, said, f"left out, {counted(len(gone))} (--drop-rare)"))
         rows = {label: found for label, found in rows.items() if label not in rare}
         rare = {}
     if len(rows) > MOST_LABELS:

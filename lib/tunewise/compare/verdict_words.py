@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tunewise.words import signed
+
 if TYPE_CHECKING:
     from tunewise.compare.base import ArmResult, OwnData, Settings
     from tunewise.compare.monthly_cost import Prices
@@ -79,8 +81,8 @@ class Words:
     def size(self, value: float, sign: bool = False) -> str:
         plus = "+" if sign else ""
         if self.data.metric == "score":
-            return f"{value:{plus}.3g}"
-        return f"{100 * value:{plus}.1f} points".replace(".0 points", " points").replace("-", "−")
+            return signed(value, ".3g", plus)
+        return f"{signed(100 * value, '.1f', plus)} points".replace(".0 points", " points")
 
     def mean(self, value: float) -> str:
         return f"{value:.3g}" if self.data.metric == "score" else f"{100 * value:.0f}%"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+from tunewise.words import counted
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -70,7 +72,7 @@ def choose(
         name, because = "bfloat16", "a larger model, and this CPU has bfloat16 matrix instructions"
     else:
         name, because = "float32", "this CPU has no bfloat16 matrix instructions"
-    cpu = f"CPU, {torch.get_num_threads()} threads"
+    cpu = f"CPU, {counted(torch.get_num_threads(), 'thread')}"
     place = torch.cuda.get_device_name(device) if device.startswith("cuda") else cpu
     return Precision(device, DTYPES[name], f"{place}: {name} ({because})")
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
+from tunewise.words import signed
+
 
 def pct(metric: Mapping | float | None, n: bool = True) -> str:
     """A share in per cent with its 95 % interval and n: ``73 % [66, 79], n = 300``; a plain share without them.
@@ -14,7 +16,7 @@ def pct(metric: Mapping | float | None, n: bool = True) -> str:
 
 
 def points(metric: Mapping | None, n: bool = True) -> str:
-    """A difference of two shares in percentage points, with its sign: ``+12 points [+4, +20], n = 300``.
+    """A difference of two shares in percentage points, with its sign, which a zero has none of: ``+12 points [+4, +20], n = 300``.
 
     With a decimal where whole points would hide the interval: ends that round to the same number, or one other than zero that rounds to it.
     """
@@ -22,16 +24,12 @@ def points(metric: Mapping | None, n: bool = True) -> str:
     whole = [round(end) for end in ends]
     hidden = len({*whole}) < len({*ends}) or any(end and not w for end, w in zip(ends, whole, strict=True))
     digits = 1 if hidden else 0
-    return _shown(metric, lambda v: f"{100 * v:+.{digits}f}".replace("-", "−"), " points", n)
+    return _shown(metric, lambda v: signed(100 * v, f".{digits}f"), " points", n)
 
 
 def relative(metric: Mapping, n: bool = True) -> str:
     """A relative change in per cent with its sign, which a zero has none of: ``+3.4 % [−1.4, +8.2], n = 60``."""
-
-    def signed(part: float) -> str:
-        return f"{100 * part:+.1f}".replace("+0.0", "0.0").replace("-0.0", "0.0").replace("-", "−")
-
-    return _shown(metric, signed, " %", n)
+    return _shown(metric, lambda v: signed(100 * v, ".1f"), " %", n)
 
 
 def plain(metric: Mapping | float | None, unit: str = "", digits: int = 3, n: bool = True) -> str:
@@ -60,5 +58,5 @@ def _shown(metric: Mapping | None, show: Callable, unit: str, n: bool) -> str:
 
 
 def _sig(number: float, digits: int) -> str:
-    text = f"{number:,.{digits}g}"
-    return f"{number:,.0f}" if "e" in text else text
+    form = ",.0f" if "e" in f"{number:,.{digits}g}" else f",.{digits}g"
+    return signed(number, form, plus="")

@@ -16,12 +16,12 @@ def prose(text: str) -> Html:
 
 
 def provenance(record: Record) -> Html:
-    """One line on where a record's numbers come from: device, date, scale, seeds, versions, how long it took."""
+    """One line on where a record's numbers come from: model, device, date, scale, seeds, versions, how long it took."""
     wanted = ("tunewise", "torch", "transformers", "peft", "bitsandbytes")
     versions = ", ".join(f"{k} {record.versions[k]}" for k in wanted if k in record.versions)
     seeds = f", {len(record.seeds)} seeds" if len(record.seeds) > 1 else ""
     text = (
-        f"Measured: {record.experiment}, scale {record.scale}{seeds}, on {record.device}, {record.date}, "
+        f"Measured: {record.experiment} with {record.model}, scale {record.scale}{seeds}, on {record.device}, {record.date}, "
         f"in {_duration(record.duration_s)}; {versions}."
     )
     return Html(f'<p class="tw-provenance"><small>{html.escape(text)}</small></p>', text)

@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print the board, or the claims named with their tests; 2 for a claim that there is not."""
     from whentofinetune import verdicts
+    from whentofinetune.pages.condition_names import named
 
     known = verdicts.claims()
     if unknown := [c for c in args.claim if c not in known]:
@@ -30,7 +31,7 @@ def main(args: argparse.Namespace) -> int:
         print(f"{row['claim']}  {row['says']}\n    {words if row['kind'] == 'effect' else row['kind']}")
         for f in row["findings"] if args.claim else ():
             margin = f"margin {f.margin:g}, predicted {f.predicted}"
-            against = f" (closest: {f.rival})" if f.rival else ""
+            against = f" (closest: {named(f.rival)})" if f.rival else ""
             print(f"    {f.says}{against}\n      {f.reason} [{margin}]")
     if not args.claim:
         print(", ".join(f"{n} {word}" for word, n in verdicts.counts(rows).items()))

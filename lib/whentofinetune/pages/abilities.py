@@ -5,7 +5,7 @@ from itertools import product
 from tunewise import report as rp
 from tunewise.record import Record
 from tunewise.report.tables import Conditions
-from whentofinetune.pages.verdict import trainings
+from whentofinetune.pages.seed_by_seed import trainings
 
 # -- an invented operation ---------------------------------------------------------------------------------------------
 

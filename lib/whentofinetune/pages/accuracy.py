@@ -9,8 +9,9 @@ from tunewise import report as rp
 from tunewise.comparison import compare_arrays
 from tunewise.record import Record, Row
 from tunewise.report.tables import Conditions
+from tunewise.words import signed
 from whentofinetune.pages.icl_figures import minus_calibrated
-from whentofinetune.pages.verdict import trainings
+from whentofinetune.pages.seed_by_seed import trainings
 
 # The two classifiers are logistic regressions.
 SHORT = {"lora": "LoRA", "embeddings": "MiniLM", "tfidf": "TF-IDF"}
@@ -207,7 +208,7 @@ def forecast_table(desks: Record, **others: Record) -> rp.Html:
     plan, error = desks.params["forecast"], "forecast minus measured"
     rows = [
         {"texts": task, "learner": words, "forecast": law, error: metric}
-        | {"worst seed": f"{100 * worst:+.0f} points".replace("-", "−")}
+        | {"worst seed": f"{signed(100 * worst)} points"}
         for task, curve in {"complaints": desks, **others}.items()
         for learner, words in SHORT.items()
         for law, (metric, worst) in forecasts(curve, plan, learner).items()

@@ -6,6 +6,7 @@ from statistics import median
 
 from finetune_memory import Settings, estimate
 from tunewise import report as rp
+from tunewise.words import signed
 from whentofinetune import book_files
 from whentofinetune.pages.memory_figures import METHODS, MODELS, gb, measured_peak, on_gpu, read
 
@@ -34,7 +35,7 @@ def deviations() -> list[dict]:
 
 
 def _off(share: float, n: bool = True) -> str:
-    return f"{round(100 * share, 1) + 0:+.1f} %".replace("-", "−")  # + 0: a zero has no minus
+    return f"{signed(100 * share, '.1f')} %"
 
 
 def figure() -> rp.Figure:
@@ -80,7 +81,7 @@ def _how_far(way: str) -> str:
 
 def how_far() -> rp.Html:
     """How far formula and simulation are from what was measured on a GPU, in words."""
-    missing = "What the formula lacks most is rests of memory that the allocator does not split off, up to 1 MiB a tensor: it is felt where tensors are many and small."
+    missing = "What the formula lacks most is what the allocator rounds up, to at most 1 MiB a tensor: it is felt where tensors are many and small."
     return rp.prose(" ".join([*map(_how_far, (FORMULA, SIMULATION)), missing]))
 
 

@@ -8,6 +8,7 @@ from finetune_memory import Settings, estimate
 from finetune_memory.calculator import LOOKS
 from tunewise import report as rp
 from tunewise.record import Record, Row
+from tunewise.words import signed
 from whentofinetune import book_files
 
 GB = 1e9  # GPU makers' gigabytes; GiB, 2**30 bytes, is said where it is meant
@@ -233,7 +234,7 @@ def against_printed(record: Record) -> dict[str, str]:
         both = [simulated(record, method, m) for m in ("7b", "13b")]
         small, large = (r["simulated"] for r in both)
         printed = said[method.split(",")[0].lower()]
-        off = f"printed for 7B: {printed:g} GB, so ours is {small / GB / printed - 1:+.0%}".replace("-", "−")
+        off = f"printed for 7B: {printed:g} GB, so ours is {signed(100 * (small / GB / printed - 1))}%"
         gpu = "on a GPU: 7B {}, 13B {}".format(*(gb(measured_peak(r["settings"])) for r in both))
         found[f"{method}: 7B and 13B, simulated"] = f"{gb(small)} and {gb(large)} ({off}); {gpu}"
     return found

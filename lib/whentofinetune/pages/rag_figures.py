@@ -14,7 +14,7 @@ from tunewise.record import Record, Row
 from tunewise.report.tables import Conditions
 from tunewise.written_answers import OUTCOMES
 from whentofinetune.book_records import committed, load
-from whentofinetune.verdicts import LADDER
+from whentofinetune.verdicts import LADDER, title
 
 SEARCHES = {"bm25": "BM25 (words)", "dense": "embeddings (meaning)", "hybrid": "both, ranks fused"}
 ASKED = {
@@ -50,12 +50,12 @@ def sizes(name: str) -> dict[str, Record]:
 
 
 def at_each_size(make: Callable, name: str) -> rp.Figure | rp.Html:
-    """What ``make`` makes of this record at each model size: figures behind a menu, tables one below the other."""
-    made = {size: make(record) for size, record in sizes(name).items()} or {"": show(make, name)}
+    """What ``make`` makes of this record at each model size, by the model's name: figures behind a menu, tables one below the other."""
+    made = {title(record.model): make(record) for record in sizes(name).values()} or {"": show(make, name)}
     if all(isinstance(m, rp.Figure) for m in made.values()):
-        return rp.choose(made, "model size")
-    page = "".join(f"<p><strong>{size}</strong></p>{m.html}" for size, m in made.items())
-    return rp.Html(page, "\n".join(f"{size}\n{m.text}" for size, m in made.items()))
+        return rp.choose(made, "model")
+    page = "".join(f"<p><strong>{model}</strong></p>{m.html}" for model, m in made.items())
+    return rp.Html(page, "\n".join(f"{model}\n{m.text}" for model, m in made.items()))
 
 
 # -- does the right passage come back? ---------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ def knowledge_figure(record: Record) -> rp.Figure:
     for kind in KINDS:
         for name, metric in rp.means(methods_to_know(record, kind), "right").items():
             series.setdefault(name, {})[kind] = metric
-    caption = f"Five methods to know a fact; phrasings tuned in: {phrasings_of(record)[-1]}"
+    caption = f"{len(series)} methods to know a fact; phrasings tuned in: {phrasings_of(record)[-1]}"
     return rp.dots(series, "right answers", caption)
 
 

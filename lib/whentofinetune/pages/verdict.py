@@ -12,9 +12,10 @@ from itertools import product
 from typing import Any
 
 from tunewise import report as rp
-from tunewise.comparison import Rows
+from tunewise.comparison import AGREES, CANNOT_TELL, DISAGREES, NO_DIFFERENCE, TOO_SMALL, combine, remedy
 from tunewise.record import Record
 from whentofinetune import book_files, book_records, verdicts
+from whentofinetune.pages.condition_names import named
 
 CERTAINTY = {
     "read": "",
@@ -97,7 +98,7 @@ def verdict(
         why = why.format(*(difference(f) for f in found.findings), **read)
     else:
         why = " ".join(f"{f.says[0].upper()}{f.says[1:]}: {f.reason}" for f in found.findings)
-    size = f" (largest model measured: {verdicts.LADDER[found.model]})" if found.findings else ""
+    size = f" (largest model measured: {verdicts.title(found.model)})" if found.findings else ""
     numbers = {k: _show(v) for k, v in (measured or {}).items()}
     ours = {f.says: difference(f) for f in found.findings} or numbers
     evidence = [(e["text"], *cite(e["source"]), CERTAINTY[e["sure"]]) for e in entry.get("evidence", ())]
@@ -108,7 +109,9 @@ def verdict(
         "Tested": _list(map(_test, found.findings)),
         "We measured": "" if found.findings else _list(said),
         "Verdict": f"<strong>{found.word}</strong>{size}",
-        "By model size": ", ".join(f"{s}: {w}" for s, w in words.items()) if len(words) > 1 else "",
+        "By model size": ", ".join(f"{verdicts.title(v.model)}: {v.word}" for v in at.values())
+        if len(at) > 1
+        else "",
         "Why": html.escape(why),
         "Others found": _list(others),
     }
@@ -131,27 +134,34 @@ def difference(finding: verdicts.Finding, n: bool = True) -> str:
     return show(finding.comparison.metric(), n=n)
 
 
-def trainings(rows: Rows, constant: float, metric: str = "accuracy") -> str:
-    """How many trainings, one a row, are clearly better than a constant answer, and the score of each.
-
-    Clearly: the training's own interval lies above ``constant``, the share that one and the same answer to all items would get.
-    """
-    found = [row.metric(metric) for row in rows]
-    above = sum(m["low"] > constant for m in found)
-    each = ", ".join(rp.pct(m["value"]) for m in found)
-    verb = "ends" if above == 1 else "end"
-    return f"{above} of {len(found)} trainings {verb} clearly above a constant answer (one by one: {each})"
-
-
 def _test(f: verdicts.Finding) -> str:
-    """A test in one item: what was compared, both means, the difference, the margin, and what follows."""
-    rival = f" (closest rival: {f.rival})" if f.rival else ""
+    """A test in one item: what was compared, both means, the difference, what the claim predicts of it, what follows, and what would settle it."""
+    rival = f" (closest rival: {named(f.rival)})" if f.rival else ""
     mean = rp.pct if f.unit == "points" else rp.plain
     means = f"{mean(f.comparison.mean_a)} against {mean(f.comparison.mean_b)}: "
-    unit = {"points": " points", "relative": " %"}.get(f.unit, "")
-    margin = f"{100 * f.margin if unit else f.margin:g}{unit}"
     compared = f"{'' if f.unit == 'correlation' else means}{difference(f)}"
-    return f"{html.escape(f'{f.says}{rival}: {compared}')}; what matters: {margin}. <em>{f.verdict}</em>"
+    margin = _amount(f, f.margin)
+    asks = {
+        "not below": f"asked is only that no {margin} or more are lost: the interval may hold 0, and has to stay above −{margin}",
+        "equal": f"asked is that the two differ by less than {margin}: the whole interval has to lie inside ± {margin}",
+        "below": f"a difference below 0 is predicted; what matters: {margin}",
+    }
+    said = f"{f.says}{rival}: {compared}; {asks.get(f.predicted, f'what matters: {margin}')}."
+    settle = f" {_settles(f)}" if f.verdict == CANNOT_TELL else ""
+    return f"{html.escape(said)} <em>{f.verdict}</em>{html.escape(settle)}"
+
+
+def _amount(f: verdicts.Finding, size: float) -> str:
+    """A size of the difference, such as its margin, without a sign."""
+    unit = {"points": " points", "relative": " %"}.get(f.unit, "")
+    return f"{100 * size:.3g}{unit}" if unit else f"{size:.2g}"
+
+
+def _settles(f: verdicts.Finding) -> str:
+    """What would settle a test that cannot tell, in a sentence."""
+    what = "task" if f.unit == "correlation" else "item"
+    told = remedy(f.comparison, f.margin, f.predicted, what, lambda size: _amount(f, size))
+    return f"{told[0].upper()}{told[1:]}."
 
 
 def _list(items: Iterable[str]) -> str:
@@ -166,10 +176,12 @@ def by_size(claim: str) -> dict[str, verdicts.Verdict]:
 
 
 def tests_by_size(claim: str, sizes: Mapping[str, verdicts.Verdict]) -> list[str]:
-    """The tests of a claim in words, one each, with the difference at every size of :func:`by_size`."""
+    """The tests of a claim in words, one each, with the difference and the verdict at every size of :func:`by_size`."""
     said = []
     for i, test in enumerate(verdicts.claims()[claim].get("tests", ())):
-        each = "; ".join(f"{size} {difference(v.findings[i])}" for size, v in sizes.items())
+        each = "; ".join(
+            f"{size} {difference(v.findings[i])}, {v.findings[i].verdict}" for size, v in sizes.items()
+        )
         said.append(f"{test['says']}: {each or 'not yet measured'}")
     return said
 
@@ -219,7 +231,7 @@ def summary() -> rp.Html:
 def links(*claims: str) -> rp.Html:
     """The verdicts on these claims in a line each, with a link to the chapter that gives the reasons."""
     found = [(c, verdicts.claims()[c], verdicts.headline(c)) for c in claims]
-    size = {c: f" ({verdicts.LADDER[v.model]})" if v.findings else "" for c, _, v in found}
+    size = {c: f" ({verdicts.title(v.model)})" if v.findings else "" for c, _, v in found}
     items = [
         f"{c}. {html.escape(e['claim'])} {link(v.word, e['chapter'] + '.html#' + c)}{size[c]}"
         for c, e, v in found
@@ -228,13 +240,17 @@ def links(*claims: str) -> rp.Html:
 
 
 def board(*claims: str, page: str = "") -> rp.Html:
-    """Claims at a glance, all if none is named: a row each, a mark for each model size, which leads to its tests (:func:`tested`) on ``page``."""
+    """Claims at a glance, all if none is named: a row each, a mark for each model size, which leads to its tests (:func:`tested`) on ``page``.
+
+    A claim that is not about an effect has one mark with its word, across all sizes.
+    """
     found, sizes = verdicts.board(*claims), list(verdicts.LADDER.values())
     rows = []
     for row in found:
-        words = list(row["words"].values()) if row["kind"] == "effect" else [row["kind"]]
-        span = "" if len(words) > 1 else f' colspan="{len(sizes)}"'
-        cells = "".join(f"<td{span}>{_mark(row['claim'], word, page)}</td>" for word in words)
+        if row["kind"] == "effect":
+            cells = "".join(f"<td>{_mark(row['claim'], word, page)}</td>" for word in row["words"].values())
+        else:  # a kind belongs to no size: its mark with its word, across all of them
+            cells = f'<td colspan="{len(sizes)}">{_mark(row["claim"], row["kind"], page, across=True)}</td>'
         rows.append(f'<tr><th scope="row"><b>{row["claim"]}</b> {html.escape(row["says"])}</th>{cells}</tr>')
     heads = "".join(f'<th scope="col">{size}</th>' for size in sizes)
     used = {word for row in found for word in row["words"].values()}
@@ -251,8 +267,26 @@ def _sign(word: str) -> str:
     return f'<span class="tw-sign" style="--tw-mark:{colour}" aria-hidden="true">{sign}</span>'
 
 
-def _mark(claim: str, word: str, page: str) -> str:
-    return f'<a href="{page}#tests-{claim}" title="{word}">{_sign(word)}<span class="tw-hidden">{word}</span></a>'
+def _mark(claim: str, word: str, page: str, across: bool = False) -> str:
+    said = f" {word}" if across else f'<span class="tw-hidden">{word}</span>'
+    return f'<a href="{page}#tests-{claim}" title="{word}">{_sign(word)}{said}</a>'
+
+
+def combined() -> rp.Html:
+    """What a claim of two tests is called, as :func:`tunewise.comparison.combine` decides: one row for each kind of pair."""
+    against = "the other does not agree, is too small to matter, or makes no difference that matters"
+    pairs = {
+        "both agree": (AGREES, AGREES),
+        f"one agrees, {against}": (AGREES, DISAGREES),
+        "one agrees, one cannot tell": (AGREES, CANNOT_TELL),
+        "one does not agree, one cannot tell": (DISAGREES, CANNOT_TELL),
+        "both are too small to matter": (TOO_SMALL, TOO_SMALL),
+        "neither agrees, and they differ": (TOO_SMALL, NO_DIFFERENCE),
+    }
+    rows = [[said, combine(pair)] for said, pair in pairs.items()]
+    return rp.table_from_lists(
+        ["of two tests", "the claim"], rows, "How two tests of one claim become one verdict"
+    )
 
 
 def tested() -> rp.Html:
