@@ -78,15 +78,15 @@ def label_scores(
 def tuned(ctx: Context, task: Task, n: int, recipe, template_name: str, test: Sequence[Example]) -> Scores:
     """Fine-tune on ``n`` labels drawn with the recipe's seed, and score the test items."""
     template = TEMPLATES[template_name]
-    with adapter(ctx, task, n, recipe, template) as lm:
+    with adapter(ctx, task, sample(task, n, recipe.seed), recipe, template) as lm:
         predictions = label_scores(lm, template, task, test).argmax(axis=1)
         return answered(test, predictions, **training_facts(lm))
 
 
-def adapter(ctx: Context, task: Task, n: int, recipe, template: PromptTemplate):
-    """The model fine-tuned on ``n`` labels drawn with the recipe's seed, for the length of a ``with`` block."""
+def adapter(ctx: Context, task: Task, examples: Sequence[tuple[str, int]], recipe, template: PromptTemplate):
+    """The model fine-tuned on (text, label) pairs, for the length of a ``with`` block."""
     answers = template.answers(task.labels)
-    pairs = [(template.query(task, text), answers[y]) for text, y in sample(task, n, recipe.seed)]
+    pairs = [(template.query(task, text), answers[y]) for text, y in examples]
     return ctx.adapter(pairs, recipe, template.prefix(task))
 
 

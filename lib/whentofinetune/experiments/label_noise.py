@@ -11,7 +11,7 @@ from tunewise.data import Example
 from tunewise.experiment import Condition, Context, Experiment, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.prompting import TEMPLATES
-from whentofinetune.classification import answered, label_scores, plain_and_calibrated, without_llm
+from whentofinetune.classification import adapter, answered, label_scores, plain_and_calibrated, without_llm
 from whentofinetune.datasets import drawn, public_texts
 from whentofinetune.recipes import three_rates
 from whentofinetune.wrong_labels import cleaned, flagged, flipped
@@ -52,9 +52,7 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     if c.method == "few-shot":
         shots = prompting.random_shots(train, p.shots, c.seed)
         return of_first(task.test, plain_and_calibrated(ctx, template, task, asked, shots)[0][1])
-    answers = template.answers(task.labels)
-    pairs = [(template.query(task, text), answers[y]) for text, y in train]
-    with ctx.adapter(pairs, Recipe(seed=c.seed, **p.recipe), template.prefix(task)) as lm:
+    with adapter(ctx, task, train, Recipe(seed=c.seed, **p.recipe), template) as lm:
         return of_first(task.test, label_scores(lm, template, task, asked).argmax(axis=1))
 
 

@@ -31,13 +31,13 @@ def conditions(p: Params) -> Iterator[Condition]:
 def evaluate(ctx: Context, c: Condition) -> Scores:
     task = ctx.task(c.task)
     items = subset(task.test, ctx.params.test_n)
+    train = sample(task, c.n_labels, c.seed) if c.n_labels else []
     if c.method == "embeddings":
-        train = sample(task, c.n_labels, c.seed)
         return answered(items, without_llm(ctx, c.method, train, [e.text for e in items]))
     template = TEMPLATES[c.wording]
     if c.method == "before":
         return scored_twice(ctx.lm, task, template, items)
-    with adapter(ctx, task, c.n_labels, Recipe(seed=c.seed, **ctx.params.recipe), template) as lm:
+    with adapter(ctx, task, train, Recipe(seed=c.seed, **ctx.params.recipe), template) as lm:
         return scored_twice(lm, task, template, items)
 
 
