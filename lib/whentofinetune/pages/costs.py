@@ -7,7 +7,6 @@ import numpy as np
 
 from tunewise import report as rp
 from tunewise import stats
-from tunewise.models import registry
 from tunewise.record import Record, Row
 from whentofinetune.calculators import read
 
@@ -210,7 +209,7 @@ def summary(distillation: Record, judge: Record) -> rp.Html:
     teacher = rp.mean(distillation.where(method="teacher", slice="easy"))
     tuned, told = (rp.mean(judge.where(method=m, way="point")) for m in ("tuned", "rubric"))
     return rp.prose(
-        f"The teacher is {registry.get(distillation.model).title}, tuned on few labels; the student is {STUDENTS['embeddings']}. "
+        f"The teacher is {distillation.model}, tuned on few labels; the student is {STUDENTS['embeddings']}. "
         f"On easy tweets the student reaches {rp.pct(student)} and its teacher {rp.pct(teacher)}; with many texts at once the student is {faster:.0f} times as fast. "
         f"On single texts a tuned judge agrees with its teacher on {rp.pct(tuned)}, the base model with the rules in its prompt on {rp.pct(told)}."
     )
