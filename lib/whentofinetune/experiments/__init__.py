@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import sys
 
 NAMES: tuple[str, ...] = ("wordings", "few_shot", "learning_curve", "unwritten_rule", "parse_fixes")
 NAMES += ("tuning_methods", "forgetting", "memory_table", "example_position", "prompt_cost")
@@ -16,6 +17,36 @@ OF_OWN_DATA += ("gain_prediction", "leaks", "parse_fixes", "task_diversity")
 
 # Larger models than the bundled one run the first seeds of scale ``full`` only: each costs hours.
 SEEDS_OF_LARGER_MODELS = 3
+
+
+def described(
+    module: str, common: dict, *, smoke: dict, laptop: dict, full: dict, gpu: dict | None = None, **told
+):
+    """The experiment that a module of this room holds: its ``conditions`` and ``evaluate``, under its own name.
+
+    Question and claims are the first line of its docstring: ``What do examples bring? (C26, C28)``.
+
+    Parameters
+    ----------
+    common, smoke, laptop, full, gpu
+        Parameters of all scales, and what each has beside or instead of them.
+    told
+        ``sources``, ``version`` and ``larger`` of :class:`tunewise.experiment.Experiment`.
+    """
+    from tunewise.experiment import Experiment
+
+    own = sys.modules[module]
+    question, claims = own.__doc__.splitlines()[0].removesuffix(")").rsplit(" (", 1)
+    scales = {"smoke": smoke, "laptop": laptop, "full": full} | ({"gpu": gpu} if gpu else {})
+    return Experiment(
+        module.rpartition(".")[2],
+        own.conditions,
+        own.evaluate,
+        question=question,
+        claims=tuple(claims.split(", ")),
+        scales={name: common | params for name, params in scales.items()},
+        **told,
+    )
 
 
 def get(name: str):

@@ -1,6 +1,6 @@
-"""How far past its trained length does a model read, with RoPE scaling, and with a short tuning on top? (C25)
+"""How far past its trained length does a model read, with and without tuning? (C25)
 
-The two probes, *jump* and *real*, are those of :mod:`whentofinetune.long_context`. Training makes the same jumps
+With RoPE scaling, and with a short tuning on top. The two probes, *jump* and *real*, are those of :mod:`whentofinetune.long_context`. Training makes the same jumps
 (:func:`whentofinetune.rope_scaling.tune_positions`).
 """
 
@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from itertools import product
 
 from tunewise import finetune as ft
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from whentofinetune import long_context
+from whentofinetune.experiments import described
 from whentofinetune.rope_scaling import rope_scaled, tune_positions
 
 
@@ -46,22 +47,16 @@ _WAYS, _MARKS = ["none", "pi", "ntk", "yarn"], [2048, 4096, 6144, 8192, 10240]
 _COMMON = {"model": "smollm2-135m", "recipe": {"learning_rate": 5e-4}, "factor": 4, "after": 96}
 _COMMON |= {"window": 512, "steps": 12, "ways": _WAYS, "distances": [1024, 4096, 8192, 12288, 16384, 32000]}
 _FEW = {"real": ["none"], "marks": [256, 512], "tuned": ["pi"], "real_tuned": [], "seeds": [0]}
-_SMOKE = {"distances": [1024, 12288], "docs": 2, "ways": ["none", "yarn"], "window": 64, "steps": 1}
 _FULL = {"real": ["none", "yarn"], "marks": _MARKS, "tuned": ["pi", "yarn"], "real_tuned": ["yarn"]}
 _GPU = {"real": _WAYS, "marks": [*_MARKS, 12288, 16384], "tuned": ["none", "pi", "yarn"]}
 _GPU |= {"model": "smollm2-1.7b", "docs": 40, "steps": 200, "window": 2048, "real_tuned": _GPU["tuned"]}
 
-EXPERIMENT = Experiment(
-    "context_window",
-    conditions,
-    evaluate,
-    question="How far past its trained length does a model read, with and without tuning?",
-    claims=("C25",),
+EXPERIMENT = described(
+    __name__,
+    _COMMON,
     sources=lambda p: long_context.texts(True) + long_context.texts(False),
-    scales={
-        "smoke": _COMMON | _FEW | _SMOKE,
-        "laptop": _COMMON | _FEW | {"docs": 6, "real": [], "tuned": []},
-        "full": _COMMON | _FULL | {"docs": 10, "seeds": [0, 1, 2]},
-        "gpu": _COMMON | _GPU | {"seeds": [0, 1, 2, 3, 4]},
-    },
+    smoke=_FEW | {"distances": [1024, 12288], "docs": 2, "ways": ["none", "yarn"], "window": 64, "steps": 1},
+    laptop=_FEW | {"docs": 6, "real": [], "tuned": []},
+    full=_FULL | {"docs": 10, "seeds": [0, 1, 2]},
+    gpu=_GPU | {"seeds": [0, 1, 2, 3, 4]},
 )

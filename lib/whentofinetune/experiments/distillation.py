@@ -1,4 +1,4 @@
-"""Can a small encoder or a linear model take over from a tuned language model, by learning from its labels? (C19)
+"""Can a far smaller model take over a tuned language model's work, by learning from its labels? (C19)
 
 The teacher is the language model, tuned on a few human labels. It labels real tweets whose human labels are hidden from it. Two students
 learn from its labels: MiniLM with logistic regression, and TF-IDF with the same. The same students also learn from the human labels of
@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from itertools import product
 
 from tunewise import baselines
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import answered, label_scores, sample, subset, training_facts, without_llm
 from whentofinetune.datasets.rated_tasks import SLICES, slices, unlabelled
+from whentofinetune.experiments import described
 from whentofinetune.recipes import three_rates
 from whentofinetune.timing import clocked, linear_student
 
@@ -63,22 +64,16 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
 _RECIPE = {"learning_rate": 2e-3, "epochs": 3, "min_steps": 1, "batch_size": 8}
 _COMMON = {"model": "smollm2-135m", "tasks": ["tweets", "products"], "wording": "instruction"}
 _COMMON |= {"recipe": _RECIPE, "seeds": [0]}
-_SMOKE = {"labels": 9, "pool": 12, "test_n": 6, "calls": 2, "recipe": _RECIPE | {"epochs": 1}}
 _FULL = {"labels": 60, "pool": 300, "test_n": 75, "calls": 20, "seeds": [0, 1, 2, 3, 4]}
 _GPU = {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"batch_size": 16, "learning_rate": 5e-4}}
 _GPU |= {"labels": 300, "pool": 1500, "test_n": 150, "calls": 100}
 
-EXPERIMENT = Experiment(
-    "distillation",
-    conditions,
-    evaluate,
-    question="Can a far smaller model take over a tuned language model's work, by learning from its labels?",
-    claims=("C19",),
+EXPERIMENT = described(
+    __name__,
+    _COMMON,
     larger={"recipe": three_rates(_RECIPE, 3), "labels": 300, "pool": 900, "test_n": 150},
-    scales={
-        "smoke": _COMMON | _SMOKE,
-        "laptop": _COMMON | {"labels": 45, "pool": 100, "test_n": 50, "calls": 5},
-        "full": _COMMON | _FULL,
-        "gpu": _COMMON | _FULL | _GPU,
-    },
+    smoke={"labels": 9, "pool": 12, "test_n": 6, "calls": 2, "recipe": _RECIPE | {"epochs": 1}},
+    laptop={"labels": 45, "pool": 100, "test_n": 50, "calls": 5},
+    full=_FULL,
+    gpu=_FULL | _GPU,
 )

@@ -1,6 +1,6 @@
-"""Does the model use an example wherever it stands? The decisive example at each position of the prompt (C29).
+"""Does the model use an example wherever it stands? (C29)
 
-The examples file invented words under kinds. The query is one of these words again: the answer stands in the prompt, once. Each
+The decisive example at each position of the prompt. The examples file invented words under kinds. The query is one of these words again: the answer stands in the prompt, once. Each
 arrangement of k examples is asked k times, once for each word, so the position of the decisive example varies while everything
 else stays.
 """
@@ -12,8 +12,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from whentofinetune.datasets.invented_words import recalled
+from whentofinetune.experiments import described
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -34,16 +35,11 @@ def items(arrangements: int, k: int) -> list[SimpleNamespace]:
 
 _COMMON = {"model": "smollm2-135m", "seeds": []}
 
-EXPERIMENT = Experiment(
-    "example_position",
-    conditions,
-    evaluate,
-    question="Does the model use an example wherever it stands?",
-    claims=("C29",),
-    scales={
-        "smoke": _COMMON | {"k": [4], "arrangements": 3},
-        "laptop": _COMMON | {"k": [8], "arrangements": 40},
-        "full": _COMMON | {"k": [8, 16, 32, 64], "arrangements": 60},
-        "gpu": _COMMON | {"model": "qwen2.5-1.5b", "k": [8, 16, 32, 64, 128], "arrangements": 400},
-    },
+EXPERIMENT = described(
+    __name__,
+    _COMMON,
+    smoke={"k": [4], "arrangements": 3},
+    laptop={"k": [8], "arrangements": 40},
+    full={"k": [8, 16, 32, 64], "arrangements": 60},
+    gpu={"model": "qwen2.5-1.5b", "k": [8, 16, 32, 64, 128], "arrangements": 400},
 )

@@ -1,6 +1,6 @@
-"""What do examples in the prompt bring, which ones, and what do they cost? (C26, C28, C30)
+"""What do examples in the prompt bring? (C26, C28, C30)
 
-Where several prompt templates are given, each arm uses the one that does best on validation items: without examples, and with four.
+Which ones, and what do they cost? Where several prompt templates are given, each arm uses the one that does best on validation items: without examples, and with four.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from itertools import product
 
 from tunewise import prompting
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.prompting import TEMPLATES
 from tunewise.scoring import label_logprobs, prompt_tokens
 from whentofinetune.classification import answered, pool_size, sample, subset
+from whentofinetune.experiments import described
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -72,18 +73,11 @@ _COMMON = {"model": "smollm2-135m", "tasks": ["tweets"], "templates": ["instruct
 _FULL = {"templates": ["instruction", "question", "chat"], "seeds": [0, 1, 2, 3, 4], "test_n": None}
 _FULL |= {"random": [1, 4, 16, 64], "balanced": [4, 16, 64], "nearest": [4, 16], "vote": [1, 4, 8, 16]}
 
-EXPERIMENT = Experiment(
-    "few_shot",
-    conditions,
-    evaluate,
-    question="What do examples in the prompt bring?",
-    claims=("C26", "C28", "C30"),
-    scales={
-        "smoke": _COMMON
-        | {"random": [2], "balanced": [3], "nearest": [1], "vote": [3], "seeds": [0], "test_n": 18},
-        "laptop": _COMMON
-        | {"random": [4, 16], "balanced": [8], "nearest": [], "vote": [8], "seeds": [0], "test_n": 150},
-        "full": _COMMON | _FULL,
-        "gpu": _COMMON | _FULL | {"model": "qwen2.5-1.5b", "nearest": [1, 4, 16, 64]},
-    },
+EXPERIMENT = described(
+    __name__,
+    _COMMON,
+    smoke={"random": [2], "balanced": [3], "nearest": [1], "vote": [3], "seeds": [0], "test_n": 18},
+    laptop={"random": [4, 16], "balanced": [8], "nearest": [], "vote": [8], "seeds": [0], "test_n": 150},
+    full=_FULL,
+    gpu=_FULL | {"model": "qwen2.5-1.5b", "nearest": [1, 4, 16, 64]},
 )

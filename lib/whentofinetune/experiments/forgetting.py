@@ -1,6 +1,6 @@
-"""What does fine-tuning on one task take away from everything else? Full, LoRA and QLoRA on their way to the same accuracy (C6, C7).
+"""What does fine-tuning on one task take away from everything else? (C6, C7)
 
-Each method is stopped at several steps. At each stop we ask how well it does its task (on validation items), how far its weights have
+Full, LoRA and QLoRA on their way to the same accuracy. Each method is stopped at several steps. At each stop we ask how well it does its task (on validation items), how far its weights have
 moved, and what it has lost (:mod:`whentofinetune.probes`). So methods can be compared where they have *learned* equally much, not where
 they have trained equally long.
 """
@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from itertools import product
 
 from tunewise import finetune as ft
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import sample
+from whentofinetune.experiments import described
 from whentofinetune.probes import is_adapted, moved, probe
 
 
@@ -66,21 +67,15 @@ _PROBES = {"task": 90, "texts": 60, "items": 100, "recall": 12}
 _FEW, _SOME = dict.fromkeys(_PROBES, 4), dict.fromkeys(_PROBES, 20) | {"recall": 5}
 _MANY = {"task": 150, "texts": 200, "items": 120, "recall": 60}
 _COMMON = {"model": "smollm2-135m", "tasks": ["tweets"], "wording": "instruction", "seeds": [0]}
-_FULL = {"stops": [5, 10, 20], "probes": _PROBES}
 _GPU = {"model": "qwen2.5-1.5b", "stops": [3, 6, 10, 20, 40], "probes": _MANY}
 _ADAPTERS = [w for w in _WAYS if w["method"] != "full"]
 
-EXPERIMENT = Experiment(
-    "forgetting",
-    conditions,
-    evaluate,
-    question="What does fine-tuning on one task take away from everything else?",
-    claims=("C6", "C7"),
+EXPERIMENT = described(
+    __name__,
+    _COMMON,
     larger={"probes": _MANY},
-    scales={
-        "smoke": _COMMON | {"ways": _WAYS[2:3], "labels": 8, "stops": [1, 2], "probes": _FEW},
-        "laptop": _COMMON | {"ways": [_WAYS[1], _WAYS[3]], "labels": 80, "stops": [5, 10], "probes": _SOME},
-        "full": _COMMON | _FULL | {"ways": _WAYS, "labels": 160, "seeds": [0, 1, 2]},
-        "gpu": _COMMON | _GPU | {"ways": _ADAPTERS, "labels": 300, "seeds": [0, 1, 2, 3, 4]},
-    },
+    smoke={"ways": _WAYS[2:3], "labels": 8, "stops": [1, 2], "probes": _FEW},
+    laptop={"ways": [_WAYS[1], _WAYS[3]], "labels": 80, "stops": [5, 10], "probes": _SOME},
+    full={"stops": [5, 10, 20], "probes": _PROBES} | {"ways": _WAYS, "labels": 160, "seeds": [0, 1, 2]},
+    gpu=_GPU | {"ways": _ADAPTERS, "labels": 300, "seeds": [0, 1, 2, 3, 4]},
 )

@@ -1,16 +1,17 @@
-"""Does the form come from a constraint and the content from tuning? Tickets to records in JSON, YAML and Markdown (C10)
+"""Does the form come from a constraint, and the content from tuning? (C10)
 
-Methods: the JSON Schema in the prompt, two solved tickets in the prompt, LoRA on solved tickets; each also with constrained decoding. Names,
+Tickets to records in JSON, YAML and Markdown. Methods: the JSON Schema in the prompt, two solved tickets in the prompt, LoRA on solved tickets; each also with constrained decoding. Names,
 towns, faults and products of test tickets occur in no training ticket. The recipe was chosen by one trial on tickets of valid.
 """
 
 from collections.abc import Iterator, Sequence
 
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.scoring import prompt_tokens
 from whentofinetune.classification import subset, training_facts
 from whentofinetune.datasets import company
+from whentofinetune.experiments import described
 from whentofinetune.recipes import three_rates
 from whentofinetune.ticket_records import SAYS, drawn, grammar, pairs, prefix, prompt, scored, written
 
@@ -69,21 +70,13 @@ _FIVE = [0, 1, 2, 3, 4]
 _SMOKE = {"recipe": _RECIPE | {"min_steps": 1}, "labels": 2, "test_n": 2, "max_new_tokens": 8}
 _GPU = {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}, "labels": 100, "test_n": 120}
 
-EXPERIMENT = Experiment(
-    "formats",
-    conditions,
-    evaluate,
-    question="Does the form come from a constraint, and the content from tuning?",
-    claims=("C10",),
+EXPERIMENT = described(
+    __name__,
+    _COMMON,
     sources=_sources,
     larger=_of(_FIVE[:3]) | {"recipe": three_rates(_RECIPE, 2), "test_n": 120, "max_new_tokens": 160},
-    scales={
-        "smoke": _COMMON
-        | _SMOKE
-        | {"forms": {"json": {"examples + constraint": [0], "lora + constraint": [0]}}},
-        "laptop": _COMMON
-        | {"forms": {"json": {"examples": [0], "examples + constraint": [0]}}, "labels": 20, "test_n": 12},
-        "full": _COMMON | _of(_FIVE) | {"labels": 60, "test_n": 24},
-        "gpu": _COMMON | _GPU | {"forms": {form: _arms(_FIVE) for form in company.FORMS}, "seeds": _FIVE},
-    },
+    smoke=_SMOKE | {"forms": {"json": {"examples + constraint": [0], "lora + constraint": [0]}}},
+    laptop={"forms": {"json": {"examples": [0], "examples + constraint": [0]}}, "labels": 20, "test_n": 12},
+    full=_of(_FIVE) | {"labels": 60, "test_n": 24},
+    gpu=_GPU | {"forms": {form: _arms(_FIVE) for form in company.FORMS}, "seeds": _FIVE},
 )

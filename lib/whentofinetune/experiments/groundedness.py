@@ -1,4 +1,4 @@
-"""Can a small model be tuned as a judge: is this answer supported by this passage? (C24)
+"""Can a small model be tuned as a judge of whether an answer is supported? (C24)
 
 Items with planted errors, trained on training entities and tested on test entities. The strongest rivals are no judges at all:
 ``contains`` looks whether the answer stands in the passage; ``features`` is logistic regression on three simple numbers.
@@ -10,10 +10,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.scoring import label_logprobs, prompt_tokens
 from whentofinetune.datasets import company, grounded_claims
+from whentofinetune.experiments import described
 from whentofinetune.recipes import three_rates
 
 PREFIX = "Is the answer supported by the passage?\n\n"
@@ -73,18 +74,13 @@ _RECIPE = {"learning_rate": 1e-3, "epochs": 1, "batch_size": 8, "min_steps": 1}
 _COMMON = {"model": "smollm2-135m", "recipe": _RECIPE}
 _SEEDS = {"seeds": [0, 1, 2, 3, 4]}
 
-EXPERIMENT = Experiment(
-    "groundedness",
-    conditions,
-    evaluate,
-    question="Can a small model be tuned as a judge of whether an answer is supported?",
-    claims=("C24",),
+EXPERIMENT = described(
+    __name__,
+    _COMMON,
     sources=lambda p: [vars(i) for i in (*tested(p), *grounded_claims.items("train"))],
     larger={"recipe": three_rates(_RECIPE, 3), "test_n": 258, "stale_n": 58, "items": 400},
-    scales={
-        "smoke": _COMMON | {"test_n": 4, "stale_n": 2, "items": 8, "seeds": [0]},
-        "laptop": _COMMON | {"test_n": 40, "stale_n": 10, "items": 60, "seeds": [0]},
-        "full": _COMMON | _SEEDS | {"test_n": 80, "stale_n": 24, "items": 64},
-        "gpu": _COMMON | _SEEDS | {"model": "qwen2.5-1.5b", "test_n": 258, "stale_n": 58, "items": 400},
-    },
+    smoke={"test_n": 4, "stale_n": 2, "items": 8, "seeds": [0]},
+    laptop={"test_n": 40, "stale_n": 10, "items": 60, "seeds": [0]},
+    full=_SEEDS | {"test_n": 80, "stale_n": 24, "items": 64},
+    gpu=_SEEDS | {"model": "qwen2.5-1.5b", "test_n": 258, "stale_n": 58, "items": 400},
 )

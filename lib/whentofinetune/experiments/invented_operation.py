@@ -1,4 +1,4 @@
-"""Does tuning give a model an ability that it did not have, or is the task only easy? (C22)
+"""Does tuning give an ability that was not there, or is the task only easy? (C22)
 
 The same training pairs go to the pretrained model (LoRA) and to a model of the same architecture with random weights (all of them
 trained, as an adapter on random weights would be too weak a control). On the easy task both should do well. Rivals: the rule in words,
@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from itertools import product
 
 from tunewise import finetune as ft
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.models.load import LoadedModel
 from whentofinetune.datasets import synthetic_task
+from whentofinetune.experiments import described
 from whentofinetune.recipes import three_rates
 
 
@@ -67,23 +68,16 @@ _FEW = {"shots": [2], "seeds": [0], "control_seeds": [0]}
 _GPU = {"recipe": _RECIPE | {"learning_rate": 5e-4}, "control": _CONTROL | {"learning_rate": 3e-4}}
 _LARGE = {"sizes": {"frell": [60, 240, 1000, 2000], "easy": [240]}, "test_n": 300, "longer_n": 100}
 
-EXPERIMENT = Experiment(
-    "invented_operation",
-    conditions,
-    evaluate,
-    question="Does tuning give an ability that was not there, or is the task only easy?",
-    claims=("C22",),
+EXPERIMENT = described(
+    __name__,
+    _COMMON,
     larger={
         "recipe": three_rates(_RECIPE, 3),
         "test_n": 200,
         "control": _CONTROL | {"learning_rate": 3e-4, "candidates": []},
     },
-    scales={
-        "smoke": _COMMON | _FEW | {"sizes": {"frell": [4]}, "test_n": 3, "longer_n": 2},
-        "laptop": _COMMON | _FEW | {"sizes": {"frell": [240]}, "test_n": 60, "longer_n": 20},
-        "full": _COMMON
-        | _SEEDS
-        | {"sizes": {"frell": [60, 120, 240], "easy": [120]}, "test_n": 100, "longer_n": 40},
-        "gpu": _COMMON | {"model": "qwen2.5-1.5b"} | _SEEDS | _GPU | _LARGE,
-    },
+    smoke=_FEW | {"sizes": {"frell": [4]}, "test_n": 3, "longer_n": 2},
+    laptop=_FEW | {"sizes": {"frell": [240]}, "test_n": 60, "longer_n": 20},
+    full=_SEEDS | {"sizes": {"frell": [60, 120, 240], "easy": [120]}, "test_n": 100, "longer_n": 40},
+    gpu={"model": "qwen2.5-1.5b"} | _SEEDS | _GPU | _LARGE,
 )

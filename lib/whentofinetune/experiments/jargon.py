@@ -12,12 +12,13 @@ from dataclasses import asdict
 
 import numpy as np
 
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.scoring import choose, prompt_tokens
 from whentofinetune.datasets import company
 from whentofinetune.datasets.company import JargonQuestion, Term
 from whentofinetune.datasets.glossary import entry, named, query, training_pairs
+from whentofinetune.experiments import described
 from whentofinetune.recipes import three_rates
 
 NEUTRAL = "Answer:"
@@ -70,18 +71,13 @@ _RECIPE = {"learning_rate": 1e-3, "epochs": 1, "batch_size": 8, "min_steps": 1}
 _COMMON = {"model": "smollm2-135m", "recipe": _RECIPE, "k": 4, "seeds": [0]}
 _ALL = {"training": ["questions", "definitions", "entries"], "seeds": [0, 1, 2, 3, 4], "test_n": 120}
 
-EXPERIMENT = Experiment(
-    "jargon",
-    conditions,
-    evaluate,
-    question="Does a model that lacks a company's words need training, or a glossary?",
-    claims=("C16",),
+EXPERIMENT = described(
+    __name__,
+    _COMMON,
     sources=lambda p: [asdict(x) for x in (*company.jargon(), *company.terms())],
     larger={"recipe": three_rates(_RECIPE, 3), "questions": 216, "exposures": 8},
-    scales={
-        "smoke": _COMMON | {"test_n": 6, "training": ["questions"], "questions": 2, "exposures": 1},
-        "laptop": _COMMON | {"test_n": 60, "training": ["entries"], "questions": 72, "exposures": 1},
-        "full": _COMMON | _ALL | {"questions": 64, "exposures": 2},
-        "gpu": _COMMON | _ALL | {"model": "qwen2.5-1.5b", "questions": 216, "exposures": 6},
-    },
+    smoke={"test_n": 6, "training": ["questions"], "questions": 2, "exposures": 1},
+    laptop={"test_n": 60, "training": ["entries"], "questions": 72, "exposures": 1},
+    full=_ALL | {"questions": 64, "exposures": 2},
+    gpu=_ALL | {"model": "qwen2.5-1.5b", "questions": 216, "exposures": 6},
 )

@@ -1,6 +1,6 @@
-"""Does the model give away what it was shown? A secret planted in the prompt, or in the training data (C31).
+"""Does the model give away what it was shown? (C31)
 
-The secret is a six-digit code in a sentence, another for each seed. In the prompt it stands in one of the in-context examples. In
+A secret planted in the prompt, or in the training data. The secret is a six-digit code in a sentence, another for each seed. In the prompt it stands in one of the in-context examples. In
 training it stands once, 4 or 16 times among ordinary examples, either as text that carries loss (as in a support reply), or in
 the input part of an example, which carries none. What is measured says :mod:`whentofinetune.planted_codes`.
 """
@@ -9,10 +9,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import sample
+from whentofinetune.experiments import described
 from whentofinetune.planted_codes import attack, carrier, code
 
 
@@ -62,19 +63,14 @@ _RECIPE = {"learning_rate": 1e-3, "epochs": 1, "min_steps": 14}
 _COMMON = {"model": "smollm2-135m", "tasks": ["tweets"], "wording": "instruction", "recipe": _RECIPE}
 _SMOKE = {"shots": [2], "planted": [["answer", 2]], "labels": 6, "recipe": _RECIPE | {"min_steps": 1}}
 _PLANTED = [["answer", 1], ["answer", 4], ["answer", 16], ["input", 16]]
-_FULL = _COMMON | {"shots": [8, 32], "planted": _PLANTED, "labels": 100}
+_FULL = {"shots": [8, 32], "planted": _PLANTED, "labels": 100}
 
-EXPERIMENT = Experiment(
-    "leaks",
-    conditions,
-    evaluate,
-    question="Does the model give away what it was shown?",
-    claims=("C31",),
+EXPERIMENT = described(
+    __name__,
+    _COMMON,
     larger={"seeds": list(range(20)), "recipe": _RECIPE | {"learning_rate": 5e-4}},
-    scales={
-        "smoke": _COMMON | _SMOKE | {"seeds": [0]},
-        "laptop": _COMMON | {"shots": [8], "planted": [["answer", 16]], "labels": 60, "seeds": [0]},
-        "full": _FULL | {"seeds": [0, 1, 2, 3, 4]},
-        "gpu": _FULL | {"model": "qwen2.5-1.5b", "seeds": list(range(20))},
-    },
+    smoke=_SMOKE | {"seeds": [0]},
+    laptop={"shots": [8], "planted": [["answer", 16]], "labels": 60, "seeds": [0]},
+    full=_FULL | {"seeds": [0, 1, 2, 3, 4]},
+    gpu=_FULL | {"model": "qwen2.5-1.5b", "seeds": list(range(20))},
 )

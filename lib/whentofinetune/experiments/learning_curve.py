@@ -1,12 +1,16 @@
-"""How many labels until fine-tuning wins? LoRA beside classifiers that are no LLM (C1, C14, C15)."""
+"""How many labels does fine-tuning need? (C1, C13, C14, C15)
+
+LoRA beside classifiers that are no LLM.
+"""
 
 from collections.abc import Iterator
 from itertools import product
 
 from tunewise import baselines
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from whentofinetune.classification import answered, sample, subset, tuned, without_llm
+from whentofinetune.experiments import described
 
 SENTIMENT = ("tweets", "products", "films", "news")  # what the word list is about
 
@@ -39,22 +43,17 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
 _LORA = {"learning_rate": 1e-3, "epochs": 1, "min_steps": 14}
 _RECIPE = {"lora": _LORA, "qlora": _LORA, "full": _LORA | {"learning_rate": 1e-4}}
 COMMON = {"model": "smollm2-135m", "tasks": ["tweets"], "wording": "instruction", "recipe": _RECIPE}
-SMOKE = COMMON | {"seeds": [0], "test_n": 24, "recipe": {"lora": _LORA | {"min_steps": 2}}}
+SMOKE = {"seeds": [0], "test_n": 24, "recipe": {"lora": _LORA | {"min_steps": 2}}}
 _RATES = [{"learning_rate": 1e-3}, {"learning_rate": 5e-4, "epochs": 3}, {"learning_rate": 2e-4, "epochs": 5}]
 _LABELS = [10, 30, 100, 300, 700]
-_FULL = COMMON | {"labels": _LABELS, "seeds": [0, 1, 2, 3, 4], "test_n": None, "tuned": {"lora": _LABELS}}
+_FULL = {"labels": _LABELS, "seeds": [0, 1, 2, 3, 4], "test_n": None, "tuned": {"lora": _LABELS}}
 
-EXPERIMENT = Experiment(
-    "learning_curve",
-    conditions,
-    evaluate,
-    question="How many labels does fine-tuning need?",
-    claims=("C1", "C13", "C14", "C15"),
+EXPERIMENT = described(
+    __name__,
+    COMMON,
     larger={"recipe": _RECIPE | {"lora": _LORA | {"candidates": _RATES}}},
-    scales={
-        "smoke": SMOKE | {"labels": [30], "tuned": {"lora": [8]}},
-        "laptop": COMMON | {"labels": [30, 100], "tuned": {"lora": [100]}, "seeds": [0], "test_n": 150},
-        "full": _FULL,
-        "gpu": _FULL | {"model": "qwen2.5-1.5b"},
-    },
+    smoke=SMOKE | {"labels": [30], "tuned": {"lora": [8]}},
+    laptop={"labels": [30, 100], "tuned": {"lora": [100]}, "seeds": [0], "test_n": 150},
+    full=_FULL,
+    gpu=_FULL | {"model": "qwen2.5-1.5b"},
 )

@@ -1,12 +1,13 @@
-"""How much GPU memory does a step take? Table 1 of the article, with the cells it lacks, simulated and calculated (C2 to C5).
+"""How much GPU memory does a fine-tuning step take? (C2, C3, C4, C5)
 
-No weights are loaded, and nothing is asked: a row is a setting, with bytes as its facts.
+Table 1 of the article, with the cells it lacks, simulated and calculated. No weights are loaded, and nothing is asked: a row is a setting, with bytes as its facts.
 """
 
 from collections.abc import Iterator
 from itertools import product
 
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
+from whentofinetune.experiments import described
 
 KEPT = 160  # points of a timeline that go into the record
 
@@ -57,16 +58,11 @@ _SMALL, _LLAMA = ["HuggingFaceTB/SmolLM2-135M"], ["meta-llama/Llama-2-7b-hf", "m
 _TINY = {"models": _SMALL, "timelines": [_SMALL[0], 2]}
 _LARGE = [{"batch": 2, "seq": 512}, {"batch": 4, "seq": 2048}]
 
-EXPERIMENT = Experiment(
-    "memory_table",
-    conditions,
-    evaluate,
-    question="How much GPU memory does a fine-tuning step take?",
-    claims=("C2", "C3", "C4", "C5"),
+EXPERIMENT = described(
+    __name__,
+    _COMMON,
     version=2,
-    scales={
-        "smoke": _COMMON | _TINY | {"sizes": [{"batch": 2, "seq": 128}], "ways": [_WAYS[0], _WAYS[3]]},
-        "laptop": _COMMON | _TINY | {"sizes": _LARGE[:1]},
-        "full": _COMMON | {"models": _LLAMA, "sizes": _LARGE, "timelines": [_LLAMA[0], 2]},
-    },
+    smoke=_TINY | {"sizes": [{"batch": 2, "seq": 128}], "ways": [_WAYS[0], _WAYS[3]]},
+    laptop=_TINY | {"sizes": _LARGE[:1]},
+    full={"models": _LLAMA, "sizes": _LARGE, "timelines": [_LLAMA[0], 2]},
 )

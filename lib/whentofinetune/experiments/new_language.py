@@ -1,6 +1,6 @@
-"""A language that the model hardly knows: what does Hindi cost, and what does LoRA on it bring and take away? (C18)
+"""A language that the model hardly knows: what does LoRA on it bring, and take away? (C18)
 
-Two labelled tasks on the same held-out messages: which of four English texts does this Hindi one mean (*meaning*), and which of four Hindi
+The language is Hindi. Two labelled tasks on the same held-out messages: which of four English texts does this Hindi one mean (*meaning*), and which of four Hindi
 texts says this English one (*writing*); and the bits of the Hindi messages. English is tested before and after as well: bits of newspaper
 sentences, and easy general items. Baselines: pairs in the prompt, and two that are no language model: which option's length fits best, and
 a table of which words of the training pairs go together. The recipe was chosen by two trials on messages of valid.
@@ -9,11 +9,12 @@ a table of which words of the training pairs go together. The recipe was chosen 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.scoring import choose, encode, text_bits
 from whentofinetune.datasets import general_items, vader
 from whentofinetune.datasets import hindi_pairs as data
+from whentofinetune.experiments import described
 from whentofinetune.recipes import three_rates
 
 TASKS = (*data.TASKS, "hindi", "english", "general")
@@ -68,22 +69,16 @@ def chosen(test: Sequence[data.Pair], choices: Sequence[int]) -> Scores:
 
 _RECIPE = {"learning_rate": 2e-3, "epochs": 1, "batch_size": 8, "min_steps": 1}
 _COMMON = {"model": "smollm2-135m", "recipe": _RECIPE, "shots": 4, "counted": 466, "seeds": [0]}
-_FULL = _COMMON | {"seeds": [0, 1, 2, 3, 4]}
+_FULL = {"seeds": [0, 1, 2, 3, 4]}
 _MANY = {"test_n": 80, "texts": 200, "items": 120, "pairs": 356, "shots": 16}
-_LARGE = {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}}
 
-EXPERIMENT = Experiment(
-    "new_language",
-    conditions,
-    evaluate,
-    question="A language that the model hardly knows: what does LoRA on it bring, and take away?",
-    claims=("C18",),
+EXPERIMENT = described(
+    __name__,
+    _COMMON,
     sources=lambda p: [asdict(pair) for pair in data.pairs()],
     larger=_MANY | {"recipe": three_rates(_RECIPE, 2)},
-    scales={
-        "smoke": _COMMON | {"test_n": 5, "counted": 20, "texts": 2, "items": 4, "pairs": 3, "shots": 1},
-        "laptop": _COMMON | {"test_n": 40, "texts": 20, "items": 30, "pairs": 120},
-        "full": _FULL | {"test_n": 60, "texts": 30, "items": 40, "pairs": 200},
-        "gpu": _FULL | _LARGE | _MANY,
-    },
+    smoke={"test_n": 5, "counted": 20, "texts": 2, "items": 4, "pairs": 3, "shots": 1},
+    laptop={"test_n": 40, "texts": 20, "items": 30, "pairs": 120},
+    full=_FULL | {"test_n": 60, "texts": 30, "items": 40, "pairs": 200},
+    gpu=_FULL | {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}} | _MANY,
 )

@@ -1,4 +1,4 @@
-"""Must a model be tuned to summarise patient notes, and what does it give away of those that it was tuned on? (C17)
+"""Must a model be tuned to summarise patient notes, and what does it then give away? (C17)
 
 Invented notes of new patients, in hands that training has and in one that it has not, to a summary of fixed form. Two scores: a field counts
 as *recalled* if its value stands under its name in the wanted form, as *mentioned* if its value stands anywhere in what was written.
@@ -11,12 +11,13 @@ by two trials on notes of valid: ten steps of eight notes were too few.
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.generation import generate
 from tunewise.scoring import prompt_tokens
 from whentofinetune.datasets import patient_notes as data
 from whentofinetune.datasets.patient_notes import EXPOSED, INSTRUCTION, Note, notes
+from whentofinetune.experiments import described
 from whentofinetune.planted_codes import attack
 from whentofinetune.recipes import three_rates
 
@@ -69,22 +70,17 @@ def attacked(patients: Sequence[Note], found: Sequence[dict]) -> Scores:
 
 _RECIPE = {"learning_rate": 2e-3, "epochs": 1, "batch_size": 4, "min_steps": 1}
 _COMMON = {"model": "smollm2-135m", "recipe": _RECIPE, "shots": 2, "repeats": 8, "seeds": [0]}
-_FULL = _COMMON | {"seeds": [0, 1, 2, 3, 4]}
+_FULL = {"seeds": [0, 1, 2, 3, 4]}
 
-EXPERIMENT = Experiment(
-    "notes",
-    conditions,
-    evaluate,
-    question="Must a model be tuned to summarise patient notes, and what does it then give away?",
-    claims=("C17",),
+EXPERIMENT = described(
+    __name__,
+    _COMMON,
     sources=lambda p: [asdict(note) for split in data.SPLITS for note in notes(split)],
     larger={"recipe": three_rates(_RECIPE, 2), "test_n": 60, "notes": 80, "asked": 5},
-    scales={
-        "smoke": _COMMON | {"test_n": 2, "notes": 4, "asked": 1, "repeats": 2, "shots": 1},
-        "laptop": _COMMON | {"test_n": 16, "notes": 60, "asked": 2},
-        "full": _FULL | {"test_n": 40, "notes": 66, "asked": 2},
-        "gpu": _FULL
-        | {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}}
-        | {"test_n": 60, "notes": 80, "asked": 5},
-    },
+    smoke={"test_n": 2, "notes": 4, "asked": 1, "repeats": 2, "shots": 1},
+    laptop={"test_n": 16, "notes": 60, "asked": 2},
+    full=_FULL | {"test_n": 40, "notes": 66, "asked": 2},
+    gpu=_FULL
+    | {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}}
+    | {"test_n": 60, "notes": 80, "asked": 5},
 )

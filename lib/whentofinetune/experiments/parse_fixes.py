@@ -1,4 +1,4 @@
-"""How much of what tuning brings is only that its answers can be read? (C15)
+"""How much of a gain is only that the answers can be read? (C15)
 
 The model writes its answer before and after LoRA on a few labels. It is scored twice: an answer that cannot be read counts as wrong, as in most
 harnesses (``strict``); and by label scoring, where form cannot fail (``scored``). What the first gains above the second is form.
@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 
 from tunewise.data import Example, Task
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.generation import generate
 from tunewise.prompting import TEMPLATES, PromptTemplate
 from whentofinetune.classification import adapter, answered, label_scores, sample, subset, without_llm
+from whentofinetune.experiments import described
 from whentofinetune.experiments.wordings import parse
 from whentofinetune.recipes import three_rates
 
@@ -64,17 +65,12 @@ _ASKED = [["tweets", "instruction"], *([task, "bare"] for task in _TASKS)]
 _FULL = {"tasks": _TASKS, "asked": _ASKED, "seeds": [0, 1, 2, 3, 4], "test_n": 60}
 _SMOKE = {"tasks": ["tweets-polarity"], "asked": [["tweets-polarity", "bare"]], "labels": 8, "seeds": [0]}
 
-EXPERIMENT = Experiment(
-    "parse_fixes",
-    conditions,
-    evaluate,
-    question="How much of a gain is only that the answers can be read?",
-    claims=("C15",),
+EXPERIMENT = described(
+    __name__,
+    _COMMON,
     larger={"recipe": three_rates(_RECIPE, 3), "test_n": 200},
-    scales={
-        "smoke": _COMMON | _SMOKE | {"test_n": 8, "recipe": _RECIPE | {"min_steps": 1}},
-        "laptop": _COMMON | {"tasks": ["tweets"], "asked": [["tweets", "bare"]], "seeds": [0], "test_n": 60},
-        "full": _COMMON | _FULL,
-        "gpu": _COMMON | _FULL | {"model": "qwen2.5-1.5b", "test_n": 300},
-    },
+    smoke=_SMOKE | {"test_n": 8, "recipe": _RECIPE | {"min_steps": 1}},
+    laptop={"tasks": ["tweets"], "asked": [["tweets", "bare"]], "seeds": [0], "test_n": 60},
+    full=_FULL,
+    gpu=_FULL | {"model": "qwen2.5-1.5b", "test_n": 300},
 )

@@ -1,4 +1,4 @@
-"""Does a comparison on a hundred validation items pick the method that wins on a thousand? (C43)
+"""Does a comparison on 100 validation items pick the method that wins on 1,000? (C43)
 
 The language model is asked on the data sets of ``asked`` only, where texts are short. Each arm answers all held-out items once, so that
 validation sets can be drawn from them as often as one likes.
@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from itertools import product
 
 from tunewise import baselines, prompting
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.prompting import TEMPLATES
 from tunewise.step_cache import digest
 from whentofinetune import validation_draws
 from whentofinetune.classification import answered, plain_and_calibrated, without_llm
 from whentofinetune.datasets import Item, drawn, public_texts
+from whentofinetune.experiments import described
 from whentofinetune.validation_draws import FAMILIES, WAYS
 
 
@@ -58,20 +59,12 @@ def of_draws(ctx: Context, c: Condition) -> Scores:
 _COMMON = {"model": "smollm2-135m", "sets": ["tweets", "candidates", "news"], "asked": ["tweets"], "shots": 8}
 _COMMON |= {"margin": 0.03}  # what `tunewise compare` takes for a difference that matters
 
-EXPERIMENT = Experiment(
-    "pick_winner",
-    conditions,
-    evaluate,
-    question="Does a comparison on 100 validation items pick the method that wins on 1,000?",
-    claims=("C43",),
+EXPERIMENT = described(
+    __name__,
+    _COMMON,
     sources=lambda p: [s.sha256 for s in public_texts.SOURCES],
-    scales={
-        "smoke": _COMMON
-        | {"pool": 60, "held_out": 60, "labels": 40, "validation": [20], "draws": 2, "seeds": [0]},
-        "laptop": _COMMON
-        | {"pool": 200, "held_out": 300, "labels": 100, "validation": [25, 100], "draws": 20, "seeds": [0]},
-        "full": _COMMON
-        | {"sets": list(public_texts.NAMES), "pool": 400, "held_out": 1100}
-        | {"labels": 200, "validation": [25, 50, 100, 200], "draws": 40, "seeds": [0, 1, 2]},
-    },
+    smoke={"pool": 60, "held_out": 60, "labels": 40, "validation": [20], "draws": 2, "seeds": [0]},
+    laptop={"pool": 200, "held_out": 300, "labels": 100, "validation": [25, 100], "draws": 20, "seeds": [0]},
+    full={"sets": list(public_texts.NAMES), "pool": 400, "held_out": 1100}
+    | {"labels": 200, "validation": [25, 50, 100, 200], "draws": 40, "seeds": [0, 1, 2]},
 )

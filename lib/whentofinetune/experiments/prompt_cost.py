@@ -1,14 +1,18 @@
-"""What do examples in the prompt cost? Seconds and tokens a call against their number, with and without a prefix cache (C20, C28)."""
+"""What do examples in the prompt cost? (C20, C28)
+
+Seconds and tokens a call against their number, with and without a prefix cache.
+"""
 
 import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.prompting import TEMPLATES
 from tunewise.scoring import label_logprobs, prompt_tokens
 from whentofinetune.classification import sample
+from whentofinetune.experiments import described
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -50,16 +54,11 @@ def _middle(seconds: Sequence[float]) -> dict:
 
 _COMMON = {"model": "smollm2-135m", "tasks": ["tweets"], "wording": "instruction", "seeds": [0]}
 
-EXPERIMENT = Experiment(
-    "prompt_cost",
-    conditions,
-    evaluate,
-    question="What do examples in the prompt cost?",
-    claims=("C20", "C28"),
-    scales={
-        "smoke": _COMMON | {"k": [0, 2], "calls": 2},
-        "laptop": _COMMON | {"k": [0, 4, 16], "calls": 10},
-        "full": _COMMON | {"k": [0, 2, 4, 8, 16, 32, 64], "calls": 40},
-        "gpu": _COMMON | {"model": "qwen2.5-1.5b", "k": [0, 2, 4, 8, 16, 32, 64, 128], "calls": 100},
-    },
+EXPERIMENT = described(
+    __name__,
+    _COMMON,
+    smoke={"k": [0, 2], "calls": 2},
+    laptop={"k": [0, 4, 16], "calls": 10},
+    full={"k": [0, 2, 4, 8, 16, 32, 64], "calls": 40},
+    gpu={"model": "qwen2.5-1.5b", "k": [0, 2, 4, 8, 16, 32, 64, 128], "calls": 100},
 )

@@ -1,4 +1,4 @@
-"""Does the passage that an answer cites hold the answer? And what if a source is wrong? (C39)
+"""Does the cited passage hold the answer, and is what it says so? (C39)
 
 Two ways to cite. The model names a passage itself; or the passage is found afterwards, by looking for the answer in the passages that were
 shown. Then a wrong source is planted: a copy of the right passage with another value in it.
@@ -11,8 +11,9 @@ import numpy as np
 
 from tunewise import rag
 from tunewise import written_answers as score
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from whentofinetune import handbook as hb
+from whentofinetune.experiments import described
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -59,18 +60,13 @@ def cited(answer: rag.Answer, texts: Sequence[str], true: Sequence[bool]) -> dic
     return found
 
 
-EXPERIMENT = Experiment(
-    "rag_citations",
-    conditions,
-    evaluate,
-    question="Does the cited passage hold the answer, and is what it says so?",
-    claims=("C39",),
+EXPERIMENT = described(
+    __name__,
+    hb.COMMON,
     sources=lambda p: hb.fingerprint(),
     larger=hb.LARGER | {"questions": 160},
-    scales={
-        "smoke": hb.COMMON | hb.SMOKE | {"questions": 4, "seeds": [0]},
-        "laptop": hb.COMMON | hb.LAPTOP | {"questions": 16},
-        "full": hb.COMMON | {"questions": 30, "seeds": [0, 1, 2, 3, 4]},
-        "gpu": hb.COMMON | hb.GPU | {"questions": 160},
-    },
+    smoke=hb.SMOKE | {"questions": 4, "seeds": [0]},
+    laptop=hb.LAPTOP | {"questions": 16},
+    full={"questions": 30, "seeds": [0, 1, 2, 3, 4]},
+    gpu=hb.GPU | {"questions": 160},
 )

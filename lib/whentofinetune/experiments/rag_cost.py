@@ -1,6 +1,6 @@
-"""What an answer costs in tokens and seconds, from memory, from a few passages and from many, and what each method costs to set up (C40).
+"""What does an answer cost, and what does it cost to be able to give it? (C40)
 
-Seconds are comparable with each other only if nothing else runs on the machine.
+In tokens and seconds, from memory, from a few passages and from many; and what each method costs to set up. Seconds are comparable with each other only if nothing else runs on the machine.
 """
 
 import time
@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tunewise import rag
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe, finetune, restore
 from tunewise.scoring import prompt_tokens
 from whentofinetune import handbook as hb
 from whentofinetune.datasets import company
+from whentofinetune.experiments import described
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -72,17 +73,12 @@ def timed(call: Callable, *args: Any, **options: Any) -> float:
 
 _COMMON = {"model": "smollm2-135m", **hb.FACTS}
 
-EXPERIMENT = Experiment(
-    "rag_cost",
-    conditions,
-    evaluate,
-    question="What does an answer cost, and what does it cost to be able to give it?",
-    claims=("C40",),
+EXPERIMENT = described(
+    __name__,
+    _COMMON,
     sources=lambda p: hb.fingerprint(),
-    scales={
-        "smoke": _COMMON | {"ks": [1], "questions": 2, "trained": 8},
-        "laptop": _COMMON | {"ks": [3], "questions": 8, "trained": 32},
-        "full": _COMMON | {"ks": [1, 3, 10], "questions": 20, "trained": 64},
-        "gpu": _COMMON | {"model": "qwen2.5-1.5b", "ks": [1, 3, 10, 20], "questions": 40, "trained": 160},
-    },
+    smoke={"ks": [1], "questions": 2, "trained": 8},
+    laptop={"ks": [3], "questions": 8, "trained": 32},
+    full={"ks": [1, 3, 10], "questions": 20, "trained": 64},
+    gpu={"model": "qwen2.5-1.5b", "ks": [1, 3, 10, 20], "questions": 40, "trained": 160},
 )

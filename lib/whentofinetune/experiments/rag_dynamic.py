@@ -1,10 +1,14 @@
-"""Some of the facts change: what does it take to be right again, with an index and with weights? (C38)"""
+"""Some of the facts change: what does it take to be right again? (C38)
+
+With an index, and with weights.
+"""
 
 import time
 from collections.abc import Iterator, Mapping
 
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from whentofinetune import handbook as hb
+from whentofinetune.experiments import described
 
 INDEX = ("stale index", "index brought up to date")
 WEIGHTS = ("stale weights", "weights trained again")
@@ -59,18 +63,13 @@ def index_facts(ctx: Context, new: Mapping[str, str]) -> dict:
 
 _COMMON = hb.COMMON | {"phrasings": [8], "shares": [0.3]}
 
-EXPERIMENT = Experiment(
-    "rag_dynamic",
-    conditions,
-    evaluate,
-    question="Some of the facts change: what does it take to be right again?",
-    claims=("C38",),
+EXPERIMENT = described(
+    __name__,
+    _COMMON,
     sources=lambda p: hb.fingerprint(),
     larger=hb.LARGER | {"facts": 160, "shares": [0.6]},
-    scales={
-        "smoke": _COMMON | hb.SMOKE | {"phrasings": [2], "seeds": [0]},
-        "laptop": _COMMON | hb.LAPTOP,
-        "full": _COMMON | {"seeds": [0, 1, 2, 3, 4]},
-        "gpu": _COMMON | hb.GPU | {"shares": [0.1, 0.3, 0.6]},
-    },
+    smoke=hb.SMOKE | {"phrasings": [2], "seeds": [0]},
+    laptop=hb.LAPTOP,
+    full={"seeds": [0, 1, 2, 3, 4]},
+    gpu=hb.GPU | {"shares": [0.1, 0.3, 0.6]},
 )

@@ -1,6 +1,6 @@
-"""Right, wrong or "not stated": what a good and a bad retriever, RAG fine-tuning, and tuning on new facts do to hallucination (C11, C36).
+"""When does a model say something that is not so, and when that it does not know? (C11, C36)
 
-Half of the questions have no answer in the handbook. A bad retriever gives passages that do not hold the answer, so that *not stated* is the
+What a good and a bad retriever, RAG fine-tuning, and tuning on new facts do to hallucination: right, wrong or "not stated". Half of the questions have no answer in the handbook. A bad retriever gives passages that do not hold the answer, so that *not stated* is the
 only honest thing to say to any question. The second part follows a tuning on new facts: what happens to questions that it does not touch?
 """
 
@@ -10,9 +10,10 @@ from itertools import product
 import numpy as np
 
 from tunewise import rag
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from whentofinetune import handbook as hb
 from whentofinetune.datasets import company, general_items
+from whentofinetune.experiments import described
 
 ASKED, PROBES = ("answerable", "unanswerable"), ("learned", "others", "general")
 
@@ -58,27 +59,17 @@ def shown(
 
 _COMMON = hb.COMMON | {"phrasings": [8]}
 
-EXPERIMENT = Experiment(
-    "rag_hallucination",
-    conditions,
-    evaluate,
-    question="When does a model say something that is not so, and when that it does not know?",
-    claims=("C11", "C36"),
+EXPERIMENT = described(
+    __name__,
+    _COMMON,
     sources=lambda p: hb.fingerprint(),
     larger=hb.LARGER | {"questions": 84, "items": 120},
-    scales={
-        "smoke": _COMMON
-        | hb.SMOKE
-        | {"phrasings": [2], "questions": 4, "items": 8, "stops": [1.0], "seeds": [0], "epoch_seeds": [0]},
-        "laptop": _COMMON
-        | hb.LAPTOP
-        | {"questions": 16, "items": 40, "stops": [0.5, 1.0], "epoch_seeds": [0]},
-        "full": _COMMON
-        | {"questions": 20, "items": 60, "stops": [0.25, 0.5, 1.0]}
-        | {"seeds": [0, 1, 2, 3, 4], "epoch_seeds": [0, 1, 2]},
-        "gpu": _COMMON
-        | hb.GPU
-        | {"questions": 42, "items": 120, "stops": [0.125, 0.25, 0.5, 0.75, 1.0]}
-        | {"epoch_seeds": [0, 1, 2, 3, 4]},
-    },
+    smoke=hb.SMOKE
+    | {"phrasings": [2], "questions": 4, "items": 8, "stops": [1.0], "seeds": [0], "epoch_seeds": [0]},
+    laptop=hb.LAPTOP | {"questions": 16, "items": 40, "stops": [0.5, 1.0], "epoch_seeds": [0]},
+    full={"questions": 20, "items": 60, "stops": [0.25, 0.5, 1.0]}
+    | {"seeds": [0, 1, 2, 3, 4], "epoch_seeds": [0, 1, 2]},
+    gpu=hb.GPU
+    | {"questions": 42, "items": 120, "stops": [0.125, 0.25, 0.5, 0.75, 1.0]}
+    | {"epoch_seeds": [0, 1, 2, 3, 4]},
 )

@@ -1,6 +1,6 @@
-"""Retrieval, fine-tuning, or both? The four quadrants, and what tuning has to teach for both to add up (C23, C33, C42).
+"""Retrieval, fine-tuning, or both? (C23, C33, C42)
 
-Two things can be tuned. *Facts*: question and answer, without passages. *Reading*: question with passages and answer, on other entities than
+The four quadrants, and what tuning has to teach for both to add up. Two things can be tuned. *Facts*: question and answer, without passages. *Reading*: question with passages and answer, on other entities than
 those that are asked about; with distractors beside the passage that holds the answer (RAFT), or without. Each is asked with and without
 retrieval, on the same questions.
 """
@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from whentofinetune import handbook as hb
+from whentofinetune.experiments import described
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -57,28 +58,17 @@ def among(found: list[int], gold: set[int], k: int) -> list[int]:
 _COMMON = hb.COMMON | {"phrasings": [8], "ways": ["facts", "reading", "gold only"]}
 _SMOKE = {"phrasings": [2], "ways": ["reading"], "seeds": [0]}
 
-EXPERIMENT = Experiment(
-    "rag_hybrid",
-    conditions,
-    evaluate,
-    question="Retrieval, fine-tuning, or both?",
-    claims=("C23", "C33", "C42"),
+EXPERIMENT = described(
+    __name__,
+    _COMMON,
     sources=lambda p: hb.fingerprint(),
     larger=hb.LARGER,
-    scales={
-        "smoke": _COMMON
-        | hb.SMOKE
-        | _SMOKE
-        | {"sweep": [1], "sweep_distractors": [1], "sweep_seeds": [0], "sweep_n": 4},
-        "laptop": _COMMON
-        | hb.LAPTOP
-        | {"ways": ["reading"], "sweep": [], "sweep_distractors": [], "sweep_seeds": [], "sweep_n": 16},
-        "full": _COMMON
-        | {"seeds": [0, 1, 2, 3, 4], "sweep": [1, 3, 5, 10], "sweep_distractors": [0, 1, 4]}
-        | {"sweep_seeds": [0], "sweep_n": 20},
-        "gpu": _COMMON
-        | hb.GPU
-        | {"sweep": [1, 2, 3, 5, 10, 20], "sweep_distractors": [0, 1, 2, 4, 8]}
-        | {"sweep_seeds": [0, 1, 2], "sweep_n": 160},
-    },
+    smoke=hb.SMOKE | _SMOKE | {"sweep": [1], "sweep_distractors": [1], "sweep_seeds": [0], "sweep_n": 4},
+    laptop=hb.LAPTOP
+    | {"ways": ["reading"], "sweep": [], "sweep_distractors": [], "sweep_seeds": [], "sweep_n": 16},
+    full={"seeds": [0, 1, 2, 3, 4], "sweep": [1, 3, 5, 10], "sweep_distractors": [0, 1, 4]}
+    | {"sweep_seeds": [0], "sweep_n": 20},
+    gpu=hb.GPU
+    | {"sweep": [1, 2, 3, 5, 10, 20], "sweep_distractors": [0, 1, 2, 4, 8]}
+    | {"sweep_seeds": [0, 1, 2], "sweep_n": 160},
 )

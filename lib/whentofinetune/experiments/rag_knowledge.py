@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from itertools import product
 
 from tunewise import rag
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from whentofinetune import handbook as hb
 from whentofinetune.datasets.company import Question
+from whentofinetune.experiments import described
 
 KINDS = ("same wording", "reworded", "reversed", "two facts")
 SAME = ", same facts"
@@ -67,19 +68,14 @@ def whole_corpus(ctx: Context, book: hb.Handbook, questions: list[Question]) -> 
 
 _FULL = hb.FAIR | {"facts": 120, "multihop": 40, "whole_corpus": 20, "phrasings": [1, 8], "reading_seeds": 3}
 
-EXPERIMENT = Experiment(
-    "rag_knowledge",
-    conditions,
-    evaluate,
-    question="New facts: into the weights, into the prompt, or looked up?",
-    claims=("C32", "C34"),
+EXPERIMENT = described(
+    __name__,
+    _FULL,
     sources=lambda p: hb.fingerprint(),
     version=2,
     larger=hb.FAIR_LARGER,
-    scales={
-        "smoke": _FULL | hb.FAIR_SMOKE | {"phrasings": [2], "whole_corpus": 3},
-        "laptop": _FULL | hb.FAIR_SHORT | {"facts": 16, "multihop": 4, "whole_corpus": 8},
-        "full": _FULL | {"seeds": [0, 1, 2, 3, 4]},
-        "gpu": _FULL | hb.GPU | {"phrasings": [1, 4, 8], "whole_corpus": 60},
-    },
+    smoke=hb.FAIR_SMOKE | {"phrasings": [2], "whole_corpus": 3},
+    laptop=hb.FAIR_SHORT | {"facts": 16, "multihop": 4, "whole_corpus": 8},
+    full={"seeds": [0, 1, 2, 3, 4]},
+    gpu=hb.GPU | {"phrasings": [1, 4, 8], "whole_corpus": 60},
 )

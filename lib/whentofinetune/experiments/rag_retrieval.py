@@ -1,12 +1,16 @@
-"""Does the right passage come back? BM25, sentence embeddings, and both together, before any language model reads them (C32)."""
+"""Does the right passage come back? (C32)
+
+BM25, sentence embeddings, and both together, before any language model reads them.
+"""
 
 from collections.abc import Iterator
 from itertools import product
 
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.retrieval import reciprocal_ranks
 from whentofinetune import handbook as hb
 from whentofinetune.datasets import company
+from whentofinetune.experiments import described
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -29,16 +33,11 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
 
 _COMMON = {"model": "smollm2-135m", "hows": ["bm25", "dense", "hybrid"], "ks": [1, 3, 5, 10]}
 
-EXPERIMENT = Experiment(
-    "rag_retrieval",
-    conditions,
-    evaluate,
-    question="Does the right passage come back?",
-    claims=("C32",),
+EXPERIMENT = described(
+    __name__,
+    _COMMON,
     sources=lambda p: hb.fingerprint(),
-    scales={
-        "smoke": _COMMON | {"kinds": ["direct"], "questions": 20},
-        "laptop": _COMMON | {"kinds": ["direct", "reversed", "multihop"], "questions": 100},
-        "full": _COMMON | {"kinds": ["direct", "reversed", "changed", "multihop"], "questions": 10_000},
-    },
+    smoke={"kinds": ["direct"], "questions": 20},
+    laptop={"kinds": ["direct", "reversed", "multihop"], "questions": 100},
+    full={"kinds": ["direct", "reversed", "changed", "multihop"], "questions": 10_000},
 )

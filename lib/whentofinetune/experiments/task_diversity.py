@@ -1,6 +1,6 @@
-"""One adapter a task, or one for all? Each task's adapter asked about every task, a mixed one, and what changing adapters costs (C41).
+"""One adapter a task, or one for all? (C41)
 
-Three short classifications that share nothing but their form: the mood of a tweet, where a text is from, and what a complaint to the
+Each task's adapter asked about every task, a mixed one, and what changing adapters costs. Three short classifications that share nothing but their form: the mood of a tweet, where a text is from, and what a complaint to the
 invented company is about. A mixed adapter learns from as many examples of each task as a task's own adapter has, or from as many in all.
 """
 
@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from functools import partial
 
 from tunewise.data import Task, fingerprint
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import answered, label_scores, sample, subset, training_facts
 from whentofinetune.datasets.desks import complaints
+from whentofinetune.experiments import described
 from whentofinetune.recipes import three_rates
 from whentofinetune.switching import switching
 
@@ -65,22 +66,17 @@ def adapter(ctx: Context, tasks: list[str], each: int, seed: int):
 _RECIPE = {"learning_rate": 1e-3, "epochs": 2, "min_steps": 1, "batch_size": 4}
 _COMMON = {"tasks": ["tweets", "domain"], "wording": "instruction", "recipe": _RECIPE}
 _COMMON |= {"model": "smollm2-135m"}
-_FULL = _COMMON | {"seeds": [0, 1, 2, 3, 4]}
+_FULL = {"seeds": [0, 1, 2, 3, 4]}
 _TINY = {"labels": 6, "test_n": 6, "switches": 3, "recipe": _RECIPE | {"epochs": 1, "batch_size": 6}}
 _LARGE = {"labels": 180, "test_n": 200, "switches": 100, "recipe": _RECIPE | {"batch_size": 16}}
 
-EXPERIMENT = Experiment(
-    "task_diversity",
-    conditions,
-    evaluate,
-    question="One adapter a task, or one for all?",
-    claims=("C41",),
+EXPERIMENT = described(
+    __name__,
+    _COMMON,
     sources=lambda p: fingerprint(complaints()),
     larger={"recipe": three_rates(_RECIPE, 4) | {"batch_size": 8}, "labels": 90, "test_n": 100},
-    scales={
-        "smoke": _COMMON | _TINY | {"seeds": [0]},
-        "laptop": _COMMON | {"labels": 24, "test_n": 24, "switches": 9, "seeds": [0]},
-        "full": _FULL | {"labels": 36, "test_n": 48, "switches": 30},
-        "gpu": _FULL | _LARGE | {"model": "qwen2.5-1.5b"},
-    },
+    smoke=_TINY | {"seeds": [0]},
+    laptop={"labels": 24, "test_n": 24, "switches": 9, "seeds": [0]},
+    full=_FULL | {"labels": 36, "test_n": 48, "switches": 30},
+    gpu=_FULL | _LARGE | {"model": "qwen2.5-1.5b"},
 )

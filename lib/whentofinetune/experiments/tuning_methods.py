@@ -1,10 +1,15 @@
-"""LoRA, QLoRA or full fine-tuning: what does each bring on the same labels, and how long does it take? (C4, C7, C14)"""
+"""LoRA, QLoRA or full fine-tuning: what does each bring? (C4, C7, C14)
+
+The same labels for each; and how long does it take?
+"""
 
 from collections.abc import Iterator
 from itertools import product
 
-from tunewise.experiment import Condition, Experiment, Params
-from whentofinetune.experiments.learning_curve import COMMON, SMOKE, evaluate
+from tunewise.experiment import Condition, Params
+from whentofinetune.experiments import described
+from whentofinetune.experiments.learning_curve import COMMON, SMOKE
+from whentofinetune.experiments.learning_curve import evaluate as evaluate  # of this experiment, too
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -13,19 +18,14 @@ def conditions(p: Params) -> Iterator[Condition]:
         yield Condition(method, n_labels=n, seed=seed)
 
 
-_FULL = COMMON | {"seeds": [0, 1, 2, 3, 4], "test_n": None}
+_FULL = {"seeds": [0, 1, 2, 3, 4], "test_n": None}
 
-EXPERIMENT = Experiment(
-    "tuning_methods",
-    conditions,
-    evaluate,
-    question="LoRA, QLoRA or full fine-tuning: what does each bring?",
-    claims=("C4", "C7", "C14"),
-    scales={
-        "smoke": SMOKE | {"methods": ["lora"], "labels": [8]},
-        "laptop": COMMON | {"methods": ["lora", "full"], "labels": [30], "seeds": [0], "test_n": 90},
-        "full": _FULL | {"methods": ["lora", "qlora", "full"], "labels": [30, 100, 300]},
-        # full fine-tuning of 1.5B parameters in float32 takes more than 24 GB: on such a GPU, --set methods='["full"]'
-        "gpu": _FULL | {"model": "qwen2.5-1.5b", "methods": ["lora", "qlora"], "labels": [30, 100, 300, 700]},
-    },
+EXPERIMENT = described(
+    __name__,
+    COMMON,
+    smoke=SMOKE | {"methods": ["lora"], "labels": [8]},
+    laptop={"methods": ["lora", "full"], "labels": [30], "seeds": [0], "test_n": 90},
+    full=_FULL | {"methods": ["lora", "qlora", "full"], "labels": [30, 100, 300]},
+    # full fine-tuning of 1.5B parameters in float32 takes more than 24 GB: on such a GPU, --set methods='["full"]'
+    gpu=_FULL | {"model": "qwen2.5-1.5b", "methods": ["lora", "qlora"], "labels": [30, 100, 300, 700]},
 )

@@ -1,6 +1,6 @@
-"""A rule that was never written down: describe it, show it, or learn it, and how many labels does that take? (C12, C37)
+"""A rule that nobody wrote down: describe it, show it, or learn it? (C12, C37)
 
-Prompts get the names of the desks, a description of the rule, twenty examples, or both; learners get 10 to 300 labels. The prompt, plain or
+And how many labels does that take? Prompts get the names of the desks, a description of the rule, twenty examples, or both; learners get 10 to 300 labels. The prompt, plain or
 calibrated, is chosen on the validation texts. So was LoRA's recipe: one pass at a rate of 1e-3 learned next to nothing from 300 labels.
 """
 
@@ -10,10 +10,11 @@ from itertools import product
 
 from tunewise import baselines
 from tunewise.data import fingerprint
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from whentofinetune.classification import answered, plain_and_calibrated, sample, tuned, without_llm
 from whentofinetune.datasets.desks import NAMES, RULES, by_trouble, desks, wording
+from whentofinetune.experiments import described
 from whentofinetune.recipes import three_rates
 
 PROMPTS = {w.name: w for w in (*NAMES, *RULES)}
@@ -68,23 +69,16 @@ _COMMON |= {"forecast": [10, 30, 300], "labels": [10, 30, 100, 300], "seeds": [0
 _RECIPE = {"learning_rate": 2e-3, "epochs": 3, "batch_size": 8, "min_steps": 40}
 _SMOKE = {"k": 3, "rules": 1, "labels": [6, 12, 24], "tuned": [6], "forecast": [6, 12, 24], "seeds": [0]}
 _SMOKE |= {"test_n": 12, "recipe": {"learning_rate": 1e-3, "epochs": 1, "min_steps": 2}}
-_LAPTOP = {"recipe": _RECIPE, "tuned": [100], "seeds": [0], "test_n": 60}
 _FULL = {"recipe": _RECIPE, "tuned": [10, 30, 100, 300], "test_n": 150}
 _FIELDS = ("name", "opening", "before", "after", "verbal")  # of a prompt template: what these prompts set
-_GPU = {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}, "test_n": None}
 
-EXPERIMENT = Experiment(
-    "unwritten_rule",
-    conditions,
-    evaluate,
-    question="A rule that nobody wrote down: describe it, show it, or learn it?",
-    claims=("C12", "C37"),
+EXPERIMENT = described(
+    __name__,
+    _COMMON,
     sources=lambda p: [fingerprint(desks()), [{f: vars(w)[f] for f in _FIELDS} for w in PROMPTS.values()]],
     larger={"recipe": three_rates(_RECIPE, 6), "test_n": None},
-    scales={
-        "smoke": _COMMON | _SMOKE,
-        "laptop": _COMMON | _LAPTOP,
-        "full": _COMMON | _FULL,
-        "gpu": _COMMON | _FULL | _GPU,
-    },
+    smoke=_SMOKE,
+    laptop={"recipe": _RECIPE, "tuned": [100], "seeds": [0], "test_n": 60},
+    full=_FULL,
+    gpu=_FULL | {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}, "test_n": None},
 )

@@ -1,4 +1,4 @@
-"""Does tuning give a model a company's voice, and what becomes of what it has to say? (C9, C35)
+"""Does tuning give a model the company's voice, and does what it says stay right? (C9, C35)
 
 Customers' mails are answered by the company's rules of style, which a program checks one by one; the same replies are checked for content.
 The mails of train, valid and test share no product, no writer and no situation, but the ways in which replies are worded. The recipe was chosen
@@ -8,12 +8,13 @@ by two trials on mails of valid: ten steps of four pairs were too few (the repli
 from collections.abc import Iterator
 from itertools import product
 
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.generation import generate
 from tunewise.scoring import prompt_tokens
 from whentofinetune.classification import subset, training_facts
 from whentofinetune.datasets import company
+from whentofinetune.experiments import described
 from whentofinetune.mail_replies import drawn, prefix, prompt, scored
 from whentofinetune.recipes import three_rates
 
@@ -62,12 +63,9 @@ _FULL = {"labels_without": [[60, 5]], "labels_with": [[20, 3], [60, 5], [200, 1]
 _EACH = [[20, 5], [60, 5], [200, 5]]
 _GPU = {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}, "max_new_tokens": 120}
 
-EXPERIMENT = Experiment(
-    "voice",
-    conditions,
-    evaluate,
-    question="Does tuning give a model the company's voice, and does what it says stay right?",
-    claims=("C9", "C35"),
+EXPERIMENT = described(
+    __name__,
+    _COMMON,
     sources=_sources,
     larger={
         "recipe": three_rates(_RECIPE, 2),
@@ -75,10 +73,8 @@ EXPERIMENT = Experiment(
         "labels_with": [[20, 3], [60, 3], [200, 1]],
         "labels_without": [[60, 3]],
     },
-    scales={
-        "smoke": _COMMON | _SMOKE | {"test_n": 3, "max_new_tokens": 8},
-        "laptop": _COMMON | {"prompts": ["both"], "test_n": 12, "labels_with": [[20, 1]]},
-        "full": _COMMON | _FULL | {"test_n": 36},
-        "gpu": _COMMON | _FULL | _GPU | {"test_n": 120, "labels_without": _EACH, "labels_with": _EACH},
-    },
+    smoke=_SMOKE | {"test_n": 3, "max_new_tokens": 8},
+    laptop={"prompts": ["both"], "test_n": 12, "labels_with": [[20, 1]]},
+    full=_FULL | {"test_n": 36},
+    gpu=_FULL | _GPU | {"test_n": 120, "labels_without": _EACH, "labels_with": _EACH},
 )

@@ -1,12 +1,16 @@
-"""How much of a zero-shot score is the prompt template, and how much of a failure is only form? (C13)"""
+"""How much of a zero-shot score is the prompt template? (C13, C15)
+
+And how much of a failure is only form?
+"""
 
 import re
 from collections.abc import Iterator, Sequence
 
-from tunewise.experiment import Condition, Context, Experiment, Params, Scores
+from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.generation import generate
 from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import answered, label_scores, subset
+from whentofinetune.experiments import described
 
 
 def parse(text: str, answers: Sequence[str]) -> int | None:
@@ -46,17 +50,11 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
 _COMMON = {"model": "smollm2-135m", "tasks": ["tweets"], "seeds": []}
 _ALL = {"wordings": list(TEMPLATES), "generated": list(TEMPLATES), "test_n": None}
 
-EXPERIMENT = Experiment(
-    "wordings",
-    conditions,
-    evaluate,
-    question="How much of a zero-shot score is the prompt template?",
-    claims=("C13", "C15"),
-    scales={
-        "smoke": _COMMON | {"wordings": ["instruction"], "generated": ["instruction"], "test_n": 12},
-        "laptop": _COMMON
-        | {"wordings": ["instruction", "bare", "chat"], "generated": ["chat"], "test_n": 60},
-        "full": _COMMON | _ALL,
-        "gpu": _COMMON | _ALL | {"model": "qwen2.5-1.5b"},
-    },
+EXPERIMENT = described(
+    __name__,
+    _COMMON,
+    smoke={"wordings": ["instruction"], "generated": ["instruction"], "test_n": 12},
+    laptop={"wordings": ["instruction", "bare", "chat"], "generated": ["chat"], "test_n": 60},
+    full=_ALL,
+    gpu=_ALL | {"model": "qwen2.5-1.5b"},
 )
