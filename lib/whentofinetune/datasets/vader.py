@@ -24,9 +24,10 @@ _TABLE = tomllib.loads(Path(__file__).with_name("sources.toml").read_text(encodi
 PACKAGES = {name: Source(**row) for name, row in _TABLE.items()}
 SDIST = PACKAGES["vader"]
 
-# our name -> beginning of the file's name in the distribution
+# our name -> what a text of it is, and the beginning of the file's name in the distribution
 _NAMES = ("tweets", "amazonReviewSnippets", "movieReviewSnippets", "nytEditorialSnippets")
-FILES = dict(zip(("tweets", "products", "films", "news"), _NAMES, strict=True))
+KINDS = {"tweets": "tweet", "products": "product review", "films": "film review", "news": "newspaper"}
+FILES = dict(zip(KINDS, _NAMES, strict=True))
 THRESHOLD = 0.8  # mean rating (-4 to 4) from which a text is positive, and below minus which negative
 TEST_A_CLASS, VALID_A_CLASS = 100, 50
 
