@@ -189,7 +189,8 @@ def side_by_side() -> rp.Html:
     """Real steps of the 135M model on a CPU: full, LoRA, QLoRA, with and without checkpointing."""
     heads = ("method", "checkpointing", "batch × length", "before the first step", "peak")
     rows = []
-    for r in (r for r in measured_steps() if r["device"].startswith("CPU")):
+    on_cpu = (r for r in measured_steps() if r["device"].startswith("CPU"))
+    for r in sorted(on_cpu, key=lambda r: (r["settings"]["seq"], [*METHODS].index(r["settings"]["method"]))):
         s, sizes = r["settings"], (f"{r[k] / 1e6:,.0f} MB" for k in ("resident", "allocated"))
         kept = "on" if s["checkpointing"] else "off"
         rows.append((METHODS[s["method"]], kept, f"{s['batch']} × {s['seq']}", *sizes))
