@@ -24,29 +24,68 @@
     return out;
   };
 
+  // Words in lines of at most `most` letters; a longer word has a line of its own.
+  const wrap = (text, most) => String(text).split("<br>").map((line) => line.split(" ").reduce((lines, word) => {
+    const last = lines.at(-1);
+    return last && last.length + word.length < most ? [...lines.slice(0, -1), `${last} ${word}`] : [...lines, word];
+  }, []).join("<br>")).join("<br>");
+  const lines = (text) => text.split("<br>").length;
+  const longest = (texts) => Math.max(0, ...texts.flatMap((text) => text.split("<br>")).map((line) => line.length));
+
   // Rows of the legend: Plotly sets its entries in columns as wide as the longest name.
   const legendRows = (data, { showlegend }, width) => {
-    const names = data.filter((t) => t.name && t.showlegend !== false && t.visible !== false).map((t) => t.name.length);
+    const names = data.filter((t) => t.name && t.showlegend !== false && t.visible !== false).map((t) => t.name);
     if (showlegend === false || names.length < 2) return 0;
-    return Math.ceil(names.length / Math.max(1, Math.floor((width - 60) / (40 + 7 * Math.max(...names)))));
+    return Math.ceil(names.reduce((sum, n) => sum + lines(n), 0) / Math.max(1, Math.floor((width - 60) / (40 + 7 * longest(names)))));
+  };
+
+  // Labels of a logarithmic axis that do not cover each other on so many pixels.
+  const apart = (axis, pixels) => {
+    const at = axis.tickvals.map(Math.log), scale = pixels / (at.at(-1) - at[0]), kept = [];
+    at.forEach((x, i) => {
+      if (!kept.length || (x - at[kept.at(-1)]) * scale > 8 * axis.ticktext[i].length + 6) kept.push(i);
+    });
+    return { ...axis, tickvals: kept.map((i) => axis.tickvals[i]), ticktext: kept.map((i) => axis.ticktext[i]) };
+  };
+
+  // On a telephone names stand in several lines, a title is as wide as its axis, and what repeats the numbers of the cells is left out.
+  const narrow = (data, layout, width) => {
+    const names = [...new Set(data.filter((t) => t.orientation === "h").flatMap((t) => t.y))];
+    const rows = { ...layout.yaxis };
+    if (names.length) Object.assign(rows, { tickvals: names, ticktext: names });
+    if (rows.ticktext) rows.ticktext = rows.ticktext.map((text) => wrap(text, 20));
+    if (layout.coloraxis) delete rows.title; // the names say it
+    const left = rows.visible === false ? 24 : Math.max(52, 8 * longest(rows.ticktext ?? []) + (rows.title?.text ? 24 : 0));
+    const across = { ...layout.xaxis };
+    if (across.title?.text) across.title = { ...across.title, text: wrap(across.title.text, (width - left - 28) / 7.5), font: { size: 14 } };
+    if (rows.title?.text) rows.title = { ...rows.title, font: { size: 14 } };
+    for (const trace of data) if (trace.insidetextfont) trace.insidetextfont.size = 11;
+    for (const trace of data) if (trace.name) trace.name = wrap(trace.name, (width - left - 60) / 7);
+    return {
+      ...layout, yaxis: rows, xaxis: across.type === "log" && across.ticktext ? apart(across, width - left - 28) : across,
+      margin: { ...layout.margin, l: Math.min(52, layout.margin?.l ?? 52), r: 28 }, // the last label of the axis is not cut
+      height: Math.max(layout.height ?? 400, 140 + names.length * (6 + 17 * Math.max(0, ...(rows.ticktext ?? []).map(lines)))) + 18 * (lines(across.title?.text ?? "") - 1),
+      ...(layout.coloraxis && { coloraxis: { ...layout.coloraxis, showscale: false } }),
+    };
   };
 
   // The reader's theme and width: Plotly knows no CSS. A legend of several rows gets its own height, so that it takes none of the figure's.
-  const dress = ({ data, layout }, width) => {
+  const dress = (spec, width) => {
     const css = getComputedStyle(document.documentElement);
     const ink = css.getPropertyValue("--pst-color-text-base").trim() || "#222";
     const line = css.getPropertyValue("--pst-color-border").trim() || "#ccc";
     const axis = { gridcolor: line, linecolor: line, zerolinecolor: line };
-    const themed = merge(layout, { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink } });
-    for (const key of ["xaxis", "yaxis"]) themed[key] = { ...axis, ...themed[key] };
-    if (width < 520) themed.margin = { ...themed.margin, l: Math.min(52, themed.margin?.l ?? 52), r: 8 };
-    themed.hoverlabel = { font: { size: 14 } };
-    themed.margin = { ...themed.margin, t: 36 };
-    themed.width = width;
-    themed.height = (themed.height ?? 400) + 20 * Math.max(0, legendRows(data, layout, width) - 1);
-    delete themed.title; // it stands above the figure as text
-    delete themed.updatemenus;
-    return themed;
+    const data = structuredClone(spec.data);
+    let layout = merge(structuredClone(spec.layout), { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink } });
+    for (const key of ["xaxis", "yaxis"]) layout[key] = { ...axis, ...layout[key] };
+    if (width < 520) layout = narrow(data, layout, width);
+    layout.hoverlabel = { font: { size: 14 } };
+    layout.margin = { ...layout.margin, t: 36 };
+    layout.width = width;
+    layout.height = (layout.height ?? 400) + 20 * Math.max(0, legendRows(data, layout, width) - 1);
+    delete layout.title; // it stands above the figure as text
+    delete layout.updatemenus;
+    return { data, layout };
   };
 
   const config = { displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"], displayModeBar: "hover" };
@@ -67,8 +106,8 @@
     plot.setAttribute("role", "group"); // no longer one picture: Plotly's buttons in it can be reached by keyboard
     if (first) plot.replaceChildren();
     drawnAt.set(plot, plot.clientWidth);
-    const layout = dress(figure.spec, plot.clientWidth);
-    await (first ? library.newPlot : library.react)(plot, structuredClone(figure.spec.data), structuredClone(layout), config);
+    const { data, layout } = dress(figure.spec, plot.clientWidth);
+    await (first ? library.newPlot : library.react)(plot, data, layout, config);
     if (!first) return;
     choices(figure);
     fit.observe(plot); // a calculator's figure may be new to the page
@@ -82,7 +121,7 @@
     for (const { target: plot } of entries) {
       const figure = plot.closest(".tw-figure");
       const width = plot.clientWidth;
-      if (width && !drawnAt.has(plot)) plot.style.minHeight = `${dress(figure.spec ?? read(figure), width).height}px`;
+      if (width && !drawnAt.has(plot)) plot.style.minHeight = `${dress(figure.spec ?? read(figure), width).layout.height}px`;
     }
     clearTimeout(resting);
     resting = setTimeout(() => {

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunewise.report.figures import DASHES, MARKERS, PALETTE, Figure
+from tunewise.report.figures import DARK, DASHES, MARKERS, PALETTE, Figure
 
 _LINES = dict(zip(DASHES, ("-", "--", ":", "-.", (0, (8, 4)), (0, (8, 3, 1, 3))), strict=False))
 _MARKS = dict(zip(MARKERS, "osD^X*Pv", strict=True))
@@ -138,7 +138,7 @@ def _bars(axes: Any, traces: list[dict[str, Any]], layout: Mapping[str, Any]) ->
         options = {"color": colour, "label": trace.get("name"), "hatch": hatch, error: _spread(trace, number)}
         draw(where, heights, width, **{start: starts}, **options, **plain)
         for j, text in enumerate(trace.get("text") or []):
-            dark = shaded and shaded[j] is not None and shade(shaded[j]) < 0.55
+            dark = shaded and shaded[j] is not None and shade(shaded[j]) < DARK
             middle = dict(ha="center", va="center", color="white" if dark else "black")
             axes.text(where[j], starts[j] + heights[j] / 2, text, **middle)
         for c, h in zip(trace[category], heights, strict=True):

@@ -152,18 +152,19 @@ def differences(
     figure = _dotted(rows, x_title, caption, show, margins or {})
     figure.layout["xaxis"] |= dict(zeroline=False, tickformat="+.0%")
     if show is points:
-        figure.layout["xaxis"] |= _in_points(figure) | dict(title=dict(text=f"{x_title}, points"))
+        figure.layout["xaxis"] |= _in_points(figure, "x") | dict(title=dict(text=f"{x_title}, points"))
     figure.layout["shapes"].append(_upright(0) | dict(line=dict(color="#7F7F7F", width=1)))
     return figure
 
 
-def _in_points(figure: Figure) -> dict[str, Any]:
-    """Ticks of an axis of differences, at most nine: Plotly can write a share in per cent only."""
+def _in_points(figure: Figure, axis: str) -> dict[str, Any]:
+    """Ticks of an axis of differences, at most nine, no two alike: Plotly can write a share in per cent only."""
     at = [0.0]
     for trace in figure.data:
-        bars = trace.get("error_x") or {side: [0] * len(trace["x"]) for side in ("array", "arrayminus")}
-        for x, up, down in zip(trace["x"], bars["array"], bars["arrayminus"], strict=True):
-            at += [x - down, x + up]
+        values = trace[axis]
+        bars = trace.get(f"error_{axis}") or dict.fromkeys(("array", "arrayminus"), [0] * len(values))
+        for value, up, down in zip(values, bars["array"], bars["arrayminus"], strict=True):
+            at += [value - down, value + up]
     step = next(
         s for s in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1) if max(at) - min(at) <= 7 * s or s == 1
     )
@@ -177,7 +178,9 @@ def _dotted(rows: Rows, x_title: str, caption: str, show: Show, margins: Mapping
     series = {label: {n: m for n, m in cells.items() if m is not None} for label, cells in found.items()}
     names = list(dict.fromkeys(name for cells in series.values() for name in cells))
     place = {name: len(names) - i for i, name in enumerate(names)}
-    step = min(0.15, 0.9 / max(1, len(series)))  # from dot to dot: all stay in their row
+    step = min(
+        0.15, 0.8 / max(1, len(series))
+    )  # from dot to dot: all stay in their row, clear of the next label
     data = []
     for i, (label, cells) in enumerate(series.items()):
         shift = step * ((len(series) - 1) / 2 - i) - 0.05
@@ -253,14 +256,16 @@ def curves(
     if log_x:
         ticks = _ticks(xs)
         layout["xaxis"] |= dict(type="log", tickvals=ticks, ticktext=[f"{x:,}" for x in ticks], tickangle=0)
-    return Figure(data, layout, f"{caption}. {'; '.join(ends)}.")
+    figure = Figure(data, layout, f"{caption}. {'; '.join(ends)}.")
+    figure.layout["yaxis"] |= _in_points(figure, "y") if show is points else {}
+    return figure
 
 
 def _ticks(values: set[float]) -> list[float]:
     """The values of a logarithmic axis that can be labelled without one label covering the next."""
     kept: list[float] = []
-    apart = (max(values) / min(values)) ** 0.06
     for x in sorted(values):
+        apart = (max(values) / min(values)) ** (0.01 + 0.014 * len(f"{x:,}"))
         if not kept or x >= kept[-1] * apart:
             kept.append(x)
     return kept
@@ -296,7 +301,7 @@ def stacked_bars(
 def heatmap(
     values: Mapping[str, Mapping[str, Cell]], x_title: str, y_title: str, caption: str, alt: str = ""
 ) -> Figure:
-    """A grid of shares, each printed in its cell: row -> {column -> share}. alt: what it shows, if not all of it.
+    """A grid of shares, each printed in its cell in per cent: row -> {column -> share}. alt: what it shows, if not all of it.
 
     Drawn as stacked bars of height one, which the small Plotly build of the site has.
     """
@@ -304,12 +309,15 @@ def heatmap(
     for name, cells in list(values.items())[::-1]:  # the first row on top
         numbers = [value_of(v) for v in cells.values()]
         trace = dict(type="bar", name=name, x=list(cells), y=[1] * len(cells), showlegend=False)
-        trace |= dict(text=["" if v is None else pct(v) for v in numbers], hovertext=list(cells))
+        trace |= dict(text=["" if v is None else f"{100 * v:.0f}" for v in numbers], hovertext=list(cells))
         trace |= dict(customdata=[pct(v) for v in cells.values()], hovertemplate=HOVER)
         trace |= dict(textposition="inside", insidetextanchor="middle", textangle=0)
+        inks = ["#fff" if v is not None and v < DARK else "#000" for v in numbers]
+        trace |= dict(insidetextfont=dict(color=inks, size=13))
         data.append(trace | dict(marker=dict(color=numbers, coloraxis="coloraxis", line=dict(width=0))))
     layout = dict(title=dict(text=caption), barmode="stack", bargap=0, showlegend=False)
-    layout["xaxis"] = dict(title=dict(text=x_title), type="category")
+    layout["uniformtext"] = dict(mode="show", minsize=11)
+    layout["xaxis"] = dict(title=dict(text=f"{x_title} (cells in %)"), type="category", dtick=1)
     layout["yaxis"] = dict(
         title=dict(text=y_title),
         tickvals=[i + 0.5 for i in range(len(values))],
@@ -320,6 +328,11 @@ def heatmap(
     )
     layout["coloraxis"] = dict(colorscale="Cividis", cmin=0.0, cmax=1.0, colorbar=dict(tickformat=".0%"))
     return Figure(data, layout, f"{caption}. {alt or in_words(values)}.")
+
+
+DARK = (
+    0.45  # values of Cividis below it carry white text, others black: each has the higher contrast of the two
+)
 
 
 def choose(figures: Mapping[str, Figure], label: str) -> Figure:
