@@ -86,6 +86,7 @@ def test_points_with_two_intervals_and_parts_of_a_whole():
         (-0.01, -0.03, 0.003, "−1.0 points [−3.0, +0.3]"),  # whole: an end that looks like 0
         (0.031, 0.026, 0.034, "+3.1 points [+2.6, +3.4]"),  # whole: both ends alike
         (0.0, 0.0, 0.0, "0 points [0, 0]"),
+        (-0.011, -0.04, 0.02, "−1 point [−4, +2]"),
         (0.25, 0.25, 0.25, "+25 points [+25, +25]"),
         (0.12, None, None, "+12 points"),
     ],

@@ -117,5 +117,5 @@ def test_the_smallest_card_that_holds_it():
 
 def test_rounding_errors_are_means_over_matrices():
     assert memory_figures.rounding({"NF4": {"a": 0.1, "b": 0.3}}) == {
-        "NF4": "0.200 (0.100 to 0.300, 2 matrices)"
+        "mean error of NF4": "0.200 (0.100 to 0.300 over 2 matrices)"
     }

@@ -157,7 +157,7 @@ def test_what_an_index_and_an_answer_take_is_said_in_seconds_and_bytes():
     )
     found = record("rag_cost", rows)
     assert "4 KiB" in rag_figures.cost_table(found).text
-    assert rag_figures.cost_measured(found)["an answer, passages in its prompt: 3"].startswith("4 s")
+    assert rag_figures.cost_measured(found)["an answer with 3 passages in its prompt"].startswith("4 s")
 
 
 # -- what a reader opens -----------------------------------------------------------------------------------------------

@@ -24,7 +24,8 @@ def points(metric: Mapping | None, n: bool = True) -> str:
     whole = [round(end) for end in ends]
     hidden = len({*whole}) < len({*ends}) or any(end and not w for end, w in zip(ends, whole, strict=True))
     digits = 1 if hidden else 0
-    return _shown(metric, lambda v: signed(100 * v, f".{digits}f"), " points", n)
+    one = metric is not None and not hidden and round(100 * metric["value"]) in (1, -1)
+    return _shown(metric, lambda v: signed(100 * v, f".{digits}f"), f" point{'s' * (not one)}", n)
 
 
 def relative(metric: Mapping, n: bool = True) -> str:

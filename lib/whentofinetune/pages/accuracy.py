@@ -223,7 +223,9 @@ def labels_measured(record: Record) -> dict[str, object]:
     found: dict[str, object] = {f"LoRA, {n} labels": m for n, m in rp.means(rows).items()}
     found[f"{plan[2]} labels minus {plan[1]}"] = rp.points(rp.gap(rows[plan[2]], rows[plan[1]]))
     told = forecasts(record, plan, "lora")
-    return found | {f"forecast minus measured, {law}": rp.points(error) for law, (error, _) in told.items()}
+    return found | {
+        f"forecast by “{law}”, minus measured": rp.points(error) for law, (error, _) in told.items()
+    }
 
 
 # -- tasks with different starts -----------------------------------------------------------------------------------------

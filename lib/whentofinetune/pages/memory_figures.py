@@ -254,12 +254,15 @@ def cards(record: Record) -> dict[str, str]:
 def qlora_over_lora() -> dict[str, str]:
     """C5: QLoRA's calculated peak as a share of LoRA's, batch 2 × 512."""
     models = [m for m in MODELS if "7b" in m.lower() or "13b" in m]
-    return {f"{MODELS[m]}: QLoRA / LoRA": f"{peak(m, 'qlora') / peak(m, 'lora'):.0%}" for m in models}
+    return {
+        f"{MODELS[m]}, QLoRA’s peak as a share of LoRA’s": f"{peak(m, 'qlora') / peak(m, 'lora'):.0%}"
+        for m in models
+    }
 
 
 def rounding(errors: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
     """C8: mean error of each format over the matrices, and the least and the greatest."""
     return {
-        f: f"{sum(e.values()) / len(e):.3f} ({min(e.values()):.3f} to {max(e.values()):.3f}, {len(e)} matrices)"
+        f"mean error of {f}": f"{sum(e.values()) / len(e):.3f} ({min(e.values()):.3f} to {max(e.values()):.3f} over {len(e)} matrices)"
         for f, e in errors.items()
     }

@@ -12,6 +12,7 @@ from tunewise import report as rp
 from tunewise import stats
 from tunewise.record import Record, Row
 from tunewise.report.tables import Conditions
+from tunewise.words import counted
 from tunewise.written_answers import OUTCOMES
 from whentofinetune.book_records import committed, load
 from whentofinetune.verdicts import LADDER, title
@@ -238,6 +239,16 @@ def citations_measured(record: Record) -> dict:
 # -- question 7: cost --------------------------------------------------------------------------------------------------
 
 
+def _trained_on(row: Row) -> str:
+    return (
+        f"training on {row['examples']} {'fact pairs' if row['what'] == 'facts' else 'examples of reading'}"
+    )
+
+
+def _answered_from(row: Row) -> str:
+    return f"an answer with {counted(row['k'], 'passage')} in its prompt"
+
+
 def cost_table(record: Record) -> rp.Html:
     """Seconds, tokens and bytes: to set up and to answer."""
     index, s = record.one(method="index"), partial(rp.plain, unit="s")
@@ -249,20 +260,18 @@ def cost_table(record: Record) -> rp.Html:
     found = [(f"index of {index['passages']} passages", s(index["build_seconds"]), "-", size)]
     found.append(("a search in it", s(index["search_seconds"]), "-", "-"))
     for r in record.where(method="training"):
-        of = "fact pairs" if r["what"] == "facts" else "examples of reading"
         told = (s(r["train_seconds"]), f"{r['train_tokens']:,}", kib(r["adapter_bytes"]))
-        found.append((f"training on {r['examples']} {of}", *told))
+        found.append((_trained_on(r), *told))
     for r in record.where(method="answer"):
-        what = f"an answer, passages in its prompt: {r['k']}"
-        found.append((what, s(r["seconds"]), rp.plain(r["prompt_tokens"]), "-"))
+        found.append((_answered_from(r), s(r["seconds"]), rp.plain(r["prompt_tokens"]), "-"))
     heads = ("what", "seconds", "tokens read", "on disk")
     return rp.table_from_lists(heads, found, "What it takes to set up, and to answer")
 
 
 def cost_measured(record: Record) -> dict[str, str]:
     """Name -> seconds, of what a search and a training take: the figures of C40."""
-    ours = {"index": record.one(method="index")["build_seconds"]}
-    ours |= {f"training ({r['what']})": r["train_seconds"] for r in record.where(method="training")}
-    answers = record.where(method="answer")
-    ours |= {f"an answer, passages in its prompt: {r['k']}": r["seconds"] for r in answers}
+    index = record.one(method="index")
+    ours = {f"an index of {index['passages']} passages": index["build_seconds"]}
+    ours |= {_trained_on(r): r["train_seconds"] for r in record.where(method="training")}
+    ours |= {_answered_from(r): r["seconds"] for r in record.where(method="answer")}
     return {name: rp.plain(seconds, "s") for name, seconds in ours.items()}
