@@ -125,16 +125,11 @@ def overview() -> list[dict]:
         told = {"experiment": name, "question": experiment.question, "claims": ", ".join(experiment.claims)}
         models = [None, *book_records.larger_models(name)]
         for scale, model in [("full", m) for m in models] + [("gpu", None)] * ("gpu" in experiment.scales):
-            row = told | {"scale": scale, "model": model or experiment.scales[scale]["model"]}
+            what = {"scale": scale, "model": model or experiment.scales[scale]["model"]}
             try:
                 record = book_records.load(name, scale, model)
-                row |= {
-                    "date": record.date,
-                    "device": record.device,
-                    "minutes": round(record.duration_s / 60),
-                    "command": "",
-                }
+                made = (record.date, record.device, round(record.duration_s / 60), "")
             except book_records.NotMeasured as missing:
-                row |= {"date": "", "device": "", "minutes": None, "command": missing.command}
-            rows.append(row)
+                made = ("", "", None, missing.command)
+            rows.append(told | what | dict(zip(("date", "device", "minutes", "command"), made, strict=True)))
     return rows
