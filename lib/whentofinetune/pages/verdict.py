@@ -7,7 +7,7 @@ which verdict they go with: if a new record decides otherwise, the box shows the
 import html
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from typing import Any
 
@@ -130,7 +130,8 @@ def verdict(
 
 def difference(finding: verdicts.Finding, n: bool = True) -> str:
     """The difference of a test with its interval, in the unit that its metric has."""
-    show = {"points": rp.points, "relative": rp.relative}.get(finding.unit, rp.plain)
+    shows = {"points": rp.points, "relative": rp.relative, "correlation": partial(rp.plain, digits=2)}
+    show = shows.get(finding.unit, rp.plain)
     return show(finding.comparison.metric(), n=n)
 
 
@@ -141,14 +142,24 @@ def _test(f: verdicts.Finding) -> str:
     means = f"{mean(f.comparison.mean_a)} against {mean(f.comparison.mean_b)}: "
     compared = f"{'' if f.unit == 'correlation' else means}{difference(f)}"
     margin = _amount(f, f.margin)
-    asks = {
-        "not below": f"asked is only that no {margin} or more are lost: the interval may hold 0, and has to stay above −{margin}",
-        "equal": f"asked is that the two differ by less than {margin}: the whole interval has to lie inside ± {margin}",
-        "below": f"a difference below 0 is predicted; what matters: {margin}",
+    must = {
+        "not below": f": the interval may hold 0, and has to stay above −{margin}",
+        "equal": f": the whole interval has to lie inside ± {margin}",
     }
-    said = f"{f.says}{rival}: {compared}; {asks.get(f.predicted, f'what matters: {margin}')}."
+    asks = f"{_asks(f)}{must.get(f.predicted, '')}" or f"what matters: {margin}"
+    said = f"{f.says}{rival}: {compared}; {asks}."
     settle = f" {_settles(f)}" if f.verdict == CANNOT_TELL else ""
     return f"{html.escape(said)} <em>{f.verdict}</em>{html.escape(settle)}"
+
+
+def _asks(f: verdicts.Finding) -> str:
+    """What a test asks that predicts no difference above 0."""
+    margin = _amount(f, f.margin)
+    return {
+        "not below": f"asked is only that no {margin} or more are lost",
+        "equal": f"asked is that the two differ by less than {margin}",
+        "below": f"predicted is a difference below 0, of {margin} to matter",
+    }.get(f.predicted, "")
 
 
 def _amount(f: verdicts.Finding, size: float) -> str:
@@ -182,7 +193,8 @@ def tests_by_size(claim: str, sizes: Mapping[str, verdicts.Verdict]) -> list[str
         each = "; ".join(
             f"{size} {difference(v.findings[i])}, {v.findings[i].verdict}" for size, v in sizes.items()
         )
-        said.append(f"{test['says']}: {each or 'not yet measured'}")
+        asks = next((f"; {_asks(v.findings[i])}" for v in sizes.values() if _asks(v.findings[i])), "")
+        said.append(f"{test['says']}{asks}: {each or 'not yet measured'}")
     return said
 
 
@@ -225,7 +237,8 @@ def summary() -> rp.Html:
     """How many claims have which verdict, in a sentence."""
     said = ", ".join(f"{n} “{word}”" for word, n in verdicts.counts().items())
     n = len(verdicts.claims())
-    return rp.prose(f"Of the article's {n} claims, by the largest model measured: {said}.")
+    models = ", ".join(f"{size} is {verdicts.title(model)}" for model, size in verdicts.LADDER.items())
+    return rp.prose(f"Of the article's {n} claims, by the largest model measured: {said}. Sizes: {models}.")
 
 
 def links(*claims: str) -> rp.Html:
