@@ -28,28 +28,29 @@ def lint(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize(
-    ("place", "line"),
-    [
-        ("tunewise", "from whentofinetune import book_files"),
-        ("tunewise/models", "def late():\n    import whentofinetune.book_files"),
-        ("tunewise", "import finetune_memory"),
-        ("finetune_memory", "from tunewise import paths"),
-        ("finetune_memory", "from whentofinetune import book_files"),
-        ("whentofinetune/calculators", "from whentofinetune.pages import verdict"),
-        ("whentofinetune/datasets", "from whentofinetune import experiments"),
-        ("whentofinetune/pages", "from whentofinetune.commands import doctor"),
-    ],
+INTRUDERS = (
+    ("tunewise", "from whentofinetune import book_files"),
+    ("tunewise/models", "def late():\n    import whentofinetune.book_files"),
+    ("tunewise", "import finetune_memory"),
+    ("finetune_memory", "from tunewise import paths"),
+    ("finetune_memory", "from whentofinetune import book_files"),
+    ("whentofinetune/calculators", "from whentofinetune.pages import verdict"),
+    ("whentofinetune/datasets", "from whentofinetune import experiments"),
+    ("whentofinetune/pages", "from whentofinetune.commands import doctor"),
 )
-def test_the_rules_notice_an_import_too_many(place, line, tmp_path):
-    """In a copy of the packages with one import too many, also one inside a function."""
+
+
+def test_the_rules_notice_an_import_too_many(tmp_path):
+    """In a copy of the packages with imports too many, one of them inside a function: each is named."""
     for package in PACKAGES:
         shutil.copytree(LIB / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    (tmp_path / place / "intruder.py").write_text(f"{line}\n")
+    for number, (place, line) in enumerate(INTRUDERS):
+        (tmp_path / place / f"intruder_{number}.py").write_text(f"{line}\n")
     done = lint(tmp_path)
     assert done.returncode and "BROKEN" in done.stdout, done.stdout + done.stderr
-    assert f"{place.replace('/', '.')}.intruder" in done.stdout
+    for number, (place, _) in enumerate(INTRUDERS):
+        assert f"{place.replace('/', '.')}.intruder_{number} " in done.stdout, done.stdout
 
 
 def test_every_room_of_the_book_has_its_place_in_the_rules():
