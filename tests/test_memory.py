@@ -498,8 +498,7 @@ def test_formula_follows_the_simulation_at_every_phase_that_counts():
             **{"model": config, "targets": "all-linear", "batch": 3, "seq": 320}
             | {k: v for k, v in more.items() if k != "vocab_size"}
         )
-        e, plan = estimate(s), simulation.plan_of(s)
-        events = simulation.record(plan)
+        e, events = estimate(s), simulation.record(s)
         most = live_bytes(events)
         peak = max(most.values())
         errors[family, *map(str, more.items())] = (

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from finetune_memory.caching_allocator import MIB, CachingAllocator, OutOfMemory, round_up
 from finetune_memory.formula import PHASES
 from finetune_memory.settings import Settings
-from finetune_memory.simulation import COMPONENTS, plan_of, record, simulate
+from finetune_memory.simulation import COMPONENTS, record, simulate
 
 TINY = {
     "model_type": "llama",
@@ -227,8 +227,7 @@ def test_a_fused_loss_gives_every_parameter_its_gradient_in_both_steps(changes, 
     step = Settings(
         model=TINY, method="full", batch=2, seq=32, loss="fused", outputs=outputs, optimizer="sgd_momentum"
     )
-    plan = plan_of(step, **changes)
-    events, live, seen = record(plan), {}, []
+    events, live, seen = record(step.replace(**changes)), {}, []
     starts = {at for at, name in events.marks if name in ("optimiser", "again")}
     for at, entry in enumerate(events.log):
         if at in starts:
@@ -292,7 +291,7 @@ VARIANTS = [
     {"loss": "fused"},
     {"loss": "chunked", "loss_chunks": 4},
     {"rows": "padded"},
-    {"kernel": "eager", "rows": "packed"},
+    {"attention": "eager", "rows": "packed"},
     {"master_weights": True},
     {"dtype": "fp32"},
     {"logits": "fp32"},
@@ -319,7 +318,7 @@ def test_more_is_never_less():
     long = {"seq": 256}
     base = tiny(**long).peak_bytes
     assert tiny(**long, checkpointing=True).peak_bytes < base
-    assert tiny(**long, kernel="eager").peak_bytes > base
+    assert tiny(**long, attention="eager").peak_bytes > base
     assert tiny(seq=512).peak_bytes > base
     assert tiny(**long, batch=3).peak_bytes > base
     assert tiny(**long, outputs="dropped").peak_bytes <= base <= tiny(**long, outputs="next").peak_bytes
@@ -357,7 +356,7 @@ def test_a_gpu_too_small():
     [
         ({"optimizer": "lion"}, "optimizer is one of adamw, .* not 'lion'"),
         ({"method": "dora"}, "method is one of"),
-        ({"kernel": "xformers"}, "kernel is one of"),
+        ({"attention": "xformers"}, "attention is one of"),
         ({"batch": 0}, "batch must be a whole number"),
         ({"model": {"hidden_size": 64}}, "no model_type"),
         ({"model": {"model_type": "no_such_model"}}, "architecture 'no_such_model' is not known"),
@@ -371,7 +370,7 @@ def test_errors(changes, says):
 
 def test_settings_of_several_gpus_are_refused():
     with pytest.raises(ValueError, match="one GPU"):
-        plan_of(Settings(gpus=2, sharding="ddp"))
+        record(Settings(gpus=2, sharding="ddp"))
 
 
 def test_the_command_prints_nothing_but_its_answer():

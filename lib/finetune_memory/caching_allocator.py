@@ -18,7 +18,7 @@ The rules are those of ``c10/cuda/CUDACachingAllocator.cpp`` with default settin
 
 from bisect import bisect_left, insort
 
-KIB, MIB = 1024, 1024**2
+MIB = 1024**2
 ROUND = 512
 SMALL_REQUEST = MIB
 SMALL_SEGMENT = 2 * MIB

@@ -14,8 +14,6 @@ from finetune_memory.libraries import DTYPES
 from finetune_memory.settings import Settings
 from finetune_memory.training_step import fused_kernel
 
-ATTENTION_KERNELS = ("auto", "efficient", "flash", "math")
-
 
 def _empty(like: torch.Tensor, *shape: int, dtype: torch.dtype | None = None) -> torch.Tensor:
     return torch.empty(shape, dtype=dtype or like.dtype, device=like.device)
@@ -86,15 +84,13 @@ def _row_sums(grad: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
 class CudaKernels(TorchFunctionMode):
     """While on, attention, softmax, dropout and (under autocast) CUDA's list of fp32 functions allocate as on a GPU.
 
-    attention: one of :data:`ATTENTION_KERNELS`; "efficient" expands key and value to all heads first. arch: compute
+    flash: whether the flash kernel is asked for; where it is not possible, PyTorch picks another. arch: compute
     capability times ten. version: of PyTorch.
     """
 
-    def __init__(self, attention: str = "auto", arch: int = 80, version: tuple[int, ...] = (2, 13)):
+    def __init__(self, flash: bool, arch: int, version: tuple[int, ...]):
         super().__init__()
-        if attention not in ATTENTION_KERNELS:
-            raise ValueError(f"attention kernel {attention!r} is not one of {', '.join(ATTENTION_KERNELS)}")
-        self.attention, self.arch, self.version = attention, arch, version
+        self.flash, self.arch, self.version = flash, arch, version
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -118,8 +114,8 @@ class CudaKernels(TorchFunctionMode):
             inverse = bias.logical_not()
             bias = torch.zeros(bias.shape, dtype=query.dtype, device=query.device).masked_fill_(inverse, 0)
             del inverse
-        kernel, groups = self.attention, query.shape[1] // key.shape[1]
-        if kernel == "auto" or (kernel == "flash" and (query.element_size() != 2 or bias is not None)):
+        kernel, groups = "flash", query.shape[1] // key.shape[1]
+        if not self.flash or query.element_size() != 2 or bias is not None:
             dtype = next(name for name, known in DTYPES.items() if known == query.dtype)
             kernel = fused_kernel(
                 dtype, query.shape[-1], groups > 1, bias is not None, self.arch, self.version

@@ -12,7 +12,7 @@ import gc
 import logging
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from unittest import mock
@@ -25,49 +25,13 @@ from torch.autograd.graph import _engine_run_backward
 from finetune_memory import formula, libraries
 from finetune_memory.caching_allocator import CachingAllocator
 from finetune_memory.formula import PHASES, workspace
-from finetune_memory.kernels import ATTENTION_KERNELS, CudaKernels, FusedLoss, four_bit_linear
+from finetune_memory.kernels import CudaKernels, FusedLoss, four_bit_linear
 from finetune_memory.settings import Settings, version
 from finetune_memory.trace import Block, Events, Trace
 
 COMPONENTS = tuple(name for name in formula.COMPONENTS if name != "gathered weights")
 POINTS = 400  # of a timeline, at most
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is simulated: the step, and what only the simulation can be told.
-
-    Parameters
-    ----------
-    settings : Settings
-        The step.
-    kernel : str
-        Attention kernel, one of :data:`~finetune_memory.kernels.ATTENTION_KERNELS` or "eager"; by default what
-        ``settings.attention`` says.
-    capacity : int, optional
-        Bytes of GPU that the allocator may take (None: no limit).
-    peft : str
-        PEFT's version; from 0.20 on it empties the cache after k-bit preparation.
-
-    Raises
-    ------
-    ValueError
-        For a kernel that is not known, or several GPUs: the simulation runs one.
-    """
-
-    settings: Settings
-    kernel: str = ""
-    capacity: int | None = None
-    peft: str = "0.21"
-
-    def __post_init__(self) -> None:
-        known = {"eager": "eager", "sdpa": "auto", "flash": "flash"}
-        object.__setattr__(self, "kernel", self.kernel or known[self.settings.attention])
-        if self.kernel not in (choices := (*ATTENTION_KERNELS, "eager")):
-            raise ValueError(f"kernel is one of {', '.join(choices)}, not {self.kernel!r}")
-        if self.settings.gpus > 1:
-            instead = "leave gpus and sharding out, or take the formula (without --simulate)"
-            raise ValueError(f"the simulation runs one GPU; {instead}")
+PEFT = "0.21"  # the version whose steps are simulated
 
 
 @dataclass(frozen=True)
@@ -98,38 +62,49 @@ class Simulation:
     timeline: list[dict[str, Any]]
 
 
-def simulate(settings: Settings, **changes: Any) -> Simulation:
-    """Simulate two training steps on one GPU; ``changes`` as for :func:`plan_of`.
+def simulate(
+    settings: Settings, *, capacity: int | None = None, peft: str = PEFT, **changes: Any
+) -> Simulation:
+    """Simulate two training steps on one GPU.
 
-    Raises ValueError for settings that the simulation does not know, :class:`OutOfMemory` if a capacity is given and not enough.
+    Parameters
+    ----------
+    settings : Settings
+        The step; ``changes`` are other values of its settings.
+    capacity : int, optional
+        Bytes of GPU that the allocator may take (None: no limit).
+    peft : str
+        PEFT's version; from 0.20 on it empties the cache after k-bit preparation.
+
+    Raises
+    ------
+    ValueError
+        For settings that the simulation does not know, several GPUs among them.
+    OutOfMemory
+        If a capacity is given and not enough.
     """
-    plan = plan_of(settings, **changes)
-    return evaluate(record(plan), plan.capacity)
-
-
-def plan_of(settings: Settings, **changes: Any) -> Plan:
-    """The plan of some settings; changes are fields of the plan (kernel, capacity, peft) or of the settings."""
-    own = {f.name: changes.pop(f.name) for f in fields(Plan) if f.name in changes}
-    return Plan(settings.replace(**changes), **own)
+    return evaluate(record(settings.replace(**changes), peft), capacity)
 
 
 # --- the run -------------------------------------------------------------------------------------------------------
 
 
-def record(plan: Plan) -> Events:
-    """Run the plan under fake tensors and return what was allocated and released, in order, through two steps.
+def record(s: Settings, peft: str = PEFT) -> Events:
+    """Run the step under fake tensors and return what was allocated and released, in order, through two steps.
 
     Forward and backward pass run once: they allocate in the second step as in the first. The optimiser runs twice, since
-    its states are made in the first step.
+    its states are made in the first step. Raises ValueError for several GPUs.
     """
-    s, kernel = plan.settings, "auto" if plan.kernel == "eager" else plan.kernel
+    if s.gpus > 1:
+        instead = "leave gpus and sharding out, or take the formula (without --simulate)"
+        raise ValueError(f"the simulation runs one GPU; {instead}")
     with warnings.catch_warnings(), _quiet(), FakeTensorMode(allow_non_fake_inputs=True):
         warnings.simplefilter("ignore")
-        model = libraries.model_from(s.config, s, "eager" if plan.kernel == "eager" else "sdpa")
+        model = libraries.model_from(s.config, s, "eager" if s.attention == "eager" else "sdpa")
         trace = Trace(workspace(s) // 2)
         trace.enter_phase("load")
-        model = _load(model, plan, trace)
-        with trace, CudaKernels(kernel, s.arch, s.version("torch")):
+        model = _load(model, s, peft, trace)
+        with trace, CudaKernels(s.attention == "flash", s.arch, s.version("torch")):
             _Run(model, s, trace).step()
         trace.stop()
     return _two_steps(trace.events, s.outputs)
@@ -184,9 +159,8 @@ def _quiet() -> Iterator[None]:
             gc.enable()
 
 
-def _load(model: Any, plan: Plan, trace: Trace) -> Any:
+def _load(model: Any, s: Settings, peft: str, trace: Trace) -> Any:
     """Put the weights on the device as ``from_pretrained`` does, and prepare the model for training."""
-    s = plan.settings
     small = _quantise(model, s) if s.method == "qlora" else {}
     if small:
         _load_quantised(model, small, trace)
@@ -201,7 +175,7 @@ def _load(model: Any, plan: Plan, trace: Trace) -> Any:
             model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
             for parameter in model.parameters():
                 trace.label(parameter, "weights")
-            if version(plan.peft) >= (0, 20):
+            if version(peft) >= (0, 20):
                 trace.events.empty_cache()
         libraries.checkpoint(model, s)
     if s.method != "full":
