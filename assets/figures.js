@@ -54,7 +54,6 @@
     const rows = { ...layout.yaxis };
     if (names.length) Object.assign(rows, { tickvals: names, ticktext: names });
     if (rows.ticktext) rows.ticktext = rows.ticktext.map((text) => wrap(text, 20));
-    if (layout.coloraxis) delete rows.title; // the names say it
     const left = rows.visible === false ? 24 : Math.max(52, 8 * longest(rows.ticktext ?? []) + (rows.title?.text ? 24 : 0));
     const across = { ...layout.xaxis };
     if (across.title?.text) across.title = { ...across.title, text: wrap(across.title.text, (width - left - 28) / 7.5), font: { size: 14 } };
@@ -63,7 +62,7 @@
     for (const trace of data) if (trace.name) trace.name = wrap(trace.name, (width - left - 60) / 7);
     return {
       ...layout, yaxis: rows, xaxis: across.type === "log" && across.ticktext ? apart(across, width - left - 28) : across,
-      margin: { ...layout.margin, l: Math.min(52, layout.margin?.l ?? 52), r: 28 }, // the last label of the axis is not cut
+      margin: { ...layout.margin, l: Math.min(52, layout.margin?.l ?? 52) },
       height: Math.max(layout.height ?? 400, 140 + names.length * (6 + 17 * Math.max(0, ...(rows.ticktext ?? []).map(lines)))) + 18 * (lines(across.title?.text ?? "") - 1),
       ...(layout.coloraxis && { coloraxis: { ...layout.coloraxis, showscale: false } }),
     };
@@ -78,6 +77,7 @@
     const data = structuredClone(spec.data);
     let layout = merge(structuredClone(spec.layout), { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink } });
     for (const key of ["xaxis", "yaxis"]) layout[key] = { ...axis, ...layout[key] };
+    if (layout.coloraxis && layout.yaxis.ticktext) delete layout.yaxis.title; // the names say it
     if (width < 520) layout = narrow(data, layout, width);
     layout.hoverlabel = { font: { size: 14 } };
     layout.margin = { ...layout.margin, t: 36 };
@@ -107,6 +107,7 @@
     if (first) plot.replaceChildren();
     drawnAt.set(plot, plot.clientWidth);
     const { data, layout } = dress(figure.spec, plot.clientWidth);
+    reserve(plot, layout);
     await (first ? library.newPlot : library.react)(plot, data, layout, config);
     if (!first) return;
     choices(figure);
@@ -116,12 +117,12 @@
   // A figure is made for the width of its column and is drawn anew when that changes, by whatever: the window, the sidebar, a fold. Until it
   // is drawn, the page keeps its height free, so that nothing below moves.
   const drawnAt = new WeakMap();
+  const reserve = (plot, { height }) => plot.style.setProperty("--tw-height", `${height}px`);
   let resting;
   const fit = new ResizeObserver((entries) => {
     for (const { target: plot } of entries) {
       const figure = plot.closest(".tw-figure");
-      const width = plot.clientWidth;
-      if (width && !drawnAt.has(plot)) plot.style.minHeight = `${dress(figure.spec ?? read(figure), width).layout.height}px`;
+      if (plot.clientWidth && !drawnAt.has(plot)) reserve(plot, dress(figure.spec ?? read(figure), plot.clientWidth).layout);
     }
     clearTimeout(resting);
     resting = setTimeout(() => {

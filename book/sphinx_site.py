@@ -50,7 +50,7 @@ def figure_html(figure: Mapping) -> str:
     numbers = fold.format(table.html) if table else ""
     title = html.escape((made.layout.get("title") or {}).get("text", ""))
     return (
-        f'<figure class="tw-figure"><p class="tw-title">{title}</p><div class="tw-plot" role="img" aria-label="{alt}" style="min-height:{made.layout["height"]}px">'
+        f'<figure class="tw-figure"><p class="tw-title">{title}</p><div class="tw-plot" role="img" aria-label="{alt}" style="--tw-height:{made.layout["height"]}px">'
         f"{still_picture.svg(made)}</div>{numbers}{_script('tw-plotly', made.to_dict())}</figure>"
     )
 

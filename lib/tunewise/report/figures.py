@@ -32,7 +32,7 @@ PATTERNS = ("", "/", ".", "\\", "x", "-", "+", "|")
 # ground by the reader's theme.
 STYLE = dict(
     colorway=list(PALETTE),
-    margin=dict(l=62, r=16, t=40, b=56),
+    margin=dict(l=62, r=28, t=40, b=56),  # r: half a label at the end of the axis, such as 100%
     height=400,
     hovermode="closest",
     legend=dict(orientation="h", yanchor="bottom", y=1.02, xanchor="left", x=0),
