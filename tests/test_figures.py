@@ -65,6 +65,23 @@ def test_differences_have_their_axis_in_points(half, words):
     assert "tickvals" not in as_shares and as_shares["title"]["text"] == "gain"
 
 
+def test_no_two_ticks_of_a_small_loss_say_the_same():
+    losses = {
+        n: {"value": v, "n": 40, "low": v - 0.006, "high": v + 0.006} for n, v in ((25, 0.025), (200, 0.005))
+    }
+    axis = rp.curves({"picked": losses}, "items", "points lost", "Lost", show=rp.points, log_x=True).layout[
+        "yaxis"
+    ]
+    assert len({*axis["ticktext"]}) == len(axis["ticktext"]) > 3 and "+0.5" in axis["ticktext"]
+
+
+def test_a_heatmap_names_every_column_and_writes_numbers_that_can_be_read():
+    grid = rp.heatmap({"prompt": {f"rule {i}": i / 10 for i in range(11)}}, "rule", "method", "Rules")
+    (row,) = grid.data
+    assert grid.layout["xaxis"]["dtick"] == 1 and row["text"][:2] == ["0", "10"] and "100" in row["text"]
+    assert row["insidetextfont"]["color"] == ["#fff"] * 5 + ["#000"] * 6
+
+
 def test_points_with_two_intervals_and_parts_of_a_whole():
     point = rp.curves({"LoRA": [(LOW, HIGH)]}, "content", "rules", "Both", show_x=rp.pct).data[0]
     assert (point["x"], point["y"], point["mode"]) == ([0.2], [0.7], "markers")

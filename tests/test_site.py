@@ -298,6 +298,22 @@ def settle(page) -> None:
     )
 
 
+# Of every figure that is drawn: is it as wide as its column, is a text cut, does an axis say a thing twice?
+UNREADABLE = """() => [...document.querySelectorAll('.tw-plot')].flatMap((plot) => {
+    const found = [], { left, right, bottom } = plot.getBoundingClientRect();
+    if (Math.abs(plot._fullLayout.width - plot.clientWidth) > 1) found.push(`${plot._fullLayout.width} px wide in ${plot.clientWidth}`);
+    for (const text of plot.querySelectorAll('.main-svg text')) {
+        const at = text.getBoundingClientRect();
+        if (at.width && (at.left < left - 1 || at.right > right + 1 || at.bottom > bottom + 1)) found.push(`cut: ${text.textContent}`);
+    }
+    for (const axis of ['x', 'y']) {
+        const words = [...plot.querySelectorAll(`.${axis}tick text`)].map((t) => t.textContent).filter((w) => w);
+        if (new Set(words).size < words.length) found.push(`twice on ${axis}: ${words}`);
+    }
+    return found.map((what) => `${plot.closest('figure').querySelector('.tw-title').textContent}: ${what}`);
+})"""
+
+
 @pytest.fixture(scope="module")
 def axe() -> str:
     return (ROOT / "_build" / "npm" / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
@@ -327,6 +343,7 @@ def test_a_page_in_the_browser(browser, served, axe, name, width, theme):
         for figure in page.locator(".tw-figure").all():
             box = figure.bounding_box()
             assert box and box["width"] > 250 and box["height"] > 150, f"a figure of {box}"
+        assert not page.evaluate(UNREADABLE)
         page.evaluate(axe)
         found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
         violations = [
@@ -337,6 +354,51 @@ def test_a_page_in_the_browser(browser, served, axe, name, width, theme):
         assert not violations
         assert not wrong
         assert not [r for r in requests if not r.startswith((served, "data:", "blob:"))]
+    finally:
+        context.close()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_figure_has_its_place_before_it_is_drawn_and_follows_its_column(browser, served, width):
+    """The saved picture is not narrower than a column for text needs, and nothing below it moves; no window is resized."""
+    context = browser.new_context(viewport={"width": width, "height": 900})
+    page, held = context.new_page(), []
+    page.route("**/plotly-basic.min.js", lambda route: held.append(route))
+    heights = "[...document.querySelectorAll('.tw-plot')].map((p) => p.getBoundingClientRect().height)"
+    try:
+        page.goto(f"{served}chapters/size.html")
+        page.evaluate(
+            "document.querySelectorAll('.tw-covered').forEach((c) => c.classList.remove('tw-covered'))"
+        )
+        page.locator(".tw-figure").first.scroll_into_view_if_needed()
+        page.wait_for_timeout(300)
+        before = page.evaluate(heights)
+        narrower = "(p) => p.firstChild.getBoundingClientRect().width < 0.9 * p.clientWidth"
+        assert held and not page.evaluate(f"[...document.querySelectorAll('.tw-plot')].some({narrower})")
+        held[0].continue_()
+        settle(page)
+        assert page.evaluate(heights) == pytest.approx(before, abs=2)
+        page.evaluate("document.querySelectorAll('.tw-figure').forEach((f) => { f.style.width = '330px'; })")
+        page.wait_for_timeout(600)
+        assert not page.evaluate(UNREADABLE)
+    finally:
+        context.close()
+
+
+def test_a_wide_table_shows_that_it_scrolls_and_a_key_scrolls_it(browser, served):
+    context = browser.new_context(viewport={"width": 390, "height": 900})
+    page = context.new_page()
+    try:
+        page.goto(f"{served}chapters/tone.html")
+        wide = page.locator(".tw-table:visible").evaluate_all(
+            "(all) => all.findIndex((t) => t.scrollWidth > t.clientWidth + 40)"
+        )
+        table = page.locator(".tw-table:visible").nth(wide)
+        assert wide >= 0 and "local" in table.evaluate("(t) => getComputedStyle(t).backgroundAttachment")
+        assert table.evaluate("(t) => t.querySelector('caption').scrollWidth <= t.clientWidth")
+        table.focus()
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function("document.activeElement.scrollLeft > 0")
     finally:
         context.close()
 
