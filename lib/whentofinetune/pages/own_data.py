@@ -78,6 +78,8 @@ def noise_figure(noise: Record) -> rp.Figure:
                 shown[ARMS[arm]] = rp.means(known)
         caption = f"Accuracy against the share of wrong training labels, {ABOUT[name]}"
         figures[ABOUT[name]] = rp.curves(shown, "wrong labels", "accuracy", caption, show_x=rp.pct)
+        most = max(share for share, _ in noise.params["noise"])
+        figures[ABOUT[name]].layout["xaxis"]["range"] = [-0.02, 1.05 * most]
     return rp.choose(figures, "data set")
 
 
