@@ -13,8 +13,9 @@ from pybtex.database import parse_file
 
 from tunewise.comparison import Predicted
 from whentofinetune import book_records, contrasts, verdicts
+from whentofinetune.pages.board import board, combined, summary
 from whentofinetune.pages.condition_names import named
-from whentofinetune.pages.verdict import CERTAINTY, board, by_size, cite, combined, sources, summary, verdict
+from whentofinetune.pages.verdict import CERTAINTY, by_size, cite, sources, verdict
 from whentofinetune.pages.verdict import tests_figure as figure_of_tests
 
 ROOT = Path(__file__).parents[1]

@@ -20,8 +20,8 @@ from tunewise.written_answers import OUTCOMES
 from whentofinetune import book_records, experiments, verdicts
 from whentofinetune.datasets import company
 from whentofinetune.pages import hybrid, passages, rag_figures, rag_or_weights
+from whentofinetune.pages.board import links
 from whentofinetune.pages.form import ask_it
-from whentofinetune.pages.verdict import links
 
 N = 40
 PAGES = {

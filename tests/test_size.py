@@ -15,7 +15,8 @@ from scipy import stats
 from tunewise.comparison import compare_arrays
 from whentofinetune import verdicts
 from whentofinetune.pages import model_size as page
-from whentofinetune.pages.verdict import board, by_size
+from whentofinetune.pages.board import board
+from whentofinetune.pages.verdict import by_size
 
 ROOT = Path(__file__).resolve().parents[1]
 CELLS = {c.id: c.source for c in nbformat.read(ROOT / "chapters" / "size.ipynb", 4).cells}
