@@ -6,6 +6,7 @@ at some sizes only, or open at every size (*cannot tell*).
 
 import html
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 
 from tunewise import report as rp
@@ -78,12 +79,12 @@ def models() -> rp.Html:
         paths = sorted((book_files.data_dir() / "runs" / model).glob("*.full.json"))
         if records := [Record.read(path) for path in paths]:
             rows.append({"size": size, "model": model, "experiments": len(records)})
-            rows[-1]["seeds"] = max(len(r.seeds) for r in records)
+            rows[-1]["seeds"] = statistics.mode(len(r.seeds) for r in records if r.seeds)
             rows[-1]["on"] = book_records.machines(records)
             decided = [c for c in verdicts.claims() if verdicts.verdict(c, model).findings]
             rows[-1]["claims tested"] = len(decided)
     heads = ("size", "model", "experiments", "claims tested", "seeds", "on")
-    caption = "The models; seeds are the most that an experiment had"
+    caption = "The models; seeds are those of most experiments that draw or train"
     return rp.table(rows, caption, {head: head for head in heads})
 
 
