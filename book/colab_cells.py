@@ -16,6 +16,7 @@ SITE = "https://colab.research.google.com"
 NAMING = (
     "lib/tunewise/paths.py",
     "README.md",
+    "index.md",
     "instructors/index.md",
 )  # they say how the package is installed
 

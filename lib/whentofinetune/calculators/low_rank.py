@@ -49,10 +49,11 @@ def low_rank_json(settings: str) -> str:
         raise ValueError(f"the rank is a whole number from 1 to {MOST}, not {rank!r}")
     update = updates()[name]
     (rows, columns), left = update["shape"], error(update["singular"], rank)
+    chance = error(updates()[RANDOM]["singular"], rank)
     few, all_of = numbers(update["shape"], rank), rows * columns
     text = (
         f"Rank {rank}: B has {rows} × {rank} numbers and A {rank} × {columns}, {few:,} in all. That is {few / all_of:.1%} of the {all_of:,} numbers of the full update.\n"
-        f"The best BA of this rank misses {left:.0%} of the update (relative error)."
+        f"The best BA of this rank holds {1 - left**2:.0%} of the update's sum of squares, where random numbers leave {1 - chance**2:.0%}; its relative error is {left:.0%}."
     )
     return json.dumps({"figures": [_curve(name, rank), _corners(update, name, rank)], "text": text})
 

@@ -9,6 +9,7 @@ from tunewise import stats
 from tunewise.comparison import compare_arrays
 from tunewise.finetune import Recipe
 from tunewise.record import Record, Row
+from whentofinetune import verdicts
 
 NAMES = {
     "lora": "LoRA",
@@ -180,7 +181,9 @@ def equal_labels(curve: Record, shots: Record) -> rp.Figure:
     pool, nearest = shots.params["pool"], list(shots.by("k", method="nearest").values())[-1]
     series["minus the nearest examples of as many"] = {f"{pool} labels": rp.gap(tuned[pool], nearest)}
     title = "accuracy of LoRA minus that of the rival"
-    return rp.differences(series, title, "LoRA minus its rivals, at equal labels")
+    return rp.differences(
+        series, title, f"LoRA minus its rivals, at equal labels, {verdicts.title(curve.model)}"
+    )
 
 
 def methods_table(record: Record) -> rp.Html:
@@ -194,6 +197,19 @@ def methods_table(record: Record) -> rp.Html:
                 rows.append(row | {"trainable parameters": found[0]["trainable"]})
     caption = "Three methods to fine-tune the same model on the same labels"
     return rp.table(rows, caption, show={"minus LoRA": rp.points})
+
+
+def methods_said(record: Record) -> rp.Html:
+    """Where the accuracy of QLoRA or full fine-tuning can be told from LoRA's, in a sentence."""
+    told, open_ = [], []
+    for n, lora in record.by("n_labels", method="lora").items():
+        for m in ("qlora", "full"):
+            if found := record.where(method=m, n_labels=n):
+                gap, name = rp.gap(found, lora), f"{NAMES[m]} at {n} labels"
+                clear = gap["low"] > 0 or gap["high"] < 0
+                (told if clear else open_).append(f"{name} ({rp.points(gap, n=False)})" if clear else name)
+    said = f"Told from LoRA: {', '.join(told) or 'none'}. Not told: {', '.join(open_) or 'none'}."
+    return rp.prose(said)
 
 
 # -- cost, leaks ----------------------------------------------------------------------------------------------------------
