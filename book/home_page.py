@@ -91,7 +91,11 @@ def measured() -> rp.Html:
     """The models that the book's records come from: how many experiments each, of how many."""
     runs = book_files.data_dir() / "runs"
     rows = []
-    for folder in sorted(p for p in runs.iterdir() if p.is_dir()):
+    ladder = list(verdicts.LADDER)
+    for folder in sorted(
+        (p for p in runs.iterdir() if p.is_dir()),
+        key=lambda p: ladder.index(p.name) if p.name in ladder else len(ladder),
+    ):
         records = [book_records.Record.read(path) for path in sorted(folder.glob("*.full.json"))]
         if records:
             days = sorted({r.date[:10] for r in records})
