@@ -10,6 +10,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from bs4 import BeautifulSoup
 from small_model import made_up, run_small, small_context
 
 from tunewise import stats
@@ -175,9 +176,22 @@ def test_the_browser_marks_answers_in_their_passages_and_right_ones(made):
 
 def test_marks_are_whole_words_and_safe():
     marked = passages.marked("It weighs 43.7 kg & more.", ["43.7 kg"])
-    assert marked == "It weighs <mark>43.7 kg</mark> &amp; more."
-    assert passages.marked("It weighs 43.7 kg.", ["3.7 kg", "", "43"]) == "It weighs 43.7 kg."
-    assert passages.marked("<b>Ana</b>", ["ana."]) == "&lt;b&gt;<mark>Ana</mark>&lt;/b&gt;"
+    assert marked == "<p>It weighs <mark>43.7 kg</mark> &amp; more.</p>\n"
+    assert passages.marked("It weighs 43.7 kg.", ["3.7 kg", "", "43"]) == "<p>It weighs 43.7 kg.</p>\n"
+    assert passages.marked("<b>Ana</b>", ["ana."]) == "<p>&lt;b&gt;<mark>Ana</mark>&lt;/b&gt;</p>\n"
+    assert passages.marked('**P:** a "td" & p', ["p", 'a "td"']) == (
+        "<p><strong><mark>P</mark>:</strong> <mark>a &quot;td&quot;</mark> &amp; <mark>p</mark></p>\n"
+    )
+
+
+def test_a_passage_is_shown_without_its_markup_and_with_its_title_once():
+    for p in company.passages():
+        soup = BeautifulSoup(passages.passage_html(1, False, p.title, p.text), "html.parser")
+        shown = soup.get_text()
+        assert shown.count(p.title) == p.text.count(p.title), p.id
+        assert "**" not in shown and "|" not in shown, p.id
+        assert len(soup.select("tr")) == max(0, sum(line[:1] == "|" for line in p.text.splitlines()) - 1)
+        assert len(soup.select("br")) == sum(line[:2] == "**" for line in p.text.splitlines()[3:])
 
 
 def test_the_form_shows_answer_citation_and_passages():

@@ -14,16 +14,19 @@ def passage_html(
     notes = [note for note, so in (("states the fact", gold), ("cited", cited)) if so]
     told = f" <strong>({', '.join(notes)})</strong>" if notes else ""
     head = f"<details{' open' * cited}><summary>[{place}] {html.escape(title)}{told}</summary>"
-    return f"{head}<p>{marked(text, said)}</p></details>"
+    return f"{head}{marked(text.removeprefix(title), said)}</details>"
 
 
 def marked(text: str, said: Sequence[str]) -> str:
-    """The text as HTML, with ``mark`` around each place where one of the answers stands in it word for word."""
+    """A Markdown text as HTML (its own HTML is shown, not used), with ``mark`` around each place where one of the answers stands word for word."""
+    from markdown_it import MarkdownIt
+    from markdown_it.common.utils import escapeHtml
+
+    safe = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable("table").render(text)
     stands = [s for s in said if written_answers.tokens(s) and written_answers.contains(text, [s])]
-    parts = [re.escape(html.escape(s.strip(" .,;:"))) for s in stands]
-    safe = html.escape(text)
-    pattern = rf"(?<!\w)({'|'.join(parts)})(?!\w)"
-    return re.sub(pattern, r"<mark>\1</mark>", safe, flags=re.IGNORECASE) if parts else safe
+    parts = "|".join(re.escape(escapeHtml(s.strip(" .,;:"))) for s in stands)
+    pattern = rf"<[^>]*>|(?<!\w)({parts})(?!\w)"  # a tag stays as it is
+    return re.sub(pattern, lambda m: f"<mark>{m[1]}</mark>" if m[1] else m[0], safe, flags=re.IGNORECASE)
 
 
 def lines(text: str) -> str:
