@@ -43,6 +43,21 @@ def test_a_choice_compares_shares_on_one_axis_and_lists_every_entry():
     assert pair.layout["yaxis"]["range"] == [0, 1]
 
 
+def test_a_choice_starts_with_the_entry_that_is_named():
+    line = rp.curves({"LoRA": {10: LOW, 100: HIGH}}, "labels", "right", "Right")
+    bits = rp.curves({"LoRA": {10: 3.5}}, "labels", "bits", "Bits", show=rp.plain)
+    second = rp.choose({"share": line, "bits": bits}, "measured", "bits")
+    assert [t["meta"] for t in second.data if t["visible"]] == ["bits"] and second.alt.startswith(bits.alt)
+    menu = second.layout["updatemenus"][0]
+    assert (
+        menu["buttons"][menu["active"]]["label"] == "bits"
+        and second.layout["yaxis"]["title"]["text"] == "bits"
+    )
+    assert menu["buttons"][0]["args"][1]["yaxis"]["title"]["text"] == "right", "the first can be chosen"
+    with pytest.raises(ValueError, match="no entry 'loss' among share, bits"):
+        rp.choose({"share": line, "bits": bits}, "measured", "loss")
+
+
 def test_a_level_is_a_line_with_a_band():
     figure = rp.curves({"LoRA": {10: LOW, 100: HIGH}}, "labels", "right", "Right", levels={"words": LOW})
     line, band = figure.data[1], figure.layout["shapes"][0]

@@ -53,6 +53,14 @@ def test_the_page_shows_what_the_record_holds(record):
     assert len(memory_figures.cards(record)) == 6 and len(memory_figures.qlora_over_lora()) == 4
 
 
+def test_each_figure_starts_with_what_its_prediction_asks_for(record):
+    parts, timeline = memory_figures.parts_figure(record), memory_figures.timeline_figure(record)
+    assert parts.layout["title"]["text"] == "Llama 2 7B, batch 4 × length 2048"
+    shown = {t["meta"] for t in timeline.data if t["visible"]}
+    qlora = next(r for r in record.results if r["method"] == "QLoRA" and r.get("timeline"))
+    assert shown == {"QLoRA"} and f"highest in {qlora['phase']}" in timeline.alt
+
+
 def test_table_one_has_what_was_measured_on_a_gpu_and_nothing_else(record):
     """By hand: at 4 x 2048 the H200 ran 7B but for SGD, and of 13B only QLoRA."""
     rows = {
@@ -94,6 +102,7 @@ def test_a_part_has_one_colour_in_all_figures_and_names_of_near_phases_do_not_ov
         "data"
     ]
     timeline = memory_figures.timeline_figure(record)
+    full = timeline.layout["updatemenus"][0]["buttons"][0]["args"][1]
     found: dict[str, set] = {}
     for trace in (*memory_figures.parts_figure(record).data, *timeline.data, *live):
         colour = trace.get("fillcolor") or trace["marker"]["color"] if trace["name"] in LOOKS else None
@@ -101,9 +110,9 @@ def test_a_part_has_one_colour_in_all_figures_and_names_of_near_phases_do_not_ov
     colours = {part: found[part] for part in LOOKS if part in found}
     assert set(memory_figures.PARTS) <= set(colours) and all(len(c) == 1 for c in colours.values())
     assert len({look[0] for look in LOOKS.values()}) == len(LOOKS) and set(LOOKS) == set(COMPONENTS)
-    names = timeline.layout["xaxis"]["ticktext"]
+    names = full["xaxis"]["ticktext"]
     assert names[names.index("loss") + 1] == "<br>backward"
-    assert timeline.layout["title"]["text"].endswith("Llama 2 7B, full, AdamW, batch 2 × length 512")
+    assert full["title"]["text"].endswith("Llama 2 7B, full, AdamW, batch 2 × length 512")
 
 
 def test_the_smallest_card_that_holds_it():

@@ -147,6 +147,10 @@ def test_a_deck_shows_every_figure_and_verdict_and_loads_nothing(site, name):
     asked = deck.select("section.predict")
     assert len(asked) == len(article.select("form.tw-predict"))
     assert all(s.find_next_sibling("section").select_one(".answer") for s in asked)
+    for form in article.select("form.tw-predict"):
+        for figure in (t for t in slides.answering(form) if t.name == "figure"):
+            _, first, _ = slides.states(figure, form)[0]
+            assert figure.select_one(".tw-plot")["aria-label"].startswith(first), "page and deck differ"
     assert name == "decide" or [h.get_text() for h in deck.select("h2")][-1] == "Take away"
     assert not deck.select("[src], link") and "url(" not in deck.style.get_text()
     ids = [t["id"] for t in deck.find_all(id=True)]

@@ -335,11 +335,18 @@ DARK = (
 )
 
 
-def choose(figures: Mapping[str, Figure], label: str) -> Figure:
-    """One figure out of several, from a menu: entry -> figure. It needs no kernel and no server. Raises ValueError for none."""
+def choose(figures: Mapping[str, Figure], label: str, active: str | None = None) -> Figure:
+    """One figure out of several, from a menu: entry -> figure. It needs no kernel and no server.
+
+    ``active`` is the entry that is shown before the reader chooses, such as the one that a prediction asks for; without it,
+    the first. Raises ValueError for no figure, or an entry that is not there.
+    """
     if not figures:
         raise ValueError("there is no figure to choose from")
+    if active is not None and active not in figures:
+        raise ValueError(f"{label}: no entry {active!r} among {', '.join(map(str, figures))}")
     shown, data, steps = list(figures.values()), [], []
+    start = 0 if active is None else list(figures).index(active)
     for axis in ("xaxis", "yaxis"):  # shares from none to all, so that entries can be compared
         if all(f.layout[axis].get("tickformat") == ".0%" for f in shown):
             for f in shown:
@@ -347,14 +354,14 @@ def choose(figures: Mapping[str, Figure], label: str) -> Figure:
     keys = dict.fromkeys(k for f in shown for k in f.layout)
     changed = [k for k in keys if any(f.layout.get(k) != shown[0].layout.get(k) for f in shown)]
     for i, (name, figure) in enumerate(figures.items()):
-        data += [{**trace, "visible": i == 0, "meta": str(name)} for trace in figure.data]
+        data += [{**trace, "visible": i == start, "meta": str(name)} for trace in figure.data]
         visible = [j == i for j, f in enumerate(shown) for _ in f.data]
         change = {k: figure.layout.get(k) for k in changed} | dict(meta=dict(alt=figure.alt))
         steps.append(dict(label=str(name), method="update", args=[dict(visible=visible), change]))
-    layout = copy.deepcopy(shown[0].layout)
+    layout = copy.deepcopy(shown[start].layout)
     place = dict(x=0, xanchor="left", y=1.3, yanchor="top", buttons=steps, name=label)
-    layout["updatemenus"] = [dict(active=0, **place)]
-    alt = f"{shown[0].alt} Choose {label} to see others: {', '.join(map(str, figures))}."
+    layout["updatemenus"] = [dict(active=start, **place)]
+    alt = f"{shown[start].alt} Choose {label} to see others: {', '.join(map(str, figures))}."
     return Figure(data, layout, alt)
 
 

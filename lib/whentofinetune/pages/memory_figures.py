@@ -122,23 +122,28 @@ def table_one(record: Record) -> rp.Html:
     return rp.table(rows, "Table 1 restored: peak memory at batch 4, length 2048")
 
 
+def _size(row: Row) -> str:
+    """An entry of the menu over model and size."""
+    s = row["settings"]
+    return f"{MODELS[s['model']]}, batch {s['batch']} × length {s['seq']}"
+
+
 def parts_figure(record: Record) -> rp.Figure:
-    """A menu over model and size: what the peak is made of, for each method."""
+    """A menu over model and size: what the peak is made of, for each method. At first the size of the table and the prediction."""
     bars: dict[str, dict] = {}
     for r in record.results:
-        s = r["settings"]
-        key = f"{MODELS[s['model']]}, batch {s['batch']} × length {s['seq']}"
         parts = {p: r["components"][p] / GB for p in PARTS if r["components"].get(p)}
         name = f"{r['method']}: {sum(parts.values()):.1f} GB, in {r['phase']}"
-        bars.setdefault(key, {})[name] = parts
+        bars.setdefault(_size(r), {})[name] = parts
     at = "GB at the peak"
     figures = {k: rp.stacked_bars(found, at, k, unit="GB", looks=LOOKS) for k, found in bars.items()}
-    return rp.choose(figures, "model and size")
+    return rp.choose(figures, "model and size", _size(simulated(record, "LoRA")))
 
 
 def timeline_figure(record: Record) -> rp.Figure:
-    """A menu over the methods: memory through loading and one step, by what it holds."""
-    return rp.choose({r["method"]: _timeline(r) for r in record.results if r.get("timeline")}, "method")
+    """A menu over the methods: memory through loading and one step, by what it holds. At first the method of the prediction."""
+    figures = {r["method"]: _timeline(r) for r in record.results if r.get("timeline")}
+    return rp.choose(figures, "method", "QLoRA")
 
 
 def _timeline(row: Row) -> rp.Figure:
@@ -174,15 +179,20 @@ def accuracy_table() -> rp.Html:
         return rp.not_yet_measured("make bench", "The accuracy of the estimators")
     bench = read("bench/memory.json")
 
-    def cell(found: dict | None) -> str:
-        return f"{found['median']:.1f} / {found['worst']:.1f} % ({found['n']})" if found else "no answer"
+    def cell(found: dict | None, most: int) -> str:
+        if not found:
+            return "no answer"
+        off = (f"{found[which]:,.{0 if found[which] >= 10 else 1}f}" for which in ("median", "worst"))
+        return " / ".join(off) + (f" ({found['n']})" if found["n"] < most else "")
 
-    shown = {name: bench["slices"][part] for part, name in SLICES.items() if part in bench["slices"]}
-    rows = [
-        {"estimator": e, **{name: cell(found.get(e)) for name, found in shown.items()}}
-        for e in bench["rows"][0]["predicted"]
-    ]
-    return rp.table(rows, "Error of peak memory, median / worst (number of measured steps)")
+    rows: list[dict] = [{"estimator": e} for e in bench["rows"][0]["predicted"]]
+    for part, name in SLICES.items():
+        if found := bench["slices"].get(part):
+            most = max(of["n"] for of in found.values())
+            for row in rows:
+                row[f"{name} ({most})"] = cell(found.get(row["estimator"]), most)
+    caption = "Error of peak memory in %, median / worst; in brackets the number of measured steps"
+    return rp.table(rows, caption)
 
 
 def side_by_side() -> rp.Html:

@@ -67,7 +67,7 @@ def chances(picks: Record) -> rp.Html:
 
 
 def noise_figure(noise: Record) -> rp.Figure:
-    """Accuracy against the share of wrong training labels, a menu over the data sets."""
+    """Accuracy against the share of wrong training labels, a menu over the data sets. At first the one of the prediction."""
     figures = {}
     for name in noise.params["sets"]:
         shown = {}
@@ -80,7 +80,8 @@ def noise_figure(noise: Record) -> rp.Figure:
         figures[ABOUT[name]] = rp.curves(shown, "wrong labels", "accuracy", caption, show_x=rp.pct)
         most = max(share for share, _ in noise.params["noise"])
         figures[ABOUT[name]].layout["xaxis"]["range"] = [-0.02, 1.05 * most]
-    return rp.choose(figures, "data set")
+    asked = ABOUT["kinds"] if "kinds" in noise.params["sets"] else None  # a short run has fewer sets
+    return rp.choose(figures, "data set", asked)
 
 
 def back(noise: Record, name: str, how: str) -> dict[str, dict]:
