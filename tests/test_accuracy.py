@@ -21,6 +21,7 @@ from whentofinetune import book_records
 from whentofinetune.classification import answered, sample
 from whentofinetune.datasets import company
 from whentofinetune.datasets.desks import NAMES, RULES, by_trouble, desks, wording
+from whentofinetune.datasets.rated_tasks import ABOUT
 from whentofinetune.experiments import parse_fixes, unwritten_rule
 from whentofinetune.pages import accuracy, introduction
 
@@ -358,7 +359,7 @@ def test_gains_are_drawn_from_the_lowest_start_up():
     drawn = accuracy.gain_by_start(record).data[0]
     starts = []
     for name, gain in zip(drawn["hovertext"], drawn["x"], strict=True):
-        task = name.split(",")[0]
+        task = next(task for task, words in ABOUT.items() if words == name.split(";")[0])
         start = record.one(method="zero-shot", task=task)["accuracy"]["value"]
         tuned = np.mean([r["accuracy"]["value"] for r in record.where(method="lora", task=task)])
         assert gain == pytest.approx(tuned - start)

@@ -587,7 +587,7 @@ def test_the_page_answers_at_once_and_as_python_does(browser, sample, tmp_path):
             "(root) => tunewise.lookups['whentofinetune.calculators.decide:decide_json'](root)",
             block.element_handle(),
         )
-        assert shown == "Recommendation: None yet: measure first."
+        assert shown == "Recommendation: None yet, measure first."
         assert block.locator(".tw-text a").count() and block.locator(".tw-reasons li").count() == len(
             d.decide({}).reasons
         )

@@ -84,7 +84,7 @@ _COLLECTIONS: dict[str, tuple[str, Callable[[], Iterator[Row]]]] = {
     "products": ("sentiment of product reviews", partial(_rated, "products")),
     "films": ("sentiment of film reviews", partial(_rated, "films")),
     "news": ("sentiment of newspaper comments", partial(_rated, "news")),
-    "kinds": ("which of these four a text is from", _kinds),
+    "kinds": ("four kinds of text", _kinds),
     "newsgroups": ("twenty newsgroups", partial(_topics, "20newsgroups-train.tab")),
     "reuters": ("topic of business news", partial(_topics, "reuters-r8-train.tab")),
     "candidates": ("which candidate wrote a tweet", _candidates),

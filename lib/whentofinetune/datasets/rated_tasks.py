@@ -26,6 +26,16 @@ _RECIPES = {
     ),
 }
 TASKS = tuple(_RECIPES)
+# what a figure calls each task
+ABOUT = {
+    "tweets": "tweets",
+    "products": "product reviews",
+    "films": "film reviews",
+    "news": "newspaper comments",
+    "tweets-polarity": "tweets, positive or negative",
+    "tweets-subjectivity": "tweets, emotional or neutral",
+    "domain": "kind of text",
+}
 
 
 @lru_cache(maxsize=16)

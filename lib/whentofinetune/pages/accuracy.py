@@ -10,6 +10,7 @@ from tunewise.comparison import compare_arrays
 from tunewise.record import Record, Row
 from tunewise.report.tables import Conditions
 from tunewise.words import signed
+from whentofinetune.datasets.rated_tasks import ABOUT
 from whentofinetune.pages.icl_figures import minus_calibrated
 from whentofinetune.pages.seed_by_seed import trainings
 
@@ -235,7 +236,9 @@ def gain_by_start(record: Record) -> rp.Figure:
     """The gain of LoRA on each task, from the lowest start to the highest."""
     zero = sorted(record.where(method="zero-shot"), key=lambda r: r["accuracy"]["value"])
     tuned = {r["task"]: record.where(method="lora", task=r["task"]) for r in zero}
-    found = {f"{r['task']}, from {r['accuracy']['value']:.0%}": rp.gap(tuned[r["task"]], [r]) for r in zero}
+    found = {
+        f"{ABOUT[r['task']]}; from {r['accuracy']['value']:.0%}": rp.gap(tuned[r["task"]], [r]) for r in zero
+    }
     title = f"gain of LoRA on {record.params['labels']} labels"
     return rp.differences(found, title, "Gain of LoRA, from the lowest start to the highest")
 
@@ -262,7 +265,10 @@ def form_table(record: Record) -> rp.Html:
     for before in record.where(method="before"):
         same = {"task": before["task"], "wording": before["wording"]}
         after = record.where(method="lora", **same)
-        row = {"task": "{task}, prompt “{wording}”".format(**same), "readable before": before["readable"]}
+        row = {
+            "task": f"{ABOUT[before['task']]}; prompt “{before['wording']}”",
+            "readable before": before["readable"],
+        }
         row |= {"readable after": rp.mean(after, "readable")}
         row |= {heads[how]: gain for how, gain in gains(before, after).items()}
         row["tuned, scored strictly"] = rp.mean(after, "strict.accuracy")

@@ -8,7 +8,9 @@ import numpy as np
 from tunewise import report as rp
 from tunewise import stats
 from tunewise.record import Record, Row
+from whentofinetune import verdicts
 from whentofinetune.calculators import read
+from whentofinetune.datasets.rated_tasks import ABOUT
 
 # -- several tasks, several adapters -------------------------------------------------------------------------------------
 
@@ -20,9 +22,12 @@ ADAPTERS = {
 
 
 def adapters(record: Record) -> dict[str, str]:
-    """Adapter -> its name on the page."""
+    """Adapter -> its name on the page; first those of one task, in the order of the tasks, so that the diagonal is one."""
     trained = dict.fromkeys(r["trained"] for r in record.results if r["method"] != "switch")
-    return {a: ADAPTERS.get(a, f"trained on {a}") for a in trained}
+    return {
+        a: ADAPTERS.get(a, f"trained on {ABOUT.get(a, a)}")
+        for a in sorted(trained, key=ADAPTERS.__contains__)
+    }
 
 
 def diversity(record: Record) -> dict[str, dict[str, dict]]:
@@ -40,7 +45,12 @@ def diversity_matrix(record: Record) -> rp.Figure:
     alt = f"A task's own adapter {own:.0%} on average, an adapter of another task {others:.0%}"
     labels = {a: record.where(trained=a)[0].get("n_labels") for a in cells}
     names = adapters(record)
-    named = {names[a] + (f" ({labels[a]} labels)" if labels[a] else ""): row for a, row in cells.items()}
+    named = {
+        names[a] + (f" ({labels[a]} labels)" if labels[a] else ""): {
+            ABOUT.get(t, t): v for t, v in row.items()
+        }
+        for a, row in cells.items()
+    }
     return rp.heatmap(named, "tested on", "adapter", "Accuracy of each adapter on each task", alt)
 
 
@@ -202,14 +212,11 @@ def judge_cost_table(record: Record) -> rp.Html:
 
 
 def summary(distillation: Record, judge: Record) -> rp.Html:
-    """The chapter's main results in three sentences, with the names of the models."""
-    found = clocks(distillation)
-    faster = found["teacher"]["batched"] / found["embeddings"]["batched"]
-    student = rp.mean(distillation.where(method="embeddings", slice="easy", source="teacher"))
+    """Who teaches whom, and the chapter's results but for the numbers that the page asks a reader to predict."""
     teacher = rp.mean(distillation.where(method="teacher", slice="easy"))
     tuned, told = (rp.mean(judge.where(method=m, way="point")) for m in ("tuned", "rubric"))
     return rp.prose(
-        f"The teacher is {distillation.model}, tuned on few labels; the student is {STUDENTS['embeddings']}. "
-        f"On easy tweets the student reaches {rp.pct(student)} and its teacher {rp.pct(teacher)}; with many texts at once the student is {faster:.0f} times as fast. "
+        f"The teacher is {verdicts.title(distillation.model)}, tuned on few labels; the student is {STUDENTS['embeddings']}. "
+        f"On easy tweets the teacher reaches {rp.pct(teacher)}; guess below what share the student reaches, and how much faster it is. "
         f"On single texts a tuned judge agrees with its teacher on {rp.pct(tuned)}, the base model with the rules in its prompt on {rp.pct(told)}."
     )

@@ -93,17 +93,37 @@ def minus_calibrated(rows: Sequence[Row], shots: Sequence[Row]) -> dict[str, flo
     return compare_arrays(outcomes(rows, "accuracy"), outcomes(shots, CALIBRATED)).metric()
 
 
-def calibration_figure(records: Mapping[str, Record]) -> rp.Figure:
-    """Calibrated minus as scored, by the examples in the prompt. records: model size -> record of ``few_shot``."""
-    found = {}
+def calibration_gains(records: Mapping[str, Record]) -> dict[str, dict[str, dict]]:
+    """Size -> examples in the prompt -> calibrated minus as scored. records: model size -> record of ``few_shot``."""
+    found: dict[str, dict[str, dict]] = {}
     for size, record in records.items():
         found[size] = {}
         for method in ("random", "balanced"):
             for k, rows in record.by("k", method=method).items():
                 gain = [np.subtract(r.outcomes(CALIBRATED), r.outcomes("accuracy")) for r in rows]
                 found[size][f"{k} {method}"] = compare_arrays(gain, np.zeros((1, len(gain[0])))).metric()
+    return found
+
+
+def calibration_figure(records: Mapping[str, Record]) -> rp.Figure:
+    """Calibrated minus as scored, by the examples in the prompt."""
     title = "accuracy calibrated minus as scored"
-    return rp.differences(found, title, "What calibration adds, by the examples in the prompt")
+    return rp.differences(
+        calibration_gains(records), title, "What calibration adds, by the examples in the prompt"
+    )
+
+
+def calibration_said(records: Mapping[str, Record]) -> rp.Html:
+    """At each size, the prompts whose accuracy calibration raises or lowers beyond what may be chance."""
+    said = []
+    for size, found in calibration_gains(records).items():
+        adds = [name for name, gain in found.items() if gain["low"] > 0]
+        takes = [name for name, gain in found.items() if gain["high"] < 0]
+        said.append(
+            f"At {size}: adds with {', '.join(adds) or 'none'}; takes away with {', '.join(takes) or 'none'}."
+        )
+    number = len(found)
+    return rp.prose(f"Where the interval leaves out zero, of {number} prompts at each size. {' '.join(said)}")
 
 
 def shots_figure(record: Record) -> rp.Figure:
@@ -232,7 +252,7 @@ def latency_measured(record: Record) -> dict[str, str]:
     """What the verdict on C28 shows: tokens and seconds a call without examples, with 16 and with the most, and the line."""
     rows, fit = calls(record), latency_fit(record)
     said = {
-        f"{r['k']} examples": f"{r['prompt_tokens']:.0f} tokens, {rp.plain(r['seconds'], 's')}; with a prefix cache {r['seconds_cached']:.2f} s"
+        f"{r['k']} examples": f"{r['prompt_tokens']:,.0f} tokens, {rp.plain(r['seconds'], 's')}; with a prefix cache {r['seconds_cached']:.2f} s"
         for r in rows
         if r["k"] in (0, 16, rows[-1]["k"])
     }
