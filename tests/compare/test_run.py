@@ -239,3 +239,11 @@ def test_the_package_can_be_called():
 
     table = [{"text": i.text, "label": i.target} for i in rows(90)]
     assert tw.compare(table, only=("majority",), say=quiet).arms[0].name == "majority"
+
+
+def test_the_plan_says_what_a_budget_leaves_out():
+    takes = {"majority": 1.0, "lora": 900.0, "few_shot": 50.0}
+    arms = [Arm(name, name, "rule", lambda bench: None, lambda pace, s=s: s) for name, s in takes.items()]
+    assert Plan(arms, None).beyond(60.0) == ["lora"]  # what fits behind it is still run
+    assert "Beyond the budget of 60 s: lora." in Plan(arms, None).lines(60.0)[-1]
+    assert "Beyond" not in "".join(Plan(arms, None).lines(3600.0) + Plan(arms, None).lines())

@@ -67,7 +67,9 @@ def _compare(args: argparse.Namespace, say: Callable[[str], None]) -> int:
     for line in introduction(data):
         say(line)
     if args.dry_run:
-        for line in plan(Workbench(to_score(data, settings), settings, say), fetch=False).lines():
+        for line in plan(Workbench(to_score(data, settings), settings, say), fetch=False).lines(
+            settings.budget
+        ):
             say(line)
         return DECIDED
     report = run(data, settings, say)

@@ -62,12 +62,14 @@ def label_errors(name: str, items: Sequence[Item]) -> list[Finding]:
     all_in_all = (
         f"All in all about {wrong:.0%} of the labels look wrong: a rough estimate, too high where the simple classifier behind it errs "
         f"(it agrees with {right:.0%} of the labels)."
+        if right > SURE
+        else f"How many are wrong can't be estimated: the simple classifier behind this agrees with {right:.0%} of the labels only."
     )
     if not order:
         told = f"{name}: no single label stands out as wrong. {all_in_all}"
         return (
             [Finding("label_error", (), told, "nothing: read some rows of each label")]
-            if wrong > HIGH
+            if wrong > HIGH and right > SURE
             else []
         )
     worst = "; ".join(
@@ -79,5 +81,10 @@ def label_errors(name: str, items: Sequence[Item]) -> list[Finding]:
         said += f" {all_in_all}"
     rows = tuple(items[i].row for i in order)
     serious = len(order) > SERIOUS * len(y) and right > SURE
-    done = "kept: look at them, in this order; where words tell the label most flags are right, but most wrong labels have none"
+    done = "kept: look at them, in this order; "
+    done += (
+        "most flags are right here, but most wrong labels have none"
+        if right > SURE
+        else "words hardly tell the label here, so many flags may be right labels"
+    )
     return [Finding("label_error", rows, said, done, serious)]

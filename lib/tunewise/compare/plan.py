@@ -46,8 +46,8 @@ class Plan:
         """The same, None where the arm needs the language model and its pace was not measured."""
         return None if arm.needs_model and self.pace is None else self.seconds(arm)
 
-    def lines(self) -> list[str]:
-        """The plan in words: one line an arm, and the sum."""
+    def lines(self, budget: float | None = None) -> list[str]:
+        """The plan in words: one line an arm, the sum, and what a budget (seconds) leaves out."""
         total = sum(map(self.seconds, self.arms))
         disk = sum(arm.disk for arm in self.arms)
         rows = [
@@ -55,11 +55,24 @@ class Plan:
             for arm in self.arms
         ]
         guess = "by a short trial on this machine" if self.measured else "roughly: the model is not here yet"
+        over = [] if budget is None else self.beyond(budget)
+        cut = f"  Beyond the budget of {duration(budget or 0)}: {', '.join(over)}. --skip leaves arms out."
         return [
             f"The plan, the cheap and strong arms first ({guess}):",
             *rows,
             f"  About {duration(total)}, and {disk / 1e6:,.0f} MB on disk. Stop at any time with Ctrl-C: what is done is kept.",
+            *([cut] if over else []),
         ]
+
+    def beyond(self, budget: float) -> list[str]:
+        """The arms for which this budget (seconds) is expected to be too small, as they are run: one that does not fit is passed over."""
+        over, left = [], budget
+        for arm in self.arms:
+            if self.seconds(arm) > max(1.0, left):
+                over.append(arm.name)
+            else:
+                left -= self.seconds(arm)
+        return over
 
 
 def titled(name: str, title: str) -> str:

@@ -156,7 +156,7 @@ def _perform(bench: Workbench, start: float) -> tuple[list[ArmResult], list[tupl
     try:
         made = plan(bench, fetch=False)
         todo = list(made.arms)
-        for line in made.lines():
+        for line in made.lines(bench.settings.budget):
             say(line)
         total = sum(map(made.seconds, made.arms))
         with tqdm(

@@ -45,7 +45,7 @@ class Methods(Prices):
     rag_month_hours: float = 0.0
     tuned_hours: float = 0.0
     tuned_month_hours: float = 0.0
-    server_per_month: float = 15.0
+    server_per_month: float = 6.0
     labels: float = 300
     label_seconds: float = 30.0
     label_share: float = 0.2
