@@ -83,7 +83,7 @@ def last_table(record: Record) -> rp.Html:
     last, at = max(record.params["stops"]), equal_target(record)[1]
     if len(at) > 1 and set(at.values()) == {last}:
         return rp.prose(
-            f"Every method came to that accuracy at its last stop only, after {last} steps: the table above shows the end as well."
+            f"Every method came to that accuracy at its last stop only, after {last} steps. So the table above is that of the end, too."
         )
     return losses_table(record, dict.fromkeys(at, last), f"After {last} steps")
 
