@@ -1,6 +1,7 @@
 """Tables: from rows that are dictionaries, or from the conditions of a record; a metric is printed with its interval and n."""
 
 import html
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,13 +18,26 @@ class Html:
     """A piece of HTML that a notebook and the book show, with ``text`` for where there is no HTML."""
 
     def __init__(self, source: str, text: str) -> None:
-        self.html, self.text = source, text
+        self.html, self.text = unbroken(source), text
 
     def _repr_html_(self) -> str:
         return self.html
 
     def __repr__(self) -> str:
         return self.text
+
+
+# Code as it is, a tag, a number with its %, an interval in brackets.
+_PIECES = r"<(pre|code|script|style|textarea)\b.*?</\1>|<[^>]*>|\d %|\[[−+-]?\d[^\s\[\]]*, [−+-]?\d[^\s\[\]]*\]"
+
+
+def unbroken(source: str) -> str:
+    """HTML in which no line breaks between a number and its %, or inside an interval: ``70 % [65, 73]`` may break before the bracket only."""
+
+    def kept(piece: re.Match[str]) -> str:
+        return piece[0] if piece[0].startswith("<") else piece[0].replace(" ", "\u00a0")
+
+    return re.sub(_PIECES, kept, source, flags=re.DOTALL)
 
 
 def table(
@@ -97,8 +111,8 @@ def table_from_lists(
         f"<table><caption>{html.escape(caption)}</caption><thead><tr>{''.join(heads)}</tr></thead><tbody>",
     ]
     for row in texts:
-        cells = [f'<th scope="row">{html.escape(row[0])}</th>']
-        cells += [f"<td{_num(numeric[i])}>{html.escape(c)}</td>" for i, c in enumerate(row) if i]
+        cells = [f'<th scope="row"{_num(False, row[0])}>{html.escape(row[0])}</th>']
+        cells += [f"<td{_num(numeric[i], c)}>{html.escape(c)}</td>" for i, c in enumerate(row) if i]
         out.append(f"<tr>{''.join(cells)}</tr>")
     out.append("</tbody></table></div>")
     grid = [header, *texts]
@@ -107,8 +121,10 @@ def table_from_lists(
     return Html("".join(out), "\n".join([caption, *lines]))
 
 
-def _num(numeric: bool) -> str:
-    return ' class="tw-num" style="text-align:right"' if numeric else ""
+def _num(numeric: bool, text: str = "") -> str:
+    """The attributes of a cell: whether it is of a column of numbers, and whether it is so short a number or date that it keeps to a line."""
+    look = "text-align:right;" * numeric + "white-space:nowrap" * bool(re.fullmatch(r"\d.{,9}", text))
+    return ' class="tw-num"' * numeric + (f' style="{look}"' if look else "")
 
 
 def _cell(value: Any, say: Show | None = None, n: bool = True) -> str:

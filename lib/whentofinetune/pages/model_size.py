@@ -138,7 +138,7 @@ def notes(claims: Mapping[str, Sizes], said: Mapping[str, Sentence]) -> rp.Html:
         tests = tests_by_size(claim, sizes)
         shown = [f"<b>{claim}. {html.escape(entry['claim'])}</b> {to}"]
         shown += [
-            f"<small>{html.escape(f'{part} {test}'.strip())}</small>"
+            f"<small>{html.escape(f'({part}) {test}' if part else test)}</small>"
             for part, test in zip(_parts(tests), tests, strict=True)
         ]
         expected, sentence = said.get(claim, ({}, ""))

@@ -112,14 +112,14 @@ def formats_figure(record: Record) -> rp.Figure:
 def formats_table(record: Record) -> rp.Html:
     """The methods in numbers, for JSON; the last metric over the tickets that parse in all seeds."""
     metrics = {
-        "parses as it stands": "as_is",
+        "parses": "as_is",
         "parses leniently": "parsed",
-        "satisfies the schema": "valid",
+        "fits the schema": "valid",
         "fields right": "fields",
         "F1 of fields": "f1",
     }
     columns: dict[str, Callable] = {words: _share(m) for words, m in metrics.items()}
-    parsed, head = _share("fields_if_parsed"), "fields right, where all replies parse"
+    parsed, head = _share("fields_if_parsed"), "fields right where all parse"
     columns[head] = lambda rows: "-" if parsed(rows) == "-" else rp.pct(parsed(rows))
     columns["seeds"] = lambda rows: str(len(rows))
     return rp.conditions_table(extractions(record), "Tickets to JSON", columns)

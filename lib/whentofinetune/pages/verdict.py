@@ -148,7 +148,7 @@ def _test(f: verdicts.Finding) -> str:
     }
     asks = f"{_asks(f)}{must.get(f.predicted, '')}" or f"what matters: {margin}"
     said = f"{f.says}{rival}: {compared}; {asks}."
-    settle = f" {_settles(f)}" if f.verdict == CANNOT_TELL else ""
+    settle = f". {_settles(f)}" if f.verdict == CANNOT_TELL else ""
     return f"{html.escape(said)} <em>{f.verdict}</em>{html.escape(settle)}"
 
 
