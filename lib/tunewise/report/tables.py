@@ -28,7 +28,9 @@ class Html:
 
 
 # Code as it is, a tag, a number with its %, an interval in brackets.
-_PIECES = r"<(pre|code|script|style|textarea)\b.*?</\1>|<[^>]*>|\d %|\[[−+-]?\d[^\s\[\]]*, [−+-]?\d[^\s\[\]]*\]"
+_PIECES = (
+    r"<(pre|code|script|style|textarea)\b.*?</\1>|<[^>]*>|\d %|\[[−+-]?\d[^\s\[\]]*, [−+-]?\d[^\s\[\]]*\]"
+)
 
 
 def unbroken(source: str) -> str:
