@@ -124,8 +124,10 @@ def table_from_lists(
 
 
 def _num(numeric: bool, text: str = "") -> str:
-    """The attributes of a cell: whether it is of a column of numbers, and whether it is so short a number or date that it keeps to a line."""
-    look = "text-align:right;" * numeric + "white-space:nowrap" * bool(re.fullmatch(r"\d.{,9}", text))
+    """The attributes of a cell: whether it is of a column of numbers, and whether it is a date or a size that keeps to a line."""
+    look = "text-align:right;" * numeric + "white-space:nowrap" * bool(
+        re.fullmatch(r"\d{4}-\d\d-\d\d|\d+ GB", text)
+    )
     return ' class="tw-num"' * numeric + (f' style="{look}"' if look else "")
 
 
