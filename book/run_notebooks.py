@@ -7,10 +7,12 @@ says what is wrong.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 # Fetched and converted before, so that no page shows the progress of it.
 MODEL = "from tunewise.models import load, registry; load.model_folder(registry.get('smollm2-135m'))"
@@ -37,6 +39,23 @@ def run(notebooks: list[Path], cache: Path, environment: dict[str, str]) -> None
         list(pool.map(one, order))
 
 
+def held(kept: Any, read: Any) -> bool:
+    """Whether the cache holds a notebook's outputs. It notes a notebook before it writes the file: what was stopped in between is removed."""
+    from jupyter_cache.cache.db import NbCacheRecord
+
+    try:
+        record = kept.match_cache_notebook(read)
+    except KeyError:
+        return False
+    try:
+        kept.get_cache_bundle(record.pk)
+    except (KeyError, ValueError):  # no file, or half of one
+        NbCacheRecord.remove_records([record.pk], kept.db)
+        shutil.rmtree(Path(kept.path) / "executed" / record.hashkey, ignore_errors=True)
+        return False
+    return True
+
+
 def main(notebook: Path, cache: Path) -> int:
     """Run one notebook, unless its outputs are kept already."""
     import nbformat
@@ -45,9 +64,7 @@ def main(notebook: Path, cache: Path) -> int:
     from jupyter_cache.executors.utils import single_nb_execution
 
     kept, read = get_cache(str(cache)), nbformat.read(notebook, as_version=4)
-    try:
-        kept.match_cache_notebook(read)
-    except KeyError:
+    if not held(kept, read):
         done = single_nb_execution(read, cwd=str(notebook.parent), timeout=TIMEOUT, allow_errors=False)
         if done.err is not None:
             return 1
