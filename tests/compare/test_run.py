@@ -106,6 +106,10 @@ def test_rows_that_need_no_model_do_not_wait_for_one(monkeypatch):
     gone = next(i for i, line in enumerate(said) if line.startswith("The model can't be had"))
     assert "roughly: the model is not here yet" in said[0] and last < gone
     assert not any("The model is here" in line for line in said)
+    assert any(
+        line.endswith("besides 0.5 GB for the model. Stop at any time with Ctrl-C: what is done is kept.")
+        for line in said
+    )
     assert [name for name, _ in report.missing] == ["zero_shot"] and report.decision.winner == "tfidf"
 
 

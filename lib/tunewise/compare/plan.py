@@ -31,12 +31,15 @@ class Plan:
         Whether the pace was measured on this machine, or is a rough guess.
     left_out
         Arms that this data can have and the user left out.
+    model_bytes
+        What the model takes on disk where it has to be fetched first, roughly; else 0.
     """
 
     arms: Sequence[Arm]
     pace: Pace | None
     measured: bool = True
     left_out: Sequence[Arm] = ()
+    model_bytes: float = 0.0
 
     def seconds(self, arm: Arm) -> float:
         """What the arm is expected to take."""
@@ -55,12 +58,13 @@ class Plan:
             for arm in self.arms
         ]
         guess = "by a short trial on this machine" if self.measured else "roughly: the model is not here yet"
+        model = f", besides {self.model_bytes / 1e9:.1f} GB for the model" if self.model_bytes else ""
         over = [] if budget is None else self.beyond(budget)
         cut = f"  Beyond the budget of {duration(budget or 0)}: {', '.join(over)}. --skip leaves arms out."
         return [
             f"The plan, the cheap and strong arms first ({guess}):",
             *rows,
-            f"  About {duration(total)}, and {disk / 1e6:,.0f} MB on disk. Stop at any time with Ctrl-C: what is done is kept.",
+            f"  About {duration(total)}, and {disk / 1e6:,.0f} MB on disk{model}. Stop at any time with Ctrl-C: what is done is kept.",
             *([cut] if over else []),
         ]
 
@@ -131,7 +135,9 @@ def plan(bench: Workbench, *, fetch: bool = True) -> Plan:
             spec = registry.get(bench.settings.model)
             if place(spec) is None:
                 tokens = float(np.mean([len(text) for text in texts])) / 4 + 20
-                return Plan(arms, Pace(ROUGH_FLOPS / 2 / max(spec.parameters, 1e8), tokens), False, left_out)
+                pace = Pace(ROUGH_FLOPS / 2 / max(spec.parameters, 1e8), tokens)
+                kept = (4 if spec.wheel else 2) * spec.parameters + (spec.file.size if spec.file else 0)
+                return Plan(arms, pace, False, left_out, kept)
         return Plan(arms, measure(bench, texts), left_out=left_out)
     except FetchError as error:  # the arms without the model can still be run
         bench.say(f"The model can't be had: {error}")
