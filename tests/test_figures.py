@@ -125,3 +125,12 @@ def test_points_with_two_intervals_and_parts_of_a_whole():
 )
 def test_whole_points_unless_they_hide_the_interval(value, low, high, words):
     assert rp.points({"value": value, "low": low, "high": high, "n": 5}, n=False) == words
+
+
+def test_a_value_and_its_interval_stay_whole_in_html_but_not_in_code():
+    from tunewise.report.tables import unbroken
+
+    told = unbroken('<p title="70 % [65, 73]">70 % [65, 73], n = 9</p><code>70 % [65, 73]</code>')
+    assert told == '<p title="70 % [65, 73]">70\u00a0% [65,\u00a073], n = 9</p><code>70 % [65, 73]</code>'
+    assert unbroken("+7 points [−3, +10]") == "+7 points [−3,\u00a0+10]"
+    assert unbroken("see [1, 2 and 3]") == "see [1, 2 and 3]"
