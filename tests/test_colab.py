@@ -57,6 +57,7 @@ def test_all_that_the_library_imports_is_in_its_lists():
         "pdfminer": "pdfminer.six",
         "stdnum": "python-stdnum",
         "charset_normalizer": "charset-normalizer",
+        "markdown_it": "markdown-it-py",
     }
     given = {re.split(r"[>=]", line)[0] for extra in colab.EXTRAS for line in extras()[extra]}
     comes_along = {
