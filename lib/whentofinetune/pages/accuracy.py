@@ -13,6 +13,7 @@ from tunewise.words import signed
 from whentofinetune.datasets.rated_tasks import ABOUT
 from whentofinetune.pages.icl_figures import minus_calibrated
 from whentofinetune.pages.seed_by_seed import trainings
+from whentofinetune.verdicts import title
 
 # The two classifiers are logistic regressions.
 SHORT = {"lora": "LoRA", "embeddings": "MiniLM", "tfidf": "TF-IDF"}
@@ -161,7 +162,7 @@ def summary(desks: Record) -> rp.Html:
     lora, tuned = next(iter(at_most_labels(desks).items()))
     prompt = best(prompts(desks))
     return rp.prose(
-        f"A rule that nobody wrote down: {lora}, finds the right desk for {rp.pct(rp.mean(tuned))}. Minus the best prompt ({prompt}) that is "
+        f"A rule that nobody wrote down, {title(desks.model)}: {lora}, finds the right desk for {rp.pct(rp.mean(tuned))}. Minus the best prompt ({prompt}) that is "
         f"{rp.points(rp.gap(tuned, prompts(desks)[prompt]))}; minus the better classifier on the same labels {over_classifier(desks)}."
     )
 
@@ -237,10 +238,11 @@ def gain_by_start(record: Record) -> rp.Figure:
     zero = sorted(record.where(method="zero-shot"), key=lambda r: r["accuracy"]["value"])
     tuned = {r["task"]: record.where(method="lora", task=r["task"]) for r in zero}
     found = {
-        f"{ABOUT[r['task']]}; from {r['accuracy']['value']:.0%}": rp.gap(tuned[r["task"]], [r]) for r in zero
+        f"{ABOUT[r['task']]}; from {rp.pct(r['accuracy']['value'])}": rp.gap(tuned[r["task"]], [r])
+        for r in zero
     }
-    title = f"gain of LoRA on {record.params['labels']} labels"
-    return rp.differences(found, title, "Gain of LoRA, from the lowest start to the highest")
+    axis = f"gain of LoRA on {record.params['labels']} labels"
+    return rp.differences(found, axis, "Gain of LoRA, from the lowest start to the highest")
 
 
 def gains(before: Row, after: Sequence[Row]) -> dict[str, dict]:
