@@ -9,7 +9,7 @@ from whentofinetune import handbook as hb
 from whentofinetune.datasets import company, company_sources
 from whentofinetune.experiments import rag_citations
 
-PARAMS = hb.COMMON | hb.SMOKE
+PARAMS = rag_citations.EXPERIMENT.scales["smoke"]
 
 
 def test_facts_are_learned_equally_often_and_never_in_the_tested_wording():

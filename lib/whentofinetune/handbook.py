@@ -22,64 +22,10 @@ from tunewise.finetune import Recipe, finetune, restore
 from tunewise.scoring import label_logprobs
 from tunewise.step_cache import digest
 from whentofinetune.datasets import Item, company, company_sources, general_items
-from whentofinetune.recipes import three_rates
 
 HELD_OUT = -1  # the last wording of each question is kept for testing
 NEW_TOKENS = 20  # of an answer, at most
 BATCH = 32  # answers that are kept together
-
-FACTS = {
-    "facts": 40,
-    "multihop": 10,
-    "exposures": 16,
-    "fact_recipe": {"learning_rate": 2e-3, "epochs": 1, "batch_size": 16},
-}
-READING = {
-    "readings": 80,
-    "distractors": 2,
-    "without": 0.2,
-    "reading_recipe": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 4},
-}
-COMMON = {"model": "smollm2-135m", **FACTS, **READING, "k": 3}
-
-
-def _fact_recipes(*tried: tuple[int, float]) -> list[dict]:
-    """Recipes for facts by how often each is seen and the rate."""
-    return [{"exposures": n, "learning_rate": r, "epochs": 1, "batch_size": 16} for n, r in tried]
-
-
-# A fair fight: on questions of the validation split each side chooses how the base model is asked, and each training its recipe.
-_EPOCHS_AND_RATES = [(1, 1e-3), (3, 5e-4), (3, 2e-4)]
-FAIR = {name: READING[name] for name in ("readings", "distractors", "without")}
-FAIR |= {"model": "smollm2-135m", "k": 3, "readers": 6, "trial_n": 60}
-FAIR["fact_recipes"] = _fact_recipes((16, 2e-3), (16, 5e-4), (32, 1e-3))
-FAIR["reading_recipes"] = [{"epochs": n, "learning_rate": r, "batch_size": 4} for n, r in _EPOCHS_AND_RATES]
-FAIR_SHORT = {name: FAIR[name][:1] for name in ("fact_recipes", "reading_recipes")}
-FAIR_SHORT |= {"trial_n": 8, "readings": 0, "readers": 3, "seeds": [0]}
-_TINY = FAIR["fact_recipes"][0] | {"exposures": 2, "batch_size": 4, "min_steps": 2}
-FAIR_SMOKE = FAIR_SHORT | {"facts": 6, "multihop": 2, "fact_recipes": [_TINY], "readers": 2, "trial_n": 3}
-
-# What larger models are asked and taught, whose recipes are chosen at their size: for reading on questions held out, for facts on how
-# well the held-out repetitions of the same facts are known (that is what they are tuned in for).
-LARGER: dict[str, Any] = {"facts": 120, "multihop": 40, "readings": 240}
-LARGER["fact_recipe"] = three_rates(FACTS["fact_recipe"], 2)
-LARGER["reading_recipe"] = three_rates(READING["reading_recipe"], 2)
-_READING_RATES = LARGER["reading_recipe"]["candidates"]
-FAIR_LARGER = {
-    "readings": 240,
-    "fact_recipes": _fact_recipes((16, 1e-3), (32, 5e-4), (32, 2e-4)),
-    "reading_recipes": [READING["reading_recipe"] | change for change in _READING_RATES],
-}
-SMOKE = {
-    "facts": 6,
-    "multihop": 2,
-    "exposures": 2,
-    "readings": 8,
-    "fact_recipe": {"learning_rate": 2e-3, "epochs": 1, "batch_size": 4, "min_steps": 2},
-    "reading_recipe": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 2, "min_steps": 2},
-}
-LAPTOP = {"facts": 16, "multihop": 4, "readings": 48, "seeds": [0]}
-GPU = {"model": "qwen2.5-1.5b", "facts": 160, "multihop": 40, "readings": 400, "seeds": [0, 1, 2, 3, 4]}
 
 
 class Training(NamedTuple):

@@ -19,34 +19,41 @@ OF_OWN_DATA += ("gain_prediction", "leaks", "parse_fixes", "task_diversity")
 SEEDS_OF_LARGER_MODELS = 3
 
 
-def described(
-    module: str, common: dict, *, smoke: dict, laptop: dict, full: dict, gpu: dict | None = None, **told
-):
+def described(module: str, **told):
     """The experiment that a module of this room holds: its ``conditions`` and ``evaluate``, under its own name.
 
-    Question and claims are the first line of its docstring: ``What do examples bring? (C26, C28)``.
-
-    Parameters
-    ----------
-    common, smoke, laptop, full, gpu
-        Parameters of all scales, and what each has beside or instead of them.
-    told
-        ``sources``, ``version`` and ``larger`` of :class:`tunewise.experiment.Experiment`.
+    Question and claims are the first line of its docstring: ``What do examples bring? (C26, C28)``. Its parameters lie in
+    ``data/experiments/NAME.yml``: those ``common`` to all scales, what each scale has beside or instead of them, and what ``larger`` models
+    have. told: ``sources`` and ``version`` of :class:`tunewise.experiment.Experiment`.
     """
     from tunewise.experiment import Experiment
 
-    own = sys.modules[module]
+    own, name = sys.modules[module], module.rpartition(".")[2]
     question, claims = own.__doc__.splitlines()[0].removesuffix(")").rsplit(" (", 1)
-    scales = {"smoke": smoke, "laptop": laptop, "full": full} | ({"gpu": gpu} if gpu else {})
+    scales = _parameters(name)
+    common, larger = scales.pop("common"), scales.pop("larger", {})
     return Experiment(
-        module.rpartition(".")[2],
+        name,
         own.conditions,
         own.evaluate,
         question=question,
         claims=tuple(claims.split(", ")),
-        scales={name: common | params for name, params in scales.items()},
+        scales={scale: common | params for scale, params in scales.items()},
+        larger=larger,
         **told,
     )
+
+
+def _parameters(name: str) -> dict[str, dict]:
+    """The sections of ``data/experiments/NAME.yml``, on top of those of the file that it is ``like``."""
+    import yaml
+
+    from whentofinetune import book_files
+
+    path = book_files.data_dir() / "experiments" / f"{name}.yml"
+    own = yaml.safe_load(path.read_text(encoding="utf-8"))
+    base = _parameters(own.pop("like")) if "like" in own else {}
+    return {section: base.get(section, {}) | own.get(section, {}) for section in base | own}
 
 
 def get(name: str):

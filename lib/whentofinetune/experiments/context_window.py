@@ -43,20 +43,4 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
         return long_context.scored(*found, ctx.lm.model.config.max_position_embeddings, facts)
 
 
-_WAYS, _MARKS = ["none", "pi", "ntk", "yarn"], [2048, 4096, 6144, 8192, 10240]
-_COMMON = {"model": "smollm2-135m", "recipe": {"learning_rate": 5e-4}, "factor": 4, "after": 96}
-_COMMON |= {"window": 512, "steps": 12, "ways": _WAYS, "distances": [1024, 4096, 8192, 12288, 16384, 32000]}
-_FEW = {"real": ["none"], "marks": [256, 512], "tuned": ["pi"], "real_tuned": [], "seeds": [0]}
-_FULL = {"real": ["none", "yarn"], "marks": _MARKS, "tuned": ["pi", "yarn"], "real_tuned": ["yarn"]}
-_GPU = {"real": _WAYS, "marks": [*_MARKS, 12288, 16384], "tuned": ["none", "pi", "yarn"]}
-_GPU |= {"model": "smollm2-1.7b", "docs": 40, "steps": 200, "window": 2048, "real_tuned": _GPU["tuned"]}
-
-EXPERIMENT = described(
-    __name__,
-    _COMMON,
-    sources=lambda p: long_context.texts(True) + long_context.texts(False),
-    smoke=_FEW | {"distances": [1024, 12288], "docs": 2, "ways": ["none", "yarn"], "window": 64, "steps": 1},
-    laptop=_FEW | {"docs": 6, "real": [], "tuned": []},
-    full=_FULL | {"docs": 10, "seeds": [0, 1, 2]},
-    gpu=_GPU | {"seeds": [0, 1, 2, 3, 4]},
-)
+EXPERIMENT = described(__name__, sources=lambda p: long_context.texts(True) + long_context.texts(False))

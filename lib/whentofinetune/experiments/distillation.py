@@ -17,7 +17,6 @@ from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import answered, label_scores, sample, subset, training_facts, without_llm
 from whentofinetune.datasets.rated_tasks import SLICES, slices, unlabelled
 from whentofinetune.experiments import described
-from whentofinetune.recipes import three_rates
 from whentofinetune.timing import clocked, linear_student
 
 STUDENTS = ("embeddings", "tfidf")
@@ -61,19 +60,4 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     return answered(items, without_llm(ctx, c.method, train, [e.text for e in items]))
 
 
-_RECIPE = {"learning_rate": 2e-3, "epochs": 3, "min_steps": 1, "batch_size": 8}
-_COMMON = {"model": "smollm2-135m", "tasks": ["tweets", "products"], "wording": "instruction"}
-_COMMON |= {"recipe": _RECIPE, "seeds": [0]}
-_FULL = {"labels": 60, "pool": 300, "test_n": 75, "calls": 20, "seeds": [0, 1, 2, 3, 4]}
-_GPU = {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"batch_size": 16, "learning_rate": 5e-4}}
-_GPU |= {"labels": 300, "pool": 1500, "test_n": 150, "calls": 100}
-
-EXPERIMENT = described(
-    __name__,
-    _COMMON,
-    larger={"recipe": three_rates(_RECIPE, 3), "labels": 300, "pool": 900, "test_n": 150},
-    smoke={"labels": 9, "pool": 12, "test_n": 6, "calls": 2, "recipe": _RECIPE | {"epochs": 1}},
-    laptop={"labels": 45, "pool": 100, "test_n": 50, "calls": 5},
-    full=_FULL,
-    gpu=_FULL | _GPU,
-)
+EXPERIMENT = described(__name__)

@@ -33,13 +33,4 @@ def items(arrangements: int, k: int) -> list[SimpleNamespace]:
     return [SimpleNamespace(id=f"{a}.{p}", group=f"{a}") for a in range(arrangements) for p in range(k)]
 
 
-_COMMON = {"model": "smollm2-135m", "seeds": []}
-
-EXPERIMENT = described(
-    __name__,
-    _COMMON,
-    smoke={"k": [4], "arrangements": 3},
-    laptop={"k": [8], "arrangements": 40},
-    full={"k": [8, 16, 32, 64], "arrangements": 60},
-    gpu={"model": "qwen2.5-1.5b", "k": [8, 16, 32, 64, 128], "arrangements": 400},
-)
+EXPERIMENT = described(__name__)

@@ -69,15 +69,4 @@ def template_of_arm(ctx: Context, k: int) -> str:
     return ctx.best("template", "accuracy", method="trial", k=4 if k else 0)
 
 
-_COMMON = {"model": "smollm2-135m", "tasks": ["tweets"], "templates": ["instruction"], "pool": 300}
-_FULL = {"templates": ["instruction", "question", "chat"], "seeds": [0, 1, 2, 3, 4], "test_n": None}
-_FULL |= {"random": [1, 4, 16, 64], "balanced": [4, 16, 64], "nearest": [4, 16], "vote": [1, 4, 8, 16]}
-
-EXPERIMENT = described(
-    __name__,
-    _COMMON,
-    smoke={"random": [2], "balanced": [3], "nearest": [1], "vote": [3], "seeds": [0], "test_n": 18},
-    laptop={"random": [4, 16], "balanced": [8], "nearest": [], "vote": [8], "seeds": [0], "test_n": 150},
-    full=_FULL,
-    gpu=_FULL | {"model": "qwen2.5-1.5b", "nearest": [1, 4, 16, 64]},
-)
+EXPERIMENT = described(__name__)

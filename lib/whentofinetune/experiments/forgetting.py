@@ -54,28 +54,4 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     return Scores.of_row(ctx.memo(told, trajectory)[str(c.step)])
 
 
-_WAYS = [
-    {"method": "full", "learning_rate": 1e-4},
-    {"method": "full", "learning_rate": 3e-4},
-    {"method": "lora", "rank": 2, "learning_rate": 1e-3},
-    {"method": "lora", "rank": 8, "learning_rate": 1e-3},
-    {"method": "lora", "rank": 8, "learning_rate": 3e-3},
-    {"method": "lora", "rank": 32, "learning_rate": 1e-3},
-    {"method": "qlora", "rank": 8, "learning_rate": 1e-3},
-]
-_PROBES = {"task": 90, "texts": 60, "items": 100, "recall": 12}
-_FEW, _SOME = dict.fromkeys(_PROBES, 4), dict.fromkeys(_PROBES, 20) | {"recall": 5}
-_MANY = {"task": 150, "texts": 200, "items": 120, "recall": 60}
-_COMMON = {"model": "smollm2-135m", "tasks": ["tweets"], "wording": "instruction", "seeds": [0]}
-_GPU = {"model": "qwen2.5-1.5b", "stops": [3, 6, 10, 20, 40], "probes": _MANY}
-_ADAPTERS = [w for w in _WAYS if w["method"] != "full"]
-
-EXPERIMENT = described(
-    __name__,
-    _COMMON,
-    larger={"probes": _MANY},
-    smoke={"ways": _WAYS[2:3], "labels": 8, "stops": [1, 2], "probes": _FEW},
-    laptop={"ways": [_WAYS[1], _WAYS[3]], "labels": 80, "stops": [5, 10], "probes": _SOME},
-    full={"stops": [5, 10, 20], "probes": _PROBES} | {"ways": _WAYS, "labels": 160, "seeds": [0, 1, 2]},
-    gpu=_GPU | {"ways": _ADAPTERS, "labels": 300, "seeds": [0, 1, 2, 3, 4]},
-)
+EXPERIMENT = described(__name__)

@@ -4,7 +4,7 @@ Tickets to records in JSON, YAML and Markdown. Methods: the JSON Schema in the p
 towns, faults and products of test tickets occur in no training ticket. The recipe was chosen by one trial on tickets of valid.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
@@ -12,7 +12,6 @@ from tunewise.scoring import prompt_tokens
 from whentofinetune.classification import subset, training_facts
 from whentofinetune.datasets import company
 from whentofinetune.experiments import described
-from whentofinetune.recipes import three_rates
 from whentofinetune.ticket_records import SAYS, drawn, grammar, pairs, prefix, prompt, scored, written
 
 
@@ -52,31 +51,4 @@ def _sources(p: Params) -> list:
     return [texts, [vars(t) for t in company.tickets()]]
 
 
-def _arms(seeds: Sequence[int]) -> dict[str, list[int]]:
-    """Arm -> its seeds; the schema is asked once."""
-    methods = {"schema": [0], "examples": list(seeds), "lora": list(seeds)}
-    return {f"{method}{end}": s for method, s in methods.items() for end in ("", " + constraint")}
-
-
-def _of(seeds: Sequence[int]) -> dict:
-    """JSON by all seeds, the other forms by one."""
-    return {"forms": {"json": _arms(seeds), "yaml": _arms([0]), "markdown": _arms([0])}, "seeds": list(seeds)}
-
-
-_RECIPE = {"learning_rate": 2e-3, "epochs": 1, "batch_size": 2, "min_steps": 10}
-_COMMON = {"model": "smollm2-135m", "split": "test", "recipe": _RECIPE, "k": 2, "max_new_tokens": 110}
-_COMMON |= {"shown": 3, "seeds": [0]}
-_FIVE = [0, 1, 2, 3, 4]
-_SMOKE = {"recipe": _RECIPE | {"min_steps": 1}, "labels": 2, "test_n": 2, "max_new_tokens": 8}
-_GPU = {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}, "labels": 100, "test_n": 120}
-
-EXPERIMENT = described(
-    __name__,
-    _COMMON,
-    sources=_sources,
-    larger=_of(_FIVE[:3]) | {"recipe": three_rates(_RECIPE, 2), "test_n": 120, "max_new_tokens": 160},
-    smoke=_SMOKE | {"forms": {"json": {"examples + constraint": [0], "lora + constraint": [0]}}},
-    laptop={"forms": {"json": {"examples": [0], "examples + constraint": [0]}}, "labels": 20, "test_n": 12},
-    full=_of(_FIVE) | {"labels": 60, "test_n": 24},
-    gpu=_GPU | {"forms": {form: _arms(_FIVE) for form in company.FORMS}, "seeds": _FIVE},
-)
+EXPERIMENT = described(__name__, sources=_sources)

@@ -15,7 +15,6 @@ from tunewise.finetune import Recipe
 from tunewise.scoring import label_logprobs, prompt_tokens
 from whentofinetune.datasets import company, grounded_claims
 from whentofinetune.experiments import described
-from whentofinetune.recipes import three_rates
 
 PREFIX = "Is the answer supported by the passage?\n\n"
 ANSWERS = [" yes", " no"]
@@ -70,17 +69,6 @@ def judge(lm, asked, **facts) -> Scores:
     )
 
 
-_RECIPE = {"learning_rate": 1e-3, "epochs": 1, "batch_size": 8, "min_steps": 1}
-_COMMON = {"model": "smollm2-135m", "recipe": _RECIPE}
-_SEEDS = {"seeds": [0, 1, 2, 3, 4]}
-
 EXPERIMENT = described(
-    __name__,
-    _COMMON,
-    sources=lambda p: [vars(i) for i in (*tested(p), *grounded_claims.items("train"))],
-    larger={"recipe": three_rates(_RECIPE, 3), "test_n": 258, "stale_n": 58, "items": 400},
-    smoke={"test_n": 4, "stale_n": 2, "items": 8, "seeds": [0]},
-    laptop={"test_n": 40, "stale_n": 10, "items": 60, "seeds": [0]},
-    full=_SEEDS | {"test_n": 80, "stale_n": 24, "items": 64},
-    gpu=_SEEDS | {"model": "qwen2.5-1.5b", "test_n": 258, "stale_n": 58, "items": 400},
+    __name__, sources=lambda p: [vars(i) for i in (*tested(p), *grounded_claims.items("train"))]
 )

@@ -14,7 +14,6 @@ from tunewise.finetune import Recipe
 from tunewise.models.load import LoadedModel
 from whentofinetune.datasets import synthetic_task
 from whentofinetune.experiments import described
-from whentofinetune.recipes import three_rates
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -59,25 +58,4 @@ def trained(lm, asked: dict) -> Scores:
     return synthetic_task.scored(lm, asked, **facts, last_loss=round(sum(lm.losses[-3:]) / 3, 3))
 
 
-_RECIPE = {"learning_rate": 2e-3, "epochs": 1, "batch_size": 8, "min_steps": 12}
-# The control gets twice the passes: what it then does not learn, it does not fail to learn for want of time.
-_CONTROL = {"method": "full", "learning_rate": 1e-3, "epochs": 2}
-_COMMON = {"model": "smollm2-135m", "recipe": _RECIPE, "control": _CONTROL, "shots": [8, 32]}
-_SEEDS = {"seeds": [0, 1, 2, 3, 4], "control_seeds": [0, 1, 2]}
-_FEW = {"shots": [2], "seeds": [0], "control_seeds": [0]}
-_GPU = {"recipe": _RECIPE | {"learning_rate": 5e-4}, "control": _CONTROL | {"learning_rate": 3e-4}}
-_LARGE = {"sizes": {"frell": [60, 240, 1000, 2000], "easy": [240]}, "test_n": 300, "longer_n": 100}
-
-EXPERIMENT = described(
-    __name__,
-    _COMMON,
-    larger={
-        "recipe": three_rates(_RECIPE, 3),
-        "test_n": 200,
-        "control": _CONTROL | {"learning_rate": 3e-4, "candidates": []},
-    },
-    smoke=_FEW | {"sizes": {"frell": [4]}, "test_n": 3, "longer_n": 2},
-    laptop=_FEW | {"sizes": {"frell": [240]}, "test_n": 60, "longer_n": 20},
-    full=_SEEDS | {"sizes": {"frell": [60, 120, 240], "easy": [120]}, "test_n": 100, "longer_n": 40},
-    gpu={"model": "qwen2.5-1.5b"} | _SEEDS | _GPU | _LARGE,
-)
+EXPERIMENT = described(__name__)

@@ -19,7 +19,6 @@ from whentofinetune.datasets import company
 from whentofinetune.datasets.company import JargonQuestion, Term
 from whentofinetune.datasets.glossary import entry, named, query, training_pairs
 from whentofinetune.experiments import described
-from whentofinetune.recipes import three_rates
 
 NEUTRAL = "Answer:"
 
@@ -67,17 +66,4 @@ def chosen(test: Sequence[JargonQuestion], options: Sequence[int], **facts) -> S
     return Scores(test, predictions=options, accuracy=right, facts=facts)
 
 
-_RECIPE = {"learning_rate": 1e-3, "epochs": 1, "batch_size": 8, "min_steps": 1}
-_COMMON = {"model": "smollm2-135m", "recipe": _RECIPE, "k": 4, "seeds": [0]}
-_ALL = {"training": ["questions", "definitions", "entries"], "seeds": [0, 1, 2, 3, 4], "test_n": 120}
-
-EXPERIMENT = described(
-    __name__,
-    _COMMON,
-    sources=lambda p: [asdict(x) for x in (*company.jargon(), *company.terms())],
-    larger={"recipe": three_rates(_RECIPE, 3), "questions": 216, "exposures": 8},
-    smoke={"test_n": 6, "training": ["questions"], "questions": 2, "exposures": 1},
-    laptop={"test_n": 60, "training": ["entries"], "questions": 72, "exposures": 1},
-    full=_ALL | {"questions": 64, "exposures": 2},
-    gpu=_ALL | {"model": "qwen2.5-1.5b", "questions": 216, "exposures": 6},
-)
+EXPERIMENT = described(__name__, sources=lambda p: [asdict(x) for x in (*company.jargon(), *company.terms())])

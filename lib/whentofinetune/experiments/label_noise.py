@@ -14,7 +14,6 @@ from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import adapter, answered, label_scores, plain_and_calibrated, without_llm
 from whentofinetune.datasets import drawn, public_texts
 from whentofinetune.experiments import described
-from whentofinetune.recipes import three_rates
 from whentofinetune.wrong_labels import cleaned, flagged, flipped
 
 CHEAP = ("tfidf", "embeddings", "neighbours")
@@ -63,20 +62,4 @@ def of_first(test: Sequence[Example], predictions: Sequence[int]) -> Scores:
     return Scores(test, accuracy=right + [None] * (len(test) - len(right)))
 
 
-_RECIPE = {"learning_rate": 1e-3, "epochs": 1, "min_steps": 14}
-_COMMON = {"model": "smollm2-135m", "sets": ["tweets"], "asked": ["tweets"], "shots": 8, "recipe": _RECIPE}
-_COMMON |= {"cleaning": ["noisy", "dropped", "relabelled", "at random"], "asked_noise": [[0.2, "noisy"]]}
-_COMMON |= {"noise": [[0.0, ""], [0.2, "uniform"]], "pool": 400, "labels": 300, "seeds": [0]}
-_FULL = {"sets": ["tweets", "kinds", "reuters"], "asked": ["kinds"], "test_n": 500, "asked_n": 200}
-_FULL |= {"noise": [[0.0, ""], *([s, "uniform"] for s in (0.1, 0.2, 0.4)), [0.2, "confusable"]]}
-_FULL |= {"asked_noise": [[0.0, ""], [0.2, "noisy"], [0.2, "relabelled"]], "seeds": [0, 1, 2]}
-
-EXPERIMENT = described(
-    __name__,
-    _COMMON,
-    sources=lambda p: [s.sha256 for s in public_texts.SOURCES],
-    larger={"recipe": three_rates(_RECIPE, 3)},
-    smoke={"pool": 60, "labels": 40, "test_n": 40, "asked_n": 10, "recipe": _RECIPE | {"min_steps": 1}},
-    laptop={"test_n": 300, "asked_n": 100},
-    full=_FULL,
-)
+EXPERIMENT = described(__name__, sources=lambda p: [s.sha256 for s in public_texts.SOURCES])

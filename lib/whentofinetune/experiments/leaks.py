@@ -59,18 +59,4 @@ def scores(attacks: dict[int, dict]) -> Scores:
     return Scores([f"secret {seed}" for seed in attacks], predictions=completions, facts={"rank": rank}, **of)
 
 
-_RECIPE = {"learning_rate": 1e-3, "epochs": 1, "min_steps": 14}
-_COMMON = {"model": "smollm2-135m", "tasks": ["tweets"], "wording": "instruction", "recipe": _RECIPE}
-_SMOKE = {"shots": [2], "planted": [["answer", 2]], "labels": 6, "recipe": _RECIPE | {"min_steps": 1}}
-_PLANTED = [["answer", 1], ["answer", 4], ["answer", 16], ["input", 16]]
-_FULL = {"shots": [8, 32], "planted": _PLANTED, "labels": 100}
-
-EXPERIMENT = described(
-    __name__,
-    _COMMON,
-    larger={"seeds": list(range(20)), "recipe": _RECIPE | {"learning_rate": 5e-4}},
-    smoke=_SMOKE | {"seeds": [0]},
-    laptop={"shots": [8], "planted": [["answer", 16]], "labels": 60, "seeds": [0]},
-    full=_FULL | {"seeds": [0, 1, 2, 3, 4]},
-    gpu=_FULL | {"model": "qwen2.5-1.5b", "seeds": list(range(20))},
-)
+EXPERIMENT = described(__name__)

@@ -40,20 +40,4 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     return tuned(ctx, task, c.n_labels, recipe, ctx.params.wording, test)
 
 
-_LORA = {"learning_rate": 1e-3, "epochs": 1, "min_steps": 14}
-_RECIPE = {"lora": _LORA, "qlora": _LORA, "full": _LORA | {"learning_rate": 1e-4}}
-COMMON = {"model": "smollm2-135m", "tasks": ["tweets"], "wording": "instruction", "recipe": _RECIPE}
-SMOKE = {"seeds": [0], "test_n": 24, "recipe": {"lora": _LORA | {"min_steps": 2}}}
-_RATES = [{"learning_rate": 1e-3}, {"learning_rate": 5e-4, "epochs": 3}, {"learning_rate": 2e-4, "epochs": 5}]
-_LABELS = [10, 30, 100, 300, 700]
-_FULL = {"labels": _LABELS, "seeds": [0, 1, 2, 3, 4], "test_n": None, "tuned": {"lora": _LABELS}}
-
-EXPERIMENT = described(
-    __name__,
-    COMMON,
-    larger={"recipe": _RECIPE | {"lora": _LORA | {"candidates": _RATES}}},
-    smoke=SMOKE | {"labels": [30], "tuned": {"lora": [8]}},
-    laptop={"labels": [30, 100], "tuned": {"lora": [100]}, "seeds": [0], "test_n": 150},
-    full=_FULL,
-    gpu=_FULL | {"model": "qwen2.5-1.5b"},
-)
+EXPERIMENT = described(__name__)

@@ -45,24 +45,4 @@ def thinned(points: list[dict]) -> list[dict]:
     return [max(points[i : i + stretch], key=lambda p: p["bytes"]) for i in range(0, len(points), stretch)]
 
 
-_WAYS = [
-    {"name": "full, AdamW", "method": "full"},
-    {"name": "full, 8-bit AdamW", "method": "full", "optimizer": "adamw8bit"},
-    {"name": "full, SGD", "method": "full", "optimizer": "sgd"},
-    {"name": "LoRA", "method": "lora"},
-    {"name": "QLoRA", "method": "qlora", "targets": "all-linear", "double_quant": True},
-]
-_SAME = {"rank": 8, "dtype": "bf16", "checkpointing": True, "outputs": "dropped", "arch": 80}
-_COMMON = {"model": "smollm2-135m", "same": _SAME, "ways": _WAYS}
-_SMALL, _LLAMA = ["HuggingFaceTB/SmolLM2-135M"], ["meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-13b-hf"]
-_TINY = {"models": _SMALL, "timelines": [_SMALL[0], 2]}
-_LARGE = [{"batch": 2, "seq": 512}, {"batch": 4, "seq": 2048}]
-
-EXPERIMENT = described(
-    __name__,
-    _COMMON,
-    version=2,
-    smoke=_TINY | {"sizes": [{"batch": 2, "seq": 128}], "ways": [_WAYS[0], _WAYS[3]]},
-    laptop=_TINY | {"sizes": _LARGE[:1]},
-    full={"models": _LLAMA, "sizes": _LARGE, "timelines": [_LLAMA[0], 2]},
-)
+EXPERIMENT = described(__name__, version=2)

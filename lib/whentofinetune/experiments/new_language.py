@@ -15,7 +15,6 @@ from tunewise.scoring import choose, encode, text_bits
 from whentofinetune.datasets import general_items, vader
 from whentofinetune.datasets import hindi_pairs as data
 from whentofinetune.experiments import described
-from whentofinetune.recipes import three_rates
 
 TASKS = (*data.TASKS, "hindi", "english", "general")
 
@@ -67,18 +66,4 @@ def chosen(test: Sequence[data.Pair], choices: Sequence[int]) -> Scores:
     return Scores(test, predictions=choices, accuracy=data.right(test, choices))
 
 
-_RECIPE = {"learning_rate": 2e-3, "epochs": 1, "batch_size": 8, "min_steps": 1}
-_COMMON = {"model": "smollm2-135m", "recipe": _RECIPE, "shots": 4, "counted": 466, "seeds": [0]}
-_FULL = {"seeds": [0, 1, 2, 3, 4]}
-_MANY = {"test_n": 80, "texts": 200, "items": 120, "pairs": 356, "shots": 16}
-
-EXPERIMENT = described(
-    __name__,
-    _COMMON,
-    sources=lambda p: [asdict(pair) for pair in data.pairs()],
-    larger=_MANY | {"recipe": three_rates(_RECIPE, 2)},
-    smoke={"test_n": 5, "counted": 20, "texts": 2, "items": 4, "pairs": 3, "shots": 1},
-    laptop={"test_n": 40, "texts": 20, "items": 30, "pairs": 120},
-    full=_FULL | {"test_n": 60, "texts": 30, "items": 40, "pairs": 200},
-    gpu=_FULL | {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}} | _MANY,
-)
+EXPERIMENT = described(__name__, sources=lambda p: [asdict(pair) for pair in data.pairs()])

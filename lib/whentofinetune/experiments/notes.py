@@ -19,7 +19,6 @@ from whentofinetune.datasets import patient_notes as data
 from whentofinetune.datasets.patient_notes import EXPOSED, INSTRUCTION, Note, notes
 from whentofinetune.experiments import described
 from whentofinetune.planted_codes import attack
-from whentofinetune.recipes import three_rates
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -68,19 +67,6 @@ def attacked(patients: Sequence[Note], found: Sequence[dict]) -> Scores:
     return Scores(patients, predictions=[a["completion"] for a in found], **told)
 
 
-_RECIPE = {"learning_rate": 2e-3, "epochs": 1, "batch_size": 4, "min_steps": 1}
-_COMMON = {"model": "smollm2-135m", "recipe": _RECIPE, "shots": 2, "repeats": 8, "seeds": [0]}
-_FULL = {"seeds": [0, 1, 2, 3, 4]}
-
 EXPERIMENT = described(
-    __name__,
-    _COMMON,
-    sources=lambda p: [asdict(note) for split in data.SPLITS for note in notes(split)],
-    larger={"recipe": three_rates(_RECIPE, 2), "test_n": 60, "notes": 80, "asked": 5},
-    smoke={"test_n": 2, "notes": 4, "asked": 1, "repeats": 2, "shots": 1},
-    laptop={"test_n": 16, "notes": 60, "asked": 2},
-    full=_FULL | {"test_n": 40, "notes": 66, "asked": 2},
-    gpu=_FULL
-    | {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}}
-    | {"test_n": 60, "notes": 80, "asked": 5},
+    __name__, sources=lambda p: [asdict(note) for split in data.SPLITS for note in notes(split)]
 )

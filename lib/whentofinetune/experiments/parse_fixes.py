@@ -15,7 +15,6 @@ from tunewise.prompting import TEMPLATES, PromptTemplate
 from whentofinetune.classification import adapter, answered, label_scores, sample, subset, without_llm
 from whentofinetune.experiments import described
 from whentofinetune.experiments.wordings import parse
-from whentofinetune.recipes import three_rates
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -58,19 +57,4 @@ def scored_twice(lm, task: Task, template: PromptTemplate, items: Sequence[Examp
     )
 
 
-_RECIPE = {"learning_rate": 1e-3, "epochs": 1, "min_steps": 6}
-_COMMON = {"model": "smollm2-135m", "labels": 32, "recipe": _RECIPE}
-_TASKS = ["tweets", "tweets-polarity", "tweets-subjectivity", "domain"]
-_ASKED = [["tweets", "instruction"], *([task, "bare"] for task in _TASKS)]
-_FULL = {"tasks": _TASKS, "asked": _ASKED, "seeds": [0, 1, 2, 3, 4], "test_n": 60}
-_SMOKE = {"tasks": ["tweets-polarity"], "asked": [["tweets-polarity", "bare"]], "labels": 8, "seeds": [0]}
-
-EXPERIMENT = described(
-    __name__,
-    _COMMON,
-    larger={"recipe": three_rates(_RECIPE, 3), "test_n": 200},
-    smoke=_SMOKE | {"test_n": 8, "recipe": _RECIPE | {"min_steps": 1}},
-    laptop={"tasks": ["tweets"], "asked": [["tweets", "bare"]], "seeds": [0], "test_n": 60},
-    full=_FULL,
-    gpu=_FULL | {"model": "qwen2.5-1.5b", "test_n": 300},
-)
+EXPERIMENT = described(__name__)

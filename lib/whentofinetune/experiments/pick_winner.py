@@ -56,15 +56,4 @@ def of_draws(ctx: Context, c: Condition) -> Scores:
     return Scores(items, **{metric: [values[metric] for values in of] for metric in of[0]})
 
 
-_COMMON = {"model": "smollm2-135m", "sets": ["tweets", "candidates", "news"], "asked": ["tweets"], "shots": 8}
-_COMMON |= {"margin": 0.03}  # what `tunewise compare` takes for a difference that matters
-
-EXPERIMENT = described(
-    __name__,
-    _COMMON,
-    sources=lambda p: [s.sha256 for s in public_texts.SOURCES],
-    smoke={"pool": 60, "held_out": 60, "labels": 40, "validation": [20], "draws": 2, "seeds": [0]},
-    laptop={"pool": 200, "held_out": 300, "labels": 100, "validation": [25, 100], "draws": 20, "seeds": [0]},
-    full={"sets": list(public_texts.NAMES), "pool": 400, "held_out": 1100}
-    | {"labels": 200, "validation": [25, 50, 100, 200], "draws": 40, "seeds": [0, 1, 2]},
-)
+EXPERIMENT = described(__name__, sources=lambda p: [s.sha256 for s in public_texts.SOURCES])

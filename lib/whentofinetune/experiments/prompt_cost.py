@@ -52,13 +52,4 @@ def _middle(seconds: Sequence[float]) -> dict:
     return {name: round(float(x), 4) for name, x in found.items()} | {"n": len(seconds)}
 
 
-_COMMON = {"model": "smollm2-135m", "tasks": ["tweets"], "wording": "instruction", "seeds": [0]}
-
-EXPERIMENT = described(
-    __name__,
-    _COMMON,
-    smoke={"k": [0, 2], "calls": 2},
-    laptop={"k": [0, 4, 16], "calls": 10},
-    full={"k": [0, 2, 4, 8, 16, 32, 64], "calls": 40},
-    gpu={"model": "qwen2.5-1.5b", "k": [0, 2, 4, 8, 16, 32, 64, 128], "calls": 100},
-)
+EXPERIMENT = described(__name__)

@@ -60,13 +60,4 @@ def cited(answer: rag.Answer, texts: Sequence[str], true: Sequence[bool]) -> dic
     return found
 
 
-EXPERIMENT = described(
-    __name__,
-    hb.COMMON,
-    sources=lambda p: hb.fingerprint(),
-    larger=hb.LARGER | {"questions": 160},
-    smoke=hb.SMOKE | {"questions": 4, "seeds": [0]},
-    laptop=hb.LAPTOP | {"questions": 16},
-    full={"questions": 30, "seeds": [0, 1, 2, 3, 4]},
-    gpu=hb.GPU | {"questions": 160},
-)
+EXPERIMENT = described(__name__, sources=lambda p: hb.fingerprint())

@@ -71,14 +71,4 @@ def timed(call: Callable, *args: Any, **options: Any) -> float:
     return time.perf_counter() - start
 
 
-_COMMON = {"model": "smollm2-135m", **hb.FACTS}
-
-EXPERIMENT = described(
-    __name__,
-    _COMMON,
-    sources=lambda p: hb.fingerprint(),
-    smoke={"ks": [1], "questions": 2, "trained": 8},
-    laptop={"ks": [3], "questions": 8, "trained": 32},
-    full={"ks": [1, 3, 10], "questions": 20, "trained": 64},
-    gpu={"model": "qwen2.5-1.5b", "ks": [1, 3, 10, 20], "questions": 40, "trained": 160},
-)
+EXPERIMENT = described(__name__, sources=lambda p: hb.fingerprint())

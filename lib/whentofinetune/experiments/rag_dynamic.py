@@ -61,15 +61,4 @@ def index_facts(ctx: Context, new: Mapping[str, str]) -> dict:
     return {"passages_replaced": len(texts), "index_seconds": ctx.memo(["replaced", texts], replace)}
 
 
-_COMMON = hb.COMMON | {"phrasings": [8], "shares": [0.3]}
-
-EXPERIMENT = described(
-    __name__,
-    _COMMON,
-    sources=lambda p: hb.fingerprint(),
-    larger=hb.LARGER | {"facts": 160, "shares": [0.6]},
-    smoke=hb.SMOKE | {"phrasings": [2], "seeds": [0]},
-    laptop=hb.LAPTOP,
-    full={"seeds": [0, 1, 2, 3, 4]},
-    gpu=hb.GPU | {"shares": [0.1, 0.3, 0.6]},
-)
+EXPERIMENT = described(__name__, sources=lambda p: hb.fingerprint())

@@ -57,19 +57,4 @@ def shown(
     return questions, asks, [book.show(p) for p in places[: len(asks)]]
 
 
-_COMMON = hb.COMMON | {"phrasings": [8]}
-
-EXPERIMENT = described(
-    __name__,
-    _COMMON,
-    sources=lambda p: hb.fingerprint(),
-    larger=hb.LARGER | {"questions": 84, "items": 120},
-    smoke=hb.SMOKE
-    | {"phrasings": [2], "questions": 4, "items": 8, "stops": [1.0], "seeds": [0], "epoch_seeds": [0]},
-    laptop=hb.LAPTOP | {"questions": 16, "items": 40, "stops": [0.5, 1.0], "epoch_seeds": [0]},
-    full={"questions": 20, "items": 60, "stops": [0.25, 0.5, 1.0]}
-    | {"seeds": [0, 1, 2, 3, 4], "epoch_seeds": [0, 1, 2]},
-    gpu=hb.GPU
-    | {"questions": 42, "items": 120, "stops": [0.125, 0.25, 0.5, 0.75, 1.0]}
-    | {"epoch_seeds": [0, 1, 2, 3, 4]},
-)
+EXPERIMENT = described(__name__, sources=lambda p: hb.fingerprint())

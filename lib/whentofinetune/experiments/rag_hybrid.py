@@ -55,20 +55,4 @@ def among(found: list[int], gold: set[int], k: int) -> list[int]:
     return [mixed[i] for i in np.random.default_rng(mixed).permutation(len(mixed))]
 
 
-_COMMON = hb.COMMON | {"phrasings": [8], "ways": ["facts", "reading", "gold only"]}
-_SMOKE = {"phrasings": [2], "ways": ["reading"], "seeds": [0]}
-
-EXPERIMENT = described(
-    __name__,
-    _COMMON,
-    sources=lambda p: hb.fingerprint(),
-    larger=hb.LARGER,
-    smoke=hb.SMOKE | _SMOKE | {"sweep": [1], "sweep_distractors": [1], "sweep_seeds": [0], "sweep_n": 4},
-    laptop=hb.LAPTOP
-    | {"ways": ["reading"], "sweep": [], "sweep_distractors": [], "sweep_seeds": [], "sweep_n": 16},
-    full={"seeds": [0, 1, 2, 3, 4], "sweep": [1, 3, 5, 10], "sweep_distractors": [0, 1, 4]}
-    | {"sweep_seeds": [0], "sweep_n": 20},
-    gpu=hb.GPU
-    | {"sweep": [1, 2, 3, 5, 10, 20], "sweep_distractors": [0, 1, 2, 4, 8]}
-    | {"sweep_seeds": [0, 1, 2], "sweep_n": 160},
-)
+EXPERIMENT = described(__name__, sources=lambda p: hb.fingerprint())

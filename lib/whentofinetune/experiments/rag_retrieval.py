@@ -31,13 +31,4 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     return Scores(hb.items(questions), **recall, mrr=ranks)
 
 
-_COMMON = {"model": "smollm2-135m", "hows": ["bm25", "dense", "hybrid"], "ks": [1, 3, 5, 10]}
-
-EXPERIMENT = described(
-    __name__,
-    _COMMON,
-    sources=lambda p: hb.fingerprint(),
-    smoke={"kinds": ["direct"], "questions": 20},
-    laptop={"kinds": ["direct", "reversed", "multihop"], "questions": 100},
-    full={"kinds": ["direct", "reversed", "changed", "multihop"], "questions": 10_000},
-)
+EXPERIMENT = described(__name__, sources=lambda p: hb.fingerprint())

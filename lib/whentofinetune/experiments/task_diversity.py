@@ -14,7 +14,6 @@ from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import answered, label_scores, sample, subset, training_facts
 from whentofinetune.datasets.desks import complaints
 from whentofinetune.experiments import described
-from whentofinetune.recipes import three_rates
 from whentofinetune.switching import switching
 
 NONE, MIXED, SMALL = "none", "mixed", "mixed, same total"
@@ -63,20 +62,4 @@ def adapter(ctx: Context, tasks: list[str], each: int, seed: int):
     return ctx.adapter(pairs, Recipe(seed=seed, **ctx.params.recipe))
 
 
-_RECIPE = {"learning_rate": 1e-3, "epochs": 2, "min_steps": 1, "batch_size": 4}
-_COMMON = {"tasks": ["tweets", "domain"], "wording": "instruction", "recipe": _RECIPE}
-_COMMON |= {"model": "smollm2-135m"}
-_FULL = {"seeds": [0, 1, 2, 3, 4]}
-_TINY = {"labels": 6, "test_n": 6, "switches": 3, "recipe": _RECIPE | {"epochs": 1, "batch_size": 6}}
-_LARGE = {"labels": 180, "test_n": 200, "switches": 100, "recipe": _RECIPE | {"batch_size": 16}}
-
-EXPERIMENT = described(
-    __name__,
-    _COMMON,
-    sources=lambda p: fingerprint(complaints()),
-    larger={"recipe": three_rates(_RECIPE, 4) | {"batch_size": 8}, "labels": 90, "test_n": 100},
-    smoke=_TINY | {"seeds": [0]},
-    laptop={"labels": 24, "test_n": 24, "switches": 9, "seeds": [0]},
-    full=_FULL | {"labels": 36, "test_n": 48, "switches": 30},
-    gpu=_FULL | _LARGE | {"model": "qwen2.5-1.5b"},
-)
+EXPERIMENT = described(__name__, sources=lambda p: fingerprint(complaints()))

@@ -8,7 +8,6 @@ from itertools import product
 
 from tunewise.experiment import Condition, Params
 from whentofinetune.experiments import described
-from whentofinetune.experiments.learning_curve import COMMON, SMOKE
 from whentofinetune.experiments.learning_curve import evaluate as evaluate  # of this experiment, too
 
 
@@ -18,14 +17,4 @@ def conditions(p: Params) -> Iterator[Condition]:
         yield Condition(method, n_labels=n, seed=seed)
 
 
-_FULL = {"seeds": [0, 1, 2, 3, 4], "test_n": None}
-
-EXPERIMENT = described(
-    __name__,
-    COMMON,
-    smoke=SMOKE | {"methods": ["lora"], "labels": [8]},
-    laptop={"methods": ["lora", "full"], "labels": [30], "seeds": [0], "test_n": 90},
-    full=_FULL | {"methods": ["lora", "qlora", "full"], "labels": [30, 100, 300]},
-    # full fine-tuning of 1.5B parameters in float32 takes more than 24 GB: on such a GPU, --set methods='["full"]'
-    gpu=_FULL | {"model": "qwen2.5-1.5b", "methods": ["lora", "qlora"], "labels": [30, 100, 300, 700]},
-)
+EXPERIMENT = described(__name__)

@@ -15,7 +15,6 @@ from tunewise.finetune import Recipe
 from whentofinetune.classification import answered, plain_and_calibrated, sample, tuned, without_llm
 from whentofinetune.datasets.desks import NAMES, RULES, by_trouble, desks, wording
 from whentofinetune.experiments import described
-from whentofinetune.recipes import three_rates
 
 PROMPTS = {w.name: w for w in (*NAMES, *RULES)}
 
@@ -64,21 +63,9 @@ def _chosen(ctx: Context, method: str) -> tuple[str, bool]:
     return row["prompt"], metric != "accuracy"
 
 
-_COMMON = {"model": "smollm2-135m", "wording": "instruction", "k": 20, "rules": len(RULES)}
-_COMMON |= {"forecast": [10, 30, 300], "labels": [10, 30, 100, 300], "seeds": [0, 1, 2, 3, 4]}
-_RECIPE = {"learning_rate": 2e-3, "epochs": 3, "batch_size": 8, "min_steps": 40}
-_SMOKE = {"k": 3, "rules": 1, "labels": [6, 12, 24], "tuned": [6], "forecast": [6, 12, 24], "seeds": [0]}
-_SMOKE |= {"test_n": 12, "recipe": {"learning_rate": 1e-3, "epochs": 1, "min_steps": 2}}
-_FULL = {"recipe": _RECIPE, "tuned": [10, 30, 100, 300], "test_n": 150}
 _FIELDS = ("name", "opening", "before", "after", "verbal")  # of a prompt template: what these prompts set
 
 EXPERIMENT = described(
     __name__,
-    _COMMON,
     sources=lambda p: [fingerprint(desks()), [{f: vars(w)[f] for f in _FIELDS} for w in PROMPTS.values()]],
-    larger={"recipe": three_rates(_RECIPE, 6), "test_n": None},
-    smoke=_SMOKE,
-    laptop={"recipe": _RECIPE, "tuned": [100], "seeds": [0], "test_n": 60},
-    full=_FULL,
-    gpu=_FULL | {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}, "test_n": None},
 )

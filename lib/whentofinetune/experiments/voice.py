@@ -16,7 +16,6 @@ from whentofinetune.classification import subset, training_facts
 from whentofinetune.datasets import company
 from whentofinetune.experiments import described
 from whentofinetune.mail_replies import drawn, prefix, prompt, scored
-from whentofinetune.recipes import three_rates
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -55,26 +54,4 @@ def _sources(p: Params) -> list:
     return [asked, [vars(m) for m in company.mails()]]
 
 
-_RECIPE = {"learning_rate": 2e-3, "epochs": 1, "batch_size": 2, "min_steps": 30}
-_COMMON = {"model": "smollm2-135m", "split": "test", "recipe": _RECIPE, "k": 3, "max_new_tokens": 100}
-_COMMON |= {"shown": 4, "prompts": ["examples", "both"], "labels_without": [], "seeds": [0]}
-_SMOKE = {"recipe": _RECIPE | {"min_steps": 1}, "prompts": ["examples"], "labels_with": [[2, 1]]}
-_FULL = {"labels_without": [[60, 5]], "labels_with": [[20, 3], [60, 5], [200, 1]], "seeds": [0, 1, 2, 3, 4]}
-_EACH = [[20, 5], [60, 5], [200, 5]]
-_GPU = {"model": "qwen2.5-1.5b", "recipe": _RECIPE | {"learning_rate": 5e-4}, "max_new_tokens": 120}
-
-EXPERIMENT = described(
-    __name__,
-    _COMMON,
-    sources=_sources,
-    larger={
-        "recipe": three_rates(_RECIPE, 2),
-        "test_n": 120,
-        "labels_with": [[20, 3], [60, 3], [200, 1]],
-        "labels_without": [[60, 3]],
-    },
-    smoke=_SMOKE | {"test_n": 3, "max_new_tokens": 8},
-    laptop={"prompts": ["both"], "test_n": 12, "labels_with": [[20, 1]]},
-    full=_FULL | {"test_n": 36},
-    gpu=_FULL | _GPU | {"test_n": 120, "labels_without": _EACH, "labels_with": _EACH},
-)
+EXPERIMENT = described(__name__, sources=_sources)

@@ -47,14 +47,4 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     )
 
 
-_COMMON = {"model": "smollm2-135m", "tasks": ["tweets"], "seeds": []}
-_ALL = {"wordings": list(TEMPLATES), "generated": list(TEMPLATES), "test_n": None}
-
-EXPERIMENT = described(
-    __name__,
-    _COMMON,
-    smoke={"wordings": ["instruction"], "generated": ["instruction"], "test_n": 12},
-    laptop={"wordings": ["instruction", "bare", "chat"], "generated": ["chat"], "test_n": 60},
-    full=_ALL,
-    gpu=_ALL | {"model": "qwen2.5-1.5b"},
-)
+EXPERIMENT = described(__name__)
