@@ -22,6 +22,11 @@ import still_picture
 from browser_model_page import browser_model_html, carry
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from pybtex.database import Person
+from pybtex.plugin import register_plugin
+from pybtex.style.formatting.unsrt import Style
+from pybtex.style.sorting.author_year_title import SortingStyle
+from pybtex.style.template import Node, names, sentence
 
 import whentofinetune
 from finetune_memory import PURE
@@ -34,6 +39,30 @@ from whentofinetune.pages.mime_types import SHOWN
 
 CALCULATORS = "calculators.zip"
 DECIDE = "whentofinetune.calculators.decide:decide_json"  # answered in the page, from a table
+# What is passed over, Hindi, and an option of a command, in a page's HTML.
+MARKED = re.compile(
+    r"<(script|style|svg|textarea|option)\b.*?</\1>|<[^>]*>"
+    r"|(?P<hindi>[\u0900-\u097f]+(?:[\s\d]+[\u0900-\u097f]+)*)|(?P<option>(?<![\w-])--[a-z][\w-]*)",
+    re.DOTALL,
+)
+
+
+class ByName(SortingStyle):
+    """A firm, whose name BibTeX keeps in braces, stands among the persons."""
+
+    def person_key(self, person: Person) -> str:
+        return super().person_key(person).replace("{", "")
+
+
+class FamilyNamesFirst(Style):
+    """A reference begins with the name by which a text cites it."""
+
+    default_name_style = "lastfirst"
+    default_sorting_style = ByName
+
+    def format_names(self, role: str, as_sentence: bool = True) -> Node:
+        people = names(role, sep="; ", sep2=" and ", last_sep="; and ")
+        return sentence[people] if as_sentence else people
 
 
 def _script(kind: str, content) -> str:
@@ -182,10 +211,18 @@ def make_accessible(context: dict) -> None:
         )
         table = '<div class="pst-scrollable-table-container"'
         body = body.replace(f"{table}>", f'{table} role="group" tabindex="0" aria-label="Table">')
+        body = MARKED.sub(_marked, body)
         # Markdown has no table without a heading: one whose headings are all empty is meant to have none.
         context["body"] = re.sub(
             r'<thead>\s*<tr[^>]*>(\s*<th class="head">(<p></p>)?</th>)+\s*</tr>\s*</thead>', "", body
         )
+
+
+def _marked(found: re.Match) -> str:
+    """Hindi is called Hindi, so that a screen reader reads it as such; an option, such as ``--scale``, keeps to one line."""
+    if found["hindi"]:
+        return f'<span lang="hi">{found[0]}</span>'
+    return f'<span class="tw-option">{found[0]}</span>' if found["option"] else found[0]
 
 
 def on_finish(app, exception) -> None:
@@ -204,6 +241,7 @@ def setup(app) -> dict:
     SHOWN.update({PLOTLY: figure_html, LIVE: live_html})
     SHOWN[BROWSER_MODEL] = lambda spec: browser_model_html(spec, app.config.browser_model)
     app.add_directive("made", Made)
+    register_plugin("pybtex.style.formatting", "family_names_first", FamilyNamesFirst)
     app.connect("html-page-context", on_page, priority=900)
     app.connect("build-finished", on_finish)
     app.add_css_file("site.css")
