@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from importlib import resources
 from typing import Any
 
@@ -105,15 +105,8 @@ class Shape:
             raise UnknownModel("this is no Hugging Face config.json: it has no model_type")
         if family == "gemma3" and isinstance(config.get("text_config"), Mapping):
             return cls.from_config({"model_type": "gemma3_text", **config["text_config"]})
-        if config.get("is_encoder_decoder"):
-            raise UnknownModel(f"{family} is an encoder-decoder; only decoder-only models are computed here")
-        if experts := _experts(config, family):
-            mixture = f"{family} is a mixture of experts ({experts})"
-            raise UnknownModel(f"{mixture}; only dense models are computed here")
-        if family not in _READERS:
-            known = ", ".join(sorted(_READERS))
-            raise UnknownModel(f"the architecture {family!r} is not known here; known are {known}")
-        return _READERS[family](_Config(config))
+        _refuse(config, family)
+        return _Config(config).shape()
 
     @property
     def q_width(self) -> int:
@@ -213,25 +206,44 @@ class Shape:
         return tuple(linear for linear in modules if linear.name in wanted)
 
 
-# Sizes that the architecture's class in transformers has where a config gives none. Without others there are as many key-value heads
-# as heads, and a head is as wide as the heads share the width.
-_DEFAULTS = json.loads(resources.files("finetune_memory").joinpath("architectures.json").read_text("utf-8"))
+_TABLE = resources.files("finetune_memory").joinpath("architectures.json").read_text("utf-8")
+_ARCHITECTURES: dict[Any, dict[str, Any]] = json.loads(_TABLE)
+FAMILIES = tuple(_ARCHITECTURES)
 
 
 class _Config:
-    """A config.json, and the sizes of its model by the names of :class:`Shape`."""
+    """A config.json, read as ``architectures.json`` says for its architecture.
+
+    An entry there has what the fields of a config are if they are left out (``defaults``, those of the architecture's class in transformers),
+    values of :class:`Shape` that all its models share (``fixed``), the fields of the config that others are read from (``read``), which
+    blocks have a sliding window (``windows``), and fields that go by other ``names``. It may be ``like`` another one.
+    """
 
     def __init__(self, config: Mapping[str, Any]):
-        self.config, self.defaults = config, _DEFAULTS[config["model_type"]]
+        own = _ARCHITECTURES[config["model_type"]]
+        like = _ARCHITECTURES.get(own.get("like"), {})
+        parts = {part: like.get(part, {}) | own.get(part, {}) for part in ("defaults", "fixed", "read")}
+        self.config, self.defaults = config, parts["defaults"]
+        self.fixed, self.rules = parts["fixed"], parts["read"]
+        self.names, self.window_rule = own.get("names", {}), own.get("windows")
 
-    @cached_property
-    def sizes(self) -> dict[str, Any]:
-        """The sizes under their usual names."""
+    def __call__(self, *names: str, default: Any = None) -> Any:
+        """The first of these fields that is given and not null, or what the architecture has for it."""
+        known = [own for name in names for own in self.names.get(name, [name])]
+        found = (source.get(name) for source in (self.config, self.defaults) for name in known)
+        return next((value for value in found if value is not None), default)
+
+    def nullable(self, name: str) -> Any:
+        """A field for which null is an answer: none of it."""
+        return self.config.get(name, self.defaults.get(name))
+
+    def shape(self) -> Shape:
+        """The shape that the config describes."""
         hidden, heads = self("hidden_size"), self("num_attention_heads")
         if not isinstance(hidden, int) or not isinstance(heads, int) or heads < 1:
             both = "the config's hidden_size and num_attention_heads"
             raise ValueError(f"{both} must be whole numbers of at least 1")
-        return {
+        values = {
             "family": self.config["model_type"],
             "vocab": self("vocab_size"),
             "hidden": hidden,
@@ -239,172 +251,76 @@ class _Config:
             "heads": heads,
             "kv_heads": self("num_key_value_heads", default=heads),
             "head_dim": self("head_dim", default=hidden // heads),
-            "intermediate": self("intermediate_size"),
+            "intermediate": self("intermediate_size", default=4 * hidden),
             "tied": self("tie_word_embeddings", default=False),
         }
+        values |= {field: self.read(field, rule) for field, rule in self.rules.items()} | self.fixed
+        return Shape(**values, windows=self.windows(values.get("rotated", ())))
 
-    def __call__(self, *names: str, default: Any = None) -> Any:
-        """The first of these fields that is given and not null, or what the architecture has for it."""
-        found = (source.get(name) for source in (self.config, self.defaults) for name in names)
-        return next((value for value in found if value is not None), default)
+    def read(self, field: str, rule: Any) -> Any:
+        """A value of :class:`Shape`: what the fields named hold, or what follows from whether one is true, or given."""
+        if isinstance(rule, Mapping):
+            if "given" in rule:
+                return self.nullable(rule["given"]) is not None
+            return rule["true" if self(rule["flag"]) else "false"]
+        value = self(*rule)
+        if field == "activation":
+            return _activation(value)
+        if field == "rotary":
+            rope = self("rope_parameters", "rope_scaling", default={})
+            return float(rope.get("partial_rotary_factor") or value)
+        if field == "rotated":
+            every, blocks = self("no_rope_layer_interval"), range(self("num_hidden_layers"))
+            return tuple(bool(v) for v in value or ((i + 1) % every for i in blocks))
+        return bool(value) if isinstance(getattr(Shape, field), bool) else value
 
-    def flag(self, name: str, default: bool = False) -> bool:
-        return bool(self(name, default=default))
+    def windows(self, rotated: tuple[bool, ...]) -> tuple[int, ...]:
+        """The window of each block, 0 where it sees everything; which blocks slide, the config lists or the architecture's rule says."""
+        rule, size = self.window_rule, self.nullable("sliding_window")
+        if not rule or not size or ("if" in rule and not self(rule["if"])):
+            return ()
+        blocks, listed = range(self("num_hidden_layers")), self("layer_types")
+        each = rule.get("each")
+        if listed:
+            slides = [kind == "sliding_attention" for kind in listed]
+        elif each:
+            pattern = each if isinstance(each, int) else self(*each)
+            slides = [(i + 1) % pattern != 0 for i in blocks]
+        elif rule["blocks"] == "not rotated":
+            slides = [not turned for turned in rotated]
+        else:
+            first = 0 if rule["blocks"] == "all" else self("max_window_layers")
+            slides = [i >= first for i in blocks]
+        return tuple(size if slid else 0 for slid in slides) if any(slides) else ()
 
-    def dropout(self, name: str, after_embedding: str = "", default: float = 0.0) -> dict[str, float]:
-        """What the model drops in training, by the names of its config."""
-        found = {"dropout": self(name, default=default)}
-        return found | ({"embed_dropout": self(after_embedding, default=default)} if after_embedding else {})
 
-    def activation(self, default: str, *names: str) -> str:
-        """silu, gelu (one kernel, exact or by tanh) or gelu_new (written out, operator by operator)."""
-        name = self(*(names or ("hidden_act",)), default=default)
-        known = {"silu": "silu", "swish": "silu", "gelu": "gelu", "gelu_pytorch_tanh": "gelu"}
-        known |= {"gelu_new": "gelu_new", "gelu_fast": "gelu_new", "relu": "relu"}
-        if name not in known:
-            raise UnknownModel(f"the activation {name!r} is not known here; known are {', '.join(known)}")
-        return known[name]
+_ACTIVATIONS = {"silu": "silu", "swish": "silu", "gelu": "gelu", "gelu_pytorch_tanh": "gelu"}
+_ACTIVATIONS |= {"gelu_new": "gelu_new", "gelu_fast": "gelu_new", "relu": "relu"}
 
-    def windows(self, size: Any, sliding: Callable[[int], object] = lambda block: True) -> dict[str, Any]:
-        """The window of each block, 0 where it sees everything. sliding: (block) -> whether it slides, where the config
-        does not list its ``layer_types``."""
-        types = self("layer_types")
-        slides = [t == "sliding_attention" for t in types or ()] or [
-            sliding(block) for block in range(self.sizes["layers"])
-        ]
-        return {"windows": tuple(size if s else 0 for s in slides) if any(slides) and size else ()}
 
-    def rotary(self, default: float) -> float:
-        """The share of a head that is rotated."""
-        rope = self("rope_parameters", "rope_scaling", default={})
-        given = self("partial_rotary_factor", "rotary_pct", default=default)
-        return float(rope.get("partial_rotary_factor") or given)
+def _activation(name: str) -> str:
+    """silu, gelu (one kernel, exact or by tanh) or gelu_new (written out, operator by operator)."""
+    if name not in _ACTIVATIONS:
+        raise UnknownModel(f"the activation {name!r} is not known here; known are {', '.join(_ACTIVATIONS)}")
+    return _ACTIVATIONS[name]
 
 
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "num_experts_per_tok")
 _MIXTURES = ("mixtral", "dbrx", "jamba", "deepseek_v3", "gpt_oss")
 
 
-def _experts(config: Mapping[str, Any], family: str) -> str:
-    for name in _EXPERTS:
-        if isinstance(config.get(name), int) and config[name] > 1:
-            return f"{name} is {config[name]}"
-    return "by its name" if "moe" in family or family in _MIXTURES else ""
-
-
-_LAYER_NORM: dict[str, Any] = {"norm": "layer", "norm_bias": True}
-_UNGATED: dict[str, Any] = {**_LAYER_NORM, "gated": False}
-
-
-def _biases(attention: bool, mlp: bool) -> dict[str, Any]:
-    return {"qkv_bias": attention, "o_bias": attention, "mlp_bias": mlp}
-
-
-def _llama(c: _Config, **more: Any) -> Shape:
-    values = c.sizes | _biases(c.flag("attention_bias"), c.flag("mlp_bias"))
-    return Shape(**{**values, "activation": c.activation("silu"), **more})
-
-
-def _mistral(c: _Config) -> Shape:
-    return _llama(c, **c.windows(c.config.get("sliding_window", 4096)))
-
-
-def _qwen(c: _Config, **more: Any) -> Shape:
-    size = c("sliding_window") if c.flag("use_sliding_window") else None
-    return _llama(c, **more, **c.windows(size, lambda i: i >= c("max_window_layers", default=28)))
-
-
-def _gemma(c: _Config, activation: str = "gelu", **more: Any) -> Shape:
-    return _llama(c, norm="gemma", activation=activation, scaled_embedding=True, **more)
-
-
-def _gemma2(c: _Config) -> Shape:
-    more = c.windows(c("sliding_window", default=4096), lambda i: (i + 1) % 2)
-    more["softcap_logits"] = c.config.get("final_logit_softcapping", 30.0) is not None
-    more["softcap_scores"] = c.config.get("attn_logit_softcapping", 50.0) is not None
-    activation = c.activation("gelu_pytorch_tanh", "hidden_activation", "hidden_act")
-    return _gemma(c, activation, norms="both", **more)
-
-
-def _gemma3(c: _Config) -> Shape:
-    every = c("sliding_window_pattern", "_sliding_window_pattern", default=6)
-    more = c.windows(c("sliding_window", default=4096), lambda i: (i + 1) % every)
-    more |= {"norms": "both", "qk_norm": "head", "softcap_logits": c("final_logit_softcapping") is not None}
-    return _gemma(c, c.activation("gelu_pytorch_tanh", "hidden_activation", "hidden_act"), **more)
-
-
-def _phi(c: _Config) -> Shape:
-    values = c.sizes | _UNGATED | _biases(True, True) | c.dropout("resid_pdrop", "embd_pdrop")
-    values |= {"norms": "shared", "head_bias": True, "qk_norm": "head" if c.flag("qk_layernorm") else ""}
-    return Shape(**values, activation=c.activation("gelu_new"), rotary=c.rotary(0.5))
-
-
-def _phi3(c: _Config) -> Shape:
-    values = c.sizes | c.dropout("resid_pdrop", "embd_pdrop") | c.windows(c("sliding_window"))
-    return Shape(**values, layout="phi3", activation=c.activation("silu"), rotary=c.rotary(1.0))
-
-
-def _smollm3(c: _Config) -> Shape:
-    every, listed = c("no_rope_layer_interval", default=4), c("no_rope_layers")
-    rotated = tuple(bool(v) for v in listed or ((i + 1) % every for i in range(c.sizes["layers"])))
-    size = c("sliding_window") if c.flag("use_sliding_window") else None
-    return _llama(c, rotated=rotated, **c.windows(size, lambda i: not rotated[i]))
-
-
-def _gpt2(c: _Config) -> Shape:
-    hidden, heads = c("n_embd", "hidden_size", default=768), c("n_head", "num_attention_heads", default=12)
-    if c.flag("add_cross_attention"):
-        raise UnknownModel(
-            "this gpt2 has cross-attention to an encoder; only decoder-only models are computed here"
-        )
-    layers, vocab = c("n_layer", "num_hidden_layers", default=12), c("vocab_size", default=50257)
-    values = _UNGATED | _biases(True, True) | c.dropout("resid_pdrop", "embd_pdrop", 0.1)
-    values |= {"layout": "gpt2", "tied": c("tie_word_embeddings", default=True), "rotary": 0.0}
-    values["positions"] = c("n_positions", "max_position_embeddings", default=1024)
-    values["activation"] = c.activation("gelu_new", "activation_function")
-    inner = c("n_inner", default=4 * hidden)
-    return Shape("gpt2", layers, hidden, inner, vocab, heads, heads, hidden // heads, **values)
-
-
-def _gpt_neox(c: _Config) -> Shape:
-    values = c.sizes | _UNGATED | _biases(c.flag("attention_bias", True), True)
-    values |= c.dropout("hidden_dropout", "hidden_dropout") | {"layout": "neox", "rotary": c.rotary(0.25)}
-    norms = "parallel" if c.flag("use_parallel_residual", True) else "pre"
-    return Shape(**values, norms=norms, activation=c.activation("gelu"))
-
-
-def _stablelm(c: _Config) -> Shape:
-    values = _LAYER_NORM | c.dropout("hidden_dropout") | _biases(False, False)
-    values |= {"qkv_bias": c.flag("use_qkv_bias"), "rotary": c.rotary(0.25)}
-    values |= {"norms": "shared" if c.flag("use_parallel_residual") else "pre"}
-    return _llama(c, **values, qk_norm="head" if c.flag("qk_layernorm") else "")
-
-
-def _starcoder2(c: _Config) -> Shape:
-    bias = c.flag("use_bias", True)
-    values = _UNGATED | _biases(bias, bias) | c.dropout("residual_dropout", "embedding_dropout")
-    activation = c.activation("gelu_pytorch_tanh")
-    return _llama(c, **values, activation=activation, **c.windows(c("sliding_window")))
-
-
-# what reads the config of each architecture
-_READERS: dict[str, Callable[[_Config], Shape]] = {
-    "llama": _llama,
-    "mistral": _mistral,
-    "qwen2": partial(_qwen, qkv_bias=True, o_bias=False),
-    "qwen3": partial(_qwen, qk_norm="head"),
-    "gemma": _gemma,
-    "gemma2": _gemma2,
-    "gemma3_text": _gemma3,
-    "phi": _phi,
-    "phi3": _phi3,
-    "smollm3": _smollm3,
-    "gpt2": _gpt2,
-    "gpt_neox": _gpt_neox,
-    "olmo": partial(_llama, norm="plain"),
-    "olmo2": partial(_llama, norm="rms32", norms="post", qk_norm="whole"),
-    "granite": partial(_llama, scaled_embedding=True, scaled_residual=True, scaled_logits=True),
-    "stablelm": _stablelm,
-    "starcoder2": _starcoder2,
-}
-FAMILIES = tuple(_READERS)
+def _refuse(config: Mapping[str, Any], family: str) -> None:
+    """Raises :class:`UnknownModel` for what is not a dense decoder of an architecture known here."""
+    only = "only decoder-only models are computed here"
+    if config.get("is_encoder_decoder"):
+        raise UnknownModel(f"{family} is an encoder-decoder; {only}")
+    counts = {name: config.get(name) for name in _EXPERTS}
+    experts = next((f"{name} is {n}" for name, n in counts.items() if isinstance(n, int) and n > 1), "")
+    if experts or "moe" in family or family in _MIXTURES:
+        mixture = f"{family} is a mixture of experts ({experts or 'by its name'})"
+        raise UnknownModel(f"{mixture}; only dense models are computed here")
+    if family not in FAMILIES:
+        known = ", ".join(sorted(FAMILIES))
+        raise UnknownModel(f"the architecture {family!r} is not known here; known are {known}")
+    if family == "gpt2" and config.get("add_cross_attention"):
+        raise UnknownModel(f"this gpt2 has cross-attention to an encoder; {only}")
