@@ -1,4 +1,4 @@
-"""The decision helper over all 280,000 combinations of answers, "don't know" included.
+"""The decision helper over all 336,000 combinations of answers, "don't know" included.
 
 What decides is judged for every combination (a few seconds). The whole recommendation with its changes costs some thirty judgements
 each, so it is built for a fixed sample and compared with the judgements of all.
@@ -10,6 +10,7 @@ import json
 import random
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import decide_outcomes
@@ -122,19 +123,23 @@ def test_evidence_by_hand():
     rule = Rule("r", "note", "", claims=("C1", "C2"), against=("C3",), literature=("a2020", "b2021"))
     said = {"C1": ("agrees", "1.5B"), "C2": ("measured", ""), "C3": ("does not agree", "135M")}
     assert evidence([rule], said) == (
-        "Our own results support this: C1 (agrees, 1.5B), C3 in reverse (does not agree, 135M). "
-        "So does the literature: a2020, b2021. We have figures, but no verdict: C2 (measured)."
+        "Our own results support part of this: C1 (agrees, 1.5B), the opposite claim C3 (does not agree, 135M). "
+        "So does published work: a2020, b2021. We have figures on part of this, but no verdict: C2 (measured)."
     )
     said |= {"C2": ("cannot tell", "0.5B"), "C3": ("agrees", "135M")}
     assert evidence([rule], said) == (
-        "This follows the literature (a2020, b2021) against our own result: C3 in reverse (agrees, 135M). "
-        "Not settled by us: C2 (cannot tell, 0.5B). Our own results support this: C1 (agrees, 1.5B)."
+        "Our own result speaks against part of this: the opposite claim C3 (agrees, 135M). "
+        "Published work supports it: a2020, b2021. Our own tests do not settle part of this: C2 (cannot tell, 0.5B). "
+        "Our own results support part of this: C1 (agrees, 1.5B)."
     )
     read, plain = Rule("s", "note", "", literature=("c2022",)), Rule("t", "note", "")
-    assert evidence([read], said) == "No test of ours concerns this; it follows the literature: c2022."
+    assert evidence([read], said) == "No test of ours concerns this; it follows published work: c2022."
+    assert evidence([replace(rule, claims=(), against=("C3",))], said) == (
+        "Our own result speaks against this: the opposite claim C3 (agrees, 135M). Published work supports it: a2020, b2021."
+    )
     assert evidence([plain], said) == "This follows from the answers."
     assert evidence([rule, read, plain], said).endswith(
-        "No test of ours concerns the rest; it follows the literature: c2022."
+        "No test of ours concerns the rest; it follows published work: c2022."
     )
 
 
@@ -148,7 +153,7 @@ def test_a_comparison_of_ours_that_speaks_against_a_rule_is_told_with_the_record
     for rule in concerned:
         text = evidence([rule])
         assert (
-            f"against our own result: in our own desk task LoRA was ahead of both classifiers on new wordings, {rp.points(least)}"
+            f"speaks against part of this: on our desk task LoRA was ahead of both classifiers on new wordings, {rp.points(least)}"
             in text
         )
         assert '<a href="accuracy.html">' in decide_page._linked(text)
@@ -156,9 +161,13 @@ def test_a_comparison_of_ours_that_speaks_against_a_rule_is_told_with_the_record
 
 def speaks(rules, text, said):
     """Whether ``text`` owns up to each claim of ``rules`` that is open or speaks against them."""
-    against, _, rest = text.partition("against our own result: ")
-    contrary, _, rest = rest.partition(". ") if rest else ("", "", text)
-    open_ = rest.partition("Not settled by us: ")[2].partition(". ")[0]
+
+    def part(head, rest):
+        """The first sentence after ``head`` and the one behind it, without "part of"."""
+        return [*rest.replace("part of ", "").partition(head)[2].split(". ", 2), "", ""][:2]
+
+    contrary, against = part("Our own result speaks against this: ", text)
+    open_ = part("Our own tests do not settle this: ", text)[0]
     for rule in rules:
         for claim in rule.tests:
             at, (word, size) = side(claim, rule, said), said[claim]
@@ -197,7 +206,7 @@ def test_each_recommendation_says_so_by_itself(sample):
 
 
 def test_each_combination_gets_a_recommendation_and_no_rule_is_dead(judged, outcomes):
-    assert len(outcomes) == 280_000 and set(outcomes.values()) == set(OUTCOMES)
+    assert len(outcomes) == 336_000 and set(outcomes.values()) == set(OUTCOMES)
     assert {rule.name for rules in judged.values() for rule in rules} == {
         r.name for r in RULES if r.stage in STAGES
     }
@@ -257,6 +266,13 @@ def test_what_holds_for_every_combination(outcomes):
         for q in QUESTIONS:  # not knowing leads nowhere that an answer could not, save to measuring
             if known[q.name] == UNKNOWN and outcome != "measure":
                 assert outcome in {outcomes[other(a, q.name, answer)] for answer in q.options}, (a, q.name)
+
+
+def test_a_small_classifier_is_told_nothing_about_constrained_decoding(sample):
+    said = {made.outcome: {r.name for r in made.reasons} for _, made in sample}
+    assert (
+        "constrain the form" not in said["classify"] and "constrain the form" in said["icl"] | said["better"]
+    )
 
 
 def test_knowing_nothing_means_measuring_first():
@@ -478,6 +494,19 @@ STORIES = {
         "prompt",
         "",
         "the usual style; the cheaper rival",
+    ),
+    # who has measured the classifier is not sent back to it
+    "the same rule of the house, four hundred labels, a classifier was measured and falls short": (
+        "none limit costly hundreds hardly needless tuning label-tried",
+        "fine-tune",
+        "",
+        "more than a classifier learns; the classifier that you have",
+    ),
+    "a ticket router whose classifier falls short, no prompt measured yet": (
+        "none plain costly thousands hardly needless neither label-tried",
+        "icl",
+        "",
+        "a prompt after the classifier; the classifier that you have",
     ),
     # what works stays; only a bill could change that
     "a labelling prompt with examples that works": (

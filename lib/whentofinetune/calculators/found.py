@@ -60,18 +60,21 @@ def evidence(rules: Iterable[Rule], said: Mapping[str, tuple[str, str]] | None =
     said = said or found()
     # side -> the sentence on its tests, and the one on the literature of the rules that stand no better
     sentences = {
-        -1: ("This follows the literature ({literature}) against our own result: {tests}.", ""),
-        0: ("Not settled by us: {tests}.", "There this follows the literature: {literature}."),
-        1: ("Our own results support this: {tests}.", "So does the literature: {literature}."),
-        2: ("We have figures, but no verdict: {tests}.", "This follows the literature: {literature}."),
+        -1: ("Our own result speaks against {what}: {tests}.", "Published work supports it: {literature}."),
+        0: ("Our own tests do not settle {what}: {tests}.", "It follows published work: {literature}."),
+        1: ("Our own results support {what}: {tests}.", "So does published work: {literature}."),
+        2: (
+            "We have figures on {what}, but no verdict: {tests}.",
+            "It follows published work: {literature}.",
+        ),
     }
     tests: dict[int | None, list[str]] = {at: [] for at in (*sentences, None)}
     sources: dict[int | None, list[str]] = {at: [] for at in tests}
     for rule in rules:
         for claim in rule.tests:
             word, size = said[claim]
-            reverse = " in reverse" if claim in rule.against else ""
-            tests[side(claim, rule, said)].append(f"{claim}{reverse} ({word}{', ' + size if size else ''})")
+            opposite = "the opposite claim " if claim in rule.against else ""
+            tests[side(claim, rule, said)].append(f"{opposite}{claim} ({word}{', ' + size if size else ''})")
         ours = [f"{contrary()[name]} ({name})" for name in rule.contrary if name in contrary()]
         tests[-1] += ours
         sides = [side(claim, rule, said) for claim in rule.tests] + [-1] * bool(ours)
@@ -80,13 +83,14 @@ def evidence(rules: Iterable[Rule], said: Mapping[str, tuple[str, str]] | None =
     def listed(names: list[str]) -> str:
         return ", ".join(dict.fromkeys(names))
 
+    what = "part of this" if len([*filter(None, tests.values())]) + bool(sources[None]) > 1 else "this"
     text = []
     for at, (ours, theirs) in sentences.items():
         if tests[at]:
-            text.append(ours.format(tests=listed(tests[at]), literature=listed(sources[at])))
-        if tests[at] and sources[at] and theirs:
+            text.append(ours.format(what=what, tests=listed(tests[at])))
+        if tests[at] and sources[at]:
             text.append(theirs.format(literature=listed(sources[at])))
     if sources[None]:
         what = "the rest" if text else "this"
-        text.append(f"No test of ours concerns {what}; it follows the literature: {listed(sources[None])}.")
+        text.append(f"No test of ours concerns {what}; it follows published work: {listed(sources[None])}.")
     return " ".join(text) or "This follows from the answers."
