@@ -305,12 +305,12 @@ def test_parts_run_side_by_side_and_a_fault_is_said(tmp_path):
     """The whole waits for its parts; one that fails costs its own line, and only a whole that fails is a failure."""
     said, trace = [], tmp_path / "trace"
 
-    def job(told, code, waits_for=()):
-        return run_parts.Job("toy", told, [sys.executable, "-c", code], list(waits_for))
+    def job(told, code):
+        return run_parts.Job("toy", told, [sys.executable, "-c", code])
 
     write = f"open({str(trace)!r}, 'a').write"
     good, bad = job("seed 0", f"{write}('p')"), job("seed 1", "raise SystemExit('no memory left')")
-    assert run_parts.run([good, bad, job("whole", f"{write}('w')", [good, bad])], 2, said.append) == 0
+    assert run_parts.run([good, bad, job("whole", f"{write}('w')")], 2, said.append) == 0
     assert trace.read_text() == "pw" and len(said) == 3
     assert any("seed 1: failed: no memory left" in line for line in said)
     assert run_parts.run([job("whole", "raise SystemExit(1)")], 2, said.append) == 1

@@ -12,52 +12,34 @@
 it on a GPU. The modules named in ``PURE`` need nothing but Python and run in a browser; the others need torch.
 """
 
-from __future__ import annotations
+from typing import Any
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from finetune_memory.fit import GPUS, Gpu, changes, fits, largest
+from finetune_memory.formula import Estimate, estimate
+from finetune_memory.settings import Settings
+from finetune_memory.shape import Shape, UnknownModel
+from finetune_memory.training_time import hours
 
-if TYPE_CHECKING:
-    from finetune_memory.fit import GPUS, Gpu, changes, fits, largest
-    from finetune_memory.formula import Estimate, estimate
-    from finetune_memory.settings import Settings
-    from finetune_memory.shape import Shape, UnknownModel
-    from finetune_memory.simulation import Simulation, simulate
-    from finetune_memory.training_time import hours
-
-PURE = (
-    "calculator",
-    "fit",
-    "formula",
-    "known_models",
-    "settings",
-    "shape",
-    "tape",
-    "training_step",
-    "training_time",
-)
-
-_ESTIMATE = "how much GPU memory a fine-tuning step takes, and what it fits"
-_MEASURE = "take real training steps here and record their peak memory"
+PURE = ("calculator", "fit", "formula", "known_models", "settings", "shape", "tape", "training_step")
+PURE += ("training_time",)
 COMMANDS = {
-    "memory": ("finetune_memory.estimate_command", _ESTIMATE),
-    "measure-memory": ("finetune_memory.measure_command", _MEASURE),
+    "memory": (
+        "finetune_memory.estimate_command",
+        "how much GPU memory a fine-tuning step takes, and what it fits",
+    ),
+    "measure-memory": (
+        "finetune_memory.measure_command",
+        "take real training steps here and record their peak memory",
+    ),
 }
-_MODULES = {
-    "fit": ("GPUS", "Gpu", "changes", "fits", "largest"),
-    "formula": ("Estimate", "estimate"),
-    "settings": ("Settings",),
-    "shape": ("Shape", "UnknownModel"),
-    "simulation": ("Simulation", "simulate"),
-    "training_time": ("hours",),
-}
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
-__all__ = ["COMMANDS", "GPUS", "PURE", "Estimate", "Gpu", "Settings", "Shape", "Simulation", "UnknownModel"]
-__all__ += ["changes", "estimate", "fits", "hours", "largest", "simulate"]
+__all__ = ["COMMANDS", "GPUS", "PURE", "Estimate", "Gpu", "Settings", "Shape", "UnknownModel"]
+__all__ += ["changes", "estimate", "fits", "hours", "largest", "Simulation", "simulate"]
 
 
 def __getattr__(name: str) -> Any:
-    """The names above are imported when they are first asked for, so that the formula needs no torch."""
-    if name not in _MODULE_OF:
+    """The simulation is imported when it is first asked for, so that all else needs no torch."""
+    if name not in ("Simulation", "simulate"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    from finetune_memory import simulation
+
+    return getattr(simulation, name)

@@ -9,42 +9,20 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
+from typing import Any, NamedTuple
 
 from tunewise.experiment import Experiment, Params, parameters
 
 
-@dataclass(eq=False)
-class Job:
-    """A process to run: the whole of an experiment, or one part of it, which the whole waits for."""
+class Job(NamedTuple):
+    """A process to run: one part of an experiment, or the whole of it, which waits for its parts."""
 
     name: str
     told: str
     words: list[str]
-    waits_for: list["Job"] = field(default_factory=list)
-    process: subprocess.Popen[bytes] | None = None
-    start: float = 0.0
-    errors: Any = None
-
-    def begin(self, environment: Mapping[str, str]) -> None:
-        self.errors, self.start = tempfile.TemporaryFile(), time.monotonic()  # noqa: SIM115
-        streams: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": self.errors}
-        self.process = subprocess.Popen(self.words, env=environment, **streams)
-
-    def ended(self) -> bool:
-        return self.process is not None and self.process.poll() is not None
-
-    def outcome(self) -> str:
-        """``done``, or the last line that the process said."""
-        if self.process and self.process.returncode == 0:
-            return "done"
-        self.errors.seek(0)
-        said = self.errors.read().decode(errors="replace").strip().splitlines()
-        return f"failed: {said[-1] if said else 'without a word'}"
 
 
 def seeds_of(experiment: Experiment, params: Mapping[str, Any]) -> list[int]:
@@ -54,43 +32,53 @@ def seeds_of(experiment: Experiment, params: Mapping[str, Any]) -> list[int]:
 
 
 def jobs_of(args: argparse.Namespace, changes: Mapping[str, Any]) -> list[Job]:
-    """The parts of all experiments first, each whole after its parts."""
+    """The parts of all experiments first, then the whole of each."""
     from whentofinetune import experiments
 
-    found: list[Job] = []
+    parts, wholes = [], []
     for name in args.experiment:
         experiment, merged = experiments.settled(name, args.scale, dict(changes))
         params = parameters(experiment, args.scale, merged)
         words = [sys.executable, "-m", "tunewise", "run", name, "--scale", args.scale]
         words += ["--model", params["model"]]
-        own = [w for k, v in changes.items() if k != "model" for w in ("--set", f"{k}={json.dumps(v)}")]
+        words += [w for k, v in changes.items() if k != "model" for w in ("--set", f"{k}={json.dumps(v)}")]
         seeds = seeds_of(experiment, params)
-        mine = [Job(name, f"seed {seed}", [*words, *own, "--part", str(seed)]) for seed in seeds]
+        parts += [Job(name, f"seed {seed}", [*words, "--part", str(seed)]) for seed in seeds]
         commit = ["--commit"] * args.commit + ["--force-commit"] * args.force_commit
-        found += [*mine, Job(name, "whole", [*words, *own, *commit], mine)]
-    return found
+        wholes.append(Job(name, "whole", [*words, *commit]))
+    return parts + wholes
 
 
 def run(jobs: list[Job], at_once: int, say: Callable[[str], None]) -> int:
     """Run them, ``at_once`` at a time; 0 if all whole runs ended well. A failed part is said, and done again by the whole."""
     threads = max(1, (os.cpu_count() or 1) // at_once)
     environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
-    waiting, running, done, failed = list(jobs), list[Job](), 0, 0
-    try:
-        while waiting or running:
-            for job in [j for j in waiting if all(w.ended() for w in j.waits_for)][: at_once - len(running)]:
-                waiting.remove(job)
-                job.begin(environment)
-                running.append(job)
-            for job in [j for j in running if j.ended()]:
-                running.remove(job)
-                done, outcome = done + 1, job.outcome()
-                took = time.monotonic() - job.start
+    streams: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "errors": "replace"}
+    processes: list[subprocess.Popen[str]] = []
+    begun: dict[Future[tuple[str, float]], Job] = {}
+
+    def one(job: Job, before: list[Future[Any]]) -> tuple[str, float]:
+        """``done``, or the last line that the process said; and its seconds."""
+        wait(before)
+        start = time.monotonic()
+        process = subprocess.Popen(job.words, env=environment, text=True, **streams)
+        processes.append(process)
+        said = process.communicate()[1].strip().splitlines()
+        outcome = f"failed: {said[-1] if said else 'without a word'}" if process.returncode else "done"
+        return outcome, time.monotonic() - start
+
+    failed = 0
+    with ThreadPoolExecutor(at_once) as pool:
+        for job in jobs:  # those that a job waits for have begun before it
+            parts = [future for future, part in begun.items() if part.name == job.name]
+            begun[pool.submit(one, job, parts if job.told == "whole" else [])] = job
+        try:
+            for done, future in enumerate(as_completed(begun), 1):
+                job, (outcome, took) = begun[future], future.result()
                 say(f"[{done}/{len(jobs)}] {job.name}, {job.told}: {outcome} ({took:.0f} s)")
                 failed += outcome != "done" and job.told == "whole"
-            time.sleep(0.2)
-    finally:
-        for job in running:
-            if job.process:
-                job.process.terminate()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
+                process.terminate()
     return 1 if failed else 0
