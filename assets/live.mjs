@@ -44,8 +44,15 @@ class Block {
     this.form.addEventListener("input", (e) => { const c = this.controls.get(e.target.name); if (c) { this.show(c); this.changed(); } });
     this.form.addEventListener("submit", (e) => e.preventDefault());
     this.form.addEventListener("click", (e) => this.press(e.target.dataset?.do));
-    if (this.fromAddress() || this.lookUp) this.changed();
+    const linked = this.fromAddress();
+    if (linked && !this.lookUp) { // the saved result is of another setting: it is not shown for this one
+      this.results("hidden");
+      this.say("Computing the setting of this link in your browser…");
+    }
+    if (linked || this.lookUp) this.changed();
   }
+
+  results(visibility) { for (const part of this.root.querySelectorAll(".tw-text, .tw-figures, .tw-tables")) part.style.visibility = visibility; }
 
   values() {
     const read = ({ kind, field, options }) => kind === "checkbox" ? field.checked : kind === "text" ? field.value
@@ -101,6 +108,7 @@ class Block {
       if (answer.ok) await this.draw(JSON.parse(answer.ok)).catch((e) => { answer = { failed: e.message }; });
     }
     clearTimeout(starting);
+    this.results("");
     this.busy = false;
     this.root.classList.toggle("tw-wrong", Boolean(answer.wrong));
     this.root.classList.toggle("tw-stale", Boolean(answer.wrong ?? answer.failed)); // the result below is of other settings: it stands back

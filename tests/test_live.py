@@ -410,6 +410,22 @@ def test_a_setting_that_makes_no_sense_is_answered_in_words(browser, block):
         page.wait_for_function("(id) => !document.querySelector(`#${id}.tw-stale`)", arg=f"live-{name}")
 
 
+def test_a_shared_setting_never_stands_beside_the_saved_result(browser, block):
+    """While the engine starts, the result that was saved for another setting is out of sight."""
+    address, spec = block
+    name, held = spec["name"], []
+    with opened(browser, "about:blank") as page:
+        page.route("**/calculators.zip", lambda route: held.append(route))  # the engine waits for it
+        with page.expect_request("**/calculators.zip"):
+            page.goto(f"{address}?{name}.base_in=2")
+        text = page.locator(f"#live-{name} .tw-text")
+        page.wait_for_timeout(100)  # until the request has come to hand
+        assert not text.is_visible()
+        held.pop().continue_()
+        computed(page, name)
+        assert text.is_visible() and words(text.inner_text()) == words(answered(spec, base_in=2)["text"])
+
+
 def test_nonsense_in_the_address_is_passed_by(browser, block):
     address, spec = block
     name = spec["name"]

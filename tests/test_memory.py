@@ -742,6 +742,16 @@ def test_time_is_the_arithmetic_of_the_model():
     assert hours(two, GPUS["a100"], 2e6) == hours(full, GPUS["a100"], 1e6)
 
 
+def test_the_price_of_a_training_says_at_what_price_an_hour():
+    asked = {"gpu": "h100", "gpus": 2, "sharding": "ddp", "million_tokens": 100, "price": 2.5}
+    text = json.loads(memory_json(json.dumps(asked)))["text"]
+    assert "at 2.5 euro an hour for each of 2 GPUs" in text
+    said = re.search(r"costs ([\d,.]+) to ([\d,.]+) euro", text).groups()
+    s = Settings(gpus=2, sharding="ddp", arch=90)
+    told = [2 * 2.5 * h for h in hours(s, GPUS["h100"], 1e8)]
+    assert [float(x.replace(",", "")) for x in said] == pytest.approx(told, abs=0.005)
+
+
 def test_the_live_block_takes_the_controls():
     pytest.importorskip("numpy")
     from whentofinetune.pages.live import Live

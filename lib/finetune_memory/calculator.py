@@ -147,9 +147,10 @@ def _time(s: Settings, gpu: Gpu, million: float, price: float) -> str:
     unit, times = ("hours", 1) if high >= 2 else ("minutes", 60)
     shares = " to ".join(f"{100 * share:.0f} %" for share in REACHED)
     cost = " to ".join(f"{h * price * s.gpus:,.2f}" for h in (low, high))
+    cards = "a GPU" if s.gpus == 1 else f"each of {s.gpus} GPUs"
     return (
-        f"Training on {million:,g} million tokens takes about {low * times:,.2g} to {high * times:,.2g} {unit} and costs {cost} euro: "
-        f"estimated from the arithmetic, with {shares} of the GPU's 16-bit rate."
+        f"Training on {million:,g} million tokens takes about {low * times:,.2g} to {high * times:,.2g} {unit} and costs {cost} euro, "
+        f"at {price:,g} euro an hour for {cards}. Both are estimated from the arithmetic, with {shares} of the GPU's 16-bit rate."
     )
 
 
