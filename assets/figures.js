@@ -68,18 +68,29 @@
     };
   };
 
+  // Colours that have too little contrast on a dark ground, and what stands for them there; grey bands are stronger.
+  const LIGHTER = { "#0072B2": "#3C9BDC", "#8C6D46": "#B5936A", "#7F7F7F": "#9C9C9C" };
+  const onDark = ({ data, layout }) => {
+    const text = JSON.stringify({ data, layout }).replace(/#(0072B2|8C6D46|7F7F7F)/gi, (hex) => LIGHTER[hex.toUpperCase()]);
+    const spec = JSON.parse(text);
+    for (const shape of spec.layout.shapes ?? []) if (shape.fillcolor) shape.opacity = 1.5 * (shape.opacity ?? 1);
+    return spec;
+  };
+
   // The reader's theme and width: Plotly knows no CSS. A legend of several rows gets its own height, so that it takes none of the figure's.
   const dress = (spec, width) => {
     const css = getComputedStyle(document.documentElement);
     const ink = css.getPropertyValue("--pst-color-text-base").trim() || "#222";
     const line = css.getPropertyValue("--pst-color-border").trim() || "#ccc";
     const axis = { gridcolor: line, linecolor: line, zerolinecolor: line };
-    const data = structuredClone(spec.data);
-    let layout = merge(structuredClone(spec.layout), { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink } });
+    const dark = document.documentElement.dataset.theme === "dark";
+    const { data, layout: made } = dark ? onDark(spec) : structuredClone({ data: spec.data, layout: spec.layout });
+    let layout = merge(made, { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink } });
     for (const key of ["xaxis", "yaxis"]) layout[key] = { ...axis, ...layout[key] };
     if (layout.coloraxis && layout.yaxis.ticktext) delete layout.yaxis.title; // the names say it
     if (width < 520) layout = narrow(data, layout, width);
     layout.hoverlabel = { font: { size: 14 } };
+    layout.modebar = { color: css.getPropertyValue("--pst-color-text-muted").trim() || ink, activecolor: ink, bgcolor: "rgba(0,0,0,0)" };
     layout.margin = { ...layout.margin, t: 36 };
     layout.width = width;
     layout.height = (layout.height ?? 400) + 20 * Math.max(0, legendRows(data, layout, width) - 1);

@@ -245,4 +245,5 @@ def setup(app) -> dict:
     app.connect("html-page-context", on_page, priority=900)
     app.connect("build-finished", on_finish)
     app.add_css_file("site.css")
+    app.add_js_file("print.js", loading_method="defer")
     return {"parallel_read_safe": True, "parallel_write_safe": True}
