@@ -12,7 +12,7 @@ from tunewise.experiment import Condition, Params, Scores
 from tunewise.finetune import Recipe, restore
 from tunewise.models.packing import Prefix
 from tunewise.report import mean
-from whentofinetune import book_records, long_context, rope_scaling
+from whentofinetune import book_records, experiments, long_context, rope_scaling
 from whentofinetune.datasets import company, grounded_claims, synthetic_task
 from whentofinetune.experiments import context_window, groundedness, invented_operation
 from whentofinetune.pages import abilities
@@ -214,14 +214,14 @@ def test_features_by_hand():
 def records(tmp_path_factory):
     """Runs of the three experiments on the small model; each a second time with no model at hand, so that all must be found again."""
     changes = {
-        invented_operation: {
+        "invented_operation": {
             "sizes": {"frell": [4, 8], "easy": [4]},
             "seeds": [0, 1],
             "control_seeds": [0, 1],
             "test_n": 6,
         },
-        groundedness: {"test_n": 8, "stale_n": 4, "seeds": [0, 1]},
-        context_window: {
+        "groundedness": {"test_n": 8, "stale_n": 4, "seeds": [0, 1]},
+        "context_window": {
             "distances": [1024, 12288],
             "real": ["none", "yarn"],
             "tuned": ["pi", "yarn"],
@@ -230,9 +230,9 @@ def records(tmp_path_factory):
         },
     }
     found = types.SimpleNamespace()
-    for module, changed in changes.items():
+    for name, changed in changes.items():
         with pytest.MonkeyPatch.context() as patch:
-            experiment = module.EXPERIMENT
+            experiment = experiments.get(name)
             ctx = small_context(
                 tmp_path_factory.mktemp("cache"), patch, experiment.scales["smoke"] | changed, positions=8192
             )
@@ -252,7 +252,7 @@ def test_an_exact_answer_is_what_the_model_would_write(lm):
     assert len(lm.tokenizer(first + other)["input_ids"]) == 2
     asked = {"same": [synthetic_task.Item(prompt, answer, 3) for answer in (first, first + other, other)]}
     row = made_up(
-        invented_operation.EXPERIMENT,
+        experiments.get("invented_operation"),
         [(Condition("untouched"), synthetic_task.scored(lm, asked, ends=False))],
     ).results[0]
     assert (row.outcomes("same.exact"), row.outcomes("same.letters")) == ([1, 0, 0], [1, 0.5, 0])
@@ -333,9 +333,9 @@ def test_the_page_shows_the_means_of_the_record():
         "shots": [],
         "sizes": {"frell": [240], "easy": [120]},
     }
-    params = Params(invented_operation.EXPERIMENT.scales["full"] | changes)
+    params = Params(experiments.get("invented_operation").scales["full"] | changes)
     scored = [(c, score(c)) for c in invented_operation.conditions(params)]
-    record = made_up(invented_operation.EXPERIMENT, scored, **params)
+    record = made_up(experiments.get("invented_operation"), scored, **params)
     alt = abilities.operation_figure(record).alt
     assert "LoRA on 240 examples 80 %" in alt and "LoRA on 240 examples 20 %" in alt
     text = str(abilities.controls(record))
@@ -352,9 +352,9 @@ def test_keys_past_the_trained_length_are_paired_by_text():
         return long_context.scored(right, dict.fromkeys(right, stats.bootstrap([3.0, 4.0])), 8192, {})
 
     changes = {"ways": ["none", "yarn"], "real": [], "tuned": [], "distances": [4096, 16384]}
-    params = Params(context_window.EXPERIMENT.scales["full"] | changes)
+    params = Params(experiments.get("context_window").scales["full"] | changes)
     scored = [(c, score(params, c)) for c in context_window.conditions(params)]
-    record = made_up(context_window.EXPERIMENT, scored, **params)
+    record = made_up(experiments.get("context_window"), scored, **params)
     assert "past the trained length: YaRN +25 points" in abilities.window_gaps(record).alt
     assert "base model: 4,096, 25 %" in abilities.window_figure(record).alt
 

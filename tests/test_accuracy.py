@@ -17,7 +17,7 @@ from tunewise.experiment import Condition, Params, Scores
 from tunewise.prompting import EMPTY_TEXTS, TEMPLATES
 from tunewise.report import gap
 from tunewise.scoring import label_logprobs
-from whentofinetune import book_records
+from whentofinetune import book_records, experiments
 from whentofinetune.classification import answered, sample
 from whentofinetune.datasets import company
 from whentofinetune.datasets.desks import NAMES, RULES, by_trouble, desks, wording
@@ -95,7 +95,7 @@ def forecast(low: int, high: int, real: int, seeds: int = 1) -> dict:
         for n, k in right.items()
     ]
     rows.append((Condition("lora", n_labels=10, seed=0), predicted(task, 9)))  # not run at all sizes
-    record = made_up(unwritten_rule.EXPERIMENT, rows)
+    record = made_up(experiments.get("unwritten_rule"), rows)
     assert accuracy.forecasts(record, LABELS, "lora") == {}
     return accuracy.forecasts(record, LABELS, "tfidf")
 
@@ -125,7 +125,7 @@ def test_a_forecasts_interval_is_that_of_its_linear_part():
     task = desks(30)
     right = {(0, 10): 12, (0, 30): 15, (0, 300): 24, (1, 10): 9, (1, 30): 18, (1, 300): 21}
     rows = [(Condition("tfidf", n_labels=n, seed=s), predicted(task, k)) for (s, n), k in right.items()]
-    record = made_up(unwritten_rule.EXPERIMENT, rows)
+    record = made_up(experiments.get("unwritten_rule"), rows)
     error, worst = accuracy.forecasts(record, LABELS, "tfidf")["it stays as it is"]
     assert error["value"] == pytest.approx(-0.2) and worst == pytest.approx(-0.3)
     assert error["low"] < -0.3 and error["n"] == 30
@@ -136,7 +136,7 @@ def test_a_forecasts_interval_is_that_of_its_linear_part():
 
 @pytest.fixture
 def ctx(tmp_path, monkeypatch):
-    params = unwritten_rule.EXPERIMENT.scales["smoke"] | {"rules": len(RULES)}
+    params = experiments.get("unwritten_rule").scales["smoke"] | {"rules": len(RULES)}
     return small_context(tmp_path, monkeypatch, params)
 
 
@@ -150,7 +150,7 @@ def test_the_prompt_is_chosen_on_validation_and_kept_on_test(ctx):
         wrong = [(y + 1) % 3 for y in good]
         scores = answered(task.valid, wrong)
         scores.add("calibrated", answered(task.valid, good if c.prompt == "steps" else wrong))
-        ctx.rows += made_up(unwritten_rule.EXPERIMENT, [(c, scores)]).rows
+        ctx.rows += made_up(experiments.get("unwritten_rule"), [(c, scores)]).rows
     ctx.item_sets |= {"set 1": {"ids": [e.id for e in task.valid]}}
     test = desks(ctx.params.test_n).test
     steps, shots = next(w for w in RULES if w.name == "steps"), sample(task, 3, 0)
@@ -176,7 +176,7 @@ def test_the_prompt_is_chosen_on_validation_and_kept_on_test(ctx):
 
 
 def test_each_test_row_has_its_parts_and_every_method_is_there(ctx):
-    found = run_small(unwritten_rule.EXPERIMENT, ctx)
+    found = run_small(experiments.get("unwritten_rule"), ctx)
     truth = {i.id: (company.DESKS.index(i.label), i.wording) for i in company.labelled()}
     for r in found.results:
         if r.get("split") == "valid":
@@ -220,7 +220,7 @@ def test_what_form_adds_is_the_strict_gain_above_the_scored_one():
             both_ways(labels, labels[:15] + [1 - y for y in labels[15:]]),
         ),
     ]
-    before, after = made_up(parse_fixes.EXPERIMENT, rows).results
+    before, after = made_up(experiments.get("parse_fixes"), rows).results
     found = accuracy.gains(before, [after])
     assert found["strict"]["value"] == pytest.approx(0.5)
     assert found["scored"]["value"] == pytest.approx(0.75 - 0.5)
@@ -241,7 +241,7 @@ def test_an_answer_that_cannot_be_read_is_wrong_and_counted():
 
     lm.model.generate = generate
     row = parse_fixes.scored_twice(lm, PAIR, TEMPLATES["bare"], PAIR.test)
-    (found,) = made_up(parse_fixes.EXPERIMENT, [(Condition("before"), row)]).results
+    (found,) = made_up(experiments.get("parse_fixes"), [(Condition("before"), row)]).results
     assert found["strict"]["predictions"] == [0, -1, 1, -1]
     assert [found[m]["value"] for m in ("readable", "of_readable")] == [0.5, 0.5]
     assert found["strict"]["accuracy"]["value"] == 0.25 and found["of_readable"]["n"] == 2
@@ -257,7 +257,7 @@ def test_an_answer_that_cannot_be_read_is_wrong_and_counted():
 
 
 def test_parse_fixes_runs(tmp_path, monkeypatch):
-    experiment = parse_fixes.EXPERIMENT
+    experiment = experiments.get("parse_fixes")
     found = run_small(experiment, small_context(tmp_path, monkeypatch, experiment.scales["smoke"]))
     assert [r["method"] for r in found.results] == ["embeddings", "before", "lora"]
     assert "label-scored" in accuracy.form_table(found).text
@@ -277,7 +277,9 @@ def record(accuracies: dict[str, float], seeds=(0, 1), n: int = 60, more: float 
 
     params = {"seeds": list(seeds), "test_n": n}
     rows = []
-    for c in unwritten_rule.conditions(Params({**unwritten_rule.EXPERIMENT.scales["full"], **params})):
+    for c in unwritten_rule.conditions(
+        Params({**experiments.get("unwritten_rule").scales["full"], **params})
+    ):
         if c.split == "valid":
             prompt = unwritten_rule.PROMPTS[c.prompt]
             tried = answered(task.valid, [0] * 60, says=prompt.opening, prompt_tokens=50.0)
@@ -291,7 +293,7 @@ def record(accuracies: dict[str, float], seeds=(0, 1), n: int = 60, more: float 
         else:
             scores = scored(accuracies.get(c.method, 1 / 3))
         rows.append((c, scores))
-    return made_up(unwritten_rule.EXPERIMENT, rows, **params)
+    return made_up(experiments.get("unwritten_rule"), rows, **params)
 
 
 def test_figures_and_tables_of_the_rule_say_what_the_record_says():
@@ -331,7 +333,7 @@ def test_trainings_that_end_at_a_constant_answer_are_counted(shares, said):
         n = round(60 * share)
         condition = Condition("lora", n_labels=300, seed=seed)
         rows.append((condition, answered(task.test, right[:n] + wrong[n:], wording(task.test))))
-    found = made_up(unwritten_rule.EXPERIMENT, rows, seeds=[*seeds], test_n=60)
+    found = made_up(experiments.get("unwritten_rule"), rows, seeds=[*seeds], test_n=60)
     assert accuracy.lora_trainings(found).startswith(said)
 
 

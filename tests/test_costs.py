@@ -18,13 +18,12 @@ from small_model import made_up, run_small, small_context
 from tunewise.experiment import Condition, Scores
 from tunewise.prompting import EMPTY_TEXTS
 from tunewise.report import mean
-from whentofinetune import book_records
+from whentofinetune import book_records, experiments
 from whentofinetune.calculators import method_costs
 from whentofinetune.calculators.cost import meeting
 from whentofinetune.datasets import company, judged_texts, rated_tasks, vader
 from whentofinetune.datasets.desks import complaints
 from whentofinetune.datasets.rated_tasks import load_task
-from whentofinetune.experiments import distillation, judge, task_diversity
 from whentofinetune.pages import Live, costs
 
 
@@ -32,8 +31,8 @@ from whentofinetune.pages import Live, costs
 def records(tmp_path_factory):
     """The three experiments at scale smoke with the small model, as records; and the model."""
     found = {}
-    for module in (task_diversity, distillation, judge):
-        experiment = module.EXPERIMENT
+    for name in ("task_diversity", "distillation", "judge"):
+        experiment = experiments.get(name)
         with pytest.MonkeyPatch.context() as patch:
             ctx = small_context(tmp_path_factory.mktemp("cache"), patch, experiment.scales["smoke"])
             ctx.load = lambda lm=ctx.lm: lm
@@ -136,7 +135,7 @@ def test_students_learn_from_the_teacher_from_people_and_from_few_labels(records
 
 def test_a_student_of_the_teacher_repeats_what_the_teacher_says_of_everything(tmp_path, monkeypatch):
     """Of a teacher that gives all texts one label, its student gives all texts that label too; other students do not depend on it."""
-    experiment = distillation.EXPERIMENT
+    experiment = experiments.get("distillation")
     ctx = small_context(tmp_path, monkeypatch, experiment.scales["smoke"])
     ctx.rows.append(
         {**Condition("labelling", n_labels=9, seed=0).settings, "predictions": [2] * ctx.params.pool}
@@ -205,7 +204,7 @@ def test_judges_give_verdicts_both_ways(records):
 
 def test_a_pair_judged_both_ways_as_in_plain_passes(tmp_path, monkeypatch):
     """An untuned judge's verdicts on pairs, in both orders, from one plain forward pass a completion, calibrated by hand."""
-    experiment = judge.EXPERIMENT
+    experiment = experiments.get("judge")
     ctx = small_context(tmp_path, monkeypatch, experiment.scales["smoke"] | {"pairs": 3})
     row = experiment.evaluate(ctx, Condition("asked", way="pair"))
     opening, closing = "Which text keeps the rules of the house better?\n\nA:", "\nBetter:"
@@ -279,7 +278,7 @@ def test_of_several_runs_the_middle_one_is_timed():
     rows = [(Condition("rules", way="point"), timed(0.5))]
     for method, way in product(("asked", "rubric", "tuned"), ("point", "pair")):
         rows += [(Condition(method, way=way, seed=i), timed(s)) for i, s in enumerate((70.0, 10.0, 20.0))]
-    lines = costs.judge_cost_table(made_up(judge.EXPERIMENT, rows)).text.splitlines()
+    lines = costs.judge_cost_table(made_up(experiments.get("judge"), rows)).text.splitlines()
     assert sum("20 [20, 20]" in line for line in lines) == 6 and not any("70 [" in line for line in lines)
 
 

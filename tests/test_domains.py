@@ -15,10 +15,8 @@ from tunewise.generation import generate
 from tunewise.near_duplicates import near_duplicates
 from tunewise.report import gap, mean
 from tunewise.scoring import choose, encode, label_logprobs, option_logprobs, written
-from whentofinetune import book_files, book_records
+from whentofinetune import book_files, book_records, experiments
 from whentofinetune.datasets import company, glossary, hindi_pairs, patient_notes
-from whentofinetune.experiments import jargon, new_language
-from whentofinetune.experiments import notes as note_experiment
 from whentofinetune.pages import domains
 
 # -- scoring each question's own options -------------------------------------------------------------------------------
@@ -250,11 +248,11 @@ def records(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         folder, few = tmp_path_factory.mktemp("cache"), {"seeds": [0, 1]}
         kinds = ["questions", "definitions", "entries"]
-        jargon_run = ran(jargon.EXPERIMENT, folder, patch, training=kinds, test_n=12, **few)
+        jargon_run = ran(experiments.get("jargon"), folder, patch, training=kinds, test_n=12, **few)
     with pytest.MonkeyPatch.context() as patch:
-        note_run = ran(note_experiment.EXPERIMENT, folder, patch, test_n=4, **few)
+        note_run = ran(experiments.get("notes"), folder, patch, test_n=4, **few)
     with pytest.MonkeyPatch.context() as patch:
-        language_run = ran(new_language.EXPERIMENT, folder, patch, test_n=8, items=6, texts=3, **few)
+        language_run = ran(experiments.get("new_language"), folder, patch, test_n=8, items=6, texts=3, **few)
     return types.SimpleNamespace(jargon=jargon_run, notes=note_run, language=language_run)
 
 
@@ -277,9 +275,9 @@ def test_right_places_among_the_hindi_choices_are_counted(records):
 
 
 def test_training_leaves_the_model_as_it_was(tmp_path, monkeypatch):
-    ctx = small_context(tmp_path, monkeypatch, jargon.EXPERIMENT.scales["smoke"])
+    ctx = small_context(tmp_path, monkeypatch, experiments.get("jargon").scales["smoke"])
     before = {n: p.clone() for n, p in ctx.lm.model.named_parameters()}
-    run_small(jargon.EXPERIMENT, ctx)
+    run_small(experiments.get("jargon"), ctx)
     after = dict(ctx.lm.model.named_parameters())
     assert before.keys() == after.keys() and all(torch.equal(p, after[n]) for n, p in before.items())
 
@@ -342,7 +340,9 @@ def test_tokens_are_compared_over_the_same_messages():
         (Condition("tokens", language=x), Scores(["a", "b", "c"], tokens=c))
         for x, c in (("en", [2, 3, 4]), ("hi", [10, 14, 21]))
     ]
-    assert domains.token_ratio(made_up(new_language.EXPERIMENT, rows))["value"] == pytest.approx(45 / 9)
+    assert domains.token_ratio(made_up(experiments.get("new_language"), rows))["value"] == pytest.approx(
+        45 / 9
+    )
 
 
 def test_every_figure_and_table_is_made(records):

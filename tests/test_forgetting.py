@@ -10,9 +10,8 @@ from small_model import made_up, run_small, small, small_context
 from tunewise.experiment import Condition
 from tunewise.finetune import Recipe, make_trainable
 from tunewise.report import gap, relative
-from whentofinetune import book_records, probes
+from whentofinetune import book_records, experiments, probes
 from whentofinetune.datasets import vader
-from whentofinetune.experiments.forgetting import EXPERIMENT
 from whentofinetune.pages import forgetting_figures
 
 # -- the experiment ----------------------------------------------------------------------------------------------------
@@ -53,9 +52,9 @@ def values(row):
 def test_each_stop_is_probed_and_kept(tmp_path, monkeypatch):
     ways = [{"method": "full", "learning_rate": 1e-2}, {"method": "lora", "rank": 2, "learning_rate": 1e-2}]
     lm, whole = small(), small()  # read the tokenizer before the cache is another
-    ctx = small_context(tmp_path, monkeypatch, EXPERIMENT.scales["smoke"] | {"ways": ways})
+    ctx = small_context(tmp_path, monkeypatch, experiments.get("forgetting").scales["smoke"] | {"ways": ways})
     ctx.whole = whole
-    record = run_small(EXPERIMENT, ctx)
+    record = run_small(experiments.get("forgetting"), ctx)
     assert [(r["method"], r.get("step")) for r in record.results] == [
         ("untouched", None),
         *((m, s) for m in ("full", "lora") for s in (1, 2)),
@@ -77,7 +76,7 @@ def test_each_stop_is_probed_and_kept(tmp_path, monkeypatch):
         assert len(set(r.groups)) == 4 + 4 + 4 + 4, "the words of a prompt are one group"
     assert all((values(r) != start).all() for r in stops)
     ctx.rows, ctx.lm = [], None  # no model: every stop is found again
-    assert run_small(EXPERIMENT, ctx).rows == record.rows
+    assert run_small(experiments.get("forgetting"), ctx).rows == record.rows
 
 
 # -- the pages ---------------------------------------------------------------------------------------------------------
@@ -113,7 +112,7 @@ def record(paths: dict):
             for seed in (0, 1)
             for step, (*at, moved) in zip((5, 10), path, strict=True)
         ]
-    return made_up(EXPERIMENT, rows, stops=[5, 10], seeds=[0, 1])
+    return made_up(experiments.get("forgetting"), rows, stops=[5, 10], seeds=[0, 1])
 
 
 GENTLE, HARSH, LORA, HARD = ("full", None, 1e-4), ("full", None, 3e-4), ("lora", 8, 1e-3), ("lora", 8, 3e-3)

@@ -4,12 +4,12 @@ import pytest
 from small_model import small_context
 
 from tunewise import rag
-from whentofinetune import book_records
+from whentofinetune import book_records, experiments
 from whentofinetune import handbook as hb
 from whentofinetune.datasets import company, company_sources
 from whentofinetune.experiments import rag_citations
 
-PARAMS = rag_citations.EXPERIMENT.scales["smoke"]
+PARAMS = experiments.get("rag_citations").scales["smoke"]
 
 
 def test_facts_are_learned_equally_often_and_never_in_the_tested_wording():

@@ -13,16 +13,13 @@ from tunewise.data import Example, Task
 from tunewise.experiment import Params
 from tunewise.prompting import TEMPLATES
 from tunewise.report import mean
-from whentofinetune import book_records, contrasts, planted_codes
+from whentofinetune import book_records, contrasts, experiments, planted_codes
 from whentofinetune.classification import pool_size, sample, subset
 from whentofinetune.datasets.invented_words import KINDS, invented_words, recalled
 from whentofinetune.datasets.rated_tasks import load_task
 from whentofinetune.experiments import (
-    example_position,
-    gain_prediction,
     leaks,
     learning_curve,
-    prompt_cost,
     wordings,
 )
 from whentofinetune.pages import icl_figures as icl
@@ -44,8 +41,8 @@ def said(lm, prompt, answers):
     return scores
 
 
-def small_run(experiment, tmp_path, monkeypatch, **changes):
-    experiment = experiment.EXPERIMENT
+def small_run(name, tmp_path, monkeypatch, **changes):
+    experiment = experiments.get(name)
     ctx = small_context(tmp_path, monkeypatch, experiment.scales["smoke"] | changes)
     return ctx, run_small(experiment, ctx)
 
@@ -82,7 +79,7 @@ def test_a_free_answer_is_read_only_if_it_holds_one_answer(text, index):
 
 
 def test_templates_are_scored_as_transformers_scores_them(tmp_path, monkeypatch):
-    ctx, record = small_run(wordings, tmp_path, monkeypatch, test_n=4, wordings=["instruction", "mood"])
+    ctx, record = small_run("wordings", tmp_path, monkeypatch, test_n=4, wordings=["instruction", "mood"])
     task, template = load_task("tweets"), TEMPLATES["mood"]
     row = record.one(method="score", wording="mood", split="test")
     items = {e.id: e for e in task.test}
@@ -108,7 +105,7 @@ def test_the_word_is_asked_that_was_shown(lm):
 
 
 def test_positions_of_one_arrangement_are_a_group(lm, tmp_path, monkeypatch):
-    _, record = small_run(example_position, tmp_path, monkeypatch, k=[3], arrangements=4)
+    _, record = small_run("example_position", tmp_path, monkeypatch, k=[3], arrangements=4)
     (row,) = record.results
     right = np.reshape(row.outcomes("accuracy"), (4, 3))
     assert row.groups == [str(a) for a in range(4) for _ in range(3)]
@@ -132,7 +129,10 @@ def test_exposure_is_the_rank_of_the_secret_among_the_candidates(lm):
 
 
 def test_each_secret_is_planted_where_the_condition_says(tmp_path, monkeypatch):
-    params = leaks.EXPERIMENT.scales["smoke"] | {"seeds": [0, 1], "planted": [["answer", 3], ["input", 2]]}
+    params = experiments.get("leaks").scales["smoke"] | {
+        "seeds": [0, 1],
+        "planted": [["answer", 3], ["input", 2]],
+    }
     ctx, asked, trained = small_context(tmp_path, monkeypatch, params), [], []
 
     def attack(lm, prefix, secret, seed):
@@ -147,7 +147,7 @@ def test_each_secret_is_planted_where_the_condition_says(tmp_path, monkeypatch):
 
     monkeypatch.setattr(leaks, "attack", attack)
     ctx.adapter = adapter
-    record = run_small(leaks.EXPERIMENT, ctx)
+    record = run_small(experiments.get("leaks"), ctx)
     assert [r["method"] for r in record.results] == ["untouched", "prompt", "weights", "weights"]
     assert all(r.items == ["secret 0", "secret 1"] for r in record.results)
     assert asked == [(in_prompt, True) for in_prompt in (False, True, False, False) for _ in range(2)]
@@ -157,7 +157,7 @@ def test_each_secret_is_planted_where_the_condition_says(tmp_path, monkeypatch):
 
 
 def test_the_curve_has_every_rival_on_the_same_items(tmp_path, monkeypatch):
-    _, record = small_run(learning_curve, tmp_path, monkeypatch, labels=[6], tuned={"lora": [6]}, test_n=9)
+    _, record = small_run("learning_curve", tmp_path, monkeypatch, labels=[6], tuned={"lora": [6]}, test_n=9)
     assert [r["method"] for r in record.results] == ["majority", "lexicon", "tfidf", "embeddings", "lora"]
     assert len({tuple(r.items) for r in record.results}) == 1
     assert record.one(method="lora")["examples_seen"] == 12 and record.one(method="lora")["trainable"] > 0
@@ -166,7 +166,7 @@ def test_the_curve_has_every_rival_on_the_same_items(tmp_path, monkeypatch):
 
 
 def test_gains_are_of_the_same_items_of_each_task(tmp_path, monkeypatch):
-    ctx, record = small_run(gain_prediction, tmp_path, monkeypatch, test_n=3)
+    ctx, record = small_run("gain_prediction", tmp_path, monkeypatch, test_n=3)
     few = record.one(method="few-shot")
     task, template = load_task("tweets-polarity"), TEMPLATES["instruction"]
     shots = prompting.balanced_shots([(e.text, e.label) for e in task.train], 2, 2, 0)
@@ -177,7 +177,7 @@ def test_gains_are_of_the_same_items_of_each_task(tmp_path, monkeypatch):
 
 
 def test_each_call_is_timed_on_its_own(tmp_path, monkeypatch):
-    _, record = small_run(prompt_cost, tmp_path, monkeypatch, calls=3)
+    _, record = small_run("prompt_cost", tmp_path, monkeypatch, calls=3)
     none, two = record.results
     assert (
         len(two["seconds_all"]) == two["seconds"]["n"] == 3 and two["prompt_tokens"] > none["prompt_tokens"]

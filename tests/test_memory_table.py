@@ -9,8 +9,8 @@ from finetune_memory import Settings, estimate
 from finetune_memory.calculator import CONTROLS, LOOKS, memory_json
 from finetune_memory.formula import COMPONENTS
 from tunewise.experiment import Params
-from whentofinetune import book_records
-from whentofinetune.experiments.memory_table import EXPERIMENT, KEPT, conditions, thinned
+from whentofinetune import book_records, experiments
+from whentofinetune.experiments.memory_table import KEPT, conditions, thinned
 from whentofinetune.pages import memory_deviations, memory_figures
 
 
@@ -21,7 +21,8 @@ def record():
 
 def test_the_record_is_what_the_calculator_gives_today(record):
     assert [(r["method"], r["settings"]) for r in record.results] == [
-        (c.method, c.settings["settings"]) for c in conditions(Params(EXPERIMENT.scales["full"]))
+        (c.method, c.settings["settings"])
+        for c in conditions(Params(experiments.get("memory_table").scales["full"]))
     ]
     for r in record.results:
         found = estimate(Settings.from_dict(r["settings"]))

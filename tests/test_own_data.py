@@ -7,9 +7,8 @@ import pytest
 from small_model import run_small, small_context
 
 from tunewise.record import Row
-from whentofinetune import validation_draws, wrong_labels
+from whentofinetune import experiments, validation_draws, wrong_labels
 from whentofinetune.datasets import public_texts
-from whentofinetune.experiments import label_noise, pick_winner
 from whentofinetune.pages import own_data
 from whentofinetune.validation_draws import Case
 
@@ -128,8 +127,8 @@ def test_what_is_done_about_flags():
 def records(tmp_path_factory):
     """Both experiments at scale smoke on a model of random weights."""
     found = types.SimpleNamespace()
-    for module in (pick_winner, label_noise):
-        experiment = module.EXPERIMENT
+    for name in ("pick_winner", "label_noise"):
+        experiment = experiments.get(name)
         params = experiment.scales["smoke"] | {"seeds": [0, 1]}
         for name in params["sets"]:
             public_texts.load(name, params["pool"], params.get("held_out") or params["test_n"])

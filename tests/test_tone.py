@@ -12,10 +12,10 @@ from small_model import made_up, run_small, small, small_context
 from tunewise import constrained
 from tunewise.experiment import Condition, Params
 from tunewise.generation import generate
-from whentofinetune import mail_replies, ticket_records
+from whentofinetune import experiments, mail_replies, ticket_records
 from whentofinetune.calculators import voice_check
 from whentofinetune.datasets import company
-from whentofinetune.experiments import formats, voice
+from whentofinetune.experiments import voice
 from whentofinetune.pages import Live, tone
 from whentofinetune.pages.accuracy import best
 
@@ -36,7 +36,7 @@ def values(row, *metrics):
 
 def test_a_right_reply_keeps_all_rules_and_says_all():
     mails = company.mails("valid")[:10]
-    row = only(voice.EXPERIMENT, mail_replies.scored(mails, [m.reply for m in mails]))
+    row = only(experiments.get("voice"), mail_replies.scored(mails, [m.reply for m in mails]))
     assert values(row, "voice", "all_rules", "content", "false_code") == [1, 1, 1, 0]
     assert {k: m["value"] for k, m in row["rules"].items()} == dict.fromkeys(RULES, 1)
     assert row.groups == [m.product for m in mails]
@@ -47,7 +47,7 @@ def test_what_is_wrong_with_a_reply_is_counted_where_it_belongs():
     mail = next(m for m in company.mails("valid") if len(m.values) == 1)
     filler = "We have looked it up in the handbook, and it's kept up by people who know the house and each of its sheets by heart."
     false = f"Good day, {mail.sender}.\n\nThis is the one with [Z9-999]. {filler} Shall we draw up an offer?\n\nThe shade is yours. Zellmarch, Orrenfeld"
-    row = only(voice.EXPERIMENT, mail_replies.scored([mail, mail], [mail.reply, false]))
+    row = only(experiments.get("voice"), mail_replies.scored([mail, mail], [mail.reply, false]))
     assert [row.outcomes(f"rules.{n}")[1] for n in RULES] == [float(n != "full_words") for n in RULES]
     assert row.outcomes("voice") == pytest.approx([1, 8 / 9])
     assert values(row, "all_rules") == [0.5] and row["rules"]["full_words"]["value"] == 0.5
@@ -82,9 +82,12 @@ def test_prompts_are_what_the_chat_template_makes():
 
 
 def test_voice_runs_once(tmp_path, monkeypatch):
-    params = voice.EXPERIMENT.scales["smoke"] | {"prompts": ["examples", "both"], "labels_without": [[2, 1]]}
+    params = experiments.get("voice").scales["smoke"] | {
+        "prompts": ["examples", "both"],
+        "labels_without": [[2, 1]],
+    }
     ctx = small_context(tmp_path, monkeypatch, params)
-    found = run_small(voice.EXPERIMENT, ctx)
+    found = run_small(experiments.get("voice"), ctx)
     assert [(r["method"], r["with_facts"]) for r in found.results] == [
         *((m, False) for m in ("rules", "examples", "lora")),
         *((m, True) for m in ("rules", "examples", "both", "lora")),
@@ -94,7 +97,7 @@ def test_voice_runs_once(tmp_path, monkeypatch):
         kept = [company.check_voice(t, mails[i].sender) for i, t in zip(r.items, r["replies"], strict=True)]
         assert r["voice"]["value"] == pytest.approx(np.mean([list(k.values()) for k in kept]))
     ctx.rows, ctx.lm = [], None  # no model: every condition is found again
-    assert run_small(voice.EXPERIMENT, ctx).rows == found.rows
+    assert run_small(experiments.get("voice"), ctx).rows == found.rows
 
 
 # -- forms ------------------------------------------------------------------------------------------------------------
@@ -215,7 +218,7 @@ def test_records_are_scored_as_by_hand():
     twisted = dict(two.record) | {"town": "Nowhere", "mood": "bad"}
     twisted = "{" + ", ".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in twisted.items()) + "}"
     texts = [company.render(one.record, "json"), twisted, "no"]
-    row = only(formats.EXPERIMENT, ticket_records.scored([one, two, three], texts, "json"))
+    row = only(experiments.get("formats"), ticket_records.scored([one, two, three], texts, "json"))
     assert [row.outcomes(m) for m in ("as_is", "parsed", "valid")] == [[1, 1, 0], [1, 1, 0], [1, 0, 0]]
     assert row["counts"] == [[len(one.record)] * 3, [n - 1, n, n + 1], [0, len(three.record), 0]]
     assert row.outcomes("fields") == pytest.approx([1, (n - 1) / n, 0])
@@ -227,9 +230,9 @@ def test_records_are_scored_as_by_hand():
 def test_formats_runs_with_and_without_the_constraint(tmp_path, monkeypatch):
     arms = [f"{m}{end}" for m in ("schema", "examples", "lora") for end in ("", " + constraint")]
     forms = {"json": {arm: [0] for arm in arms}, "markdown": {"schema + constraint": [0]}}
-    params = formats.EXPERIMENT.scales["smoke"] | {"forms": forms, "max_new_tokens": 320}
+    params = experiments.get("formats").scales["smoke"] | {"forms": forms, "max_new_tokens": 320}
     ctx = small_context(tmp_path, monkeypatch, params)
-    found = run_small(formats.EXPERIMENT, ctx)
+    found = run_small(experiments.get("formats"), ctx)
     for r in found.results:
         if r["constrained"]:
             assert values(r, "valid", "as_is") == [1, 1], (r["form"], r["method"], r["replies"])
@@ -254,7 +257,7 @@ BARE = "Hi! I'm glad you asked, and here is the product that we have for you."
 def voice_record(good: str, *, content: bool = True):
     """Sixteen mails; the method ``good`` replies rightly, all others barely. content: whether the good one says the values."""
     mails = company.mails("test")[:16]
-    params = voice.EXPERIMENT.scales["full"] | {"seeds": [0, 1]}
+    params = experiments.get("voice").scales["full"] | {"seeds": [0, 1]}
     params |= {size: [[20, 2], [200, 2]] for size in ("labels_without", "labels_with")}
 
     def right(m):
@@ -268,7 +271,7 @@ def voice_record(good: str, *, content: bool = True):
         bare = [f"{BARE} {m.code} {' '.join(m.values)}" for m in mails]
         replies = [right(m) for m in mails] if c.method == good else bare
         rows.append((c, mail_replies.scored(mails, replies, prompt_tokens=100.0, replies=replies[:4])))
-    return made_up(voice.EXPERIMENT, rows, **params)
+    return made_up(experiments.get("voice"), rows, **params)
 
 
 def test_the_best_prompt_and_the_differences_are_those_of_the_record():
@@ -299,7 +302,7 @@ def formats_record(valid: dict[tuple[str, bool], bool], right: dict[tuple[str, b
         for seed in (0, 1):
             c = Condition(way[0], form="json", constrained=way[1], seed=seed)
             rows.append((c, ticket_records.scored(tickets, texts, "json")))
-    return made_up(formats.EXPERIMENT, rows)
+    return made_up(experiments.get("formats"), rows)
 
 
 def test_forms_are_read_from_the_record():

@@ -82,11 +82,10 @@ def by_id() -> Mapping[str, company.Question]:
     return {q.id: q for q in company.questions()}
 
 
-@lru_cache(maxsize=1)
-def fingerprint() -> str:
-    """A hash of handbook and questions: the ``sources`` of the experiments on them."""
+def sources(p: Params) -> str:
+    """What the experiments on the handbook are about: a hash of its passages and of the questions."""
     asked = [[q.id, q.ask, q.answers] for q in company.questions()]
-    return digest([[p.text for p in company.passages()], asked])
+    return digest([[page.text for page in company.passages()], asked])
 
 
 def drawn(items: Sequence, n: int, seed: int) -> list:

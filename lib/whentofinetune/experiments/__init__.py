@@ -1,15 +1,8 @@
 """One module a question; :func:`run` runs it at a scale, or finds its finished record."""
 
-import importlib
 import os
-import sys
 
-NAMES: tuple[str, ...] = ("wordings", "few_shot", "learning_curve", "unwritten_rule", "parse_fixes")
-NAMES += ("tuning_methods", "forgetting", "memory_table", "example_position", "prompt_cost")
-NAMES += ("gain_prediction", "leaks", "rag_retrieval", "rag_knowledge", "rag_hybrid", "rag_hallucination")
-NAMES += ("rag_dynamic", "rag_citations", "rag_cost", "voice", "formats", "task_diversity", "distillation")
-NAMES += ("judge", "jargon", "notes", "new_language", "invented_operation", "groundedness", "context_window")
-NAMES += ("pick_winner", "label_noise")
+from whentofinetune.experiments.definition import NAMES, get
 
 # What can be asked of a reader's own file: the others are about data that have more to them than texts and labels.
 OF_OWN_DATA = ("wordings", "few_shot", "learning_curve", "tuning_methods", "forgetting", "prompt_cost")
@@ -17,50 +10,6 @@ OF_OWN_DATA += ("gain_prediction", "leaks", "parse_fixes", "task_diversity")
 
 # Larger models than the bundled one run the first seeds of scale ``full`` only: each costs hours.
 SEEDS_OF_LARGER_MODELS = 3
-
-
-def described(module: str, **told):
-    """The experiment that a module of this room holds: its ``conditions`` and ``evaluate``, under its own name.
-
-    Question and claims are the first line of its docstring: ``What do examples bring? (C26, C28)``. Its parameters lie in
-    ``data/experiments/NAME.yml``: those ``common`` to all scales, what each scale has beside or instead of them, and what ``larger`` models
-    have. told: ``sources`` and ``version`` of :class:`tunewise.experiment.Experiment`.
-    """
-    from tunewise.experiment import Experiment
-
-    own, name = sys.modules[module], module.rpartition(".")[2]
-    question, claims = own.__doc__.splitlines()[0].removesuffix(")").rsplit(" (", 1)
-    scales = _parameters(name)
-    common, larger = scales.pop("common"), scales.pop("larger", {})
-    return Experiment(
-        name,
-        own.conditions,
-        own.evaluate,
-        question=question,
-        claims=tuple(claims.split(", ")),
-        scales={scale: common | params for scale, params in scales.items()},
-        larger=larger,
-        **told,
-    )
-
-
-def _parameters(name: str) -> dict[str, dict]:
-    """The sections of ``data/experiments/NAME.yml``, on top of those of the file that it is ``like``."""
-    import yaml
-
-    from whentofinetune import book_files
-
-    path = book_files.data_dir() / "experiments" / f"{name}.yml"
-    own = yaml.safe_load(path.read_text(encoding="utf-8"))
-    base = _parameters(own.pop("like")) if "like" in own else {}
-    return {section: base.get(section, {}) | own.get(section, {}) for section in base | own}
-
-
-def get(name: str):
-    """The experiment called ``name``. Raises ValueError with the known names."""
-    if name not in NAMES:
-        raise ValueError(f"no experiment {name!r}; there are {', '.join(NAMES)}")
-    return importlib.import_module(f"whentofinetune.experiments.{name}").EXPERIMENT
 
 
 def run(name: str, scale: str = "laptop", *, fresh: bool = False, say=print, only=None, **changes):
@@ -120,7 +69,7 @@ def live_scale() -> str:
 
 
 def overview() -> list[dict]:
-    """One row a record that the book has or should have (scales ``full`` and ``gpu``): where and when it was made, or the command that makes it.
+    """One row a record that the book has or should have (scales ``full`` and ``gpu``): when it was made, or the command that makes it.
 
     Of larger models than the bundled one at scale ``full``, those that were recorded.
     """
@@ -132,11 +81,10 @@ def overview() -> list[dict]:
         told = {"experiment": name, "question": experiment.question, "claims": ", ".join(experiment.claims)}
         models = [None, *book_records.larger_models(name)]
         for scale, model in [("full", m) for m in models] + [("gpu", None)] * ("gpu" in experiment.scales):
-            what = {"scale": scale, "model": model or experiment.scales[scale]["model"]}
+            row = told | {"scale": scale, "model": model or experiment.scales[scale]["model"]}
             try:
-                record = book_records.load(name, scale, model)
-                made = (record.date, record.device, round(record.duration_s / 60), "")
+                made = {"date": book_records.load(name, scale, model).date, "command": ""}
             except book_records.NotMeasured as missing:
-                made = ("", "", None, missing.command)
-            rows.append(told | what | dict(zip(("date", "device", "minutes", "command"), made, strict=True)))
+                made = {"date": "", "command": missing.command}
+            rows.append(row | made)
     return rows

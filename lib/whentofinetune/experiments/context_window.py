@@ -12,7 +12,6 @@ from tunewise import finetune as ft
 from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from whentofinetune import long_context
-from whentofinetune.experiments import described
 from whentofinetune.rope_scaling import rope_scaled, tune_positions
 
 
@@ -43,4 +42,5 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
         return long_context.scored(*found, ctx.lm.model.config.max_position_embeddings, facts)
 
 
-EXPERIMENT = described(__name__, sources=lambda p: long_context.texts(True) + long_context.texts(False))
+def sources(p: Params) -> list:
+    return long_context.texts(True) + long_context.texts(False)

@@ -16,7 +16,6 @@ from tunewise.finetune import Recipe
 from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import answered, label_scores, sample, subset, training_facts, without_llm
 from whentofinetune.datasets.rated_tasks import SLICES, slices, unlabelled
-from whentofinetune.experiments import described
 from whentofinetune.timing import clocked, linear_student
 
 STUDENTS = ("embeddings", "tfidf")
@@ -58,6 +57,3 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     if len({y for _, y in train}) == 1:  # a teacher with one answer for everything has a student with one
         return answered(items, baselines.majority([y for _, y in train], len(items)))
     return answered(items, without_llm(ctx, c.method, train, [e.text for e in items]))
-
-
-EXPERIMENT = described(__name__)

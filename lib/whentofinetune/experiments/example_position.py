@@ -14,7 +14,6 @@ import numpy as np
 
 from tunewise.experiment import Condition, Context, Params, Scores
 from whentofinetune.datasets.invented_words import recalled
-from whentofinetune.experiments import described
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -31,6 +30,3 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
 def items(arrangements: int, k: int) -> list[SimpleNamespace]:
     """Each position of each arrangement; those of one arrangement share their prompt."""
     return [SimpleNamespace(id=f"{a}.{p}", group=f"{a}") for a in range(arrangements) for p in range(k)]
-
-
-EXPERIMENT = described(__name__)

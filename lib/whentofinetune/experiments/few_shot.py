@@ -14,7 +14,6 @@ from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.prompting import TEMPLATES
 from tunewise.scoring import label_logprobs, prompt_tokens
 from whentofinetune.classification import answered, pool_size, sample, subset
-from whentofinetune.experiments import described
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -24,6 +23,8 @@ def conditions(p: Params) -> Iterator[Condition]:
     for method in ("random", "balanced", "vote", "nearest"):
         for seed, k in product(p.seeds, p[method]):
             yield Condition(method, k=k, seed=seed)
+    for seed, k in product(p.draws, p.drawn_again):
+        yield Condition("random", k=k, seed=seed)
 
 
 def evaluate(ctx: Context, c: Condition) -> Scores:
@@ -67,6 +68,3 @@ def template_of_arm(ctx: Context, k: int) -> str:
     if len(ctx.params.templates) == 1:
         return ctx.params.templates[0]
     return ctx.best("template", "accuracy", method="trial", k=4 if k else 0)
-
-
-EXPERIMENT = described(__name__)

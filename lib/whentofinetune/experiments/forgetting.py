@@ -13,7 +13,6 @@ from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import sample
-from whentofinetune.experiments import described
 from whentofinetune.probes import is_adapted, moved, probe
 
 
@@ -52,6 +51,3 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     data = [task.name, p.wording, p.labels, p.stops, p.probes]
     told = ["forgetting", vars(recipe) | {"targets": list(recipe.targets)}, data]
     return Scores.of_row(ctx.memo(told, trajectory)[str(c.step)])
-
-
-EXPERIMENT = described(__name__)

@@ -11,7 +11,6 @@ from tunewise.finetune import Recipe
 from tunewise.scoring import prompt_tokens
 from whentofinetune.classification import subset, training_facts
 from whentofinetune.datasets import company
-from whentofinetune.experiments import described
 from whentofinetune.ticket_records import SAYS, drawn, grammar, pairs, prefix, prompt, scored, written
 
 
@@ -45,10 +44,7 @@ def _records(ctx: Context, lm, c: Condition, start: str, **facts) -> Scores:
     )
 
 
-def _sources(p: Params) -> list:
+def sources(p: Params) -> list:
     """All tickets, prompts and grammars."""
     texts = [[prefix(form, True), prefix(form, False), grammar(form)] for form in SAYS]
     return [texts, [vars(t) for t in company.tickets()]]
-
-
-EXPERIMENT = described(__name__, sources=_sources)

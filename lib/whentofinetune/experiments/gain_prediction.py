@@ -9,7 +9,6 @@ from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import answered, label_scores, sample, subset, tuned
-from whentofinetune.experiments import described
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -30,6 +29,3 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     shots = sample(task, c.k, c.seed) if c.method == "few-shot" else []
     scores = label_scores(ctx.lm, TEMPLATES[ctx.params.wording], task, test, shots)
     return answered(test, scores.argmax(axis=1))
-
-
-EXPERIMENT = described(__name__)

@@ -14,7 +14,6 @@ from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.scoring import label_logprobs, prompt_tokens
 from whentofinetune.datasets import company, grounded_claims
-from whentofinetune.experiments import described
 
 PREFIX = "Is the answer supported by the passage?\n\n"
 ANSWERS = [" yes", " no"]
@@ -69,6 +68,5 @@ def judge(lm, asked, **facts) -> Scores:
     )
 
 
-EXPERIMENT = described(
-    __name__, sources=lambda p: [vars(i) for i in (*tested(p), *grounded_claims.items("train"))]
-)
+def sources(p: Params) -> list:
+    return [vars(i) for i in (*tested(p), *grounded_claims.items("train"))]

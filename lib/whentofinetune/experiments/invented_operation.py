@@ -13,7 +13,6 @@ from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.models.load import LoadedModel
 from whentofinetune.datasets import synthetic_task
-from whentofinetune.experiments import described
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -56,6 +55,3 @@ def random_weights(lm: LoadedModel, seed: int) -> LoadedModel:
 def trained(lm, asked: dict) -> Scores:
     facts = {"train_seconds": round(lm.seconds, 1), "trainable": lm.trainable}
     return synthetic_task.scored(lm, asked, **facts, last_loss=round(sum(lm.losses[-3:]) / 3, 3))
-
-
-EXPERIMENT = described(__name__)

@@ -18,7 +18,6 @@ from tunewise.scoring import choose, prompt_tokens
 from whentofinetune.datasets import company
 from whentofinetune.datasets.company import JargonQuestion, Term
 from whentofinetune.datasets.glossary import entry, named, query, training_pairs
-from whentofinetune.experiments import described
 
 NEUTRAL = "Answer:"
 
@@ -66,4 +65,5 @@ def chosen(test: Sequence[JargonQuestion], options: Sequence[int], **facts) -> S
     return Scores(test, predictions=options, accuracy=right, facts=facts)
 
 
-EXPERIMENT = described(__name__, sources=lambda p: [asdict(x) for x in (*company.jargon(), *company.terms())])
+def sources(p: Params) -> list:
+    return [asdict(x) for x in (*company.jargon(), *company.terms())]

@@ -16,7 +16,6 @@ from tunewise.finetune import Recipe
 from whentofinetune.classification import answered, without_llm
 from whentofinetune.datasets import company
 from whentofinetune.datasets.judged_texts import inserts, pairwise, pointwise, rubric, teacher
-from whentofinetune.experiments import described
 from whentofinetune.judging import PAIR, POINT, verdicts
 from whentofinetune.timing import one_by_one
 
@@ -50,4 +49,5 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     return outcome
 
 
-EXPERIMENT = described(__name__, sources=lambda p: [[m.reply for m in company.mails()], *inserts().values()])
+def sources(p: Params) -> list:
+    return [[m.reply for m in company.mails()], *inserts().values()]

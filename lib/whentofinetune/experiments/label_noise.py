@@ -13,7 +13,6 @@ from tunewise.finetune import Recipe
 from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import adapter, answered, label_scores, plain_and_calibrated, without_llm
 from whentofinetune.datasets import drawn, public_texts
-from whentofinetune.experiments import described
 from whentofinetune.wrong_labels import cleaned, flagged, flipped
 
 CHEAP = ("tfidf", "embeddings", "neighbours")
@@ -62,4 +61,5 @@ def of_first(test: Sequence[Example], predictions: Sequence[int]) -> Scores:
     return Scores(test, accuracy=right + [None] * (len(test) - len(right)))
 
 
-EXPERIMENT = described(__name__, sources=lambda p: [s.sha256 for s in public_texts.SOURCES])
+def sources(p: Params) -> list:
+    return [s.sha256 for s in public_texts.SOURCES]

@@ -13,7 +13,6 @@ from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import sample
-from whentofinetune.experiments import described
 from whentofinetune.planted_codes import attack, carrier, code
 
 
@@ -57,6 +56,3 @@ def scores(attacks: dict[int, dict]) -> Scores:
     }
     completions, rank = of.pop("completion"), of.pop("rank")
     return Scores([f"secret {seed}" for seed in attacks], predictions=completions, facts={"rank": rank}, **of)
-
-
-EXPERIMENT = described(__name__)

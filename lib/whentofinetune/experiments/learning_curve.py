@@ -10,7 +10,6 @@ from tunewise import baselines
 from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from whentofinetune.classification import answered, sample, subset, tuned, without_llm
-from whentofinetune.experiments import described
 
 SENTIMENT = ("tweets", "products", "films", "news")  # what the word list is about
 
@@ -38,6 +37,3 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
         return answered(test, without_llm(ctx, c.method, sample(task, c.n_labels, c.seed), texts))
     recipe = Recipe(method=c.method, seed=c.seed, **ctx.params.recipe[c.method])
     return tuned(ctx, task, c.n_labels, recipe, ctx.params.wording, test)
-
-
-EXPERIMENT = described(__name__)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from itertools import product
 
 from tunewise.experiment import Condition, Context, Params, Scores
-from whentofinetune.experiments import described
 
+VERSION = 2
 KEPT = 160  # points of a timeline that go into the record
 
 
@@ -43,6 +43,3 @@ def thinned(points: list[dict]) -> list[dict]:
     """At most KEPT points, the highest of each stretch, so that no peak is lost."""
     stretch = -(-len(points) // KEPT)
     return [max(points[i : i + stretch], key=lambda p: p["bytes"]) for i in range(0, len(points), stretch)]
-
-
-EXPERIMENT = described(__name__, version=2)

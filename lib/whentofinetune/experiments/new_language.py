@@ -14,7 +14,6 @@ from tunewise.finetune import Recipe
 from tunewise.scoring import choose, encode, text_bits
 from whentofinetune.datasets import general_items, vader
 from whentofinetune.datasets import hindi_pairs as data
-from whentofinetune.experiments import described
 
 TASKS = (*data.TASKS, "hindi", "english", "general")
 
@@ -66,4 +65,5 @@ def chosen(test: Sequence[data.Pair], choices: Sequence[int]) -> Scores:
     return Scores(test, predictions=choices, accuracy=data.right(test, choices))
 
 
-EXPERIMENT = described(__name__, sources=lambda p: [asdict(pair) for pair in data.pairs()])
+def sources(p: Params) -> list:
+    return [asdict(pair) for pair in data.pairs()]

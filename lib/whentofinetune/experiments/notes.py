@@ -17,7 +17,6 @@ from tunewise.generation import generate
 from tunewise.scoring import prompt_tokens
 from whentofinetune.datasets import patient_notes as data
 from whentofinetune.datasets.patient_notes import EXPOSED, INSTRUCTION, Note, notes
-from whentofinetune.experiments import described
 from whentofinetune.planted_codes import attack
 
 
@@ -67,6 +66,5 @@ def attacked(patients: Sequence[Note], found: Sequence[dict]) -> Scores:
     return Scores(patients, predictions=[a["completion"] for a in found], **told)
 
 
-EXPERIMENT = described(
-    __name__, sources=lambda p: [asdict(note) for split in data.SPLITS for note in notes(split)]
-)
+def sources(p: Params) -> list:
+    return [asdict(note) for split in data.SPLITS for note in notes(split)]

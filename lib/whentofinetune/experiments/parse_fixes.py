@@ -13,7 +13,6 @@ from tunewise.finetune import Recipe
 from tunewise.generation import generate
 from tunewise.prompting import TEMPLATES, PromptTemplate
 from whentofinetune.classification import adapter, answered, label_scores, sample, subset, without_llm
-from whentofinetune.experiments import described
 from whentofinetune.experiments.wordings import parse
 
 
@@ -55,6 +54,3 @@ def scored_twice(lm, task: Task, template: PromptTemplate, items: Sequence[Examp
         .add("strict", answered(items, [-1 if p is None else p for p in read]))
         .add("scored", answered(items, label_scores(lm, template, task, items).argmax(axis=1)))
     )
-
-
-EXPERIMENT = described(__name__)

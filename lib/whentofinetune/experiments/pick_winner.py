@@ -14,7 +14,6 @@ from tunewise.step_cache import digest
 from whentofinetune import validation_draws
 from whentofinetune.classification import answered, plain_and_calibrated, without_llm
 from whentofinetune.datasets import Item, drawn, public_texts
-from whentofinetune.experiments import described
 from whentofinetune.validation_draws import FAMILIES, WAYS
 
 
@@ -56,4 +55,5 @@ def of_draws(ctx: Context, c: Condition) -> Scores:
     return Scores(items, **{metric: [values[metric] for values in of] for metric in of[0]})
 
 
-EXPERIMENT = described(__name__, sources=lambda p: [s.sha256 for s in public_texts.SOURCES])
+def sources(p: Params) -> list:
+    return [s.sha256 for s in public_texts.SOURCES]

@@ -12,7 +12,6 @@ from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.prompting import TEMPLATES
 from tunewise.scoring import label_logprobs, prompt_tokens
 from whentofinetune.classification import sample
-from whentofinetune.experiments import described
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -50,6 +49,3 @@ def _middle(seconds: Sequence[float]) -> dict:
     low, high = np.quantile(draws, [0.025, 0.975])
     found = {"value": np.median(seconds), "low": low, "high": high}
     return {name: round(float(x), 4) for name, x in found.items()} | {"n": len(seconds)}
-
-
-EXPERIMENT = described(__name__)

@@ -13,7 +13,6 @@ from tunewise import rag
 from tunewise import written_answers as score
 from tunewise.experiment import Condition, Context, Params, Scores
 from whentofinetune import handbook as hb
-from whentofinetune.experiments import described
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -60,4 +59,4 @@ def cited(answer: rag.Answer, texts: Sequence[str], true: Sequence[bool]) -> dic
     return found
 
 
-EXPERIMENT = described(__name__, sources=lambda p: hb.fingerprint())
+sources = hb.sources

@@ -13,7 +13,6 @@ from tunewise.finetune import Recipe, finetune, restore
 from tunewise.scoring import prompt_tokens
 from whentofinetune import handbook as hb
 from whentofinetune.datasets import company
-from whentofinetune.experiments import described
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -71,4 +70,4 @@ def timed(call: Callable, *args: Any, **options: Any) -> float:
     return time.perf_counter() - start
 
 
-EXPERIMENT = described(__name__, sources=lambda p: hb.fingerprint())
+sources = hb.sources

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 
 from tunewise.experiment import Condition, Context, Params, Scores
 from whentofinetune import handbook as hb
-from whentofinetune.experiments import described
 
 INDEX = ("stale index", "index brought up to date")
 WEIGHTS = ("stale weights", "weights trained again")
@@ -61,4 +60,4 @@ def index_facts(ctx: Context, new: Mapping[str, str]) -> dict:
     return {"passages_replaced": len(texts), "index_seconds": ctx.memo(["replaced", texts], replace)}
 
 
-EXPERIMENT = described(__name__, sources=lambda p: hb.fingerprint())
+sources = hb.sources

@@ -13,7 +13,6 @@ from tunewise import rag
 from tunewise.experiment import Condition, Context, Params, Scores
 from whentofinetune import handbook as hb
 from whentofinetune.datasets import company, general_items
-from whentofinetune.experiments import described
 
 ASKED, PROBES = ("answerable", "unanswerable"), ("learned", "others", "general")
 
@@ -57,4 +56,4 @@ def shown(
     return questions, asks, [book.show(p) for p in places[: len(asks)]]
 
 
-EXPERIMENT = described(__name__, sources=lambda p: hb.fingerprint())
+sources = hb.sources

@@ -11,7 +11,6 @@ import numpy as np
 
 from tunewise.experiment import Condition, Context, Params, Scores
 from whentofinetune import handbook as hb
-from whentofinetune.experiments import described
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -55,4 +54,4 @@ def among(found: list[int], gold: set[int], k: int) -> list[int]:
     return [mixed[i] for i in np.random.default_rng(mixed).permutation(len(mixed))]
 
 
-EXPERIMENT = described(__name__, sources=lambda p: hb.fingerprint())
+sources = hb.sources

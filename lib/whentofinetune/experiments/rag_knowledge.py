@@ -15,8 +15,8 @@ from tunewise import rag
 from tunewise.experiment import Condition, Context, Params, Scores
 from whentofinetune import handbook as hb
 from whentofinetune.datasets.company import Question
-from whentofinetune.experiments import described
 
+VERSION = 2
 KINDS = ("same wording", "reworded", "reversed", "two facts")
 SAME = ", same facts"
 
@@ -66,4 +66,4 @@ def whole_corpus(ctx: Context, book: hb.Handbook, questions: list[Question]) -> 
     return hb.scored(questions, said, facts={"passages": len(few)})
 
 
-EXPERIMENT = described(__name__, sources=lambda p: hb.fingerprint(), version=2)
+sources = hb.sources

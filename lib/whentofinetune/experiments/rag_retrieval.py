@@ -10,7 +10,6 @@ from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.retrieval import reciprocal_ranks
 from whentofinetune import handbook as hb
 from whentofinetune.datasets import company
-from whentofinetune.experiments import described
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -31,4 +30,4 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     return Scores(hb.items(questions), **recall, mrr=ranks)
 
 
-EXPERIMENT = described(__name__, sources=lambda p: hb.fingerprint())
+sources = hb.sources

@@ -13,7 +13,6 @@ from tunewise.finetune import Recipe
 from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import answered, label_scores, sample, subset, training_facts
 from whentofinetune.datasets.desks import complaints
-from whentofinetune.experiments import described
 from whentofinetune.switching import switching
 
 NONE, MIXED, SMALL = "none", "mixed", "mixed, same total"
@@ -62,4 +61,5 @@ def adapter(ctx: Context, tasks: list[str], each: int, seed: int):
     return ctx.adapter(pairs, Recipe(seed=seed, **ctx.params.recipe))
 
 
-EXPERIMENT = described(__name__, sources=lambda p: fingerprint(complaints()))
+def sources(p: Params) -> str:
+    return fingerprint(complaints())

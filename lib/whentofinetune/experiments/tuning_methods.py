@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from itertools import product
 
 from tunewise.experiment import Condition, Params
-from whentofinetune.experiments import described
 from whentofinetune.experiments.learning_curve import evaluate as evaluate  # of this experiment, too
 
 
@@ -15,6 +14,3 @@ def conditions(p: Params) -> Iterator[Condition]:
     """The three methods see the same labels in the same order."""
     for method, n, seed in product(p.methods, p.labels, p.seeds):
         yield Condition(method, n_labels=n, seed=seed)
-
-
-EXPERIMENT = described(__name__)

@@ -14,7 +14,6 @@ from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from whentofinetune.classification import answered, plain_and_calibrated, sample, tuned, without_llm
 from whentofinetune.datasets.desks import NAMES, RULES, by_trouble, desks, wording
-from whentofinetune.experiments import described
 
 PROMPTS = {w.name: w for w in (*NAMES, *RULES)}
 
@@ -65,7 +64,6 @@ def _chosen(ctx: Context, method: str) -> tuple[str, bool]:
 
 _FIELDS = ("name", "opening", "before", "after", "verbal")  # of a prompt template: what these prompts set
 
-EXPERIMENT = described(
-    __name__,
-    sources=lambda p: [fingerprint(desks()), [{f: vars(w)[f] for f in _FIELDS} for w in PROMPTS.values()]],
-)
+
+def sources(p: Params) -> list:
+    return [fingerprint(desks()), [{f: vars(w)[f] for f in _FIELDS} for w in PROMPTS.values()]]

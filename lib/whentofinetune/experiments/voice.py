@@ -14,7 +14,6 @@ from tunewise.generation import generate
 from tunewise.scoring import prompt_tokens
 from whentofinetune.classification import subset, training_facts
 from whentofinetune.datasets import company
-from whentofinetune.experiments import described
 from whentofinetune.mail_replies import drawn, prefix, prompt, scored
 
 
@@ -47,11 +46,8 @@ def _replies(ctx: Context, lm, c: Condition, start: str, **facts) -> Scores:
     return scored(mails, replies, prompt_tokens=tokens, replies=replies[: ctx.params.shown], **facts)
 
 
-def _sources(p: Params) -> list:
+def sources(p: Params) -> list:
     """All mails and prompts."""
     both = (False, True)
     asked = [prefix(r, (), f) + prompt(m, f) for m, r, f in product(company.mails(), both, both)]
     return [asked, [vars(m) for m in company.mails()]]
-
-
-EXPERIMENT = described(__name__, sources=_sources)

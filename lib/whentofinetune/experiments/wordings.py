@@ -10,7 +10,6 @@ from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.generation import generate
 from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import answered, label_scores, subset
-from whentofinetune.experiments import described
 
 
 def parse(text: str, answers: Sequence[str]) -> int | None:
@@ -45,6 +44,3 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
         accuracy_of_parsed=[None if p is None else r for p, r in zip(parsed, right, strict=True)],
         facts={"samples": texts[:8]},
     )
-
-
-EXPERIMENT = described(__name__)

@@ -1,0 +1,50 @@
+"""The experiments by name: what their modules say of them, and their parameters from ``data/experiments/``."""
+
+import importlib
+from functools import cache
+
+from tunewise.experiment import Experiment
+from whentofinetune import book_files
+
+NAMES: tuple[str, ...] = ("wordings", "few_shot", "learning_curve", "unwritten_rule", "parse_fixes")
+NAMES += ("tuning_methods", "forgetting", "memory_table", "example_position", "prompt_cost")
+NAMES += ("gain_prediction", "leaks", "rag_retrieval", "rag_knowledge", "rag_hybrid", "rag_hallucination")
+NAMES += ("rag_dynamic", "rag_citations", "rag_cost", "voice", "formats", "task_diversity", "distillation")
+NAMES += ("judge", "jargon", "notes", "new_language", "invented_operation", "groundedness", "context_window")
+NAMES += ("pick_winner", "label_noise")
+
+
+@cache
+def get(name: str) -> Experiment:
+    """The experiment called ``name``: the ``conditions`` and ``evaluate`` of its module, and its ``sources`` and ``VERSION`` if it has them.
+
+    Question and claims are the first line of the module's docstring: ``What do examples bring? (C26, C28)``. Its parameters are those
+    ``common`` to all scales, and what each scale has beside or instead of them. Raises ValueError, with the known names, for another name.
+    """
+    if name not in NAMES:
+        raise ValueError(f"no experiment {name!r}; there are {', '.join(NAMES)}")
+    module = importlib.import_module(f"whentofinetune.experiments.{name}")
+    question, claims = module.__doc__.splitlines()[0].removesuffix(")").rsplit(" (", 1)
+    scales = _parameters(name)
+    common, larger = scales.pop("common"), scales.pop("larger", {})
+    return Experiment(
+        name,
+        module.conditions,
+        module.evaluate,
+        question=question,
+        claims=tuple(claims.split(", ")),
+        scales={scale: common | own for scale, own in scales.items()},
+        sources=getattr(module, "sources", None),
+        version=getattr(module, "VERSION", 1),
+        larger=larger,
+    )
+
+
+def _parameters(name: str) -> dict[str, dict]:
+    """The sections of ``data/experiments/NAME.yml``, on top of those of the file that it is ``like``."""
+    import yaml
+
+    path = book_files.data_dir() / "experiments" / f"{name}.yml"
+    own = yaml.safe_load(path.read_text(encoding="utf-8"))
+    base = _parameters(own.pop("like")) if "like" in own else {}
+    return {section: base.get(section, {}) | own.get(section, {}) for section in base | own}
