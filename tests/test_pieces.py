@@ -62,9 +62,9 @@ def test_the_items_needed_have_the_power_promised():
     [
         ({"items": 3}, "a whole number of items, 10 or more"),
         ({"points": 0}, "must be above 0"),
-        ({"accuracy": 98, "points": 5}, "more than 100%"),
+        ({"accuracy": 98, "points": 5}, "more than 100 %"),
         ({"points": 25}, "right in exactly one method"),
-        ({"accuracy": 95, "points": 2, "differ": 20}, "between 2% and 8%"),
+        ({"accuracy": 95, "points": 2, "differ": 20}, "between 2 % and 8 %"),
     ],
 )
 def test_a_design_that_cannot_be_is_refused(settings, words):
@@ -104,7 +104,7 @@ def test_calibration_is_the_librarys(k):
     )
     text = json.loads(calibration.calibration_json(json.dumps({"examples": k, "taken": 100})))["text"]
     right = (scores.argmax(axis=1) == saved["truth"]).mean()
-    assert f"Right, as scored: {right:.0%} of 300" in text and "Right, calibrated" in text
+    assert f"Right, as scored: {100 * right:.0f} % of 300" in text and "Right, calibrated" in text
 
 
 def test_scores_that_are_not_saved_are_refused():

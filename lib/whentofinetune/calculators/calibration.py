@@ -14,7 +14,7 @@ from whentofinetune.calculators.cost import Settings
 from whentofinetune.calculators.items_needed import wilson
 
 EXAMPLES = [0, 1, 4, 8, 16]
-TAKEN = "The share of the prompt's leaning that is divided out. 0% is off, 100% is contextual calibration."
+TAKEN = "The share of the prompt's leaning that is divided out. 0 % is off, 100 % is contextual calibration."
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Calibrating(Settings):
         if self.examples not in EXAMPLES:
             raise ValueError(f"scores are saved for {EXAMPLES} examples, not for {self.examples:g}")
         if self.taken > 100:
-            raise ValueError(f"between 0 and 100% of the leaning can be divided out; not {self.taken:g}%")
+            raise ValueError(f"between 0 and 100 % of the leaning can be divided out; not {self.taken:g} %")
 
 
 def among(logs: Sequence[float]) -> list[float]:
@@ -58,17 +58,19 @@ def calibration_json(settings: str) -> str:
     bias = leaning(saved["empty"][k])
     given = {"as scored": answers(saved["scores"][k], bias, 0)}
     if s.taken:
-        name = "calibrated" if s.taken == 100 else f"{s.taken:g}% calibrated"
+        name = "calibrated" if s.taken == 100 else f"{s.taken:g} % calibrated"
         given[name] = answers(saved["scores"][k], bias, s.taken / 100)
     n = len(truth)
     shares = {name: [Counter(a)[y] / n for y in range(len(labels))] for name, a in given.items()}
     shares["truth"] = [Counter(truth)[y] / n for y in range(len(labels))]
-    leans = ", ".join(f"{label} {math.exp(b):.0%}" for label, b in zip(labels, bias, strict=True))
+    leans = ", ".join(f"{label} {100 * math.exp(b):.0f} %" for label, b in zip(labels, bias, strict=True))
     lines = [f"After {s.examples} examples the prompt says of a text without content: {leans}."]
     for name, found in given.items():
         right = sum(a == t for a, t in zip(found, truth, strict=True)) / n
         low, high = wilson(right, n)
-        lines.append(f"Right, {name}: {right:.0%} of {n} test tweets (95% interval {low:.0%} to {high:.0%}).")
+        lines.append(
+            f"Right, {name}: {100 * right:.0f} % of {n} test tweets (95 % interval {100 * low:.0f} % to {100 * high:.0f} %)."
+        )
     return json.dumps({"figures": [_figure(labels, shares, k)], "text": "\n".join(lines)})
 
 
@@ -82,7 +84,7 @@ def _figure(labels: list[str], shares: dict[str, list[float]], k: str) -> dict:
     y = {"title": {"text": "share of the answers"}, "tickformat": ".0%", "range": [0, 1]}
     layout = dict(title={"text": f"Which label the answers get, {k} examples"}, barmode="group", yaxis=y)
     said = (
-        f"{name}: {', '.join(f'{label} {v:.0%}' for label, v in zip(labels, values, strict=True))}"
+        f"{name}: {', '.join(f'{label} {100 * v:.0f} %' for label, v in zip(labels, values, strict=True))}"
         for name, values in shares.items()
     )
     return {"data": data, "layout": layout, "alt": f"Bars. {'; '.join(said)}."}

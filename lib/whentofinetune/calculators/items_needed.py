@@ -36,14 +36,14 @@ class Design(Settings):
             raise ValueError("the difference to find must be above 0 points")
         best = self.accuracy + self.points
         if best > 100:
-            sum_of = f"{self.points:g} points above {self.accuracy:g}%"
-            raise ValueError(f"{sum_of} is more than 100%: lower one of them")
+            sum_of = f"{self.points:g} points above {self.accuracy:g} %"
+            raise ValueError(f"{sum_of} is more than 100 %: lower one of them")
         if self.same_items:
             most = min(self.accuracy + best, 200 - self.accuracy - best)
             if not self.points <= self.differ <= most:
                 raise ValueError(
-                    f"with {self.accuracy:g}% and {best:g}% right, between {self.points:g}% and {most:g}% of the items are right in "
-                    f"exactly one method; not {self.differ:g}%"
+                    f"with {self.accuracy:g} % and {best:g} % right, between {self.points:g} % and {most:g} % of the items are right in "
+                    f"exactly one method; not {self.differ:g} %"
                 )
 
 
@@ -96,12 +96,12 @@ def items_json(settings: str) -> str:
     setting = f"Each of two methods answers {n:,} items of its own"
     if d.same_items:
         setting = (
-            f"Two methods answer the same {n:,} items, and exactly one is right on {d.differ:g}% of them"
+            f"Two methods answer the same {n:,} items, and exactly one is right on {d.differ:g} % of them"
         )
     text = (
         f"To find a difference of {d.points:g} point{'s' * (d.points != 1)}, {wanted:,} items are needed{'' if d.same_items else ' for each method'}.\n"
-        f"{setting}: a true difference of {100 * least:.1f} points is found in {POWER:.0%} of such tests.\n"
-        f"An accuracy of {d.accuracy:g}% on {n:,} items has the {LEVEL:.0%} interval {low:.1%} to {high:.1%}."
+        f"{setting}: a true difference of {100 * least:.1f} points is found in {100 * POWER:.0f} % of such tests.\n"
+        f"An accuracy of {d.accuracy:g} % on {n:,} items has the {100 * LEVEL:.0f} % interval {100 * low:.1f} % to {100 * high:.1f} %."
     )
     return json.dumps({"figures": [_figure(d, wanted)], "tables": [_table(d)], "text": text})
 

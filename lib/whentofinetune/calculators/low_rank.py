@@ -52,8 +52,8 @@ def low_rank_json(settings: str) -> str:
     chance = error(updates()[RANDOM]["singular"], rank)
     few, all_of = numbers(update["shape"], rank), rows * columns
     text = (
-        f"Rank {rank}: B has {rows} × {rank} numbers and A {rank} × {columns}, {few:,} in all. That is {few / all_of:.1%} of the {all_of:,} numbers of the full update.\n"
-        f"The best BA of this rank holds {1 - left**2:.0%} of the update's sum of squares, where random numbers leave {1 - chance**2:.0%}; its relative error is {left:.0%}."
+        f"Rank {rank}: B has {rows} × {rank} numbers and A {rank} × {columns}, {few:,} in all. That is {100 * few / all_of:.1f} % of the {all_of:,} numbers of the full update.\n"
+        f"The best BA of this rank holds {100 * (1 - left**2):.0f} % of the update's sum of squares, where random numbers leave {100 * (1 - chance**2):.0f} %; its relative error is {100 * left:.0f} %."
     )
     return json.dumps({"figures": [_curve(name, rank), _corners(update, name, rank)], "text": text})
 
@@ -73,7 +73,7 @@ def _curve(name: str, rank: int) -> dict:
     y = {"title": {"text": "relative error"}, "tickformat": ".0%", "range": [0, 1.02]}
     layout = dict(title={"text": "What the best BA of each rank misses"}, xaxis=x, yaxis=y)
     ends = (error(updates()[name]["singular"], r) for r in (1, MOST))
-    alt = f"A falling line for {name}: from {next(ends):.0%} at rank 1 to {next(ends):.0%} at rank {MOST}; {here:.0%} at rank {rank}."
+    alt = f"A falling line for {name}: from {100 * next(ends):.0f} % at rank 1 to {100 * next(ends):.0f} % at rank {MOST}; {100 * here:.0f} % at rank {rank}."
     return {"data": data, "layout": layout, "alt": alt}
 
 
