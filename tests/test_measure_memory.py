@@ -139,7 +139,7 @@ def test_a_record_says_where_when_and_with_what(tmp_path, model, no_process):
     ("words", "says"),
     [
         (["--batch", "two"], "batch must be a whole number of at least 1, not 'two'"),
-        (["--checkpointing", "maybe"], "--checkpointing is on, off"),
+        (["--checkpointing", "maybe"], "checkpointing is true or false"),
         (["--method", "dora"], "method is one of full, lora, qlora"),
         (["--model", "no/such"], "not among the"),
         (["--model", "missing.json"], "there is no file missing.json"),

@@ -20,8 +20,8 @@ from finetune_memory.settings import Settings
 from finetune_memory.shape import Shape, UnknownModel
 from finetune_memory.training_time import hours
 
-PURE = ("calculator", "fit", "formula", "known_models", "settings", "shape", "tape", "training_step")
-PURE += ("training_time",)
+PURE: tuple[str, ...] = ("calculator", "fit", "formula", "known_models", "settings", "shape", "tape")
+PURE += ("training_step", "training_time")
 COMMANDS = {
     "memory": (
         "finetune_memory.estimate_command",

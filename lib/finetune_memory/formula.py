@@ -217,14 +217,14 @@ def estimate(s: Settings) -> Estimate:
             highest[phase] = sum(parts)
             by_phase[phase] = fixed | dict(zip(_PASSING, parts, strict=True))
 
-    saved = step.common + step.embedding.kept[1] + left
+    saved = step.common + step.embedding.kept + left
     at("forward", gradients, saved, old, step.embedding.forward[0])
     for number, block in enumerate(blocks):
         at("forward", gradients, saved, old, sum(block.forward) + (step.local if number else step.masks))
-        saved += block.kept[1]
+        saved += block.kept
         old += block.cached
     at("forward", gradients, saved, old, sum(step.norm.forward) + step.local)
-    at("loss", gradients, saved, old + step.loss_forward[3], step.loss_forward[0])
+    at("loss", gradients, saved, old + step.loss.forward[3], step.loss.forward[0])
     saved -= left
 
     # one block's gradients, while they are summed up
@@ -237,13 +237,13 @@ def estimate(s: Settings) -> Estimate:
         temporary, kept, made, logits = part.backward
         at(phase, gradients + made + unit, saved + kept, held + logits, temporary)
         if not s.accumulation and (part is step.norm or not s.in_backward):
-            gradients += -(-part.gradients[2] // shared)
+            gradients += -(-part.gradients // shared)
 
     back("loss", saved, step.loss, 0)
     held = 0 if s.outputs == "dropped" else step.logits
     back("backward", saved, step.norm, held)
     for block in reversed(blocks):
-        saved -= block.kept[1]
+        saved -= block.kept
         back("backward", saved, block, held)
         saved += block.graph
         held += 0 if s.outputs == "dropped" else block.cache

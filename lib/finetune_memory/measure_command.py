@@ -97,14 +97,14 @@ def main(args: argparse.Namespace) -> int:
 def plan(args: argparse.Namespace, device: str) -> list[dict[str, Any]]:
     """The settings asked for, smallest models first. Raises ValueError for those that are not possible."""
     gpu = device.startswith("cuda")
-    models = _list(args.model, GRID_MODELS if args.grid and gpu else [SMALL])
+    models = map(str, _list(args.model, GRID_MODELS if args.grid and gpu else [SMALL]))
     axes: dict[str, list[Any]] = {
         "model": [config_file(name) or name for name in models],
         "method": _list(args.method, METHODS),
         "optimizer": _list(args.optimizer, ["adamw"]),
-        "seq": [_value(v) for v in _list(args.seq, ["512", "2048"] if gpu else ["64", "128"])],
-        "batch": [_value(v) for v in _list(args.batch, ["1", "4"] if gpu and args.grid else ["1"])],
-        "checkpointing": [_switch(v) for v in _list(args.checkpointing, ["on", "off"])],
+        "seq": _list(args.seq, [512, 2048] if gpu else [64, 128]),
+        "batch": _list(args.batch, [1, 4] if gpu and args.grid else [1]),
+        "checkpointing": _list(args.checkpointing, [True, False]),
     }
     more = {**COMMON, **machine.hardware(device), **dict(_pair(text) for text in args.set)}
     found = [dict(zip(axes, values, strict=True)) | more for values in itertools.product(*axes.values())]
@@ -113,22 +113,18 @@ def plan(args: argparse.Namespace, device: str) -> list[dict[str, Any]]:
     return found
 
 
-def _list(text: str | None, default: Iterable[str]) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()] if text else list(default)
+def _list(text: str | None, default: Iterable[object]) -> list[object]:
+    return [_value(part.strip()) for part in text.split(",") if part.strip()] if text else list(default)
 
 
 def _value(text: str) -> object:
-    """What a setting is given as: JSON, or a word."""
+    """What a setting is given as: JSON, on or off, or a word."""
+    if text in ("on", "off"):
+        return text == "on"
     try:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _switch(text: str) -> bool:
-    if text not in ("on", "off"):
-        raise ValueError(f"--checkpointing is on, off or on,off, not {text!r}")
-    return text == "on"
 
 
 def _pair(text: str) -> tuple[str, object]:

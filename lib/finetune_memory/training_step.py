@@ -17,18 +17,19 @@ Kinds = tuple[int, ...]  # bytes of each kind of block
 
 @dataclass
 class Stretch:
-    """What a stretch of the step takes beyond what was there before it, by kind of block (see :mod:`finetune_memory.tape`).
+    """What a stretch of the step takes beyond what was there before it.
 
-    forward: at its highest on the way there. kept: what stays for the backward pass. backward: at its highest on the way
-    back, with what was kept. gradients: what stays afterwards. keeps_input: whether the input is among what is kept.
+    forward: at its highest on the way there, by kind of block (see :mod:`finetune_memory.tape`). kept: what stays for the backward
+    pass. backward: at its highest on the way back, with what was kept. gradients: of parameters, which stay afterwards.
+    keeps_input: whether the input is among what is kept.
     cached: autocast's 16-bit copies of weights, which go when the loss is there, unless they are kept.
     cache: keys and values that the model returns. graph: part of what is kept that lives as long as the graph.
     """
 
     forward: Kinds
-    kept: Kinds
+    kept: int = 0
     backward: Kinds = (0, 0, 0, 0)
-    gradients: Kinds = (0, 0, 0, 0)
+    gradients: int = 0
     keeps_input: bool = False
     cached: int = 0
     cache: int = 0
@@ -42,8 +43,7 @@ class Step:
     common: what the whole forward and backward pass has beside (rotary angles, labels; masks if they are needed again).
     masks: those that go when the forward pass is through. local: these, and what the model's forward holds on to beside the
     blocks' input: the embedding's output. leaf: that output and its gradient where it was made to require one (checkpointing
-    with frozen embeddings); they live as long as the loss. logits: what is returned and held. loss_forward: at its highest
-    until the loss is there.
+    with frozen embeddings); they live as long as the loss. logits: what is returned and held.
     """
 
     embedding: Stretch
@@ -56,7 +56,6 @@ class Step:
     local: int
     leaf: int
     logits: int
-    loss_forward: Kinds
 
 
 def kernel(s: Settings) -> str:
@@ -394,7 +393,7 @@ class _Program:
         out = rounded(n * self.e)
         forward = out * (1 + (shape.scaled_embedding or shape.positions > 0 or shape.embed_dropout > 0))
         if s.method != "full":
-            return Stretch((forward, 0, 0, 0), (0, 0, 0, 0))
+            return Stretch((forward, 0, 0, 0))
         mask = rounded(n) if shape.embed_dropout else 0
         table = rounded(shape.vocab * shape.hidden * self.e)
         kept = whole = table + rounded(shape.positions * shape.hidden * self.e)
@@ -410,8 +409,7 @@ class _Program:
         if shape.tied:  # the head's gradient is a view (if it is made in one piece), so that both are summed up in a third tensor
             kept -= table
             whole += 0 if s.loss != "default" or s.master_weights else table
-        back = (spread + scratch, 0, whole, 0)
-        return Stretch((forward + mask, 0, 0, 0), (0, mask, 0, 0), back, (0, 0, kept, 0))
+        return Stretch((forward + mask, 0, 0, 0), mask, (spread + scratch, 0, whole, 0), kept)
 
     # --- stretches ---------------------------------------------------------------------------------------------
 
@@ -437,8 +435,8 @@ class _Program:
         with_input = t.total
         if not checkpointed:
             del x
-        kept = (0, t.total, 0, 0)
-        keeps_input = t.total == with_input
+        kept = t.total
+        keeps_input = kept == with_input
         if not trains:
             self.cache.clear()
             t.graph.clear()
@@ -452,12 +450,12 @@ class _Program:
             t.backward({node: t.new(n, e)})
         self.cache.clear()
         peak = t.at_peak
-        kept_size = min(kept[1], sum(peak[:2]))
+        kept_size = min(kept, sum(peak[:2]))
         backward = (peak[0] + peak[1] - kept_size, kept_size, peak[2], peak[3])
         with_graph = t.total
         t.graph.clear()
         graph = with_graph - t.total
-        gradients = tuple(t.live)
+        gradients = t.live[GRADIENT]
         t.free()
         return Stretch(forward, kept, backward, gradients, keeps_input, cached, cache, graph)
 
@@ -490,16 +488,15 @@ class _Program:
         t.casts.clear()
         return before - t.total
 
-    def run_tail(self, needs_gradient: bool) -> tuple[Stretch, Stretch, Kinds, int]:
-        """Final norm, head and loss: (norm, loss, highest until the loss is there, bytes of logits held)."""
+    def run_tail(self, needs_gradient: bool) -> tuple[Stretch, Stretch, int]:
+        """Final norm, head and loss: (norm, loss, bytes of logits held)."""
         t, s, shape = self.tape, self.s, self.shape
         x = self.start(needs_gradient)
         if shape.tied and s.method == "full":  # updated when the embedding's gradient is there too
             t.update = None
-        input_size = t.total
         h = self.hidden_norm(x)
         del x
-        forward, kept_norm, boundary = t.at_peak, (0, t.total - input_size, 0, 0), len(t.nodes)
+        forward, boundary = t.at_peak, len(t.nodes)
         t.reset_peak()
         t.kind = LOSS
         of_kind = {"default": self._loss, "chunked": self._chunked_loss, "fused": self._fused_loss}
@@ -511,21 +508,21 @@ class _Program:
         self._leave_autocast()
         t.reset_peak()
         if not losses or not losses[0].grad:
-            return Stretch(forward, kept_norm), Stretch(loss_forward, (0, 0, 0, 0)), loss_forward, 0
+            return Stretch(forward), Stretch(loss_forward), 0
         buffers: dict[int | None, Block] = {loss.node: Block(t, 0, LOSS, False) for loss in losses}
         t.shared = s.loss == "chunked" and s.method == "full" and not shape.head_bias
         t.backward(buffers, until=boundary)
         t.shared = False
-        loss = Stretch(loss_forward, (0, 0, 0, 0), t.at_peak)
+        loss = Stretch(loss_forward, backward=t.at_peak)
         t.kind = TEMPORARY
         t.reset_peak()
         del t.nodes[boundary:]
         t.backward(buffers)
         peak, held = t.at_peak, t.live[LOSS]
-        norm = Stretch(forward, kept_norm, (peak[0], 0, peak[2], peak[3] - held), tuple(t.live))
+        norm = Stretch(forward, 0, (peak[0], 0, peak[2], peak[3] - held), t.live[GRADIENT])
         del logits
         t.free()
-        return norm, loss, loss_forward, held
+        return norm, loss, held
 
     def _logits(self, h: Value) -> Value:
         t, shape = self.tape, self.shape
@@ -615,7 +612,7 @@ def run(s: Settings, update: Callable[[int], int] | None = None) -> Step:
     first = blocks[order[0]] if flows else p.run_block(*order[0], False)
     adapted = full or any(linear in shape.linears for linear in shape.targets(s.targets))
     embedding = p.embedding()
-    norm, loss, loss_forward, held = p.run_tail(adapted or s.checkpointing)
+    norm, loss, held = p.run_tail(adapted or s.checkpointing)
     stream = rounded(p.tokens * shape.hidden * p.e)
     # whether the blocks get another tensor than the embedding's output
     separate = shape.positions > 0 or shape.embed_dropout > 0 or shape.family == "granite"
@@ -625,7 +622,7 @@ def run(s: Settings, update: Callable[[int], int] | None = None) -> Step:
     local = masks + (stream if separate or not first.keeps_input else 0)
     local += rounded(s.seq * shape.hidden * p.e) if shape.positions else 0
     kinds = [blocks[kind] for kind in order]
-    return Step(embedding, first, kinds, norm, loss, common, masks, local, leaf, held, loss_forward)
+    return Step(embedding, first, kinds, norm, loss, common, masks, local, leaf, held)
 
 
 def _chunks(n: int, parts: int) -> list[int]:

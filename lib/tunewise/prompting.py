@@ -6,8 +6,10 @@ lies before a space, so that both can be tokenised apart.
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,13 +75,9 @@ class PromptTemplate:
         return {"noun": noun, "aspect": aspect, "Aspect": aspect.capitalize(), "labels": labels}
 
 
+_TABLE = tomllib.loads(Path(__file__).with_name("prompt_templates.toml").read_text("utf-8"))
 # What the texts of a task are, and what is asked of them; a reader's own data are plain texts with labels.
-ASKED = dict.fromkeys(("tweets", "tweets-polarity"), ("tweet", "sentiment"))
-ASKED |= {"products": ("product review", "sentiment"), "films": ("film review", "sentiment")}
-ASKED |= {"news": ("newspaper comment", "sentiment"), "tweets-subjectivity": ("tweet", "tone")}
-ASKED |= {"domain": ("text", "source")}
-
-_CHAT = "<|im_start|>user\nIs the {aspect} of this {noun} {labels}? Answer with one word.\n\n"
+ASKED: dict[str, tuple[str, str]] = {name: (noun, aspect) for name, (noun, aspect) in _TABLE["asked"].items()}
 
 
 class _Named(dict[str, PromptTemplate]):
@@ -87,17 +85,11 @@ class _Named(dict[str, PromptTemplate]):
         raise ValueError(f"no prompt template is called {name!r}; there are {', '.join(self)}")
 
 
-_QUESTION = "\nQuestion: is the {aspect} {labels}?\nAnswer:"
-_MOODS = ("good", "neutral", "bad")
-TEMPLATES = _Named(
-    instruction=PromptTemplate(
-        "instruction", "Classify the {aspect} of each {noun} as {labels}.\n\n", "Text:", "\n{Aspect}:"
-    ),
-    question=PromptTemplate("question", "", "Text:", _QUESTION),
-    bare=PromptTemplate("bare", "", "", "\n{Aspect}:"),
-    mood=PromptTemplate("mood", "", "", "\nOverall the author's mood is", _MOODS),
-    chat=PromptTemplate("chat", _CHAT, "Text:", "<|im_end|>\n<|im_start|>assistant\nThe {aspect} is"),
-)
+def _listed(name: str, verbal: Sequence[str] = (), **parts: str) -> PromptTemplate:
+    return PromptTemplate(name, **parts, verbal=tuple(verbal) or None)
+
+
+TEMPLATES = _Named({name: _listed(name, **row) for name, row in _TABLE["templates"].items()})
 
 
 def random_shots(pool: Sequence[Shot], k: int, seed: int) -> list[Shot]:
