@@ -20,7 +20,6 @@ from tunewise.finetune import (
     choose,
     finetune,
     is_kept,
-    laid_out,
     load_adapter,
     loss_of,
     restore,
@@ -28,6 +27,7 @@ from tunewise.finetune import (
 )
 from tunewise.models.graphed import Graphed
 from tunewise.models.load import converted
+from tunewise.models.packing import laid_out
 from tunewise.models.registry import get
 
 PREFIX = "Say the colour.\n\nThing:"
@@ -85,7 +85,7 @@ def test_rows_padded_for_a_recorded_graph_give_the_same_gradients():
     """A graph replays one shape; what is added to reach it changes neither the loss nor any gradient."""
     lm = small()
     pairs = [(ids(lm, p), ids(lm, a)) for p, a in PAIRS]
-    rows = [laid_out(ids(lm, PREFIX), pairs[:2]), laid_out([], pairs[2:])]  # the second is one plain text
+    rows = [laid_out(pairs[:2], ids(lm, PREFIX)), laid_out(pairs[2:])]  # the second is one plain text
     (0.6 * loss_of(lm.model, ids(lm, PREFIX), pairs[:2]) + 0.4 * loss_of(lm.model, [], pairs[2:])).backward()
     plain = {n: p.grad.clone() for n, p in lm.model.named_parameters()}
     replayed = Unrecorded(lm.model, rows)

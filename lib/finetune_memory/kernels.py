@@ -69,16 +69,15 @@ class _Attention(torch.autograd.Function):
             del dots, summed, expanded
         else:
             half = query.element_size() == 2
-            delta = _empty(query, b, h, t, dtype=torch.float32) if half else _row_sums(grad, out)
+            if half:
+                delta = _empty(query, b, h, t, dtype=torch.float32)
+            else:
+                delta = (grad.float() * out.float()).sum(-1).contiguous()
             # the gradient of the query is summed up in fp32 in tiles of 64 rows
             tiles = -(-t // 64) * (64 * _up(d, 64 if d > 32 else 32) + 4)
             workspace = _empty(query, b * h * tiles, dtype=torch.float32)
             del delta, workspace
         return *grads, None, None
-
-
-def _row_sums(grad: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
-    return (grad.float() * out.float()).sum(-1).contiguous()
 
 
 class CudaKernels(TorchFunctionMode):

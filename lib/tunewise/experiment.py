@@ -319,10 +319,11 @@ class Context:
         if recipe.method != "full" and ft.is_kept(folder) and not old:
             tuned = ft.load_adapter(lm, folder)
         else:
-            checkpoint, bar = folder.with_suffix(".unfinished"), progress_bar(recipe, len(pairs), each_step)
+            checkpoint = folder.with_suffix(".unfinished")
             if self.cache.fresh:
                 checkpoint.unlink(missing_ok=True)
-            tuned = ft.finetune(lm, pairs, recipe, prefix=prefix, checkpoint=checkpoint, progress=bar)
+            with progress_bar(recipe, len(pairs), each_step) as bar:
+                tuned = ft.finetune(lm, pairs, recipe, prefix=prefix, checkpoint=checkpoint, progress=bar)
             if recipe.method != "full":
                 try:
                     ft.save_adapter(tuned, folder)
@@ -370,30 +371,22 @@ def resolve(name: str, workspace: Workspace) -> data.Task:
     return data.own_data(name) if data.is_file_name(name) else workspace.load_task(name)
 
 
+@contextlib.contextmanager
 def progress_bar(
-    recipe: Any, n: int, each_step: Callable[[], None] = lambda: None
-) -> Callable[[int, int, float], None]:
+    recipe: Any, n: int, each_step: Callable[[], None]
+) -> Iterator[Callable[[int, int, float], None]]:
     """Progress of a training on one line of the terminal or notebook; ``each_step`` is called, too."""
     from tqdm.auto import tqdm
 
-    bar: Any = None
+    told = f"{recipe.method}, {n} examples, seed {recipe.seed}"
+    with tqdm(total=recipe.steps(n), desc=told, leave=False, mininterval=1.0) as bar:
 
-    def tick(step: int, steps: int, loss: float) -> None:
-        nonlocal bar
-        if bar is None:
-            told = f"{recipe.method}, {n} examples, seed {recipe.seed}"
-            bar = tqdm(total=steps, initial=step - 1, desc=told, leave=False, mininterval=1.0)
-        bar.update(1)
-        bar.set_postfix(loss=f"{loss:.2f}", refresh=False)
-        if step == steps:
-            bar.close()
-        try:
+        def tick(step: int, steps: int, loss: float) -> None:
+            bar.update(step - bar.n)
+            bar.set_postfix(loss=f"{loss:.2f}", refresh=False)
             each_step()
-        except BaseException:
-            bar.close()
-            raise
 
-    return tick
+        yield tick
 
 
 def context(

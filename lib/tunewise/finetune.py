@@ -28,7 +28,15 @@ import torch
 
 from tunewise.models import graphed
 from tunewise.models.download import intact, say, sha256_of
-from tunewise.models.packing import LanguageModel, Row, encode, evaluating, forward_packed, rows_of
+from tunewise.models.packing import (
+    LanguageModel,
+    Pairs,
+    encode,
+    evaluating,
+    forward_packed,
+    laid_out,
+    rows_of,
+)
 
 # Tokens of a batch that go through the model at once. A longer batch is cut into rows whose gradients add up to the same: attention
 # costs the square of a row's length, and the items in a row do not see each other anyway.
@@ -158,24 +166,7 @@ def _no_peft_warning() -> Iterator[None]:
         yield
 
 
-def laid_out(
-    prefix_ids: Sequence[int], examples: Sequence[tuple[list[int], list[int]]]
-) -> tuple[Row, list[int], list[int]]:
-    """The examples in one row after their shared prefix, the places whose next token carries loss, and these tokens."""
-    row = Row()
-    prefix = row.add(prefix_ids) if prefix_ids else None
-    places: list[int] = []
-    for prompt, completion in examples:
-        if not prompt:
-            raise ValueError("an example needs a prompt of at least one token after the shared prefix")
-        first = row.add(prompt + completion[:-1], parent=prefix).start + len(prompt) - 1
-        places += range(first, first + len(completion))
-    return row, places, [t for _, completion in examples for t in completion]
-
-
-def loss_of(
-    model: Any, prefix_ids: Sequence[int], examples: Sequence[tuple[list[int], list[int]]]
-) -> torch.Tensor:
+def loss_of(model: Any, prefix_ids: Sequence[int], examples: Pairs) -> torch.Tensor:
     """Mean cross-entropy (nats a token) of the completions, each after ``prefix + prompt``; one pass for all of them.
 
     Parameters
@@ -183,7 +174,7 @@ def loss_of(
     examples
         Pairs of prompt ids and completion ids.
     """
-    row, places, tokens = laid_out(prefix_ids, examples)
+    row, places, tokens = laid_out(examples, prefix_ids)
     wanted = torch.tensor(tokens, device=model.device)
     return torch.nn.functional.cross_entropy(forward_packed(model, row, places), wanted)
 
@@ -194,7 +185,7 @@ def held_out_loss(lm: LanguageModel, examples: Sequence[tuple[str, str]], prefix
     ids = [(encode(lm.tokenizer, p), encode(lm.tokenizer, c) + eos) for p, c in examples]
     nats, tokens = 0.0, 0
     with evaluating(lm.model):
-        for row in rows_of(ids, lambda pair: len(pair[0]) + len(pair[1]), ROW_TOKENS):
+        for row in rows_of(ids, _length, ROW_TOKENS):
             here = sum(len(c) for _, c in row)
             nats, tokens = nats + loss_of(lm.model, prefix_ids, row).item() * here, tokens + here
     return nats / tokens
@@ -285,7 +276,7 @@ def finetune(
     model.train()
     last_saved = time.perf_counter()
     with _taken_off_on_error(model):
-        cut = [_cut([ids[i] for i in batch]) for batch in batches]
+        cut = [list(rows_of([ids[i] for i in batch], _length, ROW_TOKENS)) for batch in batches]
         backward = _backward(model, prefix_ids, [row for rows in cut[resumed_at:] for row in rows], recipe)
         for step in range(resumed_at, steps):
             rows, loss = cut[step], 0.0
@@ -315,9 +306,8 @@ def finetune(
     return Tuned(model, tokenizer, run.losses, run.seconds(), trainable, seen, resumed_at)
 
 
-def _cut(batch: Sequence[tuple[list[int], list[int]]]) -> list[list[tuple[list[int], list[int]]]]:
-    """A batch as the rows that go through the model at once."""
-    return list(rows_of(batch, lambda pair: len(pair[0]) + len(pair[1]), ROW_TOKENS))
+def _length(pair: tuple[list[int], list[int]]) -> int:
+    return len(pair[0]) + len(pair[1])
 
 
 def _backward(
@@ -326,8 +316,8 @@ def _backward(
     """A function that adds the gradients of a row's mean loss, times a share, and returns it: on a GPU as a CUDA graph, where one can be recorded."""
     if model.device.type == "cuda" and recipe.method != "qlora" and len(rows) >= graphed.FEWEST:
         try:
-            graph = graphed.Graphed(model, [laid_out(prefix_ids, row) for row in rows])
-            return lambda row, share: graph(*laid_out(prefix_ids, row), share)
+            graph = graphed.Graphed(model, [laid_out(row, prefix_ids) for row in rows])
+            return lambda row, share: graph(*laid_out(row, prefix_ids), share)
         except RuntimeError as error:  # a kernel that can't be recorded, or too little memory
             say(f"training without a CUDA graph: {str(error).splitlines()[0]}")
             model.zero_grad(set_to_none=True)

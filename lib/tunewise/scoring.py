@@ -143,11 +143,7 @@ def written(
     with evaluating(lm.model):
         shared = packing.read_prefix(lm.model, encode(tokenizer, prefix))
         for group in packing.rows_of(ids, lambda pair: len(pair[0]) + len(pair[1]), _limit(lm, row_tokens)):
-            row = Row(shared.length)
-            places: list[int] = []
-            for prompt, answer in group:
-                first = row.add(prompt + answer[:-1]).start + len(prompt) - 1
-                places += range(first, first + len(answer))
+            row, places, _ = packing.laid_out(group, prefix_length=shared.length)
             likeliest = iter(forward_packed(lm.model, row, places, shared).argmax(dim=-1).tolist())
             hits += [[next(likeliest) == token for token in answer] for _, answer in group]
     return hits
@@ -162,22 +158,21 @@ def text_bits(
     across tokenisers, which perplexity a token cannot.
     """
     start = encode(lm.tokenizer, "\n")
-    ids = [encode(lm.tokenizer, text) for text in texts]
-    if not all(ids):
+    pairs = [(start, encode(lm.tokenizer, text)) for text in texts]
+    if not all(ids for _, ids in pairs):
         raise ValueError("an empty text has no bits; leave it out")
-    bits = np.zeros(len(texts))
+    bits: list[float] = []
     with evaluating(lm.model):
         limit = row_tokens or ROW_TOKENS  # logits of every token are large
-        for group in packing.rows_of(range(len(texts)), lambda i: len(start) + len(ids[i]) - 1, limit):
-            row = Row()
-            firsts = [row.add(start + ids[i][:-1]).start + len(start) - 1 for i in group]
-            places = [f + k for f, i in zip(firsts, group, strict=True) for k in range(len(ids[i]))]
-            wanted = torch.tensor([t for i in group for t in ids[i]], device=lm.model.device)
+        for group in packing.rows_of(pairs, lambda pair: len(start) + len(pair[1]) - 1, limit):
+            row, places, tokens = packing.laid_out(group)
+            wanted = torch.tensor(tokens, device=lm.model.device)
             logits = forward_packed(lm.model, row, places)
             nats = torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
-            for i, own in zip(group, torch.split(nats, [len(ids[i]) for i in group]), strict=True):
-                bits[i] = float(own.sum()) / np.log(2)
-    return bits, np.array([len(text.encode()) for text in texts])
+            bits += [
+                float(own.sum()) / np.log(2) for own in torch.split(nats, [len(ids) for _, ids in group])
+            ]
+    return np.array(bits), np.array([len(text.encode()) for text in texts])
 
 
 def prompt_tokens(lm: LanguageModel, prefix: str, queries: Texts) -> float:

@@ -60,7 +60,13 @@ def accuracy(predictions: Sequence[Any], labels: Sequence[Any], level: float = L
     ValueError
         For different lengths or no items.
     """
-    return proportion(int(_correct(predictions, labels).sum()), len(labels), level)
+    if len(predictions) != len(labels):
+        said = f"{len(predictions)} predictions for {len(labels)} labels: one for each item is wanted"
+        raise ValueError(said)
+    if len(labels) == 0:
+        raise ValueError("no items to measure on")
+    right = sum(p is not None and bool(p == y) for p, y in zip(predictions, labels, strict=True))
+    return proportion(right, len(labels), level)
 
 
 def bootstrap(
@@ -158,7 +164,7 @@ def mean_interval(
     middle = mean + z**2 / (2 * size)
     low, high = (middle - spread) / centre, (middle + spread) / centre
     low, high = min(low, mean), max(high, mean)  # equal but for rounding at 0 and 1
-    return _metric(mean, len(x), low, high, (0.0, 1.0))
+    return _metric(mean, len(x), max(low, 0.0), min(high, 1.0))
 
 
 @dataclass(frozen=True)
@@ -290,7 +296,7 @@ def _df_of(quantile: Array) -> Array:
 
 
 def spearman(x: Sequence[float], y: Sequence[float], level: float = LEVEL) -> Metric:
-    """Spearman's rank correlation of two sequences [n], with its interval and the two-sided ``"p"``.
+    """Spearman's rank correlation of two sequences [n], with its interval.
 
     Raises
     ------
@@ -300,8 +306,7 @@ def spearman(x: Sequence[float], y: Sequence[float], level: float = LEVEL) -> Me
     Notes
     -----
     Interval: Fisher's z with the variance (1 + r²/2) / (n - 3) of Bonett & Wright (2000), Psychometrika 65, 23-28. Where |r| is 1, which
-    has no z, the inner bound is that of the nearest value n untied ranks can take. p: over all permutations for n up to 8, else from the
-    t distribution.
+    has no z, the inner bound is that of the nearest value n untied ranks can take.
     """
     n = len(x)
     if len(y) != n or n < 4:
@@ -311,28 +316,10 @@ def spearman(x: Sequence[float], y: Sequence[float], level: float = LEVEL) -> Me
     value = float(np.clip(stats.spearmanr(x, y).statistic, -1, 1))
     nearest = 1 - 12 / (n * (n**2 - 1))
     r = float(np.clip(value, -nearest, nearest))
-    half = _z(level) * np.sqrt((1 + r**2 / 2) / (n - 3))
+    half = stats.norm.ppf((1 + level) / 2) * np.sqrt((1 + r**2 / 2) / (n - 3))
     low, high = np.tanh(np.arctanh(r) - half), np.tanh(np.arctanh(r) + half)
     return _metric(value, n, min(low, value), max(high, value))
 
 
-def _correct(predictions: Sequence[Any], labels: Sequence[Any]) -> np.ndarray:
-    """Boolean [n]: which predictions equal their label."""
-    if len(predictions) != len(labels):
-        said = f"{len(predictions)} predictions for {len(labels)} labels: one for each item is wanted"
-        raise ValueError(said)
-    if len(labels) == 0:
-        raise ValueError("no items to measure on")
-    return np.array([p is not None and bool(p == y) for p, y in zip(predictions, labels, strict=True)])
-
-
-def _z(level: float) -> float:
-    return float(stats.norm.ppf((1 + level) / 2))
-
-
-def _metric(
-    value: float, n: int, low: float, high: float, bounds: tuple[float, float] | None = None
-) -> Metric:
-    if bounds:
-        low, high = max(low, bounds[0]), min(high, bounds[1])
+def _metric(value: float, n: int, low: float, high: float) -> Metric:
     return {"value": float(value), "n": int(n), "low": float(low), "high": float(high)}

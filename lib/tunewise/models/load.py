@@ -277,6 +277,8 @@ def _snapshot(spec: registry.Spec) -> Path:
 def _damaged(folder: Path) -> list[Path]:
     """Files of a Hub snapshot whose content is not what their name in the Hub's cache says: SHA-256 for large files, git's
     SHA-1 for small ones. Needs no network, as ``hf cache verify`` does. A sound file is read again only when its size or time changes."""
+    from huggingface_hub.utils.sha import git_hash
+
     ledger = paths.cache_dir("models") / "hub-checked.json"
     try:
         known = set(json.loads(ledger.read_text(encoding="utf-8")))
@@ -290,20 +292,14 @@ def _damaged(folder: Path) -> list[Path]:
         elif len(blob.name) in (40, 64):  # without symbolic links the cache has no such names
             stat = blob.stat()
             key = f"{blob} {stat.st_size} {stat.st_mtime_ns}"
-            hashed = sha256_of if len(blob.name) == 64 else _git_sha1
-            if key in known or hashed(blob) == blob.name:
+            large = len(blob.name) == 64
+            if key in known or (sha256_of(blob) if large else git_hash(blob.read_bytes())) == blob.name:
                 sound.add(key)
             else:
                 bad.append(path)
     if sound != known:
         write_whole(ledger, json.dumps(sorted(sound), indent=0))
     return bad
-
-
-def _git_sha1(path: Path) -> str:
-    from huggingface_hub.utils.sha import git_hash
-
-    return git_hash(path.read_bytes())
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ from torch import Tensor
 from tunewise import control_tokens
 
 Ids = Sequence[int]
+Pairs = Sequence[tuple[list[int], list[int]]]  # token ids of prompts and their answers
 T = TypeVar("T")
 
 
@@ -173,6 +174,32 @@ def evaluating(model: Any) -> Iterator[None]:
             yield
     finally:
         model.train(was_training)
+
+
+def laid_out(pairs: Pairs, prefix_ids: Ids = (), prefix_length: int = 0) -> tuple[Row, list[int], list[int]]:
+    """Prompts with their answers in one row, the places whose next token belongs to an answer, and these tokens.
+
+    Parameters
+    ----------
+    prefix_ids
+        What all prompts begin with, as part of the row.
+    prefix_length
+        Tokens of a prefix that the model has read already.
+
+    Raises
+    ------
+    ValueError
+        For an empty prompt.
+    """
+    row = Row(prefix_length)
+    prefix = row.add(prefix_ids) if prefix_ids else None
+    places: list[int] = []
+    for prompt, answer in pairs:
+        if not prompt:
+            raise ValueError("an example needs a prompt of at least one token after the shared prefix")
+        first = row.add(prompt + answer[:-1], parent=prefix).start + len(prompt) - 1
+        places += range(first, first + len(answer))
+    return row, places, [token for _, answer in pairs for token in answer]
 
 
 def rows_of(items: Iterable[T], size: Callable[[T], int], limit: int) -> Iterator[list[T]]:
