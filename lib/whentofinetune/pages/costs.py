@@ -42,7 +42,7 @@ def diversity_matrix(record: Record) -> rp.Figure:
     tasks = list(cells["none"])
     own = np.mean([cells[t][t]["value"] for t in tasks])
     others = np.mean([cells[a][t]["value"] for a in tasks for t in tasks if a != t])
-    alt = f"A task's own adapter {own:.0%} on average, an adapter of another task {others:.0%}"
+    alt = f"A task's own adapter {rp.pct(own)} on average, an adapter of another task {rp.pct(others)}"
     labels = {a: record.where(trained=a)[0].get("n_labels") for a in cells}
     names = adapters(record)
     named = {
@@ -64,7 +64,7 @@ def switching_table(record: Record) -> rp.Html:
         "change to another adapter that is loaded": change,
         "load a further adapter": rp.plain(float(np.mean(r["add_ms"])), "ms"),
         "load another whole model instead": rp.plain(r["load_model_ms"], "ms"),
-        "an adapter's size": f"{r['adapter_bytes'] / r['model_bytes']:.1%} of the model's",
+        "an adapter's size": f"{100 * r['adapter_bytes'] / r['model_bytes']:.1f} % of the model's",
         "an answer with the adapter on, against without": f"{slower:.2f} times the time",
         "scores after switching away and back": f"identical for {sum(same)} of {len(same)} tasks",
         "scores with all adapters off": f"{'identical to' if r['same_when_off'] else 'not'} the base model's",

@@ -23,7 +23,7 @@ def what_is_trained(methods: Record) -> rp.Html:
     whole = max(r["trainable"] for r in methods.where(method="full"))
     columns = {
         "trainable parameters": lambda rows: rows[0]["trainable"],
-        "share of the model": lambda rows: f"{rows[0]['trainable'] / whole:.1%}",
+        "share of the model": lambda rows: f"{100 * rows[0]['trainable'] / whole:.1f} %",
         "to keep a task": lambda rows: f"{rows[0]['trainable'] * BYTES / 1e6:,.0f} MB",
         f"accuracy, {n} labels": "accuracy",
     }

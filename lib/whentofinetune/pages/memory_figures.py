@@ -245,7 +245,7 @@ def against_printed(record: Record) -> dict[str, str]:
         both = [simulated(record, method, m) for m in ("7b", "13b")]
         small, large = (r["simulated"] for r in both)
         printed = said[method.split(",")[0].lower()]
-        off = f"printed for 7B: {printed:g} GB, so ours is {signed(100 * (small / GB / printed - 1))}%"
+        off = f"printed for 7B: {printed:g} GB, so ours is {signed(100 * (small / GB / printed - 1))} %"
         gpu = "on a GPU: 7B {}, 13B {}".format(*(gb(measured_peak(r["settings"])) for r in both))
         found[f"{method}: 7B and 13B, simulated"] = f"{gb(small)} and {gb(large)} ({off}); {gpu}"
     return found
@@ -265,7 +265,7 @@ def qlora_over_lora() -> dict[str, str]:
     """C5: QLoRA's calculated peak as a share of LoRA's, batch 2 × 512."""
     models = [m for m in MODELS if "7b" in m.lower() or "13b" in m]
     return {
-        f"{MODELS[m]}, QLoRA’s peak as a share of LoRA’s": f"{peak(m, 'qlora') / peak(m, 'lora'):.0%}"
+        f"{MODELS[m]}, QLoRA’s peak as a share of LoRA’s": rp.pct(peak(m, "qlora") / peak(m, "lora"))
         for m in models
     }
 

@@ -118,5 +118,5 @@ def flags(noise: Record) -> rp.Html:
             made = {"share": share} | ({"kind": kind} if share else {})
             found = noise.where(set=name, method="check", **made)
             cells = {head: pooled(found, head) or "-" for head in ("flagged", "precision", "recall")}
-            rows.append({"data set": ABOUT[name], "made wrong": f"{share:.0%} {kind}".strip()} | cells)
+            rows.append({"data set": ABOUT[name], "made wrong": f"{rp.pct(share)} {kind}".strip()} | cells)
     return rp.table(rows, f"What the check flags among {noise.params['labels']} rows")

@@ -167,7 +167,7 @@ def dynamic_table(record: Record) -> rp.Html:
     """Right answers today about changed and unchanged facts, and the seconds that each update took."""
     columns = {"changed facts": "changed.right", "unchanged facts": "unchanged.right"}
     columns["to bring it up to date"] = update_seconds
-    caption = f"After {min(record.params['shares']):.0%} of the facts have changed"
+    caption = f"After {rp.pct(min(record.params['shares']))} of the facts have changed"
     return rp.conditions_table(updates(record), caption, columns)
 
 
