@@ -74,16 +74,6 @@ def hero() -> rp.Figure:
             "color": PALETTE[sizes.index(size)],
             "size": 11,
         }
-    at = 0.0  # a row is as high as it has dots
-    for note in figure.layout["annotations"]:
-        note["y"] = at
-        for trace in figure.data:
-            if note["text"] in trace["hovertext"]:
-                at -= 1
-                trace["y"][trace["hovertext"].index(note["text"])] = at
-        at -= 1.8
-    figure.layout["yaxis"]["range"] = [at + 1, 1.2]
-    figure.layout["height"] = round(120 - 20 * at)
     return figure
 
 

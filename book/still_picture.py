@@ -115,7 +115,7 @@ def _bars(axes: Any, traces: list[dict[str, Any]], layout: Mapping[str, Any]) ->
     category, number = ("y", "x") if flat else ("x", "y")
     names = list(dict.fromkeys(str(c) for t in traces for c in t[category]))
     stacked = layout.get("barmode") == "stack"
-    width = (1 if layout.get("bargap") == 0 else 0.75) if stacked else 0.8 / len(traces)
+    width = 1 - layout.get("bargap", 0.25) if stacked else 0.8 / len(traces)
     base = dict.fromkeys(names, 0.0)
     scale = layout.get("coloraxis")
     draw, start, error = (axes.barh, "left", "xerr") if flat else (axes.bar, "bottom", "yerr")
@@ -129,6 +129,7 @@ def _bars(axes: Any, traces: list[dict[str, Any]], layout: Mapping[str, Any]) ->
         aside = 0 if stacked else (i - (len(traces) - 1) / 2) * width
         where = [names.index(str(c)) + aside for c in trace[category]]
         heights, starts = _known(trace[number]), [base[str(c)] if stacked else 0 for c in trace[category]]
+        starts = trace.get("base", starts)
         shaded = marker["color"] if scale and isinstance(marker.get("color"), list) else None
         colour: Any = _colour(trace, i)
         if shaded:

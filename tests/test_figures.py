@@ -24,11 +24,27 @@ def test_text_table_and_drawing_say_the_same():
 
 
 @pytest.mark.parametrize("series", [1, 2, 7, 8])
-def test_dots_of_a_row_stay_clear_of_the_label_of_the_next(series):
-    figure = rp.dots({f"m{i}": {"a": LOW, "b": HIGH} for i in range(series)}, "right", "Right")
-    own, below = (note["y"] for note in figure.layout["annotations"])
+def test_dots_of_a_row_stay_clear_of_the_labels_above_and_below(series):
+    """The axis is in pixels; a line of a label at 12 px takes 16."""
+    long = "a label of many words " * 6
+    figure = rp.differences(
+        {f"m{i}": {"a": LOW, long: HIGH} for i in range(series)}, "gain", "Gain", margins={"a": 0.1}
+    )
+    own, below = figure.layout["annotations"]
+    assert below["text"].count("<br>") == 2
     lowest, highest = (end(trace["y"][0] for trace in figure.data) for end in (min, max))
-    assert below < lowest <= highest < own
+    band = figure.layout["shapes"][0]
+    assert below["y"] + 3 * 16 < band["y0"] < lowest <= highest < band["y1"] < own["y"]
+    assert len({trace["y"][0] for trace in figure.data}) == series
+    bottom, top = figure.layout["yaxis"]["range"]
+    assert own["y"] + 16 <= top and bottom + 10 < min(trace["y"][1] for trace in figure.data)
+    assert figure.layout["height"] > top - bottom
+
+
+def test_a_row_is_as_high_as_it_has_dots():
+    figure = rp.dots({"m": {"a": LOW, "b": HIGH}, "k": {"b": LOW}}, "right", "Right")
+    (a, b), (other,) = (trace["y"] for trace in figure.data)
+    assert b - other == 15 and figure.layout["yaxis"]["range"][0] == -(30 + 32 + 30 + 15 + 32) and a > b
 
 
 def test_a_choice_compares_shares_on_one_axis_and_lists_every_entry():
@@ -76,8 +92,11 @@ def test_differences_have_their_axis_in_points(half, words):
     axis = rp.differences({"LoRA": metric}, "gain", "Gain").layout["xaxis"]
     assert axis["title"]["text"] == "gain, points" and set(words) <= set(axis["ticktext"])
     assert axis["tickvals"][0] <= -half and half <= axis["tickvals"][-1]
-    as_shares = rp.differences({"LoRA": metric}, "gain", "Gain", show=rp.plain).layout["xaxis"]
-    assert "tickvals" not in as_shares and as_shares["title"]["text"] == "gain"
+    as_shares = rp.differences({"LoRA": metric}, "gain", "Gain", show=rp.relative).layout["xaxis"]
+    assert as_shares["title"]["text"] == "gain"
+    assert (
+        as_shares["ticktext"] == [f"{word}%" for word in axis["ticktext"]] and "0%" in as_shares["ticktext"]
+    )
 
 
 def test_no_two_ticks_of_a_small_loss_say_the_same():
@@ -95,6 +114,19 @@ def test_a_heatmap_names_every_column_and_writes_numbers_that_can_be_read():
     (row,) = grid.data
     assert grid.layout["xaxis"]["dtick"] == 1 and row["text"][:2] == ["0", "10"] and "100" in row["text"]
     assert row["insidetextfont"]["color"] == ["#fff"] * 5 + ["#000"] * 6
+    two = rp.heatmap(
+        {"a prompt with all the rules": {"r": 0.5}, "LoRA": {"r": 1.0}}, "rule", "method", "Rules"
+    )
+    low, high = two.data  # the first row stands on top, with a gap between the cells
+    assert low["base"][0] + low["y"][0] < high["base"][0]
+    assert two.layout["yaxis"]["ticktext"] == ["LoRA", "a prompt with<br>all the rules"]
+
+
+def test_a_marked_x_is_a_line_as_high_as_the_intervals_and_is_named():
+    figure = rp.curves({"LoRA": {10: LOW, 100: HIGH}}, "tokens", "right", "Right", upright=(50, "trained"))
+    line = figure.data[-1]
+    assert (line["name"], line["x"]) == ("trained", [50, 50]) and line["y"] == pytest.approx([0, 0.8])
+    assert figure.layout["showlegend"] and figure.alt.endswith("marked: trained.")
 
 
 def test_points_with_two_intervals_and_parts_of_a_whole():

@@ -11,11 +11,13 @@ import copy
 import math
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunewise.report.numbers import in_words, pct, plain, points
+from tunewise.report.numbers import in_words, pct, plain, points, relative
 from tunewise.report.tables import Html, Show, table_from_lists
+from tunewise.words import signed
 
 Cell = Mapping[str, Any] | float | None  # a metric, a number, or what is not measured
 Rows = Mapping[str, Any]  # name -> cell, or series -> {name -> cell}
@@ -112,7 +114,8 @@ class Figure:
 # What an axis looks like, by how its numbers are said.
 FORMATS: dict[Show, dict[str, Any]] = {
     pct: dict(tickformat=".0%", rangemode="tozero"),
-    points: dict(tickformat="+.0%"),
+    points: {},
+    relative: {},
     plain: dict(rangemode="tozero"),
 }
 
@@ -150,56 +153,85 @@ def differences(
 ) -> Figure:
     """Paired differences against zero: the default figure of a comparison. margins: name -> the smallest difference that matters, a band."""
     figure = _dotted(rows, x_title, caption, show, margins or {})
-    figure.layout["xaxis"] |= dict(zeroline=False, tickformat="+.0%")
+    figure.layout["xaxis"] |= dict(zeroline=False)
+    if show is not plain:
+        figure.layout["xaxis"] |= _signed_ticks(figure, "x", show)
     if show is points:
-        figure.layout["xaxis"] |= _in_points(figure, "x") | dict(title=dict(text=f"{x_title}, points"))
+        figure.layout["xaxis"]["title"] = dict(text=f"{x_title}, points")
     figure.layout["shapes"].append(_upright(0) | dict(line=dict(color="#7F7F7F", width=1)))
     return figure
 
 
-def _in_points(figure: Figure, axis: str) -> dict[str, Any]:
-    """Ticks of an axis of differences, at most nine, no two alike: Plotly can write a share in per cent only."""
-    at = [0.0]
-    for trace in figure.data:
+def _signed_ticks(figure: Figure, axis: str, show: Show) -> dict[str, Any]:
+    """Ticks of an axis of differences, at most nine, no two alike, in per cent for ``relative`` and else in points; a zero has no sign.
+
+    Plotly can write a share in per cent only, and signs a zero.
+    """
+    low, high = _reach(figure.data, axis)
+    step = next(s for s in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1) if high - low <= 7 * s or s == 1)
+    ticks = [round(i * step, 3) for i in range(math.floor(low / step), math.ceil(high / step) + 1)]
+    words = [signed(100 * t, "g") + "%" * (show is relative) for t in ticks]
+    return dict(tickvals=ticks, ticktext=words)
+
+
+def _reach(traces: Sequence[Mapping[str, Any]], axis: str) -> tuple[float, float]:
+    """How far the intervals of all traces reach along an axis, from zero."""
+    ends = [0.0]
+    for trace in traces:
         values = trace[axis]
         bars = trace.get(f"error_{axis}") or dict.fromkeys(("array", "arrayminus"), [0] * len(values))
         for value, up, down in zip(values, bars["array"], bars["arrayminus"], strict=True):
-            at += [value - down, value + up]
-    step = next(
-        s for s in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1) if max(at) - min(at) <= 7 * s or s == 1
-    )
-    ticks = [round(i * step, 3) for i in range(math.floor(min(at) / step), math.ceil(max(at) / step) + 1)]
-    words = [f"{100 * t:+g}".replace("-", "−") if t else "0" for t in ticks]
-    return dict(tickvals=ticks, ticktext=words)
+            ends += [value - down, value + up]
+    return min(ends), max(ends)
+
+
+def row_places(rows: Mapping[str, tuple[int, int]], apart: int = 32) -> tuple[dict[str, float], float]:
+    """The one rule for the height of rows of dots, in pixels. rows: name -> how many dots, and how many lines of words above them.
+
+    Returns the place of each row's first dot, below 0, which is the top; and the height of all. The words end ``WORDS`` above the first dot, the
+    other dots follow ``DOT`` by ``DOT``, and a row ends ``apart`` below its last one.
+    """
+    places, y = {}, 0.0
+    for name, (dots_in_row, lines) in rows.items():
+        y -= WORDS + 16 * lines if lines else 0
+        places[name] = y
+        y -= DOT * (dots_in_row - 1) + apart
+    return places, -y
+
+
+DOT, WORDS = 15, 14  # pixels from dot to dot, and from a row's first dot up to its words
+AROUND = 120  # pixels of a figure that are no rows: legend, ticks and the title of the axis
+
+
+def band(margin: float, first: float, last: float) -> dict[str, Any]:
+    """The smallest difference that matters as a band behind the dots of a row, from its first to its last."""
+    look = dict(type="rect", fillcolor="#7F7F7F", opacity=0.18, line=dict(width=0))
+    return dict(x0=-margin, x1=margin, y0=last - 10, y1=first + 10, **look)
 
 
 def _dotted(rows: Rows, x_title: str, caption: str, show: Show, margins: Mapping[str, float]) -> Figure:
     found = rows if _several(rows) else {x_title: rows}
     series = {label: {n: m for n, m in cells.items() if m is not None} for label, cells in found.items()}
-    names = list(dict.fromkeys(name for cells in series.values() for name in cells))
-    place = {name: len(names) - i for i, name in enumerate(names)}
-    step = min(
-        0.15, 0.8 / max(1, len(series))
-    )  # from dot to dot: all stay in their row, clear of the next label
-    data = []
+    dots_in = Counter(name for cells in series.values() for name in cells)
+    labels = {name: textwrap.wrap(name, 48) for name in dots_in}
+    places, height = row_places({name: (dots_in[name], len(labels[name])) for name in dots_in})
+    free, data = dict(places), []  # free: where the next dot of a row stands
     for i, (label, cells) in enumerate(series.items()):
-        shift = step * ((len(series) - 1) / 2 - i) - 0.05
         trace = _trace(i, label, "markers", list(cells), [show(m) for m in cells.values()])
-        data.append(trace | _values("x", list(cells.values())) | dict(y=[place[n] + shift for n in cells]))
-    above = max(0.2, step * len(series) / 2)  # of the row's middle: clear of its first dot
-    band = dict(type="rect", fillcolor="#7F7F7F", opacity=0.18, line=dict(width=0))
-    bands = [dict(x0=-m, x1=m, y0=place[n] - 0.28, y1=place[n] + 0.18, **band) for n, m in margins.items()]
+        data.append(trace | _values("x", list(cells.values())) | dict(y=[free[n] for n in cells]))
+        free |= {n: free[n] - DOT for n in cells}
     words = dict(x=0, xref="paper", xanchor="left", yanchor="bottom", align="left", showarrow=False)
-    labels = {name: "<br>".join(textwrap.wrap(name, 48)) for name in names}
-    lines = max((label.count("<br>") for label in labels.values()), default=0)  # beyond the first
+    notes = [
+        dict(y=y + WORDS, text="<br>".join(labels[n]), font=dict(size=12), **words) for n, y in places.items()
+    ]
     layout = dict(
         title=dict(text=caption),
-        height=120 + (50 + 14 * len(series) + 16 * lines) * len(names),
-        shapes=bands,
-        annotations=[dict(y=place[n] + above, text=labels[n], font=dict(size=12), **words) for n in names],
+        height=AROUND + height,
+        shapes=[band(m, places[n], free[n] + DOT) for n, m in margins.items()],
+        annotations=notes,
         xaxis=dict(title=dict(text=x_title)) | FORMATS.get(show, {}),
         margin=dict(l=24),
-        yaxis=dict(visible=False, range=[0.6, len(names) + 0.85]),
+        yaxis=dict(visible=False, range=[-height, 0]),
         showlegend=len(series) > 1,
     )
     return Figure(data, layout, f"{caption}. {in_words(rows, show)}.")
@@ -215,11 +247,13 @@ def curves(
     show_x: Show = plain,
     log_x: bool = False,
     levels: Mapping[str, Cell] | None = None,
+    upright: tuple[float, str] | None = None,
 ) -> Figure:
     """Lines with intervals, or single points. series: name -> {x -> y} or [(x, y), ...]; x may be a metric as well, with its own interval.
 
     show, show_x: how the numbers of an axis are said, which also formats it. log_x: a logarithmic x axis, with x as tick labels.
     levels: name -> what does not depend on x: a level line, with its interval as a band.
+    upright: an x to mark, and its name, such as ``(8192, "trained length")``.
     """
     data, ends, xs = [], [], set()
     for i, (name, found) in enumerate(series.items()):
@@ -248,16 +282,23 @@ def curves(
                 band | dict(fillcolor=PALETTE[i % 8], opacity=0.12, line=dict(width=0), layer="below")
             )
         ends.append(f"{name}: {show(level, n=False)} throughout")
+    if upright:
+        at_x, name = upright
+        dotted = dict(line=dict(color="#7F7F7F", dash="dot", width=2), hoverinfo="name")
+        line = dict(type="scatter", mode="lines", name=name, x=[at_x] * 2, y=[*_reach(data, "y")])
+        data.append(line | dotted)
+        ends.append(f"marked: {name}")
     layout: dict[str, Any] = dict(title=dict(text=caption), showlegend=len(data) > 1)
     layout |= dict(shapes=bands) if bands else {}
     across = FORMATS.get(show_x, {}) if show_x is not plain else {}
     layout["xaxis"] = dict(title=dict(text=x_title)) | across
-    layout["yaxis"] = dict(title=dict(text=y_title)) | FORMATS.get(show, {"tickformat": "+.0%"})
+    layout["yaxis"] = dict(title=dict(text=y_title)) | FORMATS.get(show, {})
     if log_x:
         ticks = _ticks(xs)
         layout["xaxis"] |= dict(type="log", tickvals=ticks, ticktext=[f"{x:,}" for x in ticks], tickangle=0)
     figure = Figure(data, layout, f"{caption}. {'; '.join(ends)}.")
-    figure.layout["yaxis"] |= _in_points(figure, "y") if show is points else {}
+    if show in (points, relative):
+        figure.layout["yaxis"] |= _signed_ticks(figure, "y", show)
     return figure
 
 
@@ -303,25 +344,29 @@ def heatmap(
 ) -> Figure:
     """A grid of shares, each printed in its cell in per cent: row -> {column -> share}. alt: what it shows, if not all of it.
 
-    Drawn as stacked bars of height one, which the small Plotly build of the site has.
+    Drawn as bars a row above the other, with gaps between the cells: the small Plotly build of the site has bars.
     """
-    data = []
-    for name, cells in list(values.items())[::-1]:  # the first row on top
+    data, gap = [], 0.06
+    for row, (name, cells) in enumerate(list(values.items())[::-1]):  # the first row on top
         numbers = [value_of(v) for v in cells.values()]
-        trace = dict(type="bar", name=name, x=list(cells), y=[1] * len(cells), showlegend=False)
+        trace = dict(type="bar", name=name, x=list(cells), y=[1 - gap] * len(cells), showlegend=False)
+        trace |= dict(base=[row + gap / 2] * len(cells))
         trace |= dict(text=["" if v is None else f"{100 * v:.0f}" for v in numbers], hovertext=list(cells))
         trace |= dict(customdata=[pct(v) for v in cells.values()], hovertemplate=HOVER)
         trace |= dict(textposition="inside", insidetextanchor="middle", textangle=0)
         inks = ["#fff" if v is not None and v < DARK else "#000" for v in numbers]
         trace |= dict(insidetextfont=dict(color=inks, size=13))
         data.append(trace | dict(marker=dict(color=numbers, coloraxis="coloraxis", line=dict(width=0))))
-    layout = dict(title=dict(text=caption), barmode="stack", bargap=0, showlegend=False)
+    names = ["<br>".join(textwrap.wrap(name, 16)) for name in values]
+    tall = max(name.count("<br>") for name in names) + 1
+    layout = dict(title=dict(text=caption), barmode="stack", bargap=gap, showlegend=False)
+    layout["height"] = max(400, AROUND + len(names) * (16 * tall + 8))
     layout["uniformtext"] = dict(mode="show", minsize=11)
     layout["xaxis"] = dict(title=dict(text=f"{x_title} (cells in %)"), type="category", dtick=1)
     layout["yaxis"] = dict(
         title=dict(text=y_title),
         tickvals=[i + 0.5 for i in range(len(values))],
-        ticktext=list(values)[::-1],
+        ticktext=names[::-1],
         range=[0, len(values)],
         showgrid=False,
         zeroline=False,

@@ -115,12 +115,19 @@ def window_figure(record: Record) -> rp.Figure:
         for name, rows in found.items()
     }
     shown = {"keys found again": (keys, rp.pct), "bits a token after the jump": (bits, rp.plain)}
-    figures = {
-        title: rp.curves(
-            series, "distance, tokens", title, f"{title.capitalize()} against distance", show=show, log_x=True
+    (base, *_), *_ = found.values()
+    within = zip(base.items, base.outcomes("within.recall"), strict=True)
+    trained = max(int(item.rsplit(", ", 1)[1]) for item, hit in within if hit is not None)
+    ticks = [d for d in distances if d.bit_count() == 1 or d == distances[-1]]  # powers of two, and the last
+    figures = {}
+    for title, (series, show) in shown.items():
+        caption, until = (
+            f"{title.capitalize()} against distance",
+            (trained, f"trained up to {trained:,} tokens"),
         )
-        for title, (series, show) in shown.items()
-    }
+        drawn = rp.curves(series, "distance, tokens", title, caption, show=show, log_x=True, upright=until)
+        drawn.layout["xaxis"] |= dict(tickvals=ticks, ticktext=[f"{d // 1000}k" for d in ticks])
+        figures[title] = drawn
     return rp.choose(figures, "what is measured")
 
 

@@ -115,7 +115,7 @@ def moved_text(record: Record) -> rp.Html:
 
 
 def knobs_figure(record: Record) -> rp.Figure:
-    """What a higher learning rate or rank loses over a lower one at the last stop, paired by item; losses are positive."""
+    """A menu: what a higher learning rate or rank loses over a lower one at the last stop, in held-out loss and in points, paired by item; losses are positive."""
     knobs = {"full fine-tuning, rate": [("full", None, r) for r in (3e-4, 1e-4)]}
     knobs["LoRA of rank 8, rate"] = [("lora", 8, r) for r in (3e-3, 1e-3)]
     knobs["LoRA at rate 0.001, rank"] = [("lora", r, 1e-3) for r in (32, 2)]
@@ -125,8 +125,10 @@ def knobs_figure(record: Record) -> rp.Figure:
         told = f"{knob} " + " against ".join(f"{m[1 if knob.endswith('rank') else 2]:g}" for m in pair)
         loss[told] = compare_rows(high, low, "bits").relative().metric()
         general[told], recall[told] = (rp.gap(low, high, metric) for metric in ("general", "recall"))
-    series = {"held-out loss, as a share": loss, "general items": general, "use of examples": recall}
-    return rp.differences(series, "loss", "What the higher setting loses over the lower")
+    caption = "What the higher setting loses over the lower"
+    more = rp.differences(loss, "more held-out loss", caption, show=rp.relative)
+    fewer = rp.differences({"general items": general, "use of examples": recall}, "fewer right", caption)
+    return rp.choose({"held-out loss": more, "right answers": fewer}, "what is lost")
 
 
 def path_figure(record: Record, x: str = "task") -> rp.Figure:

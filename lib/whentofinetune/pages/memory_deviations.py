@@ -6,6 +6,7 @@ from statistics import median
 
 from finetune_memory import Settings, estimate
 from tunewise import report as rp
+from tunewise.report.figures import AROUND, DOT, row_places
 from tunewise.words import signed
 from whentofinetune import book_files
 from whentofinetune.pages.memory_figures import METHODS, MODELS, gb, measured_peak, on_gpu, read
@@ -47,24 +48,25 @@ def figure() -> rp.Figure:
     caption = f"Calculated against measured: {len(steps)} steps on one {devices}"
     drawn = rp.dots(series, "difference from the measured peak", caption, show=_off)
     names = list(dict.fromkeys(r["of"] for r in steps))
-    place = {r["step"]: -names.index(r["of"]) for r in steps}
-    for trace, shift in zip(drawn.data, (0.14, -0.14), strict=True):
-        trace["y"] = [place[step] + shift for step in trace["hovertext"]]
+    places, height = row_places({name: (len(drawn.data), 0) for name in names})
+    first = {r["step"]: places[r["of"]] for r in steps}
+    for i, trace in enumerate(drawn.data):  # a line of the row for each way
+        trace["y"] = [first[step] - i * DOT for step in trace["hovertext"]]
         trace["marker"] |= {"size": 8, "opacity": 0.7}
     ticks = {
-        "tickvals": [-i for i in range(len(names))],
+        "tickvals": [y - DOT / 2 for y in places.values()],
         "ticktext": [n.replace(", ", "<br>") for n in names],
     }
     look = {"automargin": True, "zeroline": False, "tickfont": {"size": 11}}
-    drawn.layout["yaxis"] = ticks | look | {"range": [0.4 - len(names), 0.6]}
+    drawn.layout["yaxis"] = ticks | look | {"range": [-height, DOT]}
     found = [share for way in series.values() for share in way.values()]
     percent = range(floor(100 * min(found)), ceil(100 * max(found)) + 1)
     whole = {
         "tickvals": [p / 100 for p in percent],
-        "ticktext": [f"{p} %".replace("-", "−") for p in percent],
+        "ticktext": [f"{p}%".replace("-", "−") for p in percent],
     }
     drawn.layout["xaxis"] |= whole | {"zeroline": True, "zerolinecolor": "#7F7F7F"}
-    drawn.layout |= {"annotations": [], "height": 150 + 44 * len(names)}
+    drawn.layout |= {"annotations": [], "height": AROUND + height}
     drawn.alt = f"{caption}. {' '.join(_how_far(way) for way in (FORMULA, SIMULATION))}"
     return drawn
 

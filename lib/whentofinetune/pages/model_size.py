@@ -7,11 +7,13 @@ at some sizes only, or open at every size (*cannot tell*).
 import html
 import math
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from tunewise import report as rp
 from tunewise.comparison import CANNOT_TELL, Comparison
 from tunewise.record import Record
+from tunewise.report.figures import AROUND, DOT, WORDS, band, row_places
 from whentofinetune import book_files, book_records, verdicts
 from whentofinetune.pages.verdict import by_size, link, tests_by_size, tests_figure
 
@@ -91,33 +93,35 @@ def models() -> rp.Html:
 def figure(found: Found) -> rp.Figure:
     """Every test of these claims, one row each, with its difference and interval at each size; the margin as a band."""
     drawn = tests_figure(*listed(found))
-    layout, shown = drawn.layout, {row for trace in drawn.data for row in trace["hovertext"]}
-    heads, place, labels, bands, y = [], {}, [], [], 0.0
+    layout, shown = drawn.layout, Counter(row for trace in drawn.data for row in trace["hovertext"])
+    rows, heads, labels, margins = {}, {}, [], []
     for name, claims in found.items():
-        if claims:
-            y -= 1
-            heads.append(dict(y=y - 0.3, text=name[0].upper() + name[1:]))
         for claim in claims:
             tests = verdicts.claims()[claim]["tests"]
             for part, test in zip(_parts(tests), tests, strict=True):
                 if (row := f"{claim}: {test['says']}") in shown:
-                    y -= 1
-                    place[row] = y
+                    heads.setdefault(name, row)  # the group's name stands above its first row
+                    rows[row] = shown[row], int(heads[name] == row)
                     labels.append(f"{claim}{part} {TOPICS[claim]}")
-                    bands.append(dict(x0=-test["margin"], x1=test["margin"], y0=y - 0.4, y1=y + 0.4))
-    for i, trace in enumerate(drawn.data):
-        shift = 0.26 * ((len(drawn.data) - 1) / 2 - i)
-        trace |= {"y": [place[row] + shift for row in trace["hovertext"]]}
+                    margins.append(test["margin"])
+    places, height = row_places(rows, apart=24)
+    last = {row: y + DOT for row, y in places.items()}
+    for trace in drawn.data:
+        last |= {row: last[row] - DOT for row in trace["hovertext"]}
+        trace |= {"y": [last[row] for row in trace["hovertext"]]}
         trace["marker"] |= {"size": 7}
-    look = dict(type="rect", fillcolor="#7F7F7F", opacity=0.18, line=dict(width=0))
-    layout["shapes"] = [band | look for band in bands] + [s for s in layout["shapes"] if s["type"] == "line"]
+    bands = [band(m, places[row], last[row]) for m, row in zip(margins, rows, strict=True)]
+    layout["shapes"] = bands + [s for s in layout["shapes"] if s["type"] == "line"]
+    middle = [(places[row] + last[row]) / 2 for row in rows]
     words = dict(x=0, xref="paper", xanchor="left", yanchor="bottom", showarrow=False, font=dict(size=13))
-    layout["annotations"] = [head | words for head in heads]
-    axis = dict(tickvals=list(place.values()), ticktext=labels, tickfont=dict(size=11), range=[y - 0.7, 0])
+    layout["annotations"] = [
+        dict(y=places[row] + WORDS, text=name[0].upper() + name[1:], **words) for name, row in heads.items()
+    ]
+    axis = dict(tickvals=middle, ticktext=labels, tickfont=dict(size=11), range=[-height, 0])
     layout["yaxis"] = axis | dict(automargin=True, showgrid=False, zeroline=False)
-    layout |= dict(height=round(130 - 30 * y), title=dict(text="The same tests at each model size"))
+    layout |= dict(height=AROUND + height, title=dict(text="The same tests at each model size"))
     said = "; ".join(f"{name}: {', '.join(claims)}" for name, claims in found.items() if claims)
-    alt = f"{len(place)} paired differences, each at every size measured. {said}."
+    alt = f"{len(places)} paired differences, each at every size measured. {said}."
     return rp.Figure(drawn.data, layout, alt)
 
 

@@ -3,6 +3,7 @@
 from tunewise import report as rp
 from tunewise.record import Record
 from tunewise.report.tables import Conditions
+from tunewise.words import counted
 from tunewise.written_answers import OUTCOMES
 
 KINDS = ("same wording", "reworded", "reversed", "two facts")
@@ -33,7 +34,8 @@ def knowledge_figure(record: Record) -> rp.Figure:
     for kind in KINDS:
         for name, metric in rp.means(methods_to_know(record, kind), "right").items():
             series.setdefault(name, {})[kind] = metric
-    caption = f"{len(series)} methods to know a fact; phrasings tuned in: {phrasings_of(record)[-1]}"
+    asked, phrasings = record.params["facts"], phrasings_of(record)[-1]
+    caption = f"Methods to know the same {asked} facts, tuned in with {counted(phrasings, 'phrasing')} each"
     return rp.dots(series, "right answers", caption)
 
 

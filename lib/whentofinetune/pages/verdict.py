@@ -225,7 +225,12 @@ def tests_figure(*claims: str) -> rp.Figure:
     def either(metric: Mapping, n: bool = True) -> str:
         return {"points": rp.points, "relative": rp.relative}[metric["unit"]](metric, n)
 
-    units = {m["unit"] for cells in series.values() for m in cells.values()}
-    show = rp.points if units == {"points"} else either
     caption = "Paired differences with their intervals"
-    return rp.differences(series, "difference", caption, margins=margins, show=show)
+    units = {name: m["unit"] for cells in series.values() for name, m in cells.items()}
+    if {*units.values()} == {"points"}:
+        return rp.differences(series, "difference", caption, margins=margins)
+    x_title = "difference: in points, in rows marked % in per cent"
+    figure = rp.differences(series, x_title, caption, margins=margins, show=either)
+    for note, unit in zip(figure.layout["annotations"], units.values(), strict=True):
+        note["text"] += " (%)" * (unit == "relative")
+    return figure
