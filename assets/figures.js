@@ -69,9 +69,9 @@
   };
 
   // Colours that have too little contrast on a dark ground, and what stands for them there; grey bands are stronger.
-  const LIGHTER = { "#0072B2": "#3C9BDC", "#8C6D46": "#B5936A", "#7F7F7F": "#9C9C9C" };
+  const LIGHTER = { "#0072B2": "#3C9BDC", "#8C6D46": "#B5936A", "#7F7F7F": "#9C9C9C", "#A8457F": "#C85CA0", "#5A5AA8": "#8C8CD9" };
   const onDark = ({ data, layout }) => {
-    const text = JSON.stringify({ data, layout }).replace(/#(0072B2|8C6D46|7F7F7F)/gi, (hex) => LIGHTER[hex.toUpperCase()]);
+    const text = JSON.stringify({ data, layout }).replace(/#[0-9a-f]{6}/gi, (hex) => LIGHTER[hex.toUpperCase()] ?? hex);
     const spec = JSON.parse(text);
     for (const shape of spec.layout.shapes ?? []) if (shape.fillcolor) shape.opacity = 1.5 * (shape.opacity ?? 1);
     return spec;

@@ -264,6 +264,30 @@ def test_tables_say_what_they_show(pages):
             assert table.caption and table.find("th", attrs={"scope": "col"}), name
 
 
+def test_hindi_is_said_to_be_hindi(pages):
+    """A screen reader takes its voice for the language from there; drawings, which have words of their own, aside."""
+    devanagari = re.compile("[\u0900-\u097f]+")
+    found = [
+        t
+        for soup in pages.values()
+        for article in soup.select("article")
+        for t in article.find_all(string=devanagari)
+    ]
+    texts = [t for t in found if not t.find_parent(["script", "svg"])]
+    assert texts and all(t.find_parent(attrs={"lang": "hi"}) for t in texts)
+
+
+def test_a_reference_begins_with_the_name_by_which_it_is_cited(pages):
+    entries = {
+        e["id"]: e.p.get_text().replace("\xa0", " ") for e in pages["references.html"].select(".citation")
+    }
+    cited = [a for soup in pages.values() for a in soup.select('article a[href*="references.html#"]')]
+    assert len(cited) > 50
+    for link in cited:
+        name = re.split(r" and | et\s+al|, ", link.get_text().replace("\xa0", " "))[0].strip()
+        assert entries[link["href"].partition("#")[2]].startswith(name), name
+
+
 def test_labs_are_shown_and_given_out_without_their_answers(site, pages):
     labs = [name for name in pages if name.startswith("labs/lab_")]
     assert labs
@@ -314,6 +338,21 @@ UNREADABLE = """() => [...document.querySelectorAll('.tw-plot')].flatMap((plot) 
 })"""
 
 
+# In the dark: which colours of a figure have less than three times the light of what they stand on, or a third of it?
+FAINT = """() => {
+    const light = (css) => css.match(/[\\d.]+/g).slice(0, 3).map((v) => v / 255)
+        .map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4).reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0.05);
+    const ground = (e) => { const css = getComputedStyle(e).backgroundColor; return /, 0\\)/.test(css) ? ground(e.parentElement) : css; };
+    const rgb = (hex) => `rgb(${[1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16))})`;
+    return [...document.querySelectorAll('.tw-plot')].flatMap((plot) => plot._fullData.flatMap((t) => [t.marker?.color, t.line?.color])
+        .filter((hex) => /^#[0-9a-f]{6}$/i.test(hex)).filter((hex) => {
+            const [a, b] = [light(rgb(hex)), light(ground(plot))];
+            return Math.max(a, b) < 3 * Math.min(a, b);
+        }));
+}"""
+SCROLLING = "[...document.querySelectorAll('.tw-table')].filter((t) => t.scrollWidth > t.clientWidth).map((t) => t.textContent.slice(0, 60))"
+
+
 @pytest.fixture(scope="module")
 def axe() -> str:
     return (ROOT / "_build" / "npm" / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
@@ -344,6 +383,8 @@ def test_a_page_in_the_browser(browser, served, axe, name, width, theme):
             box = figure.bounding_box()
             assert box and box["width"] > 250 and box["height"] > 150, f"a figure of {box}"
         assert not page.evaluate(UNREADABLE)
+        assert theme == "light" or not page.evaluate(FAINT)
+        assert width < 1280 or not page.evaluate(SCROLLING)
         page.evaluate(axe)
         found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
         violations = [
@@ -385,20 +426,60 @@ def test_a_figure_has_its_place_before_it_is_drawn_and_follows_its_column(browse
         context.close()
 
 
-def test_a_wide_table_shows_that_it_scrolls_and_a_key_scrolls_it(browser, served):
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("chapters/tone.html", ".tw-table"), ("licence.html", ".pst-scrollable-table-container")],
+)
+def test_a_wide_table_shows_that_it_scrolls_and_a_key_scrolls_it(browser, served, name, kind):
     context = browser.new_context(viewport={"width": 390, "height": 900})
     page = context.new_page()
     try:
-        page.goto(f"{served}chapters/tone.html")
-        wide = page.locator(".tw-table:visible").evaluate_all(
-            "(all) => all.findIndex((t) => t.scrollWidth > t.clientWidth + 40)"
+        page.goto(f"{served}{name}")
+        wide = page.locator(f"{kind}:visible").evaluate_all(
+            "(all) => all.findIndex((t) => t.scrollWidth > t.clientWidth + 20)"
         )
-        table = page.locator(".tw-table:visible").nth(wide)
+        table = page.locator(f"{kind}:visible").nth(wide)
         assert wide >= 0 and "local" in table.evaluate("(t) => getComputedStyle(t).backgroundAttachment")
-        assert table.evaluate("(t) => t.querySelector('caption').scrollWidth <= t.clientWidth")
+        grounds = "(t) => [...t.querySelectorAll('tr, :is(th, td):not(:first-child)')].map((c) => getComputedStyle(c).backgroundColor)"
+        assert not [c for c in table.evaluate(grounds) if c.startswith("rgb(")], "a cell covers the shadow"
+        assert table.evaluate(
+            "(t) => !t.querySelector('caption') || t.querySelector('caption').scrollWidth <= t.clientWidth"
+        )
         table.focus()
         page.keyboard.press("ArrowRight")
         page.wait_for_function("document.activeElement.scrollLeft > 0")
+    finally:
+        context.close()
+
+
+# Options, and words of code in tables, that stand on more than one line.
+BROKEN = """() => [...document.querySelectorAll('.tw-option, :is(td, th) code .pre')].filter((e) => e.offsetParent
+    && e.getBoundingClientRect().height > 2.5 * parseFloat(getComputedStyle(e).fontSize)).map((e) => e.textContent)"""
+
+
+def test_on_a_telephone_no_option_is_broken_and_the_arrow_to_the_next_page_is_whole(browser, served):
+    context = browser.new_context(viewport={"width": 390, "height": 900})
+    page = context.new_page()
+    try:
+        for name in ("chapters/records.html", "instructors/index.html", "labs/lab_will_it_fit.html"):
+            page.goto(f"{served}{name}")
+            assert page.locator(".tw-option, td code .pre").count() and not page.evaluate(BROKEN)
+        page.goto(f"{served}index.html")
+        arrow = page.locator(".right-next .fa-angle-right").bounding_box()
+        assert arrow and arrow["x"] + arrow["width"] <= 390
+    finally:
+        context.close()
+
+
+def test_what_is_printed_is_light(browser, served):
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="dark")
+    page = context.new_page()
+    try:
+        page.goto(f"{served}chapters/decide.html")
+        ink = "getComputedStyle(document.querySelector('article p')).color.match(/[0-9]+/g).every((v) => v < 100)"
+        for event, light in (("beforeprint", True), ("afterprint", False)):
+            page.evaluate(f"dispatchEvent(new Event('{event}'))")
+            assert page.evaluate(ink) is light
     finally:
         context.close()
 
