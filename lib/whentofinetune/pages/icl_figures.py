@@ -10,7 +10,6 @@ from tunewise.comparison import compare_arrays
 from tunewise.finetune import Recipe
 from tunewise.record import Record, Row
 from whentofinetune import verdicts
-from whentofinetune.verdicts import title
 
 NAMES = {
     "lora": "LoRA",
@@ -41,7 +40,7 @@ def summary(wordings: Record, shots: Record, curve: Record) -> rp.Html:
     few = by_size(shots, "random", "k", CALIBRATED)
     best = max(few, key=lambda k: few[k]["value"])
     return rp.prose(
-        f"{title(curve.model)}: without examples, the prompt template alone moves accuracy between {rp.pct(min(zero))} and {rp.pct(max(zero))}. The best calibrated few-shot prompt (k = {best}, picked on the test tweets, "
+        f"{verdicts.title(curve.model)}: without examples, the prompt template alone moves accuracy between {rp.pct(min(zero))} and {rp.pct(max(zero))}. The best calibrated few-shot prompt (k = {best}, picked on the test tweets, "
         f"which favours it) reaches {rp.pct(few[best])}; LoRA on 100 labels reaches {rp.pct(by_size(curve, 'lora')[100])}."
     )
 
