@@ -11,9 +11,10 @@ import pytest
 import yaml
 from pybtex.database import parse_file
 
-from tunewise.comparison import Predicted
+from tunewise.comparison import Predicted, mean
+from tunewise.report import pct
 from whentofinetune import book_records, contrasts, verdicts
-from whentofinetune.pages.board import board, combined, summary
+from whentofinetune.pages.board import board, combined, summary, tested
 from whentofinetune.pages.condition_names import named
 from whentofinetune.pages.verdict import CERTAINTY, by_size, cite, sources, verdict
 from whentofinetune.pages.verdict import tests_figure as figure_of_tests
@@ -341,6 +342,21 @@ def test_the_board_lists_every_claim_once_and_the_summary_counts_them():
     said = dict((word, int(n)) for n, word in re.findall(r"(\d+) “([^”]+)”", summary().text))
     assert said == {w: sum(line.endswith(f"| {w}") for line in lines) for w in said}
     assert sum(said.values()) == len(ENTRIES)
+
+
+def test_what_no_test_decides_has_its_numbers_on_the_page_of_claims():
+    items = dict(re.findall(r'<li id="tests-(C\d+)"(.*?)</li>', tested().html))
+    for claim, entry in verdicts.claims().items():
+        if entry["kind"] in ("measured", "calculated") and claim != "C8":  # its chapter computes it
+            assert re.search(r"\d\s(GB|ms|%)", items[claim].split("<br>")[-1]), claim
+    record = book_records.load("rag_citations", model="qwen2.5-coder-0.5b")
+    planted = mean(record.where(method="reading", condition="planted"), "planted")
+    assert pct(planted).split(",")[0] in items["C39"].replace("\u00a0", " ")
+
+
+def test_the_figure_of_tests_marks_the_rows_that_are_in_per_cent():
+    notes = [note["text"] for note in figure_of_tests("C6").layout["annotations"]]
+    assert [note.endswith("(%)") for note in notes] == [True, False]
 
 
 def test_the_figure_of_tests_draws_differences_only():

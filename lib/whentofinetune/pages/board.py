@@ -5,7 +5,8 @@ import html
 from tunewise import report as rp
 from tunewise.comparison import AGREES, CANNOT_TELL, DISAGREES, NO_DIFFERENCE, TOO_SMALL, combine
 from whentofinetune import verdicts
-from whentofinetune.pages.verdict import by_size, link, listed, tests_by_size
+from whentofinetune.pages.claims_measured import MEASURED
+from whentofinetune.pages.verdict import by_size, link, listed, number, tests_by_size
 
 
 def summary() -> rp.Html:
@@ -78,7 +79,7 @@ def combined() -> rp.Html:
 
 
 def tested() -> rp.Html:
-    """Every claim with its tests: the article's figure, each difference, and a link to the chapter with the full verdict box."""
+    """Every claim with its tests or what was measured: the article's figure, each number, and a link to the chapter with the full verdict box."""
     items, lines = [], []
     for row in verdicts.board():
         entry, claim = verdicts.claims()[row["claim"]], row["claim"]
@@ -88,6 +89,8 @@ def tested() -> rp.Html:
         if figure := entry.get("article_figure"):
             said.append(f"<small>The article: {html.escape(figure)}</small>")
         said += [html.escape(test) for test in tests_by_size(claim, by_size(claim))]
+        if claim in MEASURED:
+            said += [html.escape(f"{name}: {number(found)}") for name, found in MEASURED[claim]().items()]
         colour = verdicts.MARKS[row["headline"]][1]
         items.append(f'<li id="tests-{claim}" style="--tw-mark:{colour}">{"<br>".join(said)}</li>')
         lines += [f"{claim}. {row['says']} | {row['headline']}"]

@@ -99,7 +99,7 @@ def verdict(
     else:
         why = " ".join(f"{f.says[0].upper()}{f.says[1:]}: {f.reason}" for f in found.findings)
     size = f" (largest model measured: {verdicts.title(found.model)})" if found.findings else ""
-    numbers = {k: _show(v) for k, v in (measured or {}).items()}
+    numbers = {k: number(v) for k, v in (measured or {}).items()}
     ours = {f.says: difference(f) for f in found.findings} or numbers
     evidence = [(e["text"], *cite(e["source"]), CERTAINTY[e["sure"]]) for e in entry.get("evidence", ())]
     others = [f"{html.escape(t)} ({link(c, u)}{'; ' + s if s else ''})" for t, c, u, s in evidence]
@@ -199,7 +199,8 @@ def tests_by_size(claim: str, sizes: Mapping[str, verdicts.Verdict]) -> list[str
     return said
 
 
-def _show(value: Any) -> str:
+def number(value: Any) -> str:
+    """A metric as a share with its interval; a text as it is."""
     return rp.pct(value) if isinstance(value, Mapping) and "value" in value else str(value)
 
 
