@@ -11,7 +11,7 @@ from tunewise.experiment import Condition
 from tunewise.finetune import Recipe, make_trainable
 from tunewise.report import gap, relative
 from whentofinetune import book_records, experiments, probes
-from whentofinetune.datasets import vader
+from whentofinetune.datasets import Item, vader
 from whentofinetune.pages import forgetting_figures
 
 # -- the experiment ----------------------------------------------------------------------------------------------------
@@ -53,7 +53,7 @@ def test_each_stop_is_probed_and_kept(tmp_path, monkeypatch):
     ways = [{"method": "full", "learning_rate": 1e-2}, {"method": "lora", "rank": 2, "learning_rate": 1e-2}]
     lm, whole = small(), small()  # read the tokenizer before the cache is another
     ctx = small_context(tmp_path, monkeypatch, experiments.get("forgetting").scales["smoke"] | {"ways": ways})
-    ctx.whole = whole
+    ctx.load = lambda **options: whole
     record = run_small(experiments.get("forgetting"), ctx)
     assert [(r["method"], r.get("step")) for r in record.results] == [
         ("untouched", None),
@@ -88,18 +88,14 @@ BEFORE = np.linspace(80, 120, TEXTS)  # bits of each text before training
 def probed(right: int, bits: float, wrong: int, recall: int, **facts):
     """The probes: ``right`` of 90 on the task, each text's bits times ``bits``, the first ``wrong`` items wrong, ``recall`` of 8 words found."""
     ids = ([f"{part} {i}" for i in range(n)] for part, n in (("task", 90), ("text", TEXTS), ("item", ITEMS)))
-    task, texts, items = ids
-    words = [[j < recall for j in range(probes.SHOWN)]] * WORDS
-    return probes.scored(
-        task,
-        [i < right for i in range(90)],
-        texts,
-        list(BEFORE * bits),
-        items,
-        [i >= wrong for i in range(ITEMS)],
-        words,
-        facts,
-    )
+    task, texts, items = ([Item(i, i) for i in part] for part in ids)
+    found = {
+        "task": (task, [i < right for i in range(90)]),
+        "bits": (texts, list(BEFORE * bits)),
+        "general": (items, [i >= wrong for i in range(ITEMS)]),
+        "recall": (probes.words(WORDS), [j < recall for j in range(probes.SHOWN)] * WORDS),
+    }
+    return probes.scored(found, facts)
 
 
 def record(paths: dict):

@@ -9,6 +9,7 @@ from tunewise.data import Example, Task
 from tunewise.experiment import Context, Scores
 from tunewise.prompting import TEMPLATES, PromptTemplate
 from tunewise.scoring import label_logprobs, prompt_tokens
+from whentofinetune.datasets import only
 
 NEIGHBOURS = 8
 
@@ -41,9 +42,8 @@ def answered(
     slices: the part of the data that each item belongs to; the accuracy on a part is a metric of its name. facts: figures
     about the condition.
     """
-    right, parts = [int(p) == e.label for p, e in zip(predictions, test, strict=True)], {}
-    for part in dict.fromkeys(slices):
-        parts[part] = [r if s == part else None for r, s in zip(right, slices, strict=True)]
+    right = [int(p) == e.label for p, e in zip(predictions, test, strict=True)]
+    parts = {part: only(right, [s == part for s in slices]) for part in dict.fromkeys(slices)}
     return Scores(test, predictions=predictions, accuracy=right, facts=facts, **parts)
 
 

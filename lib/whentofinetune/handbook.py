@@ -4,8 +4,6 @@ Facts are learned from and tested on different wordings of their questions; read
 on the test entities.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import re
@@ -21,7 +19,7 @@ from tunewise.experiment import Condition, Context, Params, Scores, context
 from tunewise.finetune import Recipe, finetune, restore
 from tunewise.scoring import label_logprobs
 from tunewise.step_cache import digest
-from whentofinetune.datasets import Item, company, company_sources, general_items
+from whentofinetune.datasets import Item, company, company_sources, general_items, only
 
 HELD_OUT = -1  # the last wording of each question is kept for testing
 NEW_TOKENS = 20  # of an answer, at most
@@ -131,10 +129,7 @@ def scored(
         metrics["exact"] = [score.exact_match(t, r) for t, r in zip(texts, right, strict=True)]
         metrics["f1"] = [score.token_f1(t, r) for t, r in zip(texts, right, strict=True)]
     for part, inside in (parts or {}).items():
-        outcomes |= {
-            f"{part}.{name}": [v if i else None for v, i in zip(values, inside, strict=True)]
-            for name, values in metrics.items()
-        }
+        outcomes |= {f"{part}.{name}": only(values, inside) for name, values in metrics.items()}
     return Scores(items(questions), predictions=texts, facts=facts, **metrics, **outcomes)
 
 

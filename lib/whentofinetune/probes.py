@@ -1,5 +1,8 @@
 """What a training on one task moves and takes away: the distance of the weights, and four probes of the model."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -9,7 +12,7 @@ from tunewise.finetune import ALL_LINEAR
 from tunewise.prompting import PromptTemplate
 from tunewise.scoring import label_logprobs, text_bits
 from whentofinetune.classification import label_scores, subset
-from whentofinetune.datasets import Item, general_items, vader
+from whentofinetune.datasets import Item, general_items, only, vader
 from whentofinetune.datasets.invented_words import recalled
 
 SHOWN = 8  # invented words in a prompt
@@ -27,22 +30,26 @@ def probe(lm, task: Task, template: PromptTemplate, size: dict, **facts) -> Scor
     bits, _ = text_bits(lm, [r.text for r in texts])
     scores = [label_logprobs(lm, "", [item.prompt], item.labels) for item in general]
     hits = [recalled(lm, SHOWN, np.random.default_rng([5, seed])) for seed in range(size["recall"])]
-    task_ids, text_ids, general_ids = ([e.id for e in part] for part in (held_out, texts, general))
-    right = [bool(g == e.label) for g, e in zip(guesses, held_out, strict=True)]
-    bits, known = [round(float(b), 2) for b in bits], general_items.right(scores, general)
-    return scored(task_ids, right, text_ids, bits, general_ids, known, [h.tolist() for h in hits], facts)
+    found = {
+        "task": (held_out, [bool(g == e.label) for g, e in zip(guesses, held_out, strict=True)]),
+        "bits": (texts, [round(float(b), 2) for b in bits]),
+        "general": (general, general_items.right(scores, general)),
+        "recall": (words(len(hits)), np.concatenate(hits).tolist() if hits else []),
+    }
+    return scored(found, facts)
 
 
-def scored(task_ids, task, text_ids, bits, general_ids, general, recall, facts) -> Scores:
-    """The four probes as one row; words that stood in one prompt are a group."""
-    words = [(f"prompt {i}", f"prompt {i}, word {j}") for i in range(len(recall)) for j in range(SHOWN)]
-    items = [*(Item(i, i) for i in (*task_ids, *text_ids, *general_ids)), *(Item(id, g) for g, id in words)]
-    parts = {"task": task, "bits": bits, "general": general, "recall": [h for found in recall for h in found]}
-    metrics, before = {}, 0
-    for name, values in parts.items():
-        metrics[name] = [None] * before + list(values) + [None] * (len(items) - before - len(values))
-        before += len(values)
-    return Scores(items, facts=facts, **metrics)
+def words(prompts: int) -> list[Item]:
+    """The invented words that are asked for; those that stand in one prompt are a group."""
+    return [Item(f"prompt {i}, word {j}", f"prompt {i}") for i in range(prompts) for j in range(SHOWN)]
+
+
+def scored(probes: Mapping[str, tuple[Sequence, Sequence]], facts: Mapping[str, Any]) -> Scores:
+    """The probes, each with its items and one outcome an item, as one row."""
+    of = [name for name, (items, _) in probes.items() for _ in items]
+    asked = [item for items, _ in probes.values() for item in items]
+    values = [value for _, outcomes in probes.values() for value in outcomes]
+    return Scores(asked, facts=facts, **{name: only(values, [o == name for o in of]) for name in probes})
 
 
 def is_adapted(name: str) -> bool:

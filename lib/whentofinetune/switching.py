@@ -1,6 +1,5 @@
 """Several LoRA adapters on one model: how long a change takes, and whether each still answers as it does alone."""
 
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tunewise.experiment import Context
+from whentofinetune.timing import timed
 
 
 def switching(
@@ -25,10 +25,8 @@ def switching(
     """
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
-    def clock(act: Callable[[], object]) -> float:
-        start = time.perf_counter()
-        act()
-        return 1000 * (time.perf_counter() - start)
+    def clock(act: Callable[..., object], *args: Any) -> float:
+        return 1000 * timed(act, *args)
 
     names = list(adapters)
     base, weights, alone = {name: ask(ctx.lm, name) for name in names}, {}, {}
@@ -44,18 +42,18 @@ def switching(
             model.add_adapter(name, model.peft_config["default"])
             set_peft_model_state_dict(model, weights[name], adapter_name=name)
 
-        added = [clock(lambda name=name: add(name)) for name in names[1:]]
+        added = [clock(add, name) for name in names[1:]]
         back, switched = dict.fromkeys(names, True), []
         for name in (*names, *reversed(names)):
-            switched.append(clock(lambda name=name: model.set_adapter(called[name])))
+            switched.append(clock(model.set_adapter, called[name]))
             back[name] &= bool(np.array_equal(ask(tuned, name), alone[name]))
         for i in range(changes):
-            switched.append(clock(lambda i=i: model.set_adapter(called[names[i % len(names)]])))
+            switched.append(clock(model.set_adapter, called[names[i % len(names)]]))
         model.set_adapter("default")
-        with_adapter = [clock(lambda: ask(tuned, names[0])) for _ in range(3)]
+        with_adapter = [clock(ask, tuned, names[0]) for _ in range(3)]
         with model.disable_adapter():
             off = all(np.array_equal(ask(tuned, name), base[name]) for name in names)
-            without = [clock(lambda: ask(tuned, names[0])) for _ in range(3)]
+            without = [clock(ask, tuned, names[0]) for _ in range(3)]
     return {
         "switch_ms": [round(ms, 3) for ms in switched],
         "add_ms": [round(ms, 1) for ms in added],

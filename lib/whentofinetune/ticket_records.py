@@ -81,7 +81,7 @@ def scored(tickets: Sequence[company.Ticket], texts: Sequence[str], form: str, *
     for truth, said in zip((t.record for t in tickets), (record or {} for record, _ in found), strict=True):
         counts.append([sum(said.get(k) == v for k, v in truth.items()), len(truth), len(said)])
     share, parsed = [right / true for right, true, _ in counts], [record is not None for record, _ in found]
-    alone = {"fields_if_parsed": [s if p else None for s, p in zip(share, parsed, strict=True)]}
+    alone = {"fields_if_parsed": datasets.only(share, parsed)}
     return Scores(
         tickets,
         as_is=[as_is for _, as_is in found],

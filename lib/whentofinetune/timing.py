@@ -13,25 +13,27 @@ from tunewise.experiment import Context, Scores
 Item = TypeVar("Item")
 
 
+def timed(call: Callable[..., object], *args: Any, **options: Any) -> float:
+    """Seconds that a call takes."""
+    start = time.perf_counter()
+    call(*args, **options)
+    return time.perf_counter() - start
+
+
 def one_by_one(call: Callable[[Item], object], items: Iterable[Item]) -> dict[str, Any]:
     """Seconds of ``call(item)`` for each item alone; a first call, on the first item, is not counted.
 
     Returns ``{"seconds", "waits"}``: the mean as a metric with its interval over calls, and the seconds of each call.
     """
-    items, waits = list(items), []
-    for item in [items[0], *items]:
-        start = time.perf_counter()
-        call(item)
-        waits.append(time.perf_counter() - start)
-    return {"seconds": stats.bootstrap(waits[1:]), "waits": [round(w, 7) for w in waits[1:]]}
+    items = list(items)
+    _, *waits = [timed(call, item) for item in [items[0], *items]]
+    return {"seconds": stats.bootstrap(waits), "waits": [round(w, 7) for w in waits]}
 
 
 def clocked(answer: Callable[[Sequence[Example]], object], pool: Sequence[Example], calls: int) -> Scores:
     """Seconds an answer: ``seconds``, each of ``calls`` texts alone; ``batched``, all of the pool at once."""
     single = one_by_one(lambda example: answer([example]), pool[:calls])
-    start = time.perf_counter()
-    answer(pool)
-    return Scores(facts=single | {"batched": round((time.perf_counter() - start) / len(pool), 5)})
+    return Scores(facts=single | {"batched": round(timed(answer, pool) / len(pool), 5)})
 
 
 def linear_student(

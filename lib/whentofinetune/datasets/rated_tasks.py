@@ -11,31 +11,11 @@ from functools import lru_cache
 import numpy as np
 
 from tunewise.data import Example, Task
-from whentofinetune.datasets import drawn, vader
+from whentofinetune.datasets import drawn, task_table, vader
 
-_FEELING = {"positive": "emotional", "negative": "emotional", "neutral": "neutral"}
-# task -> sources, labels, and the label of a rated text (one that is not among the labels: the text is left out)
-_RECIPES = {
-    **{s: ((s,), ("positive", "neutral", "negative"), lambda row: row.sentiment) for s in vader.FILES},
-    "tweets-polarity": (("tweets",), ("positive", "negative"), lambda row: row.sentiment),
-    "tweets-subjectivity": (("tweets",), ("emotional", "neutral"), lambda row: _FEELING[row.sentiment]),
-    "domain": (
-        tuple(vader.FILES),
-        tuple(vader.KINDS.values()),
-        lambda row: vader.KINDS[row.id.split("/")[0]],
-    ),
-}
-TASKS = tuple(_RECIPES)
-# what a figure calls each task
-ABOUT = {
-    "tweets": "tweets",
-    "products": "product reviews",
-    "films": "film reviews",
-    "news": "newspaper comments",
-    "tweets-polarity": "tweets, positive or negative",
-    "tweets-subjectivity": "tweets, emotional or neutral",
-    "domain": "kind of text",
-}
+_TASKS = task_table("built_in")
+TASKS = tuple(_TASKS)
+ABOUT = {name: task["about"] for name, task in _TASKS.items()}  # what a figure calls each task
 
 
 @lru_cache(maxsize=16)
@@ -48,16 +28,18 @@ def load_task(name: str, seed: int = 0) -> Task:
 
     Raises ValueError for an unknown name, :class:`tunewise.models.download.FetchError` when the texts can't be had.
     """
-    if name not in _RECIPES:
+    if name not in TASKS:
         names = f"the names are {', '.join(TASKS)}. Own data: own_data(path, ...)"
         raise ValueError(f"no task is called {name!r}; {names}")
-    sources, labels, label_of = _RECIPES[name]
+    sources, label_of = _TASKS[name]["sources"], _TASKS[name]["labels"]
+    labels = tuple(dict.fromkeys(label_of.values()))
     several = _in_several(sources) if len(sources) > 1 else set()
     splits: dict[str, list[Example]] = {"train": [], "valid": [], "test": []}
     for source in sources:
         for split, rows in vader.split(source, seed).items():
             for row in rows:
-                if (label := label_of(row)) in labels and vader.plain(row.text) not in several:
+                label = label_of.get(row.sentiment, label_of.get(source))
+                if label and vader.plain(row.text) not in several:
                     splits[split].append(Example(row.text, labels.index(label), row.id))
     sizes = {"test": vader.TEST_A_CLASS, "valid": vader.VALID_A_CLASS, "train": None}
     rng = np.random.default_rng([seed, TASKS.index(name)])

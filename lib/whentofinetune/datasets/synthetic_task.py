@@ -12,7 +12,7 @@ import numpy as np
 
 from tunewise.experiment import Scores
 from tunewise.scoring import written
-from whentofinetune.datasets import check_one_of
+from whentofinetune.datasets import check_one_of, only
 
 LETTERS = "bcdfghjklmnpqrstvwz"  # no x, which the easy task asks for, and no vowels, so that no words arise
 LENGTHS, LONGER = (3, 4, 5), (6,)
@@ -73,11 +73,8 @@ def tests(task: str, n: int, longer: int) -> dict[str, list[Item]]:
 def by_kind(asked: Mapping[str, Sequence[Item]], metrics: Mapping[str, Sequence]) -> dict[str, list]:
     """``kind.metric`` -> one outcome an item of all kinds, None for items of another kind."""
     kinds = [kind for kind, found in asked.items() for _ in found]
-    return {
-        f"{kind}.{name}": [v if k == kind else None for k, v in zip(kinds, values, strict=True)]
-        for name, values in metrics.items()
-        for kind in asked
-    }
+    inside = {kind: [k == kind for k in kinds] for kind in asked}
+    return {f"{k}.{name}": only(values, inside[k]) for name, values in metrics.items() for k in asked}
 
 
 def scored(lm, asked: dict[str, list], prefix: str = "", ends: bool = True, **facts) -> Scores:

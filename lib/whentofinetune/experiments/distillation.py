@@ -14,7 +14,15 @@ from tunewise import baselines
 from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.prompting import TEMPLATES
-from whentofinetune.classification import answered, label_scores, sample, subset, training_facts, without_llm
+from whentofinetune.classification import (
+    adapter,
+    answered,
+    label_scores,
+    sample,
+    subset,
+    training_facts,
+    without_llm,
+)
 from whentofinetune.datasets.rated_tasks import SLICES, slices, unlabelled
 from whentofinetune.timing import clocked, linear_student
 
@@ -39,9 +47,7 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     pool = unlabelled(task, [t for t, _ in few], p.pool, c.seed)
     items = subset(slices(task, away)[c.slice], p.test_n) if c.slice else pool
     if c.method in ("labelling", "teacher") or c.of == "teacher":
-        answers, prefix = template.answers(task.labels), template.prefix(task)
-        pairs = [(template.query(task, text), answers[y]) for text, y in few]
-        with ctx.adapter(pairs, Recipe(seed=c.seed, **p.recipe), prefix) as lm:
+        with adapter(ctx, task, few, Recipe(seed=c.seed, **p.recipe), template) as lm:
             if c.of:
                 return clocked(lambda texts: label_scores(lm, template, task, texts), pool, p.calls)
             start = time.perf_counter()

@@ -5,14 +5,12 @@ arrangement of k examples is asked k times, once for each word, so the position 
 else stays.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import numpy as np
 
 from tunewise.experiment import Condition, Context, Params, Scores
+from whentofinetune.datasets import Item
 from whentofinetune.datasets.invented_words import recalled
 
 
@@ -27,6 +25,6 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     return Scores(items(len(arrangements), c.k), accuracy=np.concatenate(right).tolist())
 
 
-def items(arrangements: int, k: int) -> list[SimpleNamespace]:
+def items(arrangements: int, k: int) -> list[Item]:
     """Each position of each arrangement; those of one arrangement share their prompt."""
-    return [SimpleNamespace(id=f"{a}.{p}", group=f"{a}") for a in range(arrangements) for p in range(k)]
+    return [Item(f"{a}.{p}", f"{a}") for a in range(arrangements) for p in range(k)]

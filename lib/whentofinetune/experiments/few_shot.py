@@ -3,8 +3,6 @@
 Which ones, and what do they cost? Where several prompt templates are given, each arm uses the one that does best on validation items: without examples, and with four.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from itertools import product

@@ -45,7 +45,7 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
                 found[str(step)] = probe(lm, task, template, p.probes, **facts).row()
 
         tuned = ft.finetune(lm, pairs, recipe, prefix=template.prefix(task), progress=stop)
-        ctx.forget(recipe, lm, tuned)
+        lm.model = ft.restore(tuned)
         return found
 
     data = [task.name, p.wording, p.labels, p.stops, p.probes]

@@ -12,7 +12,7 @@ from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import adapter, answered, label_scores, plain_and_calibrated, without_llm
-from whentofinetune.datasets import drawn, public_texts
+from whentofinetune.datasets import drawn, only, public_texts
 from whentofinetune.wrong_labels import cleaned, flagged, flipped
 
 CHEAP = ("tfidf", "embeddings", "neighbours")
@@ -41,8 +41,7 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     if c.method == "check":
         wrong = [a != b for a, b in zip(labels, right, strict=True)]
         suspect = [i in found for i in range(len(given))]
-        precision = [w if s else None for s, w in zip(suspect, wrong, strict=True)]
-        recall = [s if w else None for s, w in zip(suspect, wrong, strict=True)]
+        precision, recall = only(wrong, suspect), only(suspect, wrong)
         return Scores(given, flagged=suspect, precision=precision, recall=recall)
     train = cleaned(list(zip(texts, labels, strict=True)), right, found, c.labels or "noisy", c.seed)
     if c.method in CHEAP:

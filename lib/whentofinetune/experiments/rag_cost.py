@@ -3,9 +3,7 @@
 In tokens and seconds, from memory, from a few passages and from many; and what each method costs to set up. Seconds are comparable with each other only if nothing else runs on the machine.
 """
 
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 from tunewise import rag
 from tunewise.experiment import Condition, Context, Params, Scores
@@ -13,6 +11,7 @@ from tunewise.finetune import Recipe, finetune, restore
 from tunewise.scoring import prompt_tokens
 from whentofinetune import handbook as hb
 from whentofinetune.datasets import company
+from whentofinetune.timing import timed
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -61,13 +60,6 @@ def training(ctx: Context, what: str) -> Scores:
     read = round(sum(prompt_tokens(ctx.lm, "", [p + a]) for p, a in pairs))
     facts = {"train_seconds": round(tuned.seconds, 2), "train_tokens": read}
     return Scores(facts={"examples": len(pairs), **facts, "adapter_bytes": 4 * tuned.trainable})
-
-
-def timed(call: Callable, *args: Any, **options: Any) -> float:
-    """Seconds that a call takes."""
-    start = time.perf_counter()
-    call(*args, **options)
-    return time.perf_counter() - start
 
 
 sources = hb.sources

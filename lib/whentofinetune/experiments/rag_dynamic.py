@@ -3,11 +3,11 @@
 With an index, and with weights.
 """
 
-import time
 from collections.abc import Iterator, Mapping
 
 from tunewise.experiment import Condition, Context, Params, Scores
 from whentofinetune import handbook as hb
+from whentofinetune.timing import timed
 
 INDEX = ("stale index", "index brought up to date")
 WEIGHTS = ("stale weights", "weights trained again")
@@ -53,9 +53,7 @@ def index_facts(ctx: Context, new: Mapping[str, str]) -> dict:
     texts = {i: b for i, (a, b) in enumerate(zip(old.texts, fresh.texts, strict=True)) if a != b}
 
     def replace() -> float:
-        index, start = old.retriever, time.perf_counter()
-        index.replace(texts)
-        return round(time.perf_counter() - start, 2)
+        return round(timed(old.retriever.replace, texts), 2)
 
     return {"passages_replaced": len(texts), "index_seconds": ctx.memo(["replaced", texts], replace)}
 

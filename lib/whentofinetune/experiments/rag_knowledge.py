@@ -6,8 +6,6 @@ handbook, or (``same facts``) only the passages that state the facts that are tu
 each side chooses: the base model how it is asked, both trainings their recipe.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import product
 
