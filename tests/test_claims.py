@@ -328,7 +328,7 @@ def test_a_sentence_on_several_sizes_goes_with_the_verdicts_at_all_of_them():
 
 
 def test_a_sentence_for_another_verdict_is_not_shown():
-    shown = verdict("C26", "agrees", "Examples help by {0}.").text
+    shown = verdict("C26", "another verdict", "Examples help by {0}.").text
     assert "Examples help" not in shown and verdicts.headline("C26").findings[0].reason in shown
     with pytest.raises(ValueError, match="C1 to C44"):
         verdict("C99", "agrees", "")
