@@ -1,5 +1,6 @@
 """The engine of all experiments: what is finished is kept, what was read decides what is done again, and no fault loses more than a condition."""
 
+import copy
 import errno
 import json
 import os
@@ -243,3 +244,20 @@ def test_a_recipe_is_chosen_on_held_out_pairs_and_the_trials_stand_in_the_row(tm
     assert trials["chosen"] == {"learning_rate": 1e-2, "epochs": 9}  # the other learns nothing
     assert trials["losses"][1] < trials["losses"][0] and len(trials["candidates"]) == 2
     assert same["recipe"] == trials and same["key"] == one["key"] != other["key"]
+
+
+def test_each_trial_of_full_fine_tuning_begins_with_weights_of_its_own(tmp_path, monkeypatch):
+    from small_model import small_context
+
+    from tunewise.finetune import Recipe
+
+    ctx, given = small_context(tmp_path, monkeypatch, {}), []
+
+    def load(**options):
+        given.append(copy.deepcopy(ctx.lm))
+        return given[-1]
+
+    ctx.load = load
+    recipe = Recipe("full", min_steps=1, candidates=({"learning_rate": 1e-3}, {"learning_rate": 1e-9}))
+    with ctx.adapter([(f"Say: a{i}", " yes") for i in range(5)], recipe) as lm:
+        assert len(given) == 3 and lm.model is given[-1].model

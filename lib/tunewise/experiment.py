@@ -232,13 +232,6 @@ class Context:
         """The base model with its linear layers in NF4, for QLoRA."""
         return self.load(quantize="nf4")
 
-    @cached_property
-    def whole(self) -> Any:
-        """The model for full fine-tuning, in float32, because 16 bits round most of AdamW's small updates away."""
-        import torch
-
-        return self.load(precision=dataclasses.replace(self.precision, dtype=torch.float32))
-
     def load(self, **options: Any) -> Any:
         """A fresh copy of the base model; options of :func:`tunewise.models.load.load`."""
         from tunewise.models.load import load
@@ -286,8 +279,13 @@ class Context:
         return self.cache.memo([self.ingredients, inputs], compute)
 
     def model_for(self, method: str) -> Any:
-        """The model as a method of tuning wants it: 4-bit for ``qlora``, float32 for ``full``, else as the machine runs it."""
-        return getattr(self, {"qlora": "quantized", "full": "whole"}.get(method, "lm"))
+        """The model as a method of tuning wants it: 4-bit for ``qlora``; for ``full``, which changes its weights, a copy of its own in
+        float32, because 16 bits round most of AdamW's small updates away; else as the machine runs it."""
+        if method == "full":
+            import torch
+
+            return self.load(precision=dataclasses.replace(self.precision, dtype=torch.float32))
+        return self.quantized if method == "qlora" else self.lm
 
     @contextlib.contextmanager
     def adapter(
@@ -310,8 +308,8 @@ class Context:
         """
         from tunewise import finetune as ft
 
-        lm = self.model_for(recipe.method)
         recipe = self.chosen(pairs, recipe, prefix)
+        lm = self.model_for(recipe.method)
         made_of = [self.ingredients, dataclasses.asdict(recipe), prefix, [list(p) for p in pairs]]
         key = digest(["adapter", *made_of])
         folder = self.cache.folder.parent / "adapters" / key
@@ -334,7 +332,7 @@ class Context:
         try:
             yield tuned
         finally:
-            self.forget(recipe, lm, tuned)
+            lm.model = ft.restore(tuned)
 
     def chosen(self, pairs: Sequence[tuple[str, str]], recipe: Any, prefix: str = "") -> Any:
         """The recipe, or that of its candidates which does best on a fifth of the pairs after training on the others; the trials go into the row."""
@@ -355,15 +353,6 @@ class Context:
             "chosen": dict(best),
         }
         return dataclasses.replace(recipe, **best, candidates=())
-
-    def forget(self, recipe: Any, lm: Any, tuned: Any) -> None:
-        """Bring the base model back to what it was before ``tuned``."""
-        from tunewise import finetune as ft
-
-        if recipe.method == "full":
-            self.__dict__.pop("whole", None)
-        else:
-            lm.model = ft.restore(tuned)
 
 
 def resolve(name: str, workspace: Workspace) -> data.Task:
