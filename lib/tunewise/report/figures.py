@@ -362,7 +362,9 @@ def heatmap(
     layout = dict(title=dict(text=caption), barmode="stack", bargap=gap, showlegend=False)
     layout["height"] = max(400, AROUND + len(names) * (16 * tall + 8))
     layout["uniformtext"] = dict(mode="show", minsize=11)
-    layout["xaxis"] = dict(title=dict(text=f"{x_title} (cells in %)"), type="category", dtick=1)
+    layout["xaxis"] = dict(
+        title=dict(text=f"{x_title} (cells in %)"), type="category", dtick=1, showgrid=False
+    )
     layout["yaxis"] = dict(
         title=dict(text=y_title),
         tickvals=[i + 0.5 for i in range(len(values))],
