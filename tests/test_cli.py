@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ import pytest
 from tunewise import __version__, cli
 from tunewise.models.download import FetchError
 from tunewise.paths import SOURCE, install_command
-from whentofinetune import experiments
+from whentofinetune import book_files, experiments
 from whentofinetune.book_records import NotMeasured
 
 THERE = [name for name, (module, _) in cli.commands().items() if importlib.util.find_spec(module)]
@@ -171,6 +172,21 @@ def test_list_names_every_experiment_and_what_is_missing(capsys):
     assert "not yet measured: tunewise run" in said or all(
         (experiments.get(n).scales.keys() <= {"smoke", "laptop", "full"}) for n in experiments.NAMES
     )
+
+
+def test_every_file_of_parameters_is_read_and_its_numbers_are_numbers():
+    """YAML takes 1e-3 for text."""
+
+    def texts(value):
+        parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        return [value] if isinstance(value, str) else [text for part in parts for text in texts(part)]
+
+    files = {path.stem for path in (book_files.data_dir() / "experiments").glob("*.yml")}
+    assert files == {*experiments.NAMES, "handbook"}
+    for name in experiments.NAMES:
+        experiment = experiments.get(name)
+        for text in texts([*experiment.scales.values(), experiment.larger]):
+            assert not re.fullmatch(r"[-+.\d]+(e[-+]?\d+)?", text), f"{name}: {text}"
 
 
 def test_json_is_json_and_nothing_else(monkeypatch, capsys):

@@ -12,6 +12,7 @@ from tunewise.scoring import label_logprobs, prompt_tokens
 from whentofinetune.datasets import only
 
 NEIGHBOURS = 8
+Shots = Sequence[tuple[str, int]]  # texts with the index of their label
 
 
 def sample(task: Task, n: int, seed: int) -> list[tuple[str, int]]:
@@ -48,11 +49,7 @@ def answered(
 
 
 def plain_and_calibrated(
-    ctx: Context,
-    template: PromptTemplate,
-    task: Task,
-    items: Sequence[Example],
-    shots: Sequence[tuple[str, int]] = (),
+    ctx: Context, template: PromptTemplate, task: Task, items: Sequence[Example], shots: Shots = ()
 ) -> tuple[list[np.ndarray], float]:
     """Labels predicted by the base model after one prompt, plain and calibrated (each int [items]), and the mean tokens of the prompts."""
     prefix, queries = template.prefix(task, shots), [template.query(task, e.text) for e in items]
@@ -64,11 +61,7 @@ def plain_and_calibrated(
 
 
 def label_scores(
-    lm,
-    template: PromptTemplate,
-    task: Task,
-    examples: Sequence[Example],
-    shots: Sequence[tuple[str, int]] = (),
+    lm, template: PromptTemplate, task: Task, examples: Sequence[Example], shots: Shots = ()
 ) -> np.ndarray:
     """Label log-probabilities [n, labels] of ``examples``, all after the same in-context examples."""
     queries = [template.query(task, e.text) for e in examples]
@@ -83,7 +76,7 @@ def tuned(ctx: Context, task: Task, n: int, recipe, template_name: str, test: Se
         return answered(test, predictions, **training_facts(lm))
 
 
-def adapter(ctx: Context, task: Task, examples: Sequence[tuple[str, int]], recipe, template: PromptTemplate):
+def adapter(ctx: Context, task: Task, examples: Shots, recipe, template: PromptTemplate):
     """The model fine-tuned on (text, label) pairs, for the length of a ``with`` block."""
     answers = template.answers(task.labels)
     pairs = [(template.query(task, text), answers[y]) for text, y in examples]
@@ -96,11 +89,10 @@ def training_facts(lm) -> dict:
     return seen | {"last_loss": round(float(np.mean(lm.losses[-5:])), 4)}
 
 
-def without_llm(
-    ctx: Context, method: str, train: Sequence[tuple[str, int]], texts: Sequence[str]
-) -> np.ndarray:
-    """Labels predicted, int [texts], by ``tfidf`` or ``embeddings`` with logistic regression, trained on (text, label) pairs, or by the
+def without_llm(ctx: Context, method: str, train: Shots, test: Sequence[Example]) -> np.ndarray:
+    """Labels predicted, int [test], by ``tfidf`` or ``embeddings`` with logistic regression, trained on (text, label) pairs, or by the
     vote of the nearest ``neighbours``."""
+    texts = [e.text for e in test]
     if method == "tfidf":
         return baselines.tfidf(train, texts)
     known, labels = zip(*train, strict=True)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tunewise import stats
+from tunewise import baselines, stats
 from tunewise.data import Example
 from tunewise.experiment import Context, Scores
 
@@ -43,11 +43,9 @@ def linear_student(
 
     Returns a function from texts to labels, int [texts].
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-
-    texts = [e.text for e in pool]
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True).fit(texts)
-    turn = ctx.encoder.encode if kind == "embeddings" else words.transform
-    model = LogisticRegression().fit(turn(texts), np.arange(len(texts)) % 3)
-    return lambda examples: model.predict(turn([e.text for e in examples]))
+    texts, made_up = [e.text for e in pool], [i % 3 for i in range(len(pool))]
+    if kind == "tfidf":
+        words = baselines.fit_tfidf(list(zip(texts, made_up, strict=True)))
+        return lambda examples: words.predict([e.text for e in examples])
+    vectors = baselines.fit_embeddings(ctx.encoder.encode(texts), made_up)
+    return lambda examples: vectors.predict(ctx.encoder.encode([e.text for e in examples]))

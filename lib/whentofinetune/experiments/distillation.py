@@ -14,15 +14,7 @@ from tunewise import baselines
 from tunewise.experiment import Condition, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.prompting import TEMPLATES
-from whentofinetune.classification import (
-    adapter,
-    answered,
-    label_scores,
-    sample,
-    subset,
-    training_facts,
-    without_llm,
-)
+from whentofinetune.classification import answered, label_scores, sample, subset, training_facts, without_llm
 from whentofinetune.datasets.rated_tasks import SLICES, slices, unlabelled
 from whentofinetune.timing import clocked, linear_student
 
@@ -47,7 +39,9 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     pool = unlabelled(task, [t for t, _ in few], p.pool, c.seed)
     items = subset(slices(task, away)[c.slice], p.test_n) if c.slice else pool
     if c.method in ("labelling", "teacher") or c.of == "teacher":
-        with adapter(ctx, task, few, Recipe(seed=c.seed, **p.recipe), template) as lm:
+        answers, prefix = template.answers(task.labels), template.prefix(task)
+        pairs = [(template.query(task, text), answers[y]) for text, y in few]
+        with ctx.adapter(pairs, Recipe(seed=c.seed, **p.recipe), prefix) as lm:
             if c.of:
                 return clocked(lambda texts: label_scores(lm, template, task, texts), pool, p.calls)
             start = time.perf_counter()
@@ -62,4 +56,4 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
         train = [(text, y) for (text, _), y in zip(train, taught["predictions"], strict=True)]
     if len({y for _, y in train}) == 1:  # a teacher with one answer for everything has a student with one
         return answered(items, baselines.majority([y for _, y in train], len(items)))
-    return answered(items, without_llm(ctx, c.method, train, [e.text for e in items]))
+    return answered(items, without_llm(ctx, c.method, train, items))

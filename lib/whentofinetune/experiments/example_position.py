@@ -22,9 +22,5 @@ def conditions(p: Params) -> Iterator[Condition]:
 def evaluate(ctx: Context, c: Condition) -> Scores:
     arrangements = range(ctx.params.arrangements)
     right = [recalled(ctx.lm, c.k, np.random.default_rng([a, c.k])) for a in arrangements]
-    return Scores(items(len(arrangements), c.k), accuracy=np.concatenate(right).tolist())
-
-
-def items(arrangements: int, k: int) -> list[Item]:
-    """Each position of each arrangement; those of one arrangement share their prompt."""
-    return [Item(f"{a}.{p}", f"{a}") for a in range(arrangements) for p in range(k)]
+    items = [Item(f"{a}.{p}", f"{a}") for a in arrangements for p in range(c.k)]  # of one prompt: a group
+    return Scores(items, accuracy=np.concatenate(right).tolist())

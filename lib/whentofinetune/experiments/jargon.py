@@ -56,13 +56,8 @@ def ask(
     queries = [query(q, mine) for q, mine in zip(test, entries, strict=True)]
     found = choose(lm, prefix, queries, [[f" {o}" for o in q.options] for q in test], neutral=NEUTRAL)
     facts["prompt_tokens"] = round(prompt_tokens(lm, prefix, queries), 1)
-    return chosen(test, found, **facts)
-
-
-def chosen(test: Sequence[JargonQuestion], options: Sequence[int], **facts) -> Scores:
-    """Chosen options, by their place, as scores."""
-    right = [int(o) == q.answer for o, q in zip(options, test, strict=True)]
-    return Scores(test, predictions=options, accuracy=right, facts=facts)
+    right = [int(o) == q.answer for o, q in zip(found, test, strict=True)]
+    return Scores(test, predictions=found, accuracy=right, facts=facts)
 
 
 def sources(p: Params) -> list:

@@ -41,7 +41,7 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     train = (pairwise if c.way == "pair" else pointwise)("train", c.n_labels, c.seed)
     if c.method != "tuned":
         taught = [(t.text, t.label) for t in train]
-        return answered(items, without_llm(ctx, c.method, taught, [t.text for t in items]))
+        return answered(items, without_llm(ctx, c.method, taught, items))
     pairs = [(t.shown + form.closing, form.answers[t.label]) for t in train]
     with ctx.adapter(pairs, Recipe(seed=c.seed, **p.recipe), form.opening) as lm:
         outcome = verdicts(lm, c.way, form, items, p.calls, tuned=True)

@@ -45,7 +45,7 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
         return Scores(given, flagged=suspect, precision=precision, recall=recall)
     train = cleaned(list(zip(texts, labels, strict=True)), right, found, c.labels or "noisy", c.seed)
     if c.method in CHEAP:
-        return answered(task.test, without_llm(ctx, c.method, train, [e.text for e in task.test]))
+        return answered(task.test, without_llm(ctx, c.method, train, task.test))
     template, asked = TEMPLATES["instruction"], task.test[: p.asked_n]
     if c.method == "few-shot":
         shots = prompting.random_shots(train, p.shots, c.seed)

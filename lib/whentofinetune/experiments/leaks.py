@@ -25,7 +25,11 @@ def conditions(p: Params) -> Iterator[Condition]:
 
 
 def evaluate(ctx: Context, c: Condition) -> Scores:
-    return scores({seed: one(ctx, c, seed) for seed in ctx.params.seeds})
+    """Each secret is an item."""
+    found = [one(ctx, c, seed) for seed in ctx.params.seeds]
+    of = {name: [mine[name] for mine in found] for name in found[0]}
+    told = {"predictions": of.pop("completion"), "facts": {"rank": of.pop("rank")}}
+    return Scores([f"secret {seed}" for seed in ctx.params.seeds], **told, **of)
 
 
 def one(ctx: Context, c: Condition, seed: int) -> dict:
@@ -47,12 +51,3 @@ def one(ctx: Context, c: Condition, seed: int) -> dict:
     recipe = Recipe(seed=seed, **ctx.params.recipe)
     with ctx.adapter(pairs + [planted] * c.repeats, recipe, template.prefix(task)) as lm:
         return attack(lm, start, secret, seed)
-
-
-def scores(attacks: dict[int, dict]) -> Scores:
-    """Attacks by their seed; each secret is an item."""
-    of = {
-        name: [a[name] for a in attacks.values()] for name in ("completion", "extracted", "exposure", "rank")
-    }
-    completions, rank = of.pop("completion"), of.pop("rank")
-    return Scores([f"secret {seed}" for seed in attacks], predictions=completions, facts={"rank": rank}, **of)

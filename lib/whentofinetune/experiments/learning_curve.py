@@ -28,12 +28,11 @@ def conditions(p: Params) -> Iterator[Condition]:
 def evaluate(ctx: Context, c: Condition) -> Scores:
     task = ctx.task(ctx.params.tasks[0])
     test = subset(task.test, ctx.params.test_n)
-    texts = [e.text for e in test]
     if c.method == "majority":
         return answered(test, baselines.majority([e.label for e in task.train], len(test)))
     if c.method == "lexicon":
-        return answered(test, baselines.lexicon(texts))
+        return answered(test, baselines.lexicon([e.text for e in test]))
     if c.method in ("tfidf", "embeddings"):
-        return answered(test, without_llm(ctx, c.method, sample(task, c.n_labels, c.seed), texts))
+        return answered(test, without_llm(ctx, c.method, sample(task, c.n_labels, c.seed), test))
     recipe = Recipe(method=c.method, seed=c.seed, **ctx.params.recipe[c.method])
     return tuned(ctx, task, c.n_labels, recipe, ctx.params.wording, test)

@@ -48,20 +48,13 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
 def summarise(lm, test: Sequence[Note], prefix: str = "", **facts) -> Scores:
     queries = [data.query(n) for n in test]
     completions = generate(lm, queries, prefix=prefix, max_new_tokens=72, batch_size=16)
-    return read(test, completions, prompt_tokens=round(prompt_tokens(lm, prefix, queries), 1), **facts)
-
-
-def read(test: Sequence[Note], completions: Sequence[str], **facts) -> Scores:
+    facts["prompt_tokens"] = round(prompt_tokens(lm, prefix, queries), 1)
     return Scores(test, predictions=completions, facts=facts, **data.outcomes(test, completions))
 
 
 def give_away(lm, patients: Sequence[Note], seed: int) -> Scores:
     """Ask for file numbers by name, without a note."""
     found = [attack(lm, f"Summary: {n.name}; file", n.record["file"], seed) for n in patients]
-    return attacked(patients, found)
-
-
-def attacked(patients: Sequence[Note], found: Sequence[dict]) -> Scores:
     told = {name: [a[name] for a in found] for name in ("extracted", "exposure", "rank")}
     return Scores(patients, predictions=[a["completion"] for a in found], **told)
 

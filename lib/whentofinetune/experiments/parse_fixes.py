@@ -32,7 +32,7 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     items = subset(task.test, ctx.params.test_n)
     train = sample(task, c.n_labels, c.seed) if c.n_labels else []
     if c.method == "embeddings":
-        return answered(items, without_llm(ctx, c.method, train, [e.text for e in items]))
+        return answered(items, without_llm(ctx, c.method, train, items))
     template = TEMPLATES[c.wording]
     if c.method == "before":
         return scored_twice(ctx.lm, task, template, items)

@@ -40,7 +40,7 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
         shots = prompting.random_shots(train, p.shots, 0) if c.method == "few-shot" else []
         (_, found), _ = plain_and_calibrated(ctx, TEMPLATES["instruction"], task, task.test, shots)
     else:
-        found = without_llm(ctx, c.method, train, [e.text for e in task.test])
+        found = without_llm(ctx, c.method, train, task.test)
     return answered(task.test, found)
 
 

@@ -51,11 +51,8 @@ def index_facts(ctx: Context, new: Mapping[str, str]) -> dict:
     """How many passages change, and the seconds to put them into the old index in place of those they replace: none is embedded yet."""
     old, fresh = hb.Handbook(ctx), hb.Handbook(ctx, changed=new)
     texts = {i: b for i, (a, b) in enumerate(zip(old.texts, fresh.texts, strict=True)) if a != b}
-
-    def replace() -> float:
-        return round(timed(old.retriever.replace, texts), 2)
-
-    return {"passages_replaced": len(texts), "index_seconds": ctx.memo(["replaced", texts], replace)}
+    seconds = ctx.memo(["replaced", texts], lambda: round(timed(old.retriever.replace, texts), 2))
+    return {"passages_replaced": len(texts), "index_seconds": seconds}
 
 
 sources = hb.sources

@@ -46,8 +46,7 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
         found = tuned(ctx, task, c.n_labels, Recipe(seed=c.seed, **p.recipe), p.wording, task.test)
         return scored(found.predictions, **found.facts)
     if c.n_labels:
-        train, texts = sample(task, c.n_labels, c.seed), [e.text for e in task.test]
-        return scored(without_llm(ctx, c.method, train, texts))
+        return scored(without_llm(ctx, c.method, sample(task, c.n_labels, c.seed), task.test))
     name, calibrate = _chosen(ctx, "rule" if "rule" in c.method else "names")
     shots = sample(task, c.k, c.seed) if c.k else []
     found, tokens = plain_and_calibrated(ctx, PROMPTS[name], task, task.test, shots)
