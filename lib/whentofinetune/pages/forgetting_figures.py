@@ -74,7 +74,7 @@ def losses_table(record: Record, at: Mapping[Method, int], caption: str) -> rp.H
 def equal_table(record: Record) -> rp.Html:
     """What each method has lost at the first stop where it reaches the accuracy that all reach."""
     level, at = equal_target(record)
-    caption = f"At equal accuracy: the first stop with at least {level:.0%} on validation"
+    caption = f"At equal accuracy: the first stop with at least {rp.pct(level)} on validation"
     return losses_table(record, at, caption)
 
 
@@ -94,8 +94,8 @@ def before_text(record: Record) -> rp.Html:
     asked = set(base.items)
     sizes = [len(r.text.encode()) for r in vader.split("news")["test"] if r.id in asked]
     return rp.prose(
-        f"The base model is right on {base['general']['value']:.0%} of {base['general']['n']} general items (four choices), needs "
-        f"{base['bits']['value'] / np.mean(sizes):.2f} bits per byte for newspaper sentences, and finds {base['recall']['value']:.0%} of the words' kinds in its prompt (four kinds)."
+        f"The base model is right on {rp.pct(base['general']['value'])} of {base['general']['n']} general items (four choices), needs "
+        f"{base['bits']['value'] / np.mean(sizes):.2f} bits per byte for newspaper sentences, and finds {rp.pct(base['recall']['value'])} of the words' kinds in its prompt (four kinds)."
     )
 
 
@@ -149,5 +149,7 @@ def path_figure(record: Record, x: str = "task") -> rp.Figure:
     figure.layout["xaxis"]["tickformat"] = ticks
     figure.layout["height"] = 460
     for trace in figure.data:
-        trace["hovertext"] = [f"{s} steps, at {v:.1%}" for s, v in zip(steps, trace["x"], strict=True)]
+        trace["hovertext"] = [
+            f"{s} steps, at {100 * v:.1f} %" for s, v in zip(steps, trace["x"], strict=True)
+        ]
     return figure

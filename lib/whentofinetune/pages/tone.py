@@ -78,7 +78,7 @@ def reply_examples(record: Record, mail: int = 0) -> rp.Html:
     for name, (row, *_) in replies(record).items():
         kept = [row.outcomes(f"rules.{rule.name}")[mail] for rule in company.voice()]
         said, reply = row.outcomes("content")[mail], row["replies"][mail]
-        head = f"{name}: {sum(kept):.0f} of {len(kept)} rules, {said:.0%} of the content"
+        head = f"{name}: {sum(kept):.0f} of {len(kept)} rules, {rp.pct(said)} of the content"
         blocks.append(
             f"<details><summary>{html.escape(head)}</summary><blockquote>{lines(reply)}</blockquote></details>"
         )
