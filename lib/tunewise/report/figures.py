@@ -185,17 +185,17 @@ def _reach(traces: Sequence[Mapping[str, Any]], axis: str) -> tuple[float, float
     return min(ends), max(ends)
 
 
-def row_places(rows: Mapping[str, tuple[int, int]], apart: int = 32) -> tuple[dict[str, float], float]:
+def row_places(rows: Mapping[str, tuple[int, int]], apart: int = 32) -> tuple[dict[str, list[int]], int]:
     """The one rule for the height of rows of dots, in pixels. rows: name -> how many dots, and how many lines of words above them.
 
-    Returns the place of each row's first dot, below 0, which is the top; and the height of all. The words end ``WORDS`` above the first dot, the
-    other dots follow ``DOT`` by ``DOT``, and a row ends ``apart`` below its last one.
+    Returns the places of each row's dots, from the top, which is 0, downwards; and the height of all. The words end ``WORDS`` above the first
+    dot, the others follow ``DOT`` by ``DOT``, and a row ends ``apart`` below its last one.
     """
-    places, y = {}, 0.0
+    places, y = {}, 0
     for name, (dots_in_row, lines) in rows.items():
         y -= WORDS + 16 * lines if lines else 0
-        places[name] = y
-        y -= DOT * (dots_in_row - 1) + apart
+        places[name] = [y - DOT * i for i in range(dots_in_row)]
+        y = places[name][-1] - apart
     return places, -y
 
 
@@ -203,10 +203,10 @@ DOT, WORDS = 15, 14  # pixels from dot to dot, and from a row's first dot up to 
 AROUND = 120  # pixels of a figure that are no rows: legend, ticks and the title of the axis
 
 
-def band(margin: float, first: float, last: float) -> dict[str, Any]:
-    """The smallest difference that matters as a band behind the dots of a row, from its first to its last."""
+def band(margin: float, places: Sequence[float]) -> dict[str, Any]:
+    """The smallest difference that matters, as a band behind the dots of a row."""
     look = dict(type="rect", fillcolor="#7F7F7F", opacity=0.18, line=dict(width=0))
-    return dict(x0=-margin, x1=margin, y0=last - 10, y1=first + 10, **look)
+    return dict(x0=-margin, x1=margin, y0=places[-1] - 10, y1=places[0] + 10, **look)
 
 
 def _dotted(rows: Rows, x_title: str, caption: str, show: Show, margins: Mapping[str, float]) -> Figure:
@@ -215,23 +215,21 @@ def _dotted(rows: Rows, x_title: str, caption: str, show: Show, margins: Mapping
     dots_in = Counter(name for cells in series.values() for name in cells)
     labels = {name: textwrap.wrap(name, 48) for name in dots_in}
     places, height = row_places({name: (dots_in[name], len(labels[name])) for name in dots_in})
-    free, data = dict(places), []  # free: where the next dot of a row stands
+    free, data = {name: iter(place) for name, place in places.items()}, []
     for i, (label, cells) in enumerate(series.items()):
         trace = _trace(i, label, "markers", list(cells), [show(m) for m in cells.values()])
-        data.append(trace | _values("x", list(cells.values())) | dict(y=[free[n] for n in cells]))
-        free |= {n: free[n] - DOT for n in cells}
+        data.append(trace | _values("x", list(cells.values())) | dict(y=[next(free[n]) for n in cells]))
     words = dict(x=0, xref="paper", xanchor="left", yanchor="bottom", align="left", showarrow=False)
-    notes = [
-        dict(y=y + WORDS, text="<br>".join(labels[n]), font=dict(size=12), **words) for n, y in places.items()
-    ]
+    words |= dict(font=dict(size=12))
+    notes = [dict(y=place[0] + WORDS, text="<br>".join(labels[n]), **words) for n, place in places.items()]
     layout = dict(
         title=dict(text=caption),
         height=AROUND + height,
-        shapes=[band(m, places[n], free[n] + DOT) for n, m in margins.items()],
+        shapes=[band(m, places[n]) for n, m in margins.items()],
         annotations=notes,
         xaxis=dict(title=dict(text=x_title)) | FORMATS.get(show, {}),
         margin=dict(l=24),
-        yaxis=dict(visible=False, range=[-height, 0]),
+        yaxis=dict(visible=False, range=[-max(height, 1), 0]),
         showlegend=len(series) > 1,
     )
     return Figure(data, layout, f"{caption}. {in_words(rows, show)}.")

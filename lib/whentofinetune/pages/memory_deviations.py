@@ -2,7 +2,7 @@
 
 from itertools import product
 from math import ceil, floor
-from statistics import median
+from statistics import mean, median
 
 from finetune_memory import Settings, estimate
 from tunewise import report as rp
@@ -49,12 +49,12 @@ def figure() -> rp.Figure:
     drawn = rp.dots(series, "difference from the measured peak", caption, show=_off)
     names = list(dict.fromkeys(r["of"] for r in steps))
     places, height = row_places({name: (len(drawn.data), 0) for name in names})
-    first = {r["step"]: places[r["of"]] for r in steps}
+    of = {r["step"]: r["of"] for r in steps}
     for i, trace in enumerate(drawn.data):  # a line of the row for each way
-        trace["y"] = [first[step] - i * DOT for step in trace["hovertext"]]
+        trace["y"] = [places[of[step]][i] for step in trace["hovertext"]]
         trace["marker"] |= {"size": 8, "opacity": 0.7}
     ticks = {
-        "tickvals": [y - DOT / 2 for y in places.values()],
+        "tickvals": [mean(place) for place in places.values()],
         "ticktext": [n.replace(", ", "<br>") for n in names],
     }
     look = {"automargin": True, "zeroline": False, "tickfont": {"size": 11}}

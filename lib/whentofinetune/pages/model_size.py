@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from tunewise import report as rp
 from tunewise.comparison import CANNOT_TELL, Comparison
 from tunewise.record import Record
-from tunewise.report.figures import AROUND, DOT, WORDS, band, row_places
+from tunewise.report.figures import AROUND, WORDS, band, row_places
 from whentofinetune import book_files, book_records, verdicts
 from whentofinetune.pages.verdict import by_size, link, tests_by_size, tests_figure
 
@@ -105,17 +105,17 @@ def figure(found: Found) -> rp.Figure:
                     labels.append(f"{claim}{part} {TOPICS[claim]}")
                     margins.append(test["margin"])
     places, height = row_places(rows, apart=24)
-    last = {row: y + DOT for row, y in places.items()}
+    free = {row: iter(place) for row, place in places.items()}
     for trace in drawn.data:
-        last |= {row: last[row] - DOT for row in trace["hovertext"]}
-        trace |= {"y": [last[row] for row in trace["hovertext"]]}
+        trace |= {"y": [next(free[row]) for row in trace["hovertext"]]}
         trace["marker"] |= {"size": 7}
-    bands = [band(m, places[row], last[row]) for m, row in zip(margins, rows, strict=True)]
+    bands = [band(m, place) for m, place in zip(margins, places.values(), strict=True)]
     layout["shapes"] = bands + [s for s in layout["shapes"] if s["type"] == "line"]
-    middle = [(places[row] + last[row]) / 2 for row in rows]
+    middle = [statistics.mean(place) for place in places.values()]
     words = dict(x=0, xref="paper", xanchor="left", yanchor="bottom", showarrow=False, font=dict(size=13))
     layout["annotations"] = [
-        dict(y=places[row] + WORDS, text=name[0].upper() + name[1:], **words) for name, row in heads.items()
+        dict(y=places[row][0] + WORDS, text=name[0].upper() + name[1:], **words)
+        for name, row in heads.items()
     ]
     axis = dict(tickvals=middle, ticktext=labels, tickfont=dict(size=11), range=[-height, 0])
     layout["yaxis"] = axis | dict(automargin=True, showgrid=False, zeroline=False)
