@@ -27,13 +27,13 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     prefix = template.prefix(task, sample(task, c.k, 0))
     label_logprobs(lm, prefix, queries[:1], answers)  # warm up
     # one call an item, nothing kept between calls; then one row an item, the prefix computed once
-    single = [timed(label_logprobs, lm, prefix, [query], answers) for query in queries]
+    single = [round(timed(label_logprobs, lm, prefix, [query], answers), 4) for query in queries]
     cached = timed(label_logprobs, lm, prefix, queries, answers, row_tokens=1)
     return Scores(
         facts={
             "prompt_tokens": round(prompt_tokens(lm, prefix, queries), 1),
             "seconds": stats.bootstrap(single, np.median),
-            "seconds_all": [round(s, 4) for s in single],
+            "seconds_all": single,
             "seconds_cached": round(cached / len(queries), 4),
         }
     )
