@@ -16,12 +16,14 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from tunewise.finetune import (
     Recipe,
+    _backward,
     _batches,
     choose,
     finetune,
     is_kept,
     load_adapter,
     loss_of,
+    make_trainable,
     restore,
     save_adapter,
 )
@@ -79,6 +81,40 @@ def test_packed_loss_and_gradients_equal_transformers_own():
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
     for name, p in lm.model.named_parameters():
         torch.testing.assert_close(gradients[name], p.grad, atol=1e-6, rtol=1e-4)
+
+
+def test_an_adapters_products_in_bfloat16_differ_from_the_truth_by_rounding():
+    """The same bfloat16 weights, computed in float32, are the truth; the adapter's own weights and gradients stay float32."""
+
+    def gradients(dtype, backward):
+        lm = small()
+        lm.model.to(torch.bfloat16).to(dtype)
+        model = make_trainable(lm, Recipe(rank=4)).train()
+        torch.manual_seed(1)
+        trained = [p for p in model.parameters() if p.requires_grad]
+        for p in trained:
+            torch.nn.init.normal_(p, std=0.1)  # B is 0 at first, and so would A's gradient be
+        pairs = [(ids(lm, p), ids(lm, a)) for p, a in PAIRS]
+        seen = []
+        layer = model.get_submodule("base_model.model.model.layers.0.mlp.up_proj.lora_A.default")
+        layer.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+        backward(model, ids(lm, PREFIX), pairs)
+        assert {p.grad.dtype for p in trained} == {torch.float32}
+        return seen, torch.cat([p.grad.flatten() for p in trained])
+
+    def plain(model, prefix, pairs):
+        loss_of(model, prefix, pairs).backward()
+
+    def ours(model, prefix, pairs):
+        _backward(model, prefix, [pairs], Recipe(rank=4))(pairs, 1.0)
+
+    _, truth = gradients(torch.float32, plain)
+    by_peft, theirs = gradients(torch.bfloat16, plain)
+    here, found = gradients(torch.bfloat16, ours)
+    assert (by_peft, here) == ([torch.float32], [torch.bfloat16])
+    assert torch.equal(gradients(torch.float32, ours)[1], truth)  # a float32 model is trained as before
+    off = [float((g - truth).norm() / truth.norm()) for g in (found, theirs)]
+    assert max(off) < 0.02  # bfloat16 keeps eight binary digits
 
 
 def test_rows_padded_for_a_recorded_graph_give_the_same_gradients():
