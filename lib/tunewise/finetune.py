@@ -324,8 +324,8 @@ def _backward(
             say(f"training without a CUDA graph: {str(error).splitlines()[0]}")
             model.zero_grad(set_to_none=True)
 
-    # A LoRA adapter's products in bfloat16, like the model's own, while its weights stay float32. PEFT turns input and result of each
-    # layer to float32 and back, which takes more of a step than the products themselves.
+    # A LoRA adapter's products in bfloat16, like the model's own, while its weights stay float32. PEFT's turning
+    # input and result of each layer to float32 and back takes a good part of a step.
     native = recipe.method == "lora" and model.device.type == "cpu" and model.dtype == torch.bfloat16
 
     def plain(row: Any, share: float) -> float:
