@@ -89,8 +89,9 @@ def headline(claim: str) -> Verdict:
 
 
 def title(model: str) -> str:
-    """The full name of a model of the ladder, for readers."""
-    return registry.get(model).title
+    """The full name of a model, for readers; of one of the reader's own, the name that its record has."""
+    known = registry.MODELS.get(model)
+    return known.title if known else model
 
 
 def finding(test: Mapping[str, Any], model: str, level: float) -> Finding:
