@@ -39,7 +39,10 @@ READING = {
     "types": ["-m", "mypy"],
     "import rules": ["-c", IMPORT_RULES],
 }
-FAST = READING | {"fast tests": [*PYTEST, "-m", "not (slow or model or site or browser)"]}
+# dealt out to two processes, one for each core of a small machine
+FILES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("tests/**/test_*.py"))
+QUICK = ["--durations=10", "-m", "not (slow or model or site or browser)"]
+FAST = READING | {f"fast tests {part + 1}": ["-m", "pytest", *FILES[part::2], *QUICK] for part in range(2)}
 ALL = {"the book": ["book/build.py"]} | READING | {"tests and notebooks": [*PYTEST, *NOTEBOOKS, *NBVAL]}
 CLOSING = re.compile(r"^=+ .*\d+ .* in [\d.]+s.*=+$")
 
@@ -60,14 +63,14 @@ def main(fast: bool) -> int:
             "No Chrome or Chromium, and none could be installed: tests that need one are "
             + ("failed." if os.environ.get("CI") else "skipped.")
         )
-    failed, closing = [], ""
+    failed, closing = [], []
     # the fast steps are started together, since most of them keep one core busy, and shown one after another
     started = {name: start(command, environment) for name, command in steps.items()} if fast else {}
     try:
         for name, command in steps.items():
             print(f"\n---- {name} ----", flush=True)
             status, said = show(started.get(name) or start(command, environment))
-            closing = said or closing
+            closing += [said] if said else []
             if status:
                 failed.append(name)
     finally:
@@ -80,7 +83,7 @@ def main(fast: bool) -> int:
         print(f"{name:20} {'FAILED' if name in failed else 'passed'}")
     if not browser and not fast:
         print("no browser            tests of the site in a browser were not run")
-    print(closing)  # pytest's own last line, with the counts
+    print(*closing, sep="\n")  # pytest's own last lines, with the counts
     return 1 if failed else 0
 
 

@@ -20,7 +20,11 @@ from whentofinetune.pages.verdict import by_size
 
 ROOT = Path(__file__).resolve().parents[1]
 CELLS = {c.id: c.source for c in nbformat.read(ROOT / "chapters" / "size.ipynb", 4).cells}
-SAID = ast.literal_eval(ast.parse(CELLS["size-said"]).body[0].value)
+SAID = {
+    k: v
+    for name in ("size-said", "size-said-open")
+    for k, v in ast.literal_eval(ast.parse(CELLS[name]).body[0].value).items()
+}
 
 
 @pytest.fixture(scope="module")
