@@ -38,7 +38,9 @@ def answers() -> rp.Html:
         for name in answer.get("contrary", []):
             if name in contrary():
                 url = f"chapters/{CONTRARY[name]['chapter']}.html"
-                said.append(f'our own result speaks against it: <a href="{url}">{html.escape(contrary()[name])}</a>')
+                said.append(
+                    f'our own result speaks against it: <a href="{url}">{html.escape(contrary()[name])}</a>'
+                )
         items.append(f"<li>{html.escape(answer['text'])} <small>({'; '.join(said)})</small></li>")
     return rp.Html(f"<ol>{''.join(items)}</ol>", "\n".join(answer["text"] for answer in content()["answers"]))
 

@@ -39,6 +39,11 @@ from whentofinetune.pages.mime_types import SHOWN
 
 CALCULATORS = "calculators.zip"
 DECIDE = "whentofinetune.calculators.decide:decide_json"  # answered in the page, from a table
+# a form; a figure with its table of numbers; a table of its own
+CAPTIONED = re.compile(
+    r'<section class="tw-live.*?</section>|<(?P<figure>figure) class="tw-figure".*?</figure>|<div class="tw-(?P<table>table)".*?<caption>',
+    re.DOTALL,
+)
 # What is passed over, Hindi, and an option of a command, in a page's HTML.
 MARKED = re.compile(
     r"<(script|style|svg|textarea|option)\b.*?</\1>|<[^>]*>"
@@ -211,11 +216,27 @@ def make_accessible(context: dict) -> None:
         )
         table = '<div class="pst-scrollable-table-container"'
         body = body.replace(f"{table}>", f'{table} role="group" tabindex="0" aria-label="Table">')
-        body = MARKED.sub(_marked, body)
+        body = numbered(MARKED.sub(_marked, body))
         # Markdown has no table without a heading: one whose headings are all empty is meant to have none.
         context["body"] = re.sub(
             r'<thead>\s*<tr[^>]*>(\s*<th class="head">(<p></p>)?</th>)+\s*</tr>\s*</thead>', "", body
         )
+
+
+def numbered(body: str) -> str:
+    """Figures and tables are numbered, so that one can be cited and linked to (``#figure-2``); those that a form draws anew are not."""
+    last = {"figure": 0, "table": 0}
+
+    def one(found: re.Match) -> str:
+        kind = found["figure"] or found["table"]
+        if not kind:
+            return found[0]
+        last[kind] += 1
+        opened = found[0].replace(f'class="tw-{kind}"', f'class="tw-{kind}" id="{kind}-{last[kind]}"', 1)
+        caption = '<p class="tw-title"' if found["figure"] else "<caption"
+        return opened.replace(f"{caption}>", f'{caption} data-number="{last[kind]}">', 1)
+
+    return CAPTIONED.sub(one, body)
 
 
 def _marked(found: re.Match) -> str:

@@ -41,7 +41,9 @@ def test_the_answers_carry_todays_verdicts_and_lead_to_their_boxes():
 
 def test_an_answer_says_what_result_of_ours_speaks_against_it():
     (text,) = re.findall(r"<li>To choose labels.*?</li>", home.answers().html)
-    assert 'our own result speaks against it: <a href="chapters/accuracy.html">' in text and "points [" in text
+    assert (
+        'our own result speaks against it: <a href="chapters/accuracy.html">' in text and "points [" in text
+    )
 
 
 @pytest.mark.parametrize("model", ["smollm2-135m", "qwen2.5-coder-0.5b"])

@@ -264,6 +264,17 @@ def test_tables_say_what_they_show(pages):
             assert table.caption and table.find("th", attrs={"scope": "col"}), name
 
 
+def test_figures_and_tables_are_numbered_in_their_order(pages):
+    """So that one can be cited; what a form draws anew, and the numbers of a figure, stand in no order."""
+    for name, page in pages.items():
+        for kind, caption in (("figure", ".tw-title"), ("table", "caption")):
+            inside = ".tw-live" if kind == "figure" else ".tw-live, figure"
+            own = [x for x in page.select(f".tw-{kind}") if not x.css.closest(inside)]
+            numbers = [str(i + 1) for i in range(len(own))]
+            assert [x.get("id") for x in own] == [f"{kind}-{n}" for n in numbers], name
+            assert [x.select_one(caption).get("data-number") for x in own] == numbers, name
+
+
 def test_hindi_is_said_to_be_hindi(pages):
     """A screen reader takes its voice for the language from there; drawings, which have words of their own, aside."""
     devanagari = re.compile("[\u0900-\u097f]+")
