@@ -41,7 +41,7 @@ CALCULATORS = "calculators.zip"
 DECIDE = "whentofinetune.calculators.decide:decide_json"  # answered in the page, from a table
 # a form; a figure with its table of numbers; a table of its own
 CAPTIONED = re.compile(
-    r'<section class="tw-live.*?</section>|<(?P<figure>figure) class="tw-figure".*?</figure>|<div class="tw-(?P<table>table)".*?<caption>',
+    r'<section class="tw-live.*?</section>|<(?P<figure>figure) class="tw-figure".*?</figure>|<div class="tw-(?P<table>table)\b.*?<caption>',
     re.DOTALL,
 )
 # What is passed over, Hindi, and an option of a command, in a page's HTML.
@@ -232,7 +232,7 @@ def numbered(body: str) -> str:
         if not kind:
             return found[0]
         last[kind] += 1
-        opened = found[0].replace(f'class="tw-{kind}"', f'class="tw-{kind}" id="{kind}-{last[kind]}"', 1)
+        opened = re.sub("^<[a-z]+", rf'\g<0> id="{kind}-{last[kind]}"', found[0])
         caption = '<p class="tw-title"' if found["figure"] else "<caption"
         return opened.replace(f"{caption}>", f'{caption} data-number="{last[kind]}">', 1)
 
