@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import importlib
 import json
@@ -259,6 +260,9 @@ def on_finish(app, exception) -> None:
 
 def setup(app) -> dict:
     app.add_config_value("browser_model", True, "env", [bool])
+    # a change of what writes the pages writes all of them anew
+    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    app.add_config_value("written_by", hashlib.sha256(code).hexdigest(), "html", [str])
     SHOWN.update({PLOTLY: figure_html, LIVE: live_html})
     SHOWN[BROWSER_MODEL] = lambda spec: browser_model_html(spec, app.config.browser_model)
     app.add_directive("made", Made)
