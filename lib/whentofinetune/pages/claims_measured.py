@@ -1,13 +1,13 @@
-"""What was measured or calculated for claims that no test decides: claim -> name -> metric or text, as their verdict boxes show it.
+"""What was measured or calculated for claims that no test decides: claim -> name -> metric or text.
 
-C8 is left out: its matrices are rounded in the chapter itself.
+Verdict boxes and the page of claims read it here. C8 is left out: its matrices are rounded in the chapter itself.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from whentofinetune.book_records import load
-from whentofinetune.pages import icl_figures, memory_figures, rag_figures
+from whentofinetune.pages import accuracy, icl_figures, memory_figures, rag_figures
 from whentofinetune.verdicts import title
 
 
@@ -24,6 +24,7 @@ MEASURED: Mapping[str, Callable[[], Mapping[str, Any]]] = {
     "C4": lambda: memory_figures.cards(load("memory_table")),
     "C5": memory_figures.qlora_over_lora,
     "C28": lambda: icl_figures.latency_measured(load("prompt_cost")),
+    "C37": lambda: accuracy.labels_measured(load("unwritten_rule")),
     "C39": citations,
     "C40": lambda: rag_figures.cost_measured(load("rag_cost")),
 }

@@ -15,6 +15,7 @@ from tunewise import report as rp
 from tunewise.comparison import CANNOT_TELL, remedy
 from tunewise.record import Record
 from whentofinetune import book_files, book_records, verdicts
+from whentofinetune.pages.claims_measured import MEASURED
 from whentofinetune.pages.condition_names import named
 
 CERTAINTY = {
@@ -73,7 +74,7 @@ def verdict(
         ``{at[135M][0]}`` for the first at that size (without n), ``{size}`` for the largest size measured, and ``{name}`` for one of ``facts``; other
         numbers are not typed.
     measured
-        Name -> metric or text, for claims that no test decides.
+        Name -> metric or text, where the chapter itself computes what no test decides; else that of :data:`MEASURED`.
     facts
         Name -> what else ``why`` reads from the record of the claim's first test, of the largest model measured.
 
@@ -87,6 +88,7 @@ def verdict(
     entry, found = verdicts.claims()[claim], verdicts.headline(claim)
     if measured and entry["kind"] == "effect":
         raise ValueError(f"{claim} is decided by its tests in data/claims.yml; leave measured out")
+    measured = measured or MEASURED.get(claim, dict)()
     at = by_size(claim)
     words = {size: v.word for size, v in at.items()}
     if expects in (found.word, words):
@@ -99,7 +101,7 @@ def verdict(
     else:
         why = " ".join(f"{f.says[0].upper()}{f.says[1:]}: {f.reason}" for f in found.findings)
     size = f" (largest model measured: {verdicts.title(found.model)})" if found.findings else ""
-    numbers = {k: number(v) for k, v in (measured or {}).items()}
+    numbers = {k: number(v) for k, v in measured.items()}
     ours = {f.says: difference(f) for f in found.findings} or numbers
     evidence = [(e["text"], *cite(e["source"]), CERTAINTY[e["sure"]]) for e in entry.get("evidence", ())]
     others = [f"{html.escape(t)} ({link(c, u)}{'; ' + s if s else ''})" for t, c, u, s in evidence]
