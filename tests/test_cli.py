@@ -15,6 +15,7 @@ from tunewise.models.download import FetchError
 from tunewise.paths import SOURCE, install_command
 from whentofinetune import book_files, experiments
 from whentofinetune.book_records import NotMeasured
+from whentofinetune.verdicts import LADDER
 
 THERE = [name for name, (module, _) in cli.commands().items() if importlib.util.find_spec(module)]
 
@@ -185,7 +186,10 @@ def test_every_file_of_parameters_is_read_and_its_numbers_are_numbers():
     assert files == {*experiments.NAMES, "handbook"}
     for name in experiments.NAMES:
         experiment = experiments.get(name)
-        for text in texts([*experiment.scales.values(), experiment.larger]):
+        assert experiment.models.keys() <= set(LADDER), (
+            f"{name}: a section that is neither a scale's nor a model's"
+        )
+        for text in texts([*experiment.scales.values(), experiment.larger, experiment.models]):
             assert not re.fullmatch(r"[-+.\d]+(e[-+]?\d+)?", text), f"{name}: {text}"
 
 

@@ -180,6 +180,8 @@ class Experiment:
         Raise it when ``evaluate`` changes so that results do.
     larger
         What differs at scale ``full`` for other models than the scale's own: more items, a choice among recipes.
+    models
+        Model -> what differs beside that for this one, such as arms that would take too long.
     """
 
     name: str
@@ -191,6 +193,7 @@ class Experiment:
     sources: Callable[[Params], Any] | None = None
     version: int = 1
     larger: Mapping[str, Any] = field(default_factory=dict)
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ def jobs_of(args: argparse.Namespace, changes: Mapping[str, Any]) -> list[Job]:
 
     parts, wholes = [], []
     for name in args.experiment:
-        experiment, merged = experiments.settled(name, args.scale, dict(changes))
-        params = parameters(experiment, args.scale, merged)
+        experiment = experiments.settled(name, args.scale, changes)
+        params = parameters(experiment, args.scale, changes)
         words = [sys.executable, "-m", "tunewise", "run", name, "--scale", args.scale]
         words += ["--model", params["model"]]
         words += [w for k, v in changes.items() if k != "model" for w in ("--set", f"{k}={json.dumps(v)}")]

@@ -1,7 +1,11 @@
 """One module a question; :func:`run` runs it at a scale, or finds its finished record."""
 
+import dataclasses
 import os
+from collections.abc import Mapping
+from typing import Any
 
+from tunewise.experiment import Experiment
 from whentofinetune.experiments.definition import NAMES, get
 
 # What can be asked of a reader's own file: the others are about data that have more to them than texts and labels.
@@ -17,13 +21,13 @@ def run(name: str, scale: str = "laptop", *, fresh: bool = False, say=print, onl
     from tunewise.experiment import perform
     from whentofinetune import book_records
 
-    experiment, changes = settled(name, scale, changes)
+    experiment = settled(name, scale, changes)
     space = book_records.workspace()
     return perform(experiment, scale, fresh=fresh, say=say, workspace=space, only=only, **changes)
 
 
-def settled(name: str, scale: str, changes: dict) -> tuple:
-    """The experiment, and ``changes`` of the scale's parameters with those that another model than the scale's own brings along at ``full``.
+def settled(name: str, scale: str, changes: Mapping[str, Any]) -> Experiment:
+    """The experiment; if ``changes`` of its parameters name another model than its own, then with what that model has at scale ``full``.
 
     Raises ValueError for an unknown name, and for a file of the reader's own where the experiment is about other data.
     """
@@ -36,10 +40,12 @@ def settled(name: str, scale: str, changes: dict) -> tuple:
         others = ", ".join(OF_OWN_DATA)
         raise ValueError(f"{name} is about data of its own and cannot take {files[0]}; these can: {others}")
     params = experiment.scales.get(scale, {})
-    if scale == "full" and changes.get("model", params["model"]) != params["model"]:
+    model = changes.get("model", params.get("model"))
+    if scale == "full" and model != params["model"]:
         few = {"seeds": params["seeds"][:SEEDS_OF_LARGER_MODELS]} if params.get("seeds") else {}
-        changes = {**few, **experiment.larger, **changes}
-    return experiment, changes
+        params = {**params, **few, **experiment.larger, **experiment.models.get(model, {})}
+        experiment = dataclasses.replace(experiment, scales={**experiment.scales, scale: params})
+    return experiment
 
 
 def larger(name: str, model: str | None = None, **changes):

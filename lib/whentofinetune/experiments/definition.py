@@ -6,6 +6,7 @@ from functools import cache
 from tunewise.experiment import Experiment
 from whentofinetune import book_files
 
+SCALES = ("smoke", "laptop", "full", "gpu")
 NAMES: tuple[str, ...] = ("wordings", "few_shot", "learning_curve", "unwritten_rule", "parse_fixes")
 NAMES += ("tuning_methods", "forgetting", "memory_table", "example_position", "prompt_cost")
 NAMES += ("gain_prediction", "leaks", "rag_retrieval", "rag_knowledge", "rag_hybrid", "rag_hallucination")
@@ -19,24 +20,27 @@ def get(name: str) -> Experiment:
     """The experiment called ``name``: the ``conditions`` and ``evaluate`` of its module, and its ``sources`` and ``VERSION`` if it has them.
 
     Question and claims are the first line of the module's docstring: ``What do examples bring? (C26, C28)``. Its parameters are those
-    ``common`` to all scales, and what each scale has beside or instead of them. Raises ValueError, with the known names, for another name.
+    ``common`` to all scales, and what each scale has beside or instead of them; a section that is no scale's is of the model that it names.
+    Raises ValueError, with the known names, for another name.
     """
     if name not in NAMES:
         raise ValueError(f"no experiment {name!r}; there are {', '.join(NAMES)}")
     module = importlib.import_module(f"whentofinetune.experiments.{name}")
     question, claims = module.__doc__.splitlines()[0].removesuffix(")").rsplit(" (", 1)
-    scales = _parameters(name)
-    common, larger = scales.pop("common"), scales.pop("larger", {})
+    sections = _parameters(name)
+    common, larger = sections.pop("common"), sections.pop("larger", {})
+    scales = {scale: common | sections.pop(scale) for scale in SCALES if scale in sections}
     return Experiment(
         name,
         module.conditions,
         module.evaluate,
         question=question,
         claims=tuple(claims.split(", ")),
-        scales={scale: common | own for scale, own in scales.items()},
+        scales=scales,
         sources=getattr(module, "sources", None),
         version=getattr(module, "VERSION", 1),
         larger=larger,
+        models=sections,
     )
 
 
