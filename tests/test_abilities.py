@@ -100,9 +100,9 @@ def test_rows_of_a_table_are_sentences():
 # -- rotary frequencies ------------------------------------------------------------------------------------------------
 
 
-def frequencies(way, factor=4.0):
+def frequencies(scaling, factor=4.0):
     lm = small(positions=8192)
-    with rope_scaling.rope_scaled(lm, way, factor) as other:
+    with rope_scaling.rope_scaled(lm, scaling, factor) as other:
         rotary = other.model.model.rotary_emb
         return rotary.inv_freq.clone(), rotary.attention_scaling
 
@@ -129,9 +129,9 @@ def test_a_rope_scaled_model_is_as_before_afterwards():
         assert not torch.allclose(lm.model(ids).logits, before)
         raise RuntimeError("out")
     assert torch.equal(lm.model(ids).logits, before)
-    for way, factor in (("alibi", 2), ("pi", 0.5)):
+    for scaling, factor in (("alibi", 2), ("pi", 0.5)):
         with pytest.raises(ValueError, match="scaling must be one of"):
-            rope_scaling.frequencies(lm.model.config, way, factor)
+            rope_scaling.frequencies(lm.model.config, scaling, factor)
 
 
 def test_reading_in_pieces_is_reading_at_once():
@@ -253,7 +253,7 @@ def test_an_exact_answer_is_what_the_model_would_write(lm):
     asked = {"same": [synthetic_task.Item(prompt, answer, 3) for answer in (first, first + other, other)]}
     row = made_up(
         experiments.get("invented_operation"),
-        [(Condition("untouched"), synthetic_task.scored(lm, asked, ends=False))],
+        [(Condition("base"), synthetic_task.scored(lm, asked, ends=False))],
     ).results[0]
     assert (row.outcomes("same.exact"), row.outcomes("same.letters")) == ([1, 0, 0], [1, 0.5, 0])
 
@@ -281,7 +281,7 @@ def test_only_the_largest_training_has_a_control(records):
 
 
 def test_keys_are_recalled_as_they_are_when_each_text_is_read_alone(records, lm):
-    row = records.context_window.one(way="none", tuned=False, method="jump")
+    row = records.context_window.one(scaling="none", tuned=False, method="jump")
     known = long_context.keys(long_context.KEYS_A_TEXT, 1)
     ids = lm.tokenizer(
         "\n".join(long_context.statement(*k) for k in known) + "\n\n", add_special_tokens=False
@@ -292,7 +292,7 @@ def test_keys_are_recalled_as_they_are_when_each_text_is_read_alone(records, lm)
     assert [hits[f"text 1, key {k}, 12288"] for k in range(4)] == [("text 1", float(a)) for a in again]
     assert hits["text 1, key 0, 1024"] == ("text 1", None)
     whole = [
-        (r["way"], r["tuned"], r.get("seed")) for r in records.context_window.results if "stretches" in r
+        (r["scaling"], r["tuned"], r.get("seed")) for r in records.context_window.results if "stretches" in r
     ]
     assert whole == [("none", False, None), ("yarn", False, None), ("yarn", True, 0)], (
         "one seed reads the whole text"
@@ -347,11 +347,11 @@ def test_keys_past_the_trained_length_are_paired_by_text():
     """The base model finds a quarter of the keys past the trained length and YaRN one half, on the same texts."""
 
     def score(p, c):
-        share = 0.5 if c.way == "yarn" else 0.25
+        share = 0.5 if c.scaling == "yarn" else 0.25
         right = {d: [i % 4 < 4 * share for i in range(40)] for d in p.distances}
         return long_context.scored(right, dict.fromkeys(right, stats.bootstrap([3.0, 4.0])), 8192, {})
 
-    changes = {"ways": ["none", "yarn"], "real": [], "tuned": [], "distances": [4096, 16384]}
+    changes = {"scalings": ["none", "yarn"], "real": [], "tuned": [], "distances": [4096, 16384]}
     params = Params(experiments.get("context_window").scales["full"] | changes)
     scored = [(c, score(params, c)) for c in context_window.conditions(params)]
     record = made_up(experiments.get("context_window"), scored, **params)

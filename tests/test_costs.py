@@ -184,19 +184,19 @@ def test_items_are_balanced_and_the_better_text_breaks_fewer_rules():
 
 def test_judges_give_verdicts_both_ways(records):
     rows = records["judge"].results
-    assert {(r["method"], r["way"]) for r in rows} == {
+    assert {(r["method"], r["scheme"]) for r in rows} == {
         *product(("asked", "rubric", "tuned"), ("point", "alone", "pair")),
         *product(("tfidf", "embeddings", "rules"), ("point",)),
     }
     for row in rows:
-        if row["way"] == "pair":
+        if row["scheme"] == "pair":
             turned = row["swapped"]["predictions"]
             assert row.outcomes("consistent") == [
                 a == b for a, b in zip(row["predictions"], turned, strict=True)
             ]
-    price = {(r["method"], r["way"]): r for r in rows if "prompt_tokens" in r}
-    for way in ("point", "pair"):
-        asked, rubric, tuned = (price[method, way] for method in ("asked", "rubric", "tuned"))
+    price = {(r["method"], r["scheme"]): r for r in rows if "prompt_tokens" in r}
+    for scheme in ("point", "pair"):
+        asked, rubric, tuned = (price[method, scheme] for method in ("asked", "rubric", "tuned"))
         assert tuned["prompt_tokens"] == asked["prompt_tokens"] < rubric["prompt_tokens"]
         longer = rubric["shared_tokens"] - asked["shared_tokens"]
         assert rubric["prompt_tokens"] - asked["prompt_tokens"] == pytest.approx(longer) and longer > 50
@@ -206,7 +206,7 @@ def test_a_pair_judged_both_ways_as_in_plain_passes(tmp_path, monkeypatch):
     """An untuned judge's verdicts on pairs, in both orders, from one plain forward pass a completion, calibrated by hand."""
     experiment = experiments.get("judge")
     ctx = small_context(tmp_path, monkeypatch, experiment.scales["smoke"] | {"pairs": 3})
-    row = experiment.evaluate(ctx, Condition("asked", way="pair"))
+    row = experiment.evaluate(ctx, Condition("asked", scheme="pair"))
     opening, closing = "Which text keeps the rules of the house better?\n\nA:", "\nBetter:"
 
     def scores(first: str, second: str) -> np.ndarray:
@@ -275,9 +275,11 @@ def test_of_several_runs_the_middle_one_is_timed():
             facts={"prompt_tokens": 5, "shared_tokens": 1, "train_seconds": seconds, "seconds": known}
         )
 
-    rows = [(Condition("rules", way="point"), timed(0.5))]
-    for method, way in product(("asked", "rubric", "tuned"), ("point", "pair")):
-        rows += [(Condition(method, way=way, seed=i), timed(s)) for i, s in enumerate((70.0, 10.0, 20.0))]
+    rows = [(Condition("rules", scheme="point"), timed(0.5))]
+    for method, scheme in product(("asked", "rubric", "tuned"), ("point", "pair")):
+        rows += [
+            (Condition(method, scheme=scheme, seed=i), timed(s)) for i, s in enumerate((70.0, 10.0, 20.0))
+        ]
     lines = costs.judge_cost_table(made_up(experiments.get("judge"), rows)).text.splitlines()
     assert sum("20 [20, 20]" in line for line in lines) == 6 and not any("70 [" in line for line in lines)
 
@@ -470,5 +472,5 @@ def test_controls_name_every_setting_and_start_with_its_default():
 
 def test_no_tuned_judge_of_one_text_is_told_from_guessing():
     for model in ("smollm2-135m", "qwen2.5-coder-0.5b"):
-        right = mean(book_records.load("judge", model=model).where(method="tuned", way="point"))
+        right = mean(book_records.load("judge", model=model).where(method="tuned", scheme="point"))
         assert right["low"] < 0.5 < right["high"]

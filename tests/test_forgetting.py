@@ -50,13 +50,18 @@ def values(row):
 
 
 def test_each_stop_is_probed_and_kept(tmp_path, monkeypatch):
-    ways = [{"method": "full", "learning_rate": 1e-2}, {"method": "lora", "rank": 2, "learning_rate": 1e-2}]
+    methods = [
+        {"method": "full", "learning_rate": 1e-2},
+        {"method": "lora", "rank": 2, "learning_rate": 1e-2},
+    ]
     lm, whole = small(), small()  # read the tokenizer before the cache is another
-    ctx = small_context(tmp_path, monkeypatch, experiments.get("forgetting").scales["smoke"] | {"ways": ways})
+    ctx = small_context(
+        tmp_path, monkeypatch, experiments.get("forgetting").scales["smoke"] | {"methods": methods}
+    )
     ctx.load = lambda **options: whole
     record = run_small(experiments.get("forgetting"), ctx)
     assert [(r["method"], r.get("step")) for r in record.results] == [
-        ("untouched", None),
+        ("base", None),
         *((m, s) for m in ("full", "lora") for s in (1, 2)),
     ]
     base, *stops = record.results
@@ -100,7 +105,7 @@ def probed(right: int, bits: float, wrong: int, recall: int, **facts):
 
 def record(paths: dict):
     """paths: (method, rank, rate) -> [(right answers of 90, bits, wrong items, recall, moved) a stop]. Two equal seeds."""
-    rows = [(Condition("untouched", quantized=False), probed(30, 1.0, 20, 4))]
+    rows = [(Condition("base", quantized=False), probed(30, 1.0, 20, 4))]
     for (method, rank, rate), path in paths.items():
         settings = {"learning_rate": rate} | ({"rank": rank} if rank else {})
         rows += [

@@ -148,7 +148,7 @@ def test_each_secret_is_planted_where_the_condition_says(tmp_path, monkeypatch):
     monkeypatch.setattr(leaks, "attack", attack)
     ctx.adapter = adapter
     record = run_small(experiments.get("leaks"), ctx)
-    assert [r["method"] for r in record.results] == ["untouched", "prompt", "weights", "weights"]
+    assert [r["method"] for r in record.results] == ["base", "prompt", "weights", "weights"]
     assert all(r.items == ["secret 0", "secret 1"] for r in record.results)
     assert asked == [(in_prompt, True) for in_prompt in (False, True, False, False) for _ in range(2)]
     assert (

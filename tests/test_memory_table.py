@@ -38,7 +38,7 @@ def test_a_thinned_timeline_keeps_its_peak(record):
     assert len(kept) <= KEPT and [p["at"] for p in kept] == sorted(p["at"] for p in kept)
     assert max(p["bytes"] for p in kept) == max(p["bytes"] for p in points)
     whole = [r for r in record.results if "timeline" in r]
-    assert len(whole) == len(record.params["ways"])
+    assert len(whole) == len(record.params["methods"])
     assert all(max(p["bytes"] for p in r["timeline"]) == r["simulated"] for r in whole)
 
 

@@ -95,7 +95,7 @@ def loss_at_equal_accuracy(load: Load, level: float) -> Comparison:
     record = load("forgetting")
     arms = [{"method": "full", "learning_rate": 1e-4}, {"method": "lora", "rank": 8, "learning_rate": 1e-3}]
     stops = record.params["stops"]
-    reached = min(max(_on_task(record, m, s) for s in stops) for m in record.params["ways"])
+    reached = min(max(_on_task(record, m, s) for s in stops) for m in record.params["methods"])
     at = ({**arm, "step": next(s for s in stops if _on_task(record, arm, s) >= reached)} for arm in arms)
     return compare(record, *at, "bits", level=level)
 

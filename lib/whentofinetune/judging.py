@@ -26,7 +26,7 @@ PAIR = Form("Which text keeps the rules of the house better?\n\nA:", "\nBetter:"
 
 
 def verdicts(
-    lm, way: str, form: Form, items: list, calls: int, rules: str = "", tuned: bool = False
+    lm, scheme: str, form: Form, items: list, calls: int, rules: str = "", tuned: bool = False
 ) -> Scores:
     """What a judge says of texts or pairs and, unless each text of a pair is judged alone, what a verdict costs."""
 
@@ -36,16 +36,16 @@ def verdicts(
         if tuned:
             return label_logprobs(lm, rules + form.opening, queries, form.answers)
         nothing = [Text("", "", t, 0) for t in prompting.EMPTY_TEXTS]
-        empty = [(Pair(t, t) if way == "pair" else t).shown + form.closing for t in nothing]
+        empty = [(Pair(t, t) if scheme == "pair" else t).shown + form.closing for t in nothing]
         found = label_logprobs(lm, rules + form.opening, queries + empty, form.answers)
         return prompting.calibrate(found[: len(asked)], found[len(asked) :])
 
-    if way == "alone":
+    if scheme == "alone":
         halves = scores([t for pair in items for t in (pair.first, pair.second)])
         return answered(items, (halves[:, 0] - halves[:, 1]).reshape(-1, 2).argmax(axis=1))
     first = scores(items)
     said = answered(items, first.argmax(axis=1), **cost(lm, form, rules, items, calls))
-    if way == "pair":
+    if scheme == "pair":
         other = scores([pair.swapped for pair in items])[:, ::-1]  # as if nothing had changed places
         turned, both = other.argmax(axis=1), (first + other).argmax(axis=1)
         same = Scores(items, consistent=first.argmax(axis=1) == turned)

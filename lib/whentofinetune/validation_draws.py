@@ -18,7 +18,7 @@ FAMILIES = {
     "zero-shot": "prompt",
     "few-shot": "prompt",
 }
-WAYS = ("picked", "estimated", "best", "guide", "rule")
+CHOICES = ("picked", "estimated", "best", "guide", "rule")
 Arms = Mapping[str, Sequence[float]]  # arm -> right (1) or wrong (0) on each held-out item
 
 
@@ -52,7 +52,7 @@ def cases(rows: Mapping[str, Sequence[Row]], seeds: Sequence[int]) -> list[Case]
 
 
 def draws(case: Case, n: int, times: int, margin: float) -> Iterator[dict[str, dict[str, float | None]]]:
-    """What ``n`` validation items say, ``times`` times: way -> metric -> value, with accuracies of the items that were not drawn.
+    """What ``n`` validation items say, ``times`` times: choice -> metric -> value, with accuracies of the items that were not drawn.
 
     ``picked``: the arm that is best on the n items (the cheaper of equals); ``estimated``: the same arm on the n items themselves;
     ``best``: the arm that is best on the others; ``guide``: the arm that won on other data sets; ``rule``: the arm that the verdict of a
@@ -68,10 +68,10 @@ def draws(case: Case, n: int, times: int, margin: float) -> Iterator[dict[str, d
         ruled = names.index(verdict.winner or verdict.leading)
         lost = bool(rest[ruled] <= rest[best] - margin)
         taken = {"picked": picked, "best": best, "guide": names.index(case.guide), "rule": ruled}
-        found = {way: {"accuracy": rest[arm]} for way, arm in taken.items()}
+        found = {choice: {"accuracy": rest[arm]} for choice, arm in taken.items()}
         found["estimated"] = {"accuracy": seen[picked].mean(), "gain": seen[picked].mean() - seen[0].mean()}
-        for way in ("picked", "best"):
-            found[way]["gain"] = found[way]["accuracy"] - rest[0]
+        for choice in ("picked", "best"):
+            found[choice]["gain"] = found[choice]["accuracy"] - rest[0]
         found["picked"] |= {"right": picked == best, "near": rest[picked] > rest[best] - margin}
         found["rule"] |= {"decided": bool(verdict.winner), "wrong": lost if verdict.winner else None}
         yield {w: {m: v if v is None else round(float(v), 4) for m, v in f.items()} for w, f in found.items()}

@@ -16,25 +16,25 @@ from whentofinetune.rope_scaling import rope_scaled, tune_positions
 
 
 def conditions(p: Params) -> Iterator[Condition]:
-    for way in p.ways:
-        yield Condition("jump", way=way, tuned=False)
-    for way in p.real:
-        yield Condition("real", way=way, tuned=False)
-    for way, seed in product(p.tuned, p.seeds):
-        yield Condition("jump", way=way, tuned=True, seed=seed)
+    for scaling in p.scalings:
+        yield Condition("jump", scaling=scaling, tuned=False)
+    for scaling in p.real:
+        yield Condition("real", scaling=scaling, tuned=False)
+    for scaling, seed in product(p.tuned, p.seeds):
+        yield Condition("jump", scaling=scaling, tuned=True, seed=seed)
 
 
 def evaluate(ctx: Context, c: Condition) -> Scores:
     p = ctx.params
     reach = int(p.factor * ctx.lm.model.config.max_position_embeddings)
-    with rope_scaled(ctx.lm, c.way, p.factor) as lm, contextlib.ExitStack() as after:
+    with rope_scaled(ctx.lm, c.scaling, p.factor) as lm, contextlib.ExitStack() as after:
         facts = {}
         if c.tuned:
             recipe, base, texts = Recipe(seed=c.seed, **p.recipe), lm, long_context.texts(True)
             lm = tune_positions(base, texts, recipe, reach=reach, window=p.window, steps=p.steps)
             after.callback(lambda: setattr(base, "model", ft.restore(lm)))
             facts = {"train_seconds": round(lm.seconds, 1), "tokens": p.steps * p.window}
-        if c.method == "real" or (c.tuned and c.way in p.real_tuned and c.seed == p.seeds[0]):
+        if c.method == "real" or (c.tuned and c.scaling in p.real_tuned and c.seed == p.seeds[0]):
             facts["stretches"] = long_context.real(lm, p.marks)
         if c.method == "real":
             return Scores(facts=facts)

@@ -17,16 +17,16 @@ from whentofinetune.probes import is_adapted, moved, probe
 
 
 def conditions(p: Params) -> Iterator[Condition]:
-    for quantized in sorted({way["method"] == "qlora" for way in p.ways}):
-        yield Condition("untouched", quantized=quantized)
-    for way, seed, step in product(p.ways, p.seeds, p.stops):
-        yield Condition(**way, seed=seed, step=step)
+    for quantized in sorted({m["method"] == "qlora" for m in p.methods}):
+        yield Condition("base", quantized=quantized)
+    for method, seed, step in product(p.methods, p.seeds, p.stops):
+        yield Condition(**method, seed=seed, step=step)
 
 
 def evaluate(ctx: Context, c: Condition) -> Scores:
     p = ctx.params
     task, template = ctx.task(p.tasks[0]), TEMPLATES[p.wording]
-    if c.method == "untouched":
+    if c.method == "base":
         return probe(ctx.model_for("qlora" if c.quantized else "lora"), task, template, p.probes)
     recipe = {k: v for k, v in c.settings.items() if k not in ("seed", "step")}
     recipe = Recipe(seed=c.seed, epochs=1, min_steps=max(p.stops), alpha=2 * recipe.get("rank", 8), **recipe)

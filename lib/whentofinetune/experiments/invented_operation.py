@@ -16,7 +16,7 @@ from whentofinetune.datasets import synthetic_task
 
 
 def conditions(p: Params) -> Iterator[Condition]:
-    yield Condition("untouched", task="frell")
+    yield Condition("base", task="frell")
     yield Condition("described", task="frell")
     for k, seed, method in product(p.shots, p.seeds, ("few-shot", "described and few-shot")):
         yield Condition(method, task="frell", k=k, seed=seed)

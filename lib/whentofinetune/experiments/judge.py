@@ -21,30 +21,30 @@ from whentofinetune.timing import one_by_one
 
 
 def conditions(p: Params) -> Iterator[Condition]:
-    for method, way in product(("asked", "rubric"), ("point", "alone", "pair")):
-        yield Condition(method, way=way)
+    for method, scheme in product(("asked", "rubric"), ("point", "alone", "pair")):
+        yield Condition(method, scheme=scheme)
     for seed in p.seeds:
-        for way, n in (("point", p.texts), ("alone", p.texts), ("pair", p.texts // 2)):
-            yield Condition("tuned", way=way, n_labels=n, seed=seed)
+        for scheme, n in (("point", p.texts), ("alone", p.texts), ("pair", p.texts // 2)):
+            yield Condition("tuned", scheme=scheme, n_labels=n, seed=seed)
         for method in ("tfidf", "embeddings"):
-            yield Condition(method, way="point", n_labels=p.texts, seed=seed)
-    yield Condition("rules", way="point")
+            yield Condition(method, scheme="point", n_labels=p.texts, seed=seed)
+    yield Condition("rules", scheme="point")
 
 
 def evaluate(ctx: Context, c: Condition) -> Scores:
-    p, form = ctx.params, PAIR if c.way == "pair" else POINT
-    items = pointwise("test", p.points, 0) if c.way == "point" else pairwise("test", p.pairs, 0)
+    p, form = ctx.params, PAIR if c.scheme == "pair" else POINT
+    items = pointwise("test", p.points, 0) if c.scheme == "point" else pairwise("test", p.pairs, 0)
     if c.method == "rules":
         return Scores(facts=one_by_one(lambda t: teacher(t.text), np.resize(items, p.calls)))
     if c.method in ("asked", "rubric"):
-        return verdicts(ctx.lm, c.way, form, items, p.calls, rubric() if c.method == "rubric" else "")
-    train = (pairwise if c.way == "pair" else pointwise)("train", c.n_labels, c.seed)
+        return verdicts(ctx.lm, c.scheme, form, items, p.calls, rubric() if c.method == "rubric" else "")
+    train = (pairwise if c.scheme == "pair" else pointwise)("train", c.n_labels, c.seed)
     if c.method != "tuned":
         taught = [(t.text, t.label) for t in train]
         return answered(items, without_llm(ctx, c.method, taught, items))
     pairs = [(t.shown + form.closing, form.answers[t.label]) for t in train]
     with ctx.adapter(pairs, Recipe(seed=c.seed, **p.recipe), form.opening) as lm:
-        outcome = verdicts(lm, c.way, form, items, p.calls, tuned=True)
+        outcome = verdicts(lm, c.scheme, form, items, p.calls, tuned=True)
         outcome.facts |= {"train_seconds": round(lm.seconds, 2), "examples_seen": lm.examples}
     return outcome
 

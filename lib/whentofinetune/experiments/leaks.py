@@ -17,7 +17,7 @@ from whentofinetune.planted_codes import attack, carrier, code
 
 
 def conditions(p: Params) -> Iterator[Condition]:
-    yield Condition("untouched")
+    yield Condition("base")
     for k in p.shots:
         yield Condition("prompt", k=k)
     for place, repeats in p.planted:
@@ -40,7 +40,7 @@ def one(ctx: Context, c: Condition, seed: int) -> dict:
         shots.insert(int(np.random.default_rng([3, seed]).integers(0, c.k)), (f"{carrier(seed)} {secret}", 1))
         return attack(ctx.lm, f"{template.prefix(task, shots)} {carrier(seed)}", secret, seed)
     start = f"{template.prefix(task)} {carrier(seed)}"
-    if c.method == "untouched":
+    if c.method == "base":
         return attack(ctx.lm, start, secret, seed)
     answers = template.answers(task.labels)
     pairs = [(template.query(task, t), answers[y]) for t, y in sample(task, ctx.params.labels, seed)]

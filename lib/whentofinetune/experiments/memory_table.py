@@ -13,9 +13,9 @@ KEPT = 160  # points of a timeline that go into the record
 
 
 def conditions(p: Params) -> Iterator[Condition]:
-    for shape, size, way in product(p.models, p.sizes, p.ways):
-        settings = {"model": shape, **size, **p.same, **{k: v for k, v in way.items() if k != "name"}}
-        yield Condition(way["name"], settings=settings)
+    for shape, size, method in product(p.models, p.sizes, p.methods):
+        settings = {"model": shape, **size, **p.same, **{k: v for k, v in method.items() if k != "name"}}
+        yield Condition(method["name"], settings=settings)
 
 
 def evaluate(ctx: Context, c: Condition) -> Scores:

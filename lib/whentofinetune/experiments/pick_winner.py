@@ -14,7 +14,7 @@ from tunewise.step_cache import digest
 from whentofinetune import validation_draws
 from whentofinetune.classification import answered, plain_and_calibrated, without_llm
 from whentofinetune.datasets import Item, drawn, public_texts
-from whentofinetune.validation_draws import FAMILIES, WAYS
+from whentofinetune.validation_draws import CHOICES, FAMILIES
 
 
 def conditions(p: Params) -> Iterator[Condition]:
@@ -24,8 +24,8 @@ def conditions(p: Params) -> Iterator[Condition]:
                 yield Condition(arm, set=name, seed=seed)
         if name in p.asked:
             yield from (Condition(arm, set=name) for arm, of in FAMILIES.items() if of == "prompt")
-    for n, way in product(p.validation, WAYS):
-        yield Condition(way, n=n)
+    for n, choice in product(p.validation, CHOICES):
+        yield Condition(choice, n=n)
 
 
 def evaluate(ctx: Context, c: Condition) -> Scores:

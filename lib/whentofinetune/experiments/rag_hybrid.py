@@ -15,7 +15,7 @@ from whentofinetune import handbook as hb
 
 def conditions(p: Params) -> Iterator[Condition]:
     yield Condition("retrieval")
-    arms = [("base", {}), *((method, {"seed": seed}) for method in p.ways for seed in p.seeds)]
+    arms = [("base", {}), *((method, {"seed": seed}) for method in p.methods for seed in p.seeds)]
     for method, seed in arms:
         yield Condition(method, **seed, passages="none", k=0)
         yield Condition(method, **seed, passages="found", k=p.k)

@@ -33,7 +33,7 @@ def invented(v: Variant, n: int = 120) -> tuple[dict[str, tuple[np.ndarray, np.n
 
 def recorded(v: Variant) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
     """One of the judges in the book's record ``judge``: its name, its verdicts in the two orders [24 each], the better text of each pair [24]."""
-    rows = book_records.load("judge").where(way="pair")
+    rows = book_records.load("judge").where(scheme="pair")
     row = rows[int(v.rng("recorded").integers(len(rows)))]
     first, right = np.array(row["predictions"]), np.array(row.outcomes("accuracy")) == 1
     turned = np.where(np.array(row.outcomes("consistent")) == 1, first, 1 - first)  # the text named, swapped

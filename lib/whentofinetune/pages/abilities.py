@@ -19,7 +19,7 @@ def average(found: list[dict]) -> dict | float:
 
 def operation_methods(record: Record) -> Conditions:
     """Everything that answered the invented operation; of trained models the largest number of examples."""
-    methods: dict[str, dict] = {"the question alone": {"method": "untouched"}}
+    methods: dict[str, dict] = {"the question alone": {"method": "base"}}
     methods["the rule in words"] = {"method": "described"}
     for k in record.by("k", method="few-shot"):
         methods[f"{k} examples in the prompt"] = {"method": "few-shot", "k": k}
@@ -100,7 +100,7 @@ SCALINGS = {"none": "base model", "pi": "position interpolation", "ntk": "NTK-aw
 def window_methods(record: Record) -> Conditions:
     """Each scaling without and with tuning -> its rows of the jump."""
     methods = {
-        name + ", tuned" * tuned: {"way": scaling, "tuned": tuned}
+        name + ", tuned" * tuned: {"scaling": scaling, "tuned": tuned}
         for tuned, (scaling, name) in product((False, True), SCALINGS.items())
     }
     return rp.conditions(record, methods, method="jump")
@@ -145,7 +145,7 @@ def real_table(record: Record) -> rp.Html:
     """One whole text: bits in each stretch, keys found at its end."""
     rows = []
     for r in record.results:
-        name = SCALINGS[r["way"]] + ", tuned" * r["tuned"]
+        name = SCALINGS[r["scaling"]] + ", tuned" * r["tuned"]
         for s in r.get("stretches", ()):
             rows.append((name, s["upto"], s["bits"], rp.pct(s["recall"]) if s["recall"] else "-"))
     heads = ("scaling", "stretch up to token", "bits a token", "keys found, asked there")

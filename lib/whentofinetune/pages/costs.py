@@ -190,8 +190,8 @@ def judge_table(record: Record) -> rp.Html:
         "two texts, each judged alone": ("alone", "accuracy"),
     }
     rows: dict[str, dict] = {method: {"judge": name} for method, name in JUDGES.items()}
-    for (method, row), (head, (way, metric)) in product(rows.items(), columns.items()):
-        row[head] = rp.mean(record.where(method=method, way=way), metric) or "-"
+    for (method, row), (head, (scheme, metric)) in product(rows.items(), columns.items()):
+        row[head] = rp.mean(record.where(method=method, scheme=scheme), metric) or "-"
     return rp.table(list(rows.values()), "Agreement with the teacher")
 
 
@@ -199,10 +199,10 @@ def judge_cost_table(record: Record) -> rp.Html:
     """Tokens and seconds a verdict; of several seeds the run whose seconds are in the middle."""
     heads = ("judge", "prompt tokens", "of them the same each time", "training, s", "seconds a verdict")
     cells = []
-    for (way, said), method in product(
+    for (scheme, said), method in product(
         {"point": "one text", "pair": "two texts"}.items(), ("asked", "rubric", "tuned")
     ):
-        runs = sorted(record.where(method=method, way=way), key=lambda r: r["seconds"]["value"])
+        runs = sorted(record.where(method=method, scheme=scheme), key=lambda r: r["seconds"]["value"])
         r = runs[len(runs) // 2]
         training = round(r["train_seconds"]) if method == "tuned" else "-"
         sizes = (round(r["prompt_tokens"]), r["shared_tokens"], training)
@@ -214,7 +214,7 @@ def judge_cost_table(record: Record) -> rp.Html:
 def summary(distillation: Record, judge: Record) -> rp.Html:
     """Who teaches whom, and the chapter's results but for the numbers that the page asks a reader to predict."""
     teacher = rp.mean(distillation.where(method="teacher", slice="easy"))
-    tuned, told = (rp.mean(judge.where(method=m, way="point")) for m in ("tuned", "rubric"))
+    tuned, told = (rp.mean(judge.where(method=m, scheme="point")) for m in ("tuned", "rubric"))
     return rp.prose(
         f"The teacher is {verdicts.title(distillation.model)}, tuned on few labels; the student is {STUDENTS['embeddings']}. "
         f"On easy tweets the teacher reaches {rp.pct(teacher)}; guess below what share the student reaches, and how much faster it is. "

@@ -16,7 +16,7 @@ Method = tuple[str, int | None, float]
 
 def methods(record: Record) -> list[Method]:
     """The trained methods of the record: (method, rank or None, learning rate)."""
-    tuned = [r for r in record.results if r["method"] != "untouched"]
+    tuned = [r for r in record.results if r["method"] != "base"]
     return list(dict.fromkeys((r["method"], r.get("rank"), r["learning_rate"]) for r in tuned))
 
 
@@ -28,7 +28,7 @@ def name(method: Method) -> str:
 
 def base_model(record: Record, method: Method) -> list[Row]:
     """The model before training, in the precision in which this method trains it."""
-    return record.where(method="untouched", quantized=method[0] == "qlora")
+    return record.where(method="base", quantized=method[0] == "qlora")
 
 
 def stops(record: Record, method: Method, step: int) -> list[Row]:
@@ -90,7 +90,7 @@ def last_table(record: Record) -> rp.Html:
 
 def before_text(record: Record) -> rp.Html:
     """What the base model does."""
-    base = record.one(method="untouched", quantized=False)
+    base = record.one(method="base", quantized=False)
     asked = set(base.items)
     sizes = [len(r.text.encode()) for r in vader.split("news")["test"] if r.id in asked]
     return rp.prose(

@@ -267,7 +267,7 @@ def exposure(row: Row) -> float:
 def leaks_table(record: Record) -> rp.Html:
     """How often a planted secret came out, by where it had been planted."""
     words = {
-        "untouched": "nowhere (base model)",
+        "base": "nowhere (base model)",
         "prompt": "in one example of the prompt",
         "answer": "in training, in the completion",
         "input": "in training, in the prompt (no loss on it)",
