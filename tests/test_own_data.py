@@ -7,7 +7,7 @@ import pytest
 from small_model import run_small, small_context
 
 from tunewise.record import Row
-from whentofinetune import experiments, validation_draws, wrong_labels
+from whentofinetune import book_records, experiments, validation_draws, wrong_labels
 from whentofinetune.datasets import public_texts
 from whentofinetune.pages import own_data
 from whentofinetune.validation_draws import Case
@@ -175,6 +175,13 @@ def test_figures_and_tables_show_the_records(records):
     shown = [own_data.winners(picks), own_data.lost_figure(picks), own_data.chances(picks)]
     shown += [own_data.noise_figure(noise), own_data.cleaning_figure(noise), own_data.flags(noise)]
     assert all(repr(s) for s in shown)
+    both = [book_records.load("label_noise", model=m) for m in ("smollm2-135m", "qwen2.5-coder-0.5b")]
+    for make in (
+        own_data.noise_figure,
+        own_data.cleaning_figure,
+    ):  # only what asks the model is drawn at each size
+        names = str(make(*both).data)
+        assert "LoRA, 135M" in names and "LoRA, 0.5B" in names and "TF-IDF, " not in names
     n = picks.params["validation"][0]
     lost = own_data.lost(picks, "picked", n)
     best, picked = (picks.one(method=m, n=n)["accuracy"]["value"] for m in ("best", "picked"))

@@ -1,12 +1,13 @@
 """Figures and tables of the chapter *Your own data*, each a function of run records."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tunewise import report as rp
 from tunewise import stats
 from tunewise.record import Record, Row
 from whentofinetune.datasets.public_texts import ABOUT
 from whentofinetune.validation_draws import FAMILIES
+from whentofinetune.verdicts import LADDER
 
 ARMS = {
     "majority": "always one label",
@@ -17,6 +18,7 @@ ARMS = {
     "few-shot": "prompt with examples",
     "lora": "LoRA",
 }
+OF_THE_MODEL = ("zero-shot", "few-shot", "lora")  # the others are the same at every model size
 PICKED_BY = {"picked": "best on the validation items", "guide": "what won on the other data sets"}
 CLEANED = {
     "relabelled": "flagged rows labelled again",
@@ -66,16 +68,28 @@ def chances(picks: Record) -> rp.Html:
     return rp.table_from_lists(heads, rows, caption, [None] * 5 + [rp.points])
 
 
-def noise_figure(noise: Record) -> rp.Figure:
-    """Accuracy against the share of wrong training labels, a menu over the data sets. At first the one of the prediction."""
+def _arms(noises: Sequence[Record]) -> Iterator[tuple[str, str, Record]]:
+    """Arm, its name and the record to read it from: those of the language model by size, the others once."""
+    for arm, said in list(ARMS.items())[1:]:
+        by_size = len(noises) > 1 and arm in OF_THE_MODEL
+        for noise in noises if by_size else noises[:1]:
+            yield arm, f"{said}, {LADDER[noise.model]}" if by_size else said, noise
+
+
+def noise_figure(*noises: Record) -> rp.Figure:
+    """Accuracy against the share of wrong training labels, a menu over the data sets. At first the one of the prediction.
+
+    noises: a record a model size.
+    """
+    noise, *_ = noises
     figures = {}
     for name in noise.params["sets"]:
         shown = {}
-        for arm in ("tfidf", "embeddings", "neighbours", "few-shot", "lora"):
-            known = noise.by("share", set=name, method=arm, share=0.0)
-            known |= noise.by("share", set=name, method=arm, kind="uniform", labels="noisy")
+        for arm, said, record in _arms(noises):
+            known = record.by("share", set=name, method=arm, share=0.0)
+            known |= record.by("share", set=name, method=arm, kind="uniform", labels="noisy")
             if known:
-                shown[ARMS[arm]] = rp.means(known)
+                shown[said] = rp.means(known)
         caption = f"Accuracy against the share of wrong training labels, {ABOUT[name]}"
         figures[ABOUT[name]] = rp.curves(shown, "wrong labels", "accuracy", caption, show_x=rp.pct)
         most = max(share for share, _ in noise.params["noise"])
@@ -84,21 +98,21 @@ def noise_figure(noise: Record) -> rp.Figure:
     return rp.choose(figures, "data set", asked)
 
 
-def back(noise: Record, name: str, how: str) -> dict[str, dict]:
+def back(noises: Sequence[Record], name: str, how: str) -> dict[str, dict]:
     """What one answer to the flags brings where one label in five is wrong: method -> accuracy minus that on the noisy labels."""
-    same = {"set": name, "share": 0.2, "kind": "uniform"}
-    arms, found = dict.fromkeys(r["method"] for r in noise.where(**same, labels=how)), {}
-    for arm in arms:
+    same, found = {"set": name, "share": 0.2, "kind": "uniform"}, {}
+    for arm, said, noise in _arms(noises):
         acted, noisy = (noise.where(**same, method=arm, labels=labels) for labels in (how, "noisy"))
-        found[ARMS[arm]] = rp.gap(acted, noisy)
+        if acted:
+            found[said] = rp.gap(acted, noisy)
     return found
 
 
-def cleaning_figure(noise: Record) -> rp.Figure:
-    """What each answer to the flags brings each method, a menu over the data sets."""
+def cleaning_figure(*noises: Record) -> rp.Figure:
+    """What each answer to the flags brings each method, a menu over the data sets. noises: a record a model size."""
     figures = {}
-    for name in noise.params["sets"]:
-        found = {said: back(noise, name, how) for how, said in CLEANED.items()}
+    for name in noises[0].params["sets"]:
+        found = {said: back(noises, name, how) for how, said in CLEANED.items()}
         caption = f"Accuracy brought back, one label in five wrong, {ABOUT[name]}"
         figures[ABOUT[name]] = rp.differences(found, "minus the noisy labels", caption)
     return rp.choose(figures, "data set")
