@@ -120,9 +120,15 @@ def finding(test: Mapping[str, Any], model: str, level: float) -> Finding:
 
 
 def _arm(test: Mapping[str, Any], arm: Mapping[str, Any], model: str) -> tuple[Record, dict[str, Any]]:
-    """The record and the settings of one side; ``chosen`` names a setting whose value won on validation items."""
+    """The record and the settings of one side; ``chosen`` names a setting whose value won on validation items.
+
+    Raises NotMeasured for a missing record, or one in which this model was not asked for this side.
+    """
     settings = {k: v for k, v in arm.items() if k not in ("experiment", "chosen")}
-    record = book_records.load(arm.get("experiment", test.get("experiment")), model=model)
+    name = arm.get("experiment", test.get("experiment"))
+    record = book_records.load(name, model=model)
+    if not record.where(**settings):
+        raise NotMeasured(name, "full", model)
     if chosen := arm.get("chosen"):
         trials = record.where(**{**settings, "split": "valid"})
         settings[chosen] = max(trials, key=lambda r: r.metric(test["metric"])["value"])[chosen]
