@@ -126,7 +126,8 @@ class Block {
     while (holder.children.length > figures.length) holder.lastChild.remove();
     const inSight = [...holder.children].map((place) => { const r = place.getBoundingClientRect(); return r.bottom > 0 && r.top < innerHeight; });
     this.root.querySelector(".tw-text").replaceChildren(...text.split("\n").filter((p) => p.trim()).map((p) => element("p", {}, p)));
-    this.root.querySelector(".tw-tables").replaceChildren(...tables.map(table));
+    const look = [...this.root.querySelectorAll(".tw-tables table")].map((saved) => saved.className); // cards on a telephone, or not
+    this.root.querySelector(".tw-tables").replaceChildren(...tables.map((made, i) => table(made, look[i] ?? "")));
     const drawing = figures.map((figure, i) => {
       const spec = { data: figure.data, layout: { ...merge(this.spec.style, figure.layout), meta: { alt: figure.alt ?? "" } } };
       const place = holder.children[i] ?? element("figure", { class: "tw-figure" }, element("p", { class: "tw-title" }), element("div", { class: "tw-plot", role: "img" }));
@@ -192,11 +193,13 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-function table({ caption, header, rows }) {
-  const head = element("tr", {}, ...header.map((h) => h ? element("th", { scope: "col" }, h) : element("td", {})));
-  const body = rows.map(([first, ...rest]) => element("tr", {}, element("th", { scope: "row" }, cell(first)), ...rest.map((c) => element("td", {}, cell(c)))));
+function table({ caption, header, rows }, look) {
+  const row = (...cells) => element("tr", { role: "row" }, ...cells);
+  const head = row(...header.map((h) => h ? element("th", { scope: "col", role: "columnheader" }, h) : element("td", { role: "cell" })));
+  const body = rows.map(([first, ...rest]) => row(element("th", { scope: "row", role: "rowheader" }, cell(first)),
+    ...rest.map((c, i) => element("td", { role: "cell", "data-label": header[i + 1] }, cell(c)))));
   return element("div", { class: "tw-table", role: "group", tabindex: 0, "aria-label": caption },
-    element("table", {}, element("caption", {}, caption), element("thead", {}, head), element("tbody", {}, ...body)));
+    element("table", { role: "table", class: look }, element("caption", {}, caption), element("thead", { role: "rowgroup" }, head), element("tbody", { role: "rowgroup" }, ...body)));
 }
 const cell = (v) => v === null ? "not yet measured" : typeof v === "boolean" ? (v ? "yes" : "no") : typeof v === "number" ? v.toLocaleString("en", { maximumSignificantDigits: 6 }) : String(v);
 

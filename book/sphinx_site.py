@@ -28,9 +28,11 @@ from pybtex.plugin import register_plugin
 from pybtex.style.formatting.unsrt import Style
 from pybtex.style.sorting.author_year_title import SortingStyle
 from pybtex.style.template import Node, names, sentence
+from table_cards import carded
 
 import whentofinetune
 from finetune_memory import PURE
+from tunewise import compare
 from tunewise.report.figures import PLOTLY, Figure
 from tunewise.report.tables import table_from_lists
 from whentofinetune.calculators import FILES, read
@@ -38,6 +40,7 @@ from whentofinetune.pages.browser_model import BROWSER_MODEL, gguf
 from whentofinetune.pages.live import LIVE, paragraphs
 from whentofinetune.pages.mime_types import SHOWN
 
+CARDS = Path(compare.__file__).with_name("cards.css")
 CALCULATORS = "calculators.zip"
 DECIDE = "whentofinetune.calculators.decide:decide_json"  # answered in the page, from a table
 # a form; a figure with its table of numbers; a table of its own
@@ -219,9 +222,8 @@ def make_accessible(context: dict) -> None:
         body = body.replace(f"{table}>", f'{table} role="group" tabindex="0" aria-label="Table">')
         body = numbered(MARKED.sub(_marked, body))
         # Markdown has no table without a heading: one whose headings are all empty is meant to have none.
-        context["body"] = re.sub(
-            r'<thead>\s*<tr[^>]*>(\s*<th class="head">(<p></p>)?</th>)+\s*</tr>\s*</thead>', "", body
-        )
+        unheaded = r'<thead>\s*<tr[^>]*>(\s*<th class="head">(<p></p>)?</th>)+\s*</tr>\s*</thead>'
+        context["body"] = carded(re.sub(unheaded, "", body))
 
 
 def numbered(body: str) -> str:
@@ -270,5 +272,7 @@ def setup(app) -> dict:
     app.connect("html-page-context", on_page, priority=900)
     app.connect("build-finished", on_finish)
     app.add_css_file("site.css")
+    app.add_css_file(CARDS.name, media="screen and (max-width: 37.49rem)")
+    app.connect("config-inited", lambda app, config: config.html_static_path.append(str(CARDS)))
     app.add_js_file("print.js", loading_method="defer")
     return {"parallel_read_safe": True, "parallel_write_safe": True}

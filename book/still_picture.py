@@ -16,7 +16,7 @@ from tunewise.report.figures import DARK, DASHES, MARKERS, PALETTE, Figure
 _LINES = dict(zip(DASHES, ("-", "--", ":", "-.", (0, (8, 4)), (0, (8, 3, 1, 3))), strict=False))
 _MARKS = dict(zip(MARKERS, "osD^X*Pv", strict=True))
 _HATCH = {"": "", "/": "//", ".": "..", "\\": "\\\\", "x": "xx", "-": "--", "+": "++", "|": "||"}
-_INK = "#010203"  # stands for the page's text colour, whatever its theme
+_INK, _GROUND = "#010203", "#010204"  # stand for the page's colours of text and ground, whatever its theme
 
 
 def svg(figure: Figure) -> str:
@@ -63,7 +63,8 @@ def svg(figure: Figure) -> str:
     mark = hashlib.sha256((figure.alt + str(figure.data)[:2000]).encode()).hexdigest()[6:12]
     source = re.sub(r'\bid="([^"]+)"', rf'id="p{mark}-\1"', source)  # ids must be unique on the page
     source = re.sub(r'(href="#|url\(#)', rf"\g<1>p{mark}-", source)
-    source = source.replace(_INK, "currentColor").replace("xlink:href", "href")
+    source = source.replace(_INK, "currentColor").replace(_GROUND, "var(--tw-ground, #fff)")
+    source = source.replace("xlink:href", "href")
     return re.sub(r"\s*\n\s*", " ", source).strip()
 
 
@@ -180,6 +181,7 @@ def _dress(axes: Any, layout: Mapping[str, Any], traces: list[dict[str, Any]]) -
     for note in layout.get("annotations") or []:
         if note.get("xref") == "paper" and "yref" not in note:  # a label above its row
             where = dict(transform=axes.get_yaxis_transform(), ha="left", va=note.get("yanchor", "bottom"))
+            where |= dict(bbox=dict(facecolor=_GROUND, edgecolor="none", pad=1))
             axes.text(note["x"], note["y"], note["text"].replace("<br>", "\n"), fontsize=9, **where)
     axes.yaxis.set_visible((layout.get("yaxis") or {}).get("visible", True))
     if layout.get("showlegend", len(traces) > 1):

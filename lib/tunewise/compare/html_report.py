@@ -18,6 +18,7 @@ from tunewise.compare.monthly_cost import Prices, bill, break_even, rank, read_p
 from tunewise.compare.next_steps import steps, weakest
 from tunewise.compare.verdict_words import duration as planned
 from tunewise.compare.verdict_words import how_split
+from tunewise.report.tables import with_roles
 from tunewise.step_cache import write_whole
 from tunewise.words import signed
 
@@ -42,12 +43,12 @@ def write_html(report: Report, path: Path) -> Path:
 
 def page(report: Report) -> str:
     """The whole page, which needs no other file."""
-    return _template().render(whole=True, **view(report))
+    return with_roles(_template().render(whole=True, **view(report)))
 
 
 def fragment(report: Report) -> str:
     """The same for a notebook: one element with its own style."""
-    return _template().render(whole=False, **view(report))
+    return with_roles(_template().render(whole=False, **view(report)))
 
 
 @functools.cache

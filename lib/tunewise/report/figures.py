@@ -220,7 +220,7 @@ def _dotted(rows: Rows, x_title: str, caption: str, show: Show, margins: Mapping
         trace = _trace(i, label, "markers", list(cells), [show(m) for m in cells.values()])
         data.append(trace | _values("x", list(cells.values())) | dict(y=[next(free[n]) for n in cells]))
     words = dict(x=0, xref="paper", xanchor="left", yanchor="bottom", align="left", showarrow=False)
-    words |= dict(font=dict(size=12))
+    words |= dict(font=dict(size=12), bgcolor="#fff")  # no line of the grid crosses them
     notes = [dict(y=place[0] + WORDS, text="<br>".join(labels[n]), **words) for n, place in places.items()]
     layout = dict(
         title=dict(text=caption),
