@@ -4,7 +4,7 @@ import re
 
 import pytest
 from bs4 import BeautifulSoup
-from sphinx_site import CARDS
+from sphinx_site import CARDS, numbered
 from table_cards import carded
 
 from tunewise.report.tables import table_from_lists
@@ -14,7 +14,7 @@ ROWS = [
     ["30", "LoRA", "68 % [62, 74]", "71 % [66, 76]", "steady answers"],
     ["300", "full", "77 % [73, 81]", "", "all"],
 ]
-WIDE = carded(table_from_lists(HEADS, ROWS, "Methods").html)
+WIDE = carded(numbered(table_from_lists(HEADS, ROWS, "Methods").html))
 
 
 def test_a_cell_names_its_column_and_an_empty_one_is_empty():
