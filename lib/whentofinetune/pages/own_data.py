@@ -64,7 +64,7 @@ def chances(picks: Record) -> rp.Html:
         rows.append((str(n), picked["right"], picked["near"], rule["decided"], wrong, gain))
     heads = ["validation items", "the pick is the winner", "the pick is near it", "the verdict decides"]
     heads += ["and is wrong", "gain, estimated minus real"]
-    caption = f"What few validation items find (near: less than {100 * picks.params['margin']:g} below)"
+    caption = f"What few validation items find (near: less than {100 * picks.params['margin']:g} points below the best)"
     return rp.table_from_lists(heads, rows, caption, [None] * 5 + [rp.points])
 
 
