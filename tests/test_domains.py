@@ -362,7 +362,7 @@ def test_the_text_says_what_the_records_of_each_size_say():
         assert difference["low"] > 0 if ahead else difference["high"] < 0
     words = book_records.load("jargon", model="qwen2.5-coder-0.5b")
     rows, items = domains.jargon_rows(words), domains.jargon_items(words)
-    alone, trained = (rows[n] for n in ("the question alone", "LoRA on those and on all definitions"))
+    alone, trained = (rows[n] for n in ("the question alone", "LoRA on questions and all definitions"))
     for kind, ids in items.items():
         asked = {i for i in ids if kind == "meaning"} or ids
         before, after = (mean(found, items=asked) for found in (alone, trained))

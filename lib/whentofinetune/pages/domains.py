@@ -19,8 +19,8 @@ METHODS = {
     "nearest entries (MiniLM) in the prompt": {"method": "search"},
     "entries of the words named, in the prompt": {"method": "lookup"},
     "LoRA on questions about other words": {"training": "questions"},
-    "LoRA on those and on all definitions": {"training": "definitions", "entries": False},
-    "the same, with the entries in the prompt": {"training": "definitions", "entries": True},
+    "LoRA on questions and all definitions": {"training": "definitions", "entries": False},
+    "LoRA on questions and all definitions, entries in the prompt": {"training": "definitions", "entries": True},
     "LoRA on questions with their entries, entries in the prompt": {"training": "entries"},
 }
 KINDS = {
@@ -77,14 +77,14 @@ def note_rows(record: Record) -> Conditions:
 
 
 def notes_table(record: Record) -> rp.Html:
-    """Fields in the wanted form, over all notes and by whether training has notes in that hand, and fields anywhere."""
+    """Fields in the wanted form, over all notes and by whether training has notes in that style, and fields anywhere."""
     asked = set(record.one(method="prompt").items)
     new = {note.id for note in patient_notes.notes("test") if note.new} & asked
     columns = {
         "in the wanted form": "recalled",
         "anywhere in the text": "mentioned",
-        "in form, hands of training": lambda rows: rp.mean(rows, "recalled", asked - new),
-        "in form, a new hand": lambda rows: rp.mean(rows, "recalled", new),
+        "in form, styles of training": lambda rows: rp.mean(rows, "recalled", asked - new),
+        "in form, a new style": lambda rows: rp.mean(rows, "recalled", new),
         "prompt tokens": tokens,
     }
     caption = "Share of the notes' fields that the summary gives"
@@ -189,7 +189,7 @@ def language_gaps(record: Record) -> rp.Figure:
         tuned = found.pop("LoRA")
         rivals = {f"LoRA minus {name}": rows for name, rows in found.items()}
         series[TASKS[task]] = rp.gaps(rivals, tuned, less=True)
-    return rp.differences(series, "difference in accuracy", "Accuracy on Hindi")
+    return rp.differences(series, "difference in accuracy", "Accuracy on Hindi, LoRA minus each other method")
 
 
 def bits_change(record: Record, language: str) -> dict:
