@@ -10,7 +10,7 @@ from tunewise.comparison import compare_rows
 from tunewise.record import Record, Row
 from whentofinetune.datasets import vader
 
-NAMES = {"full": "full", "lora": "LoRA", "qlora": "QLoRA"}
+NAMES = {"full": "full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
 Method = tuple[str, int | None, float]
 
 

@@ -8,7 +8,7 @@ BYTES = 4  # a trained parameter is kept in float32
 
 
 def then_and_now(curve: Record, n: int = 300) -> rp.Figure:
-    """Methods to have tweets classified, from the oldest to the newest, on the same labels."""
+    """Methods to have tweets classified, from a word list to LoRA, on the same labels."""
     shown = {"tfidf": "TF-IDF", "embeddings": "MiniLM", "lora": "LoRA"}
     methods = {NAMES["lexicon"]: {"method": "lexicon"}}
     methods |= {f"{name}, {n} labels": {"method": m, "n_labels": n} for m, name in shown.items()}
