@@ -20,7 +20,10 @@ METHODS = {
     "entries of the words named, in the prompt": {"method": "lookup"},
     "LoRA on questions about other words": {"training": "questions"},
     "LoRA on questions and all definitions": {"training": "definitions", "entries": False},
-    "LoRA on questions and all definitions, entries in the prompt": {"training": "definitions", "entries": True},
+    "LoRA on questions and all definitions, entries in the prompt": {
+        "training": "definitions",
+        "entries": True,
+    },
     "LoRA on questions with their entries, entries in the prompt": {"training": "entries"},
 }
 KINDS = {
