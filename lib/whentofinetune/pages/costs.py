@@ -218,5 +218,5 @@ def summary(distillation: Record, judge: Record) -> rp.Html:
     return rp.prose(
         f"The teacher is {verdicts.title(distillation.model)}, tuned on few labels; the student is {STUDENTS['embeddings']}. "
         f"On easy tweets the teacher reaches {rp.pct(teacher)}; guess below what share the student reaches, and how much faster it is. "
-        f"On single texts a tuned judge agrees with its teacher on {rp.pct(tuned)}, the base model with the rules in its prompt on {rp.pct(told)}."
+        f"On single texts a tuned judge gives the verdict of the program that taught it on {rp.pct(tuned)}, the base model with the rules in its prompt on {rp.pct(told)}."
     )
