@@ -183,7 +183,8 @@ def _dress(axes: Any, layout: Mapping[str, Any], traces: list[dict[str, Any]]) -
             where = dict(transform=axes.get_yaxis_transform(), ha="left", va=note.get("yanchor", "bottom"))
             where |= dict(bbox=dict(facecolor=_GROUND, edgecolor="none", pad=1))
             axes.text(note["x"], note["y"], note["text"].replace("<br>", "\n"), fontsize=9, **where)
-    axes.yaxis.set_visible((layout.get("yaxis") or {}).get("visible", True))
+    for part in (axes.yaxis, axes.spines["left"]):
+        part.set_visible((layout.get("yaxis") or {}).get("visible", True))
     if layout.get("showlegend", len(traces) > 1):
         # of the whole picture: beside the axes' long names, a legend as wide as the picture would be cut
         axes.figure.legend(frameon=False, ncols=_columns(traces), loc="outside upper left")

@@ -12,7 +12,8 @@ from tunewise.report.tables import with_roles
 WIDEST = 59  # letters side by side on a telephone, of 360 CSS pixels without the margins
 APART = 7  # letters that a column takes beside its longest word
 TABLE = re.compile(
-    r'(<div\b[^>]* class="(?:tw-table|pst-scrollable-table-container)"[^>]*>\s*)(<table\b.*?</table>)', re.DOTALL
+    r'(<div\b[^>]* class="(?:tw-table|pst-scrollable-table-container)"[^>]*>\s*)(<table\b.*?</table>)',
+    re.DOTALL,
 )
 
 
