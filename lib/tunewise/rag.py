@@ -21,6 +21,7 @@ WITH_PASSAGES = f"""Answer the question from the passages, in a few words, and g
 If no passage holds the answer, say: {ABSTENTION}.\n
 """
 FROM_MEMORY = "Answer each question in a few words.\n\n"
+MAY_ABSTAIN = f"Answer each question in a few words. If you do not know the answer, say: {ABSTENTION}.\n\n"
 _PLACE = "\0"  # where a question goes in a rendered chat
 _CITED = re.compile(r"\s*\[(\d+)\]")
 
@@ -99,6 +100,7 @@ def answer(
     passages: Sequence[Texts],
     *,
     reader: Reader = Reader(),
+    from_memory: str = FROM_MEMORY,
     max_new_tokens: int = 24,
     batch_size: int = 8,
 ) -> list[Answer]:
@@ -110,6 +112,8 @@ def answer(
         A loaded model: ``.model`` and ``.tokenizer``.
     reader
         How it is asked where there are passages.
+    from_memory
+        The instruction where there are none, such as :data:`MAY_ABSTAIN`.
 
     Raises
     ------
@@ -128,7 +132,7 @@ def answer(
             if given:
                 asked = [reader.render(lm.tokenizer, questions[i], passages[i]) for i in places]
             else:
-                asked = [(FROM_MEMORY, prompt(questions[i])) for i in places]
+                asked = [(from_memory, prompt(questions[i])) for i in places]
             said = generate(lm, [text for _, text in asked], prefix=asked[0][0], **options)
             out |= {i: read(text, len(passages[i])) for i, text in zip(places, said, strict=True)}
     return [out[i] for i in range(len(questions))]

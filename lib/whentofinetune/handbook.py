@@ -301,18 +301,24 @@ def answer(
     asks: Sequence[str],
     passages: Sequence[Sequence[str]],
     asked_as: str = "plain",
+    from_memory: str = rag.FROM_MEMORY,
 ) -> list[rag.Answer]:
     """Answers to ``asks``, each from its own ``passages`` (none: from memory), by the model after a training. An answer is given once:
     experiments that ask the same model the same get the same. ``asked_as`` is one of :data:`READERS`."""
     prompts = [rag.prompt(a, p) for a, p in zip(asks, passages, strict=True)]
     how_asked = reader(ctx, asked_as)
     form = [] if asked_as == "plain" else [[how_asked.chat, how_asked.instruction_last, how_asked.examples]]
+    form += [] if from_memory == rag.FROM_MEMORY else [from_memory]
     said: list[str] = []
     with contextlib.ExitStack() as stack:
         lm = lru_cache(maxsize=1)(lambda: stack.enter_context(trained(ctx, how)))
 
         def write(part: slice) -> list[str]:
-            options: dict[str, Any] = {"reader": how_asked, "max_new_tokens": NEW_TOKENS}
+            options: dict[str, Any] = {
+                "reader": how_asked,
+                "from_memory": from_memory,
+                "max_new_tokens": NEW_TOKENS,
+            }
             return [a.said for a in rag.answer(lm(), asks[part], passages[part], **options)]
 
         for first in range(0, len(prompts), BATCH):

@@ -14,11 +14,12 @@ from tunewise.experiment import Condition, Context, Params, Scores
 from whentofinetune import handbook as hb
 from whentofinetune.datasets import company, general_items
 
+LEAVE = "none, may abstain"  # as the prompt with passages does
 ASKED, PROBES = ("answerable", "unanswerable"), ("learned", "others", "general")
 
 
 def conditions(p: Params) -> Iterator[Condition]:
-    for asked, retriever in product(ASKED, ("none", "good", "bad")):
+    for asked, retriever in product(ASKED, ("none", LEAVE, "good", "bad")):
         yield Condition("base", part="retriever", asked=asked, retriever=retriever)
     for seed, asked, retriever in product(p.seeds, ASKED, ("good", "bad")):
         yield Condition("reading", part="retriever", asked=asked, retriever=retriever, seed=seed)
@@ -31,7 +32,9 @@ def conditions(p: Params) -> Iterator[Condition]:
 def evaluate(ctx: Context, c: Condition) -> Scores:
     if c.part == "retriever":
         questions, asks, passages = shown(ctx, c.asked, c.retriever)
-        return hb.scored(questions, hb.answer(ctx, hb.training(ctx, c.method, c.seed), asks, passages))
+        told = rag.MAY_ABSTAIN if c.retriever == LEAVE else rag.FROM_MEMORY
+        how = hb.training(ctx, c.method, c.seed)
+        return hb.scored(questions, hb.answer(ctx, how, asks, passages, from_memory=told))
     found = hb.while_learning(ctx, c.seed)[str(c.share)]
     if c.asked == "general":
         return Scores(general_items.items()[: ctx.params["items"]], facts=found["facts"], **found["general"])
@@ -52,7 +55,7 @@ def shown(
         if kind == asked:
             break
     asks = hb.wordings(questions, 3)
-    places = {"none": lambda: [[]] * n, "good": lambda: book.find(asks, k), "bad": lambda: bad}[retriever]()
+    places = {"good": lambda: book.find(asks, k), "bad": lambda: bad}.get(retriever, lambda: [[]] * n)()
     return questions, asks, [book.show(p) for p in places[: len(asks)]]
 
 

@@ -6,6 +6,7 @@ tuning together adds.
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
 from statistics import fmean
 
 from tunewise import report as rp
@@ -93,6 +94,7 @@ def retrieval_table(record: Record, k: int = 3) -> rp.Html:
 
 RETRIEVERS = {
     "base model, from memory": {"method": "base", "retriever": "none"},
+    "base model, from memory, may abstain": {"method": "base", "retriever": "none, may abstain"},
     "base model, wrong passages": {"method": "base", "retriever": "bad"},
     "base model, found passages": {"method": "base", "retriever": "good"},
     "RAG fine-tuning, wrong passages": {"method": "reading", "retriever": "bad"},
@@ -105,15 +107,15 @@ def answered(record: Record, asked: str) -> Conditions:
     return rp.conditions(record, RETRIEVERS, part="retriever", asked=asked)
 
 
-def outcomes_menu(record: Record) -> rp.Figure:
-    """A menu over the kind of question: right, wrong and abstained, by model and passages."""
+def outcomes_menu(*records: Record) -> rp.Figure:
+    """A menu over model and kind of question: right, wrong and abstained, by tuning and passages. At first the last model's."""
     figures = {}
-    for asked in ("answerable", "unanswerable"):
+    for record, asked in product(records, ("answerable", "unanswerable")):
         found = answered(record, asked).items()
         bars = {name: {o: rp.mean(rows, o) for o in OUTCOMES} for name, rows in found}
-        kind = f"{asked} questions"
-        figures[kind] = rp.stacked_bars(bars, "share of the answers", kind.capitalize())
-    return rp.choose(figures, "questions")
+        kind = f"{asked.capitalize()} questions, {title(record.model)}"
+        figures[kind] = rp.stacked_bars(bars, "share of the answers", kind)
+    return rp.choose(figures, "questions and model", f"Answerable questions, {title(records[-1].model)}")
 
 
 PROBES = {
