@@ -40,7 +40,7 @@ def test_the_answers_carry_todays_verdicts_and_lead_to_their_boxes():
 
 
 def test_an_answer_says_what_result_of_ours_speaks_against_it():
-    (text,) = re.findall(r"<li>To choose labels.*?</li>", home.answers().html)
+    (text,) = re.findall(r"<li>To put labels on texts.*?</li>", home.answers().html)
     assert (
         'our own result speaks against it: <a href="chapters/accuracy.html">' in text and "points [" in text
     )
