@@ -446,6 +446,9 @@ def test_a_wide_table_shows_that_it_scrolls_and_a_key_scrolls_it(browser, served
     page = context.new_page()
     try:
         page.goto(f"{served}chapters/accuracy.html")
+        page.evaluate(
+            "document.querySelectorAll('.tw-covered').forEach((c) => c.classList.remove('tw-covered'))"
+        )
         tables = page.locator(".tw-table:visible")
         wide = tables.evaluate_all("(all) => all.findIndex((t) => t.scrollWidth > t.clientWidth + 20)")
         table = tables.nth(wide)
