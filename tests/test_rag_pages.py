@@ -318,3 +318,12 @@ def test_one_call_shows_every_size_that_was_measured():
     table = rag_figures.at_each_size(rag_figures.dynamic_table, "rag_dynamic")
     assert table.html.count("<table>") == 2 and table.text.startswith(f"{names[0]}\n")
     assert f"<strong>{names[1]}</strong>" in table.html
+
+
+def test_what_is_said_of_leave_to_abstain_holds_for_the_larger_models():
+    """The text: most answers are abstentions then, to either kind of question, and none is right."""
+    for model in ("qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"):
+        record = book_records.load("rag_hallucination", model=model)
+        rows = record.where(method="base", retriever="none, may abstain")
+        assert len(rows) == 2 and not any(mean([r], "right")["value"] for r in rows)
+        assert all(mean([r], "abstained")["value"] > 0.5 for r in rows)

@@ -30,6 +30,7 @@ NAMES: Mapping[str, Names] = {
     ),
     "jargon": domains.METHODS,
     "new_language": _methods({"base": "base model", "few-shot": "pairs in the prompt"}),
+    "rag_hallucination": rag_figures.RETRIEVERS,
     "rag_hybrid": {
         f"{words}, {said}": {"method": method, "passages": passages}
         for method, words in rag_figures.MODELS.items()

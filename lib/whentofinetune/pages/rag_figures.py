@@ -108,14 +108,14 @@ def answered(record: Record, asked: str) -> Conditions:
 
 
 def outcomes_menu(*records: Record) -> rp.Figure:
-    """A menu over model and kind of question: right, wrong and abstained, by tuning and passages. At first the last model's."""
+    """A menu over model and kind of question: right, wrong and abstained, by tuning and passages. At first the last one, which the prediction asks for."""
     figures = {}
     for record, asked in product(records, ("answerable", "unanswerable")):
         found = answered(record, asked).items()
         bars = {name: {o: rp.mean(rows, o) for o in OUTCOMES} for name, rows in found}
         kind = f"{asked.capitalize()} questions, {title(record.model)}"
         figures[kind] = rp.stacked_bars(bars, "share of the answers", kind)
-    return rp.choose(figures, "questions and model", f"Answerable questions, {title(records[-1].model)}")
+    return rp.choose(figures, "questions and model", kind)
 
 
 PROBES = {
