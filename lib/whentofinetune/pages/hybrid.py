@@ -94,6 +94,7 @@ def reading_table(record: Record) -> rp.Html:
         f"{record.params['k']} passages found": of(passages="found"),
         "cites a right passage found": of("cites_gold", passages="found"),
         "from memory": of(passages="none"),
+        "abstains, right passage alone": of("abstained", passages="gold", k=1),
     }
     found = rp.conditions(record, models(record))
     return rp.conditions_table(found, "Right answers, by what stands in the prompt", columns, first="model")
