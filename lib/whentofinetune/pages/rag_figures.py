@@ -113,9 +113,10 @@ def outcomes_menu(*records: Record) -> rp.Figure:
     for record, asked in product(records, ("answerable", "unanswerable")):
         found = answered(record, asked).items()
         bars = {name: {o: rp.mean(rows, o) for o in OUTCOMES} for name, rows in found}
-        kind = f"{asked.capitalize()} questions, {title(record.model)}"
-        figures[kind] = rp.stacked_bars(bars, "share of the answers", kind)
-    return rp.choose(figures, "questions and model", kind)
+        caption = f"{asked.capitalize()} questions, {title(record.model)}"
+        entry = f"{asked}, {LADDER.get(record.model, record.model)}"  # short enough for a telephone
+        figures[entry] = rp.stacked_bars(bars, "share of the answers", caption)
+    return rp.choose(figures, "questions", entry)
 
 
 PROBES = {
