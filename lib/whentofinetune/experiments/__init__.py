@@ -1,19 +1,8 @@
 """One module a question; :func:`run` runs it at a scale, or finds its finished record."""
 
-import dataclasses
 import os
-from collections.abc import Mapping
-from typing import Any
 
-from tunewise.experiment import Experiment
-from whentofinetune.experiments.definition import NAMES, get
-
-# What can be asked of a reader's own file: the others are about data that have more to them than texts and labels.
-OF_OWN_DATA = ("wordings", "few_shot", "learning_curve", "tuning_methods", "forgetting", "prompt_cost")
-OF_OWN_DATA += ("gain_prediction", "leaks", "parse_fixes", "task_diversity")
-
-# Larger models than the bundled one run the first seeds of scale ``full`` only: each costs hours.
-SEEDS_OF_LARGER_MODELS = 3
+from whentofinetune.experiments.definition import NAMES, get, settled
 
 
 def run(name: str, scale: str = "laptop", *, fresh: bool = False, say=print, only=None, **changes):
@@ -24,28 +13,6 @@ def run(name: str, scale: str = "laptop", *, fresh: bool = False, say=print, onl
     experiment = settled(name, scale, changes)
     space = book_records.workspace()
     return perform(experiment, scale, fresh=fresh, say=say, workspace=space, only=only, **changes)
-
-
-def settled(name: str, scale: str, changes: Mapping[str, Any]) -> Experiment:
-    """The experiment; if ``changes`` of its parameters name another model than its own, then with what that model has at scale ``full``.
-
-    Raises ValueError for an unknown name, and for a file of the reader's own where the experiment is about other data.
-    """
-    from tunewise.data import is_file_name
-
-    experiment = get(name)
-    tasks = changes.get("tasks")
-    files = [t for t in (tasks if isinstance(tasks, list) else [tasks]) if is_file_name(str(t))]
-    if files and name not in OF_OWN_DATA:
-        others = ", ".join(OF_OWN_DATA)
-        raise ValueError(f"{name} is about data of its own and cannot take {files[0]}; these can: {others}")
-    params = experiment.scales.get(scale, {})
-    model = changes.get("model", params.get("model"))
-    if scale == "full" and model != params["model"]:
-        few = {"seeds": params["seeds"][:SEEDS_OF_LARGER_MODELS]} if params.get("seeds") else {}
-        params = {**params, **few, **experiment.larger, **experiment.models.get(model, {})}
-        experiment = dataclasses.replace(experiment, scales={**experiment.scales, scale: params})
-    return experiment
 
 
 def larger(name: str, model: str | None = None, **changes):

@@ -1,7 +1,10 @@
 """The experiments by name: what their modules say of them, and their parameters from ``data/experiments/``."""
 
+import dataclasses
 import importlib
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 from tunewise.experiment import Experiment
 from whentofinetune import book_files
@@ -13,6 +16,13 @@ NAMES += ("gain_prediction", "leaks", "rag_retrieval", "rag_knowledge", "rag_hyb
 NAMES += ("rag_dynamic", "rag_citations", "rag_cost", "voice", "formats", "task_diversity", "distillation")
 NAMES += ("judge", "jargon", "notes", "new_language", "invented_operation", "groundedness", "context_window")
 NAMES += ("pick_winner", "label_noise")
+
+# What can be asked of a reader's own file: the others are about data that have more to them than texts and labels.
+OF_OWN_DATA = ("wordings", "few_shot", "learning_curve", "tuning_methods", "forgetting", "prompt_cost")
+OF_OWN_DATA += ("gain_prediction", "leaks", "parse_fixes", "task_diversity")
+
+# Larger models than the bundled one run the first seeds of scale ``full`` only: each costs hours.
+SEEDS_OF_LARGER_MODELS = 3
 
 
 @cache
@@ -42,6 +52,28 @@ def get(name: str) -> Experiment:
         larger=larger,
         models=sections,
     )
+
+
+def settled(name: str, scale: str, changes: Mapping[str, Any]) -> Experiment:
+    """The experiment; if ``changes`` of its parameters name another model than its own, then with what that model has at scale ``full``.
+
+    Raises ValueError for an unknown name, and for a file of the reader's own where the experiment is about other data.
+    """
+    from tunewise.data import is_file_name
+
+    experiment = get(name)
+    tasks = changes.get("tasks")
+    files = [t for t in (tasks if isinstance(tasks, list) else [tasks]) if is_file_name(str(t))]
+    if files and name not in OF_OWN_DATA:
+        others = ", ".join(OF_OWN_DATA)
+        raise ValueError(f"{name} is about data of its own and cannot take {files[0]}; these can: {others}")
+    params = experiment.scales.get(scale, {})
+    model = changes.get("model", params.get("model"))
+    if scale == "full" and model != params["model"]:
+        few = {"seeds": params["seeds"][:SEEDS_OF_LARGER_MODELS]} if params.get("seeds") else {}
+        params = {**params, **few, **experiment.larger, **experiment.models.get(model, {})}
+        experiment = dataclasses.replace(experiment, scales={**experiment.scales, scale: params})
+    return experiment
 
 
 def _parameters(name: str) -> dict[str, dict]:

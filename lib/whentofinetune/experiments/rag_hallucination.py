@@ -55,7 +55,8 @@ def shown(
         if kind == asked:
             break
     asks = hb.wordings(questions, 3)
-    places = {"good": lambda: book.find(asks, k), "bad": lambda: bad}.get(retriever, lambda: [[]] * n)()
+    empty = dict.fromkeys(("none", LEAVE), lambda: [[]] * n)
+    places = {**empty, "good": lambda: book.find(asks, k), "bad": lambda: bad}[retriever]()
     return questions, asks, [book.show(p) for p in places[: len(asks)]]
 
 
