@@ -14,6 +14,7 @@ from tunewise.experiment import Condition, Context, Params, Scores
 from whentofinetune import handbook as hb
 from whentofinetune.datasets import company, general_items
 
+VERSION = 2  # a further rival from memory
 LEAVE = "none, may abstain"  # as the prompt with passages does
 ASKED, PROBES = ("answerable", "unanswerable"), ("learned", "others", "general")
 
