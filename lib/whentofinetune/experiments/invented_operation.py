@@ -14,6 +14,8 @@ from tunewise.finetune import Recipe
 from tunewise.models.load import LoadedModel
 from whentofinetune.datasets import synthetic_task
 
+VERSION = 2
+
 
 def conditions(p: Params) -> Iterator[Condition]:
     yield Condition("base", task="frell")

@@ -19,6 +19,8 @@ from whentofinetune.datasets.judged_texts import inserts, pairwise, pointwise, r
 from whentofinetune.judging import PAIR, POINT, verdicts
 from whentofinetune.timing import one_by_one
 
+VERSION = 2
+
 
 def conditions(p: Params) -> Iterator[Condition]:
     for method, scheme in product(("asked", "rubric"), ("point", "alone", "pair")):

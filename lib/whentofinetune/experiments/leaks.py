@@ -15,6 +15,8 @@ from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import sample
 from whentofinetune.planted_codes import attack, carrier, code
 
+VERSION = 2
+
 
 def conditions(p: Params) -> Iterator[Condition]:
     yield Condition("base")
