@@ -91,9 +91,10 @@ def own_adapter_against_mixed(load: Load, level: float) -> Comparison:
 
 
 def loss_at_equal_accuracy(load: Load, level: float) -> Comparison:
-    """Bits of neutral text: the gentlest full fine-tuning minus LoRA (rank 8, rate 1e-3), each at its first stop with the accuracy that all reach."""
+    """Bits of neutral text: full fine-tuning minus LoRA of rank 8, each at its lowest rate and its first stop with the accuracy that all reach."""
     record = load("forgetting")
-    arms = [{"method": "full", "learning_rate": 1e-4}, {"method": "lora", "rank": 8, "learning_rate": 1e-3}]
+    of = {"full": {"method": "full"}, "lora": {"method": "lora", "rank": 8}}
+    arms = [{**of[m], "learning_rate": min(r["learning_rate"] for r in record.where(**of[m]))} for m in of]
     stops = record.params["stops"]
     reached = min(max(_on_task(record, m, s) for s in stops) for m in record.params["methods"])
     at = ({**arm, "step": next(s for s in stops if _on_task(record, arm, s) >= reached)} for arm in arms)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from tunewise.comparison import Comparison, combine, compare, judge
 from tunewise.models import registry
 from tunewise.record import NotMeasured, Record
@@ -120,18 +122,20 @@ def finding(test: Mapping[str, Any], model: str, level: float) -> Finding:
 
 
 def _arm(test: Mapping[str, Any], arm: Mapping[str, Any], model: str) -> tuple[Record, dict[str, Any]]:
-    """The record and the settings of one side; ``chosen`` names a setting whose value won on validation items.
+    """The record and the settings of one side; ``chosen`` names a setting whose value won on validation items: ``by`` a metric that is
+    about such items, else by the test's own in the rows of that split.
 
     Raises NotMeasured for a missing record, or one in which this model was not asked for this side.
     """
-    settings = {k: v for k, v in arm.items() if k not in ("experiment", "chosen")}
+    settings = {k: v for k, v in arm.items() if k not in ("experiment", "chosen", "by")}
     name = arm.get("experiment", test.get("experiment"))
     record = book_records.load(name, model=model)
     if not record.where(**settings):
         raise NotMeasured(name, "full", model)
     if chosen := arm.get("chosen"):
-        trials = record.where(**{**settings, "split": "valid"})
-        settings[chosen] = max(trials, key=lambda r: r.metric(test["metric"])["value"])[chosen]
+        trials = record.by(chosen, **(settings if "by" in arm else {**settings, "split": "valid"}))
+        metric = arm.get("by", test["metric"])
+        settings[chosen] = max(trials, key=lambda v: np.mean([r.metric(metric)["value"] for r in trials[v]]))
     return record, settings
 
 
