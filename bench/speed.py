@@ -1,7 +1,8 @@
 """Speed, side by side in one process and in the number format that this machine computes natively, as ratios.
 
-    python bench/speed.py scoring      label scoring against lm-eval: 201 items, 0 and 24 examples in the prompt
-    python bench/speed.py training     LoRA against TRL's SFTTrainer: the same 300 tweets, batch size, passes and adapter
+    python bench/speed.py scoring      label scoring against lm-eval: 201 items, 0 and 24 examples in the prompt; fewer at 0.5B
+    python bench/speed.py training     LoRA against TRL's SFTTrainer: the same 300 tweets, batch size, passes and adapter;
+                                        examples a second of larger models too
     python bench/speed.py generation   answers to 40 questions, three passages each, against transformers' own generate
                                         and llama.cpp, where the package llama-cpp-python is here
 
@@ -37,7 +38,7 @@ from whentofinetune.classification import sample, subset
 from whentofinetune.datasets import company
 from whentofinetune.datasets.rated_tasks import load_task
 
-MODEL, LARGER = "smollm2-135m", "qwen2.5-coder-0.5b"
+MODEL, LARGER, LARGEST = "smollm2-135m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"
 TEMPLATE = TEMPLATES["instruction"]
 # What a large model would be run in here: bfloat16 where the machine computes it, else float32.
 NATIVE = choose(parameters=1e10)
@@ -50,14 +51,25 @@ def timed(call: Callable[[], Any]) -> tuple[Any, float]:
     return result, time.perf_counter() - start
 
 
-def scoring(items: int = 201, shots: tuple[int, ...] = (0, 24)) -> list[dict]:
+def here(*names: str) -> list[str]:
+    """Those of the larger models whose GGUF file is on this machine: a bench fetches none."""
+    files = {name: registry.get(name).file for name in names}
+    return [name for name, file in files.items() if file and file.path().exists()]
+
+
+def all_scoring() -> list[dict]:
+    """The bundled model on 201 items, with and without examples; the larger one on few items with many, which take lm-eval minutes."""
+    return scoring(MODEL, 201, (0, 24)) + [r for name in here(LARGER) for r in scoring(name, 24, (24,))]
+
+
+def scoring(name: str, items: int, shots: tuple[int, ...]) -> list[dict]:
     """Seconds and predictions of both ways of scoring."""
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 
     from tunewise.scoring import label_logprobs
 
-    lm, task = load(MODEL, precision=NATIVE), load_task("tweets")
+    lm, task = load(name, precision=NATIVE), load_task("tweets")
     test = subset(task.test, items)
     labels, answers = np.array([e.label for e in test]), TEMPLATE.answers(task.labels)
     queries = [TEMPLATE.query(task, e.text) for e in test]
@@ -84,6 +96,7 @@ def scoring(items: int = 201, shots: tuple[int, ...] = (0, 24)) -> list[dict]:
         margin = np.sort(ours, axis=1)[:, -1] - np.sort(ours, axis=1)[:, -2]
         rows.append(
             {
+                "model": name,
                 "k": k,
                 "items": len(test),
                 "ours_s": round(ours_s, 2),
@@ -121,7 +134,7 @@ def training(n: int = 300, batch_size: int = 16, epochs: int = 1) -> list[dict]:
 
     def row(tool: str, lm: Any, seconds: float, **more: Any) -> dict:
         chosen = label_logprobs(lm, prefix, queries, answers).argmax(axis=1)
-        found = {"tool": tool, "seconds": seconds, "examples_per_s": n * epochs / seconds}
+        found = {"model": MODEL, "tool": tool, "seconds": seconds, "examples_per_s": n * epochs / seconds}
         found |= {"accuracy": float(np.mean(chosen == labels)), **more}
         print(found, flush=True)
         return found
@@ -170,14 +183,24 @@ def training(n: int = 300, batch_size: int = 16, epochs: int = 1) -> list[dict]:
         checkpointing = bool(config.gradient_checkpointing)
         ratio = ours["examples_per_s"] * seconds / (n * epochs)
         rows.append(row(tool, lm, seconds, dtype=str(dtype), checkpointing=checkpointing, ratio=ratio))
-    return rows
+    return rows + [pace(name, pairs[:96], recipe, prefix) for name in here(LARGER, LARGEST)]
+
+
+def pace(name: str, pairs: list[tuple[str, str]], recipe: Any, prefix: str) -> dict:
+    """Examples a second of our own training of a larger model, and its share of the matrix-product rate."""
+    from tunewise.finetune import finetune
+
+    tuned = finetune(load(name, precision=NATIVE), pairs, recipe, prefix=prefix)
+    found = {"model": name, "tool": "tunewise", "seconds": tuned.seconds}
+    found |= {"examples_per_s": tuned.examples / tuned.seconds, "dtype": str(NATIVE.dtype)}
+    found |= share_of_rate(tuned, pairs)
+    print(found, flush=True)
+    return found
 
 
 def generation(questions: int = 40) -> list[dict]:
     """Answers of the bundled model, and of the larger one where its GGUF file is here."""
-    larger = registry.get(LARGER)
-    here = [MODEL] + [LARGER] * bool(larger.file and larger.file.path().exists())
-    return [row for name in here for row in answers(name, questions)]
+    return [row for name in [MODEL, *here(LARGER)] for row in answers(name, questions)]
 
 
 def answers(name: str, questions: int, k: int = 3, batch_size: int = 8, new_tokens: int = 24) -> list[dict]:
@@ -300,10 +323,10 @@ def inner_weights(model: Any) -> int:
     return sum(m.weight.numel() for name, m in model.named_modules() if name.endswith("_proj"))
 
 
-def matrix_rate() -> float:
-    """Floating-point operations a second of a matrix product in the native number format, of the size that 135M parameters have."""
-    a = torch.randn(1024, 576, dtype=NATIVE.dtype, device=NATIVE.device)
-    b = torch.randn(1536, 576, dtype=NATIVE.dtype, device=NATIVE.device)
+def matrix_rate(width: int = 576, inner: int = 1536) -> float:
+    """Floating-point operations a second of a matrix product in the native number format: 1,024 rows, by default times a matrix of 135M parameters."""
+    a = torch.randn(1024, width, dtype=NATIVE.dtype, device=NATIVE.device)
+    b = torch.randn(inner, width, dtype=NATIVE.dtype, device=NATIVE.device)
 
     def products(times: int) -> float:
         for _ in range(times):
@@ -311,7 +334,7 @@ def matrix_rate() -> float:
         return float(result[0, 0])  # waits for a GPU
 
     products(20)
-    return 200 * 2 * 1024 * 576 * 1536 / timed(lambda: products(200))[1]
+    return 200 * 2 * 1024 * width * inner / timed(lambda: products(200))[1]
 
 
 def memory_bandwidth(megabytes: int = 256) -> float:
@@ -334,7 +357,8 @@ def share_of_rate(tuned: Any, pairs: list[tuple[str, str]]) -> dict[str, float]:
     Useful work: 2 floating-point operations a weight and token forwards, 2 more for the gradient of the inputs (the weights
     are frozen); embeddings, attention, adapters and the shared beginning are left out, so the true share is a little higher.
     """
-    rate = matrix_rate()
+    config = tuned.model.config
+    rate = matrix_rate(config.hidden_size, config.intermediate_size)
     tokens = np.mean([len(tuned.tokenizer(p + c)["input_ids"]) for p, c in pairs]) * tuned.examples
     reached = 4 * inner_weights(tuned.model) * float(tokens) / tuned.seconds
     return {"matmul_gflops": rate / 1e9, "training_gflops": reached / 1e9, "share_of_rate": reached / rate}
@@ -343,7 +367,7 @@ def share_of_rate(tuned: Any, pairs: list[tuple[str, str]]) -> dict[str, float]:
 def main() -> None:
     warnings.filterwarnings("ignore")
     parts: dict[str, Callable[[], list[dict]]] = {
-        "scoring": scoring,
+        "scoring": all_scoring,
         "training": training,
         "generation": generation,
     }
