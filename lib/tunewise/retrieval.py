@@ -13,7 +13,7 @@ passages that came back, best first, and ``relevant`` those that bear on it.
 
 import importlib
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,13 +78,19 @@ class Retriever:
             raise ValueError(f"how must be one of {', '.join(HOWS)}, not {how!r}")
         if how != "bm25" and embed is None:
             raise ValueError(f"{how} retrieval needs an embedding function: Encoder().encode, or how='bm25'")
-        if isinstance(texts, str):
-            raise TypeError("a retriever wants a list of texts, not one text")
         self.how = how
-        self.texts: list[str | None] = list(texts)  # None: deleted
         self.words = Words() if how != "dense" else None
         self.vectors = Vectors(embed, store, collection) if embed and how != "bm25" else None
-        self._update()
+        self.update(texts)
+
+    def update(self, texts: Sequence[str]) -> None:
+        """Hold these texts and no others. Only those that were not held before are embedded."""
+        if isinstance(texts, str):
+            raise TypeError("a retriever wants a list of texts, not one text")
+        self.texts = list(texts)
+        for part in (self.words, self.vectors):
+            if part:
+                part.hold(self.texts)
 
     def search(self, queries: Sequence[str], k: int = 5) -> list[list[Hit]]:
         """The k best passages for each query, best first; of equal ones that with the smaller index.
@@ -101,42 +107,10 @@ class Retriever:
         deep = max(10 * k, 100)
         return [fuse(both)[:k] for both in zip(*(p.search(queries, deep) for p in parts), strict=True)]
 
-    def add(self, texts: Sequence[str]) -> list[int]:
-        """More passages; their indices."""
-        first = len(self.texts)
-        self.texts += texts
-        self._update()
-        return list(range(first, len(self.texts)))
-
-    def replace(self, texts: Mapping[int, str]) -> None:
-        """New texts for passages: index -> text. Only these are embedded."""
-        self._known(texts)
-        for index, text in texts.items():
-            self.texts[index] = text
-        self._update()
-
-    def delete(self, indices: Iterable[int]) -> None:
-        """Take passages out. The others keep their indices."""
-        indices = list(indices)
-        self._known(indices)
-        for index in indices:
-            self.texts[index] = None
-        self._update()
-
     def close(self) -> None:
         """Let go of the store, so that another process can open its folder."""
         if self.vectors:
             self.vectors.client.close()
-
-    def _known(self, indices: Iterable[int]) -> None:
-        if wrong := [i for i in indices if not 0 <= i < len(self.texts) or self.texts[i] is None]:
-            raise IndexError(f"no passage has the index {', '.join(map(str, wrong))}")
-
-    def _update(self) -> None:
-        held = {i: text for i, text in enumerate(self.texts) if text is not None}
-        for part in (self.words, self.vectors):
-            if part:
-                part.hold(held)
 
 
 def fuse(rankings: Iterable[Sequence[Hit]]) -> list[Hit]:
@@ -157,12 +131,12 @@ class Words:
         self._tokens: dict[str, list[str]] = {}
         self._index: Any = None
 
-    def hold(self, texts: Mapping[int, str]) -> None:
+    def hold(self, texts: Sequence[str]) -> None:
         """Index these texts and no others."""
-        fresh = [t for t in dict.fromkeys(texts.values()) if t not in self._tokens]
-        kept = {t: self._tokens[t] for t in texts.values() if t in self._tokens}
+        fresh = [t for t in dict.fromkeys(texts) if t not in self._tokens]
+        kept = {t: self._tokens[t] for t in texts if t in self._tokens}
         self._tokens = kept | dict(zip(fresh, self.split(fresh), strict=True))
-        self._places, self._texts, self._index = list(texts), list(texts.values()), None
+        self._corpus, self._index = [self._tokens[t] for t in texts], None
 
     def split(self, texts: Sequence[str]) -> list[list[str]]:
         """The words that count, as stems."""
@@ -173,17 +147,16 @@ class Words:
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """The k best passages for each query; none that shares no word with it."""
-        corpus = [self._tokens[t] for t in self._texts]
-        if not any(corpus):
+        if not any(self._corpus):
             return [[] for _ in queries]
         if self._index is None:
             self._index = self._bm25s.BM25()
-            self._index.index(corpus, show_progress=False)
+            self._index.index(self._corpus, show_progress=False)
         found = []
         for words in self.split(queries):
             known = [w for w in words if w in self._index.vocab_dict]
             scores = self._index.get_scores(known) if known else np.zeros(0)
-            found.append(_ordered((self._places[i], scores[i]) for i in np.flatnonzero(scores > 0))[:k])
+            found.append(_ordered((i, scores[i]) for i in np.flatnonzero(scores > 0).tolist())[:k])
         return found
 
 
@@ -198,16 +171,15 @@ class Vectors:
         self.models = importlib.import_module("qdrant_client.models")
         self.embed, self.collection = embed, collection
         address = str(store) if store is not None else ":memory:"
-        self.served = address.startswith(("http://", "https://"))
-        self.client = _open(qdrant, address, self.served)
+        self.client = _open(qdrant, address)
         self._ids = self._stored()
 
-    def hold(self, texts: Mapping[int, str]) -> None:
+    def hold(self, texts: Sequence[str]) -> None:
         """Hold the vectors of these texts and no others."""
         self._places: dict[str, list[int]] = {}
-        for place, text in texts.items():
+        for place, text in enumerate(texts):
             self._places.setdefault(point_id(text), []).append(place)
-        by_id = {point_id(text): text for text in texts.values()}
+        by_id = {point_id(text): text for text in texts}
         if gone := sorted(self._ids - by_id.keys()):
             self.client.delete(self.collection, self.models.PointIdsList(points=gone), wait=True)
         fresh = [i for i in by_id if i not in self._ids]
@@ -264,11 +236,11 @@ def needed(module: str, what: str = "retrieval") -> Any:
         raise ImportError(f"{what} needs {package}: {paths.install_command('rag')}") from None
 
 
-def _open(qdrant: Any, address: str, served: bool) -> Any:
+def _open(qdrant: Any, address: str) -> Any:
     """A client for memory, a folder or a server."""
     if address == ":memory:":
         return qdrant.QdrantClient(":memory:")
-    if not served:
+    if not address.startswith(("http://", "https://")):
         try:
             return qdrant.QdrantClient(path=address)
         except RuntimeError as error:  # Qdrant's own lock: one process at a time

@@ -51,7 +51,7 @@ def index_facts(ctx: Context, new: Mapping[str, str]) -> dict:
     """How many passages change, and the seconds to put them into the old index in place of those they replace: none is embedded yet."""
     old, fresh = hb.Handbook(ctx), hb.Handbook(ctx, changed=new)
     texts = {i: b for i, (a, b) in enumerate(zip(old.texts, fresh.texts, strict=True)) if a != b}
-    seconds = ctx.memo(["replaced", texts], lambda: round(timed(old.retriever.replace, texts), 2))
+    seconds = ctx.memo(["replaced", texts], lambda: round(timed(old.retriever.update, fresh.texts), 2))
     return {"passages_replaced": len(texts), "index_seconds": seconds}
 
 
