@@ -15,7 +15,7 @@ from scipy.stats import norm, t, ttest_rel
 from statsmodels.stats.multitest import multipletests
 
 from tunewise import comparison, stats
-from tunewise.comparison import Comparison, combine, compare, family, judge, over_seeds
+from tunewise.comparison import Comparison, combine, compare, family, judge, mean
 from tunewise.record import Record, pack
 
 ROOT = Path(__file__).parents[1]
@@ -322,13 +322,13 @@ def test_a_claim_needs_known_verdicts():
 
 def test_mean_over_seeds():
     rows = recorded(*TUNED).results
-    metric = over_seeds(rows, "right")
+    metric = mean(rows, "right")
     assert (metric["value"], metric["n"], metric["seeds"]) == (pytest.approx(2 / 3), 6, 3)
     assert 0 <= metric["low"] < 2 / 3 < metric["high"] <= 1
-    assert over_seeds(rows[:1], "right") == stats.proportion(4, 6) | {"seeds": 1}
+    assert mean(rows[:1], "right") == stats.proportion(4, 6) | {"seeds": 1}
     # a hundred equal seeds know no more about the items than one does
     right = list(np.random.default_rng(0).integers(0, 2, 100))
-    many = over_seeds(
+    many = mean(
         recorded(*((A | {"seed": s}, right) for s in range(100)), ids=list(range(100))).results, "right"
     )
     assert many["high"] - many["low"] == pytest.approx(2 * t.ppf(0.975, 99) * np.std(right, ddof=1) / 10)

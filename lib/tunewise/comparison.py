@@ -262,46 +262,43 @@ def _applying(groups: Sequence[Hashable], *arms: stats.Array) -> tuple[Any, ...]
     return (*(a[:, kept] for a in arms), [g for g, k in zip(groups, kept, strict=True) if k])
 
 
-def over_seeds(rows: Rows, metric: str, *, level: float = LEVEL) -> dict[str, float]:
-    """The mean of one condition over its seeds, with an interval over new seeds and new items.
+def mean(
+    rows: Rows, metric: str = "accuracy", items: Container[str] | None = None
+) -> dict[str, float] | None:
+    """The mean of one condition over its seeds, with its 95 % interval over new seeds and new items.
 
     Parameters
     ----------
     rows
         One a seed, all asked about the same items.
+    items
+        Ids of the only items that count; all for None.
 
     Returns
     -------
-    dict
-        A metric (``value``, ``n``, ``low``, ``high``) with ``seeds`` added. One row gets :func:`tunewise.stats.mean_interval`.
+    dict or None
+        A metric (``value``, ``n``, ``low``, ``high``) with ``seeds`` added. One row gets :func:`tunewise.stats.mean_interval`. None where
+        there is no row or no item.
 
     Raises
     ------
     ValueError
         For rows that are not one condition's.
     """
+    if items is not None:
+        rows = [_only(r, metric, items) for r in rows if any(i in items for i in r.items)]
+    if not rows:
+        return None
     arm = _arm(rows, metric, "the condition")
     x, groups = _applying(arm.groups, arm.outcomes)
     if len(x) == 1:
-        return stats.mean_interval(x[0].tolist(), groups, level) | {"seeds": 1}
+        return stats.mean_interval(x[0].tolist(), groups) | {"seeds": 1}
     binary = bool(np.isin(x, (0, 1)).all())
     found = stats.crossed([x], groups, binary=binary)
-    mean = float(found.estimate)
-    half = float(distributions.t.ppf((1 + level) / 2, found.df) * found.se)
-    low, high = (max(mean - half, 0.0), min(mean + half, 1.0)) if binary else (mean - half, mean + half)
-    return {"value": mean, "n": len(groups), "low": low, "high": high, "seeds": len(x)}
-
-
-def mean(
-    rows: Rows, metric: str = "accuracy", items: Container[str] | None = None
-) -> dict[str, float] | None:
-    """The mean of a condition's rows (one a seed), with its 95 % interval over new seeds and items.
-
-    items: ids of the only items that count (all for None). None where there is no row or no item.
-    """
-    if items is not None:
-        rows = [_only(r, metric, items) for r in rows if any(i in items for i in r.items)]
-    return over_seeds(rows, metric) if rows else None
+    value = float(found.estimate)
+    half = float(distributions.t.ppf((1 + LEVEL) / 2, found.df) * found.se)
+    low, high = (max(value - half, 0.0), min(value + half, 1.0)) if binary else (value - half, value + half)
+    return {"value": value, "n": len(groups), "low": low, "high": high, "seeds": len(x)}
 
 
 def gap(a: Rows, b: Rows, metric: str = "accuracy") -> dict[str, float] | None:
