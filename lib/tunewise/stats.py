@@ -48,11 +48,10 @@ def wilson(k: int, n: int, level: float = LEVEL) -> tuple[float, float]:
 
 def proportion(k: int, n: int, level: float = LEVEL) -> Metric:
     """The metric of ``k`` successes out of ``n``, with :func:`wilson`'s interval."""
-    low, high = wilson(k, n, level)
-    return {"value": k / n, "n": int(n), "low": low, "high": high}
+    return _metric(k / n, n, *wilson(k, n, level))
 
 
-def accuracy(predictions: Sequence[Any], labels: Sequence[Any], level: float = LEVEL) -> Metric:
+def accuracy(predictions: Sequence[Any], labels: Sequence[Any]) -> Metric:
     """Share of items whose prediction equals the label, with :func:`wilson`'s interval; ``None`` or -1 counts as wrong.
 
     Raises
@@ -66,13 +65,11 @@ def accuracy(predictions: Sequence[Any], labels: Sequence[Any], level: float = L
     if len(labels) == 0:
         raise ValueError("no items to measure on")
     right = sum(p is not None and bool(p == y) for p, y in zip(predictions, labels, strict=True))
-    return proportion(right, len(labels), level)
+    return proportion(right, len(labels))
 
 
-def bootstrap(
-    values: Any, statistic: Callable[..., Any] = np.mean, seed: int = 0, *, level: float = LEVEL
-) -> Metric:
-    """Any statistic with a bootstrap interval, over items drawn again with replacement.
+def bootstrap(values: Any, statistic: Callable[..., Any] = np.mean, seed: int = 0) -> Metric:
+    """Any statistic with a 95 % bootstrap interval, over items drawn again with replacement.
 
     Parameters
     ----------
@@ -99,7 +96,7 @@ def bootstrap(
     value = float(statistic(*data))
 
     def interval(method: str) -> Any:
-        options: dict[str, Any] = dict(n_resamples=2000, confidence_level=level, method=method)
+        options: dict[str, Any] = dict(n_resamples=2000, confidence_level=LEVEL, method=method)
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # percentiles follow
             rng = np.random.default_rng(seed)
