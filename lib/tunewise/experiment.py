@@ -70,6 +70,9 @@ class Condition:
         return ", ".join(f"{k} {v}" for k, v in plain if len(str(v)) < 40)
 
 
+Conditions = Iterator[Condition]  # what an experiment's ``conditions`` gives
+
+
 class Scores:
     """What came of one condition.
 

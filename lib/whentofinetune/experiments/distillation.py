@@ -7,11 +7,10 @@ from where one label ends and the next begins), hard ones, and product reviews. 
 """
 
 import time
-from collections.abc import Iterator
 from itertools import product
 
 from tunewise import baselines
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import answered, label_scores, sample, subset, training_facts, without_llm
@@ -21,7 +20,7 @@ from whentofinetune.timing import clocked, linear_student
 STUDENTS = ("embeddings", "tfidf")
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     for seed in p.seeds:
         yield Condition("labelling", n_labels=p.labels, seed=seed)
         for part in SLICES:

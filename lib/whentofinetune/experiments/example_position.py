@@ -5,16 +5,14 @@ arrangement of k examples is asked k times, once for each word, so the position 
 else stays.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from whentofinetune.datasets import Item
 from whentofinetune.datasets.invented_words import recalled
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     for k in p.k:
         yield Condition("position", k=k)
 

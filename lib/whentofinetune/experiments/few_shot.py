@@ -4,17 +4,16 @@ Which ones, and what do they cost? Where several prompt templates are given, eac
 """
 
 import time
-from collections.abc import Iterator
 from itertools import product
 
 from tunewise import prompting
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from tunewise.prompting import TEMPLATES
 from tunewise.scoring import label_logprobs, prompt_tokens
 from whentofinetune.classification import answered, pool_size, sample, subset
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     for k, template in product((0, 4), p.templates if len(p.templates) > 1 else ()):
         yield Condition("trial", k=k, seed=0, template=template, split="valid")
     yield Condition("zero-shot", k=0)
@@ -26,7 +25,10 @@ def conditions(p: Params) -> Iterator[Condition]:
 
 
 def evaluate(ctx: Context, c: Condition) -> Scores:
-    task, template = ctx.task(ctx.params.tasks[0]), TEMPLATES[c.template or template_of_arm(ctx, c.k)]
+    task, names = ctx.task(ctx.params.tasks[0]), [c.template] if c.template else ctx.params.templates
+    if len(names) > 1:
+        names = [ctx.best("template", "accuracy", method="trial", k=4 if c.k else 0)]
+    template = TEMPLATES[names[0]]
     test = subset(task.valid if c.split == "valid" else task.test, ctx.params.test_n)
     pool = [] if not c.k else sample(task, pool_size(task, ctx.params.pool), c.seed)
     if c.k > len(pool) and c.method != "zero-shot":
@@ -59,10 +61,3 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
         calibrated = prompting.calibrate(scores, found[len(test) :])
         outcome.add("calibrated", answered(test, calibrated.argmax(axis=1)))
     return outcome
-
-
-def template_of_arm(ctx: Context, k: int) -> str:
-    """The template of an arm with k examples."""
-    if len(ctx.params.templates) == 1:
-        return ctx.params.templates[0]
-    return ctx.best("template", "accuracy", method="trial", k=4 if k else 0)

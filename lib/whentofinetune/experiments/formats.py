@@ -4,9 +4,7 @@ Tickets to records in JSON, YAML and Markdown. Methods: the JSON Schema in the p
 towns, faults and products of test tickets occur in no training ticket. The recipe was chosen by one trial on tickets of valid.
 """
 
-from collections.abc import Iterator
-
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.scoring import prompt_tokens
 from whentofinetune.classification import subset, training_facts
@@ -14,7 +12,7 @@ from whentofinetune.datasets import company
 from whentofinetune.ticket_records import SAYS, drawn, grammar, pairs, prefix, prompt, scored, written
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     size = {"schema": {}, "examples": {"k": p.k}, "lora": {"n_labels": p.labels}}
     for form, arms in p.forms.items():
         for arm, seeds in arms.items():

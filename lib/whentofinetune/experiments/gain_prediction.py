@@ -3,15 +3,13 @@
 Seven tasks, two gains each.
 """
 
-from collections.abc import Iterator
-
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import answered, label_scores, sample, subset, tuned
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     for task in p.tasks:
         yield Condition("zero-shot", task=task)
         for seed in p.seeds:

@@ -6,11 +6,9 @@ Items with planted errors, trained on training entities and tested on test entit
 The recipe: three trials on valid, with 128 to 256 items, all stayed near guessing; what is recorded trains on fewer still.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.scoring import label_logprobs, prompt_tokens
 from whentofinetune.datasets import company, grounded_claims
@@ -29,7 +27,7 @@ def tested(p: Params) -> list[grounded_claims.Item]:
     return [*grounded_claims.items("test")[: p.test_n], *stale]
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     yield Condition("contains")
     for seed in p.seeds:
         yield Condition("features", n_labels=p["items"], seed=seed)

@@ -5,11 +5,10 @@ trained, as an adapter on random weights would be too weak a control). On the ea
 and examples in the prompt. Tested on lists that are not in training, of the trained lengths and of one that is longer.
 """
 
-from collections.abc import Iterator
 from itertools import product
 
 from tunewise import finetune as ft
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.models.load import LoadedModel
 from whentofinetune.datasets import synthetic_task
@@ -17,7 +16,7 @@ from whentofinetune.datasets import synthetic_task
 VERSION = 2
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     yield Condition("base", task="frell")
     yield Condition("described", task="frell")
     for k, seed, method in product(p.shots, p.seeds, ("few-shot", "described and few-shot")):

@@ -7,12 +7,12 @@ The way to score (likelihood above the habitual one, :func:`tunewise.scoring.cho
 valid terms; smaller batches, twice the rate and a second pass did no better there.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
 
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.scoring import choose, prompt_tokens
 from whentofinetune.datasets import company
@@ -22,7 +22,7 @@ from whentofinetune.datasets.glossary import entry, named, query, training_pairs
 NEUTRAL = "Answer:"
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     yield Condition("base")
     yield Condition("glossary")
     yield Condition("lookup", entries=True)

@@ -6,12 +6,11 @@ the two change places. Labels are scored: no judge writes reasons. The recipe wa
 training in other replies.
 """
 
-from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
 
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from tunewise.finetune import Recipe
 from whentofinetune.classification import answered, without_llm
 from whentofinetune.datasets import company
@@ -22,7 +21,7 @@ from whentofinetune.timing import one_by_one
 VERSION = 2
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     for method, scheme in product(("asked", "rubric"), ("point", "alone", "pair")):
         yield Condition(method, scheme=scheme)
     for seed in p.seeds:

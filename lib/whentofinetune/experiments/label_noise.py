@@ -3,12 +3,12 @@
 Training labels are made wrong on purpose; test labels are left alone. The check's flags are compared with what was made wrong.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import product
 
 from tunewise import prompting
 from tunewise.data import Example
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import adapter, answered, label_scores, plain_and_calibrated, without_llm
@@ -18,7 +18,7 @@ from whentofinetune.wrong_labels import cleaned, flagged, flipped
 CHEAP = ("tfidf", "embeddings", "neighbours")
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     for name, seed in product(p.sets, p.seeds):
         for share, kind in p.noise:
             wrong = {"set": name, "share": share} | ({"kind": kind} if share else {})

@@ -5,11 +5,9 @@ training it stands once, 4 or 16 times among ordinary examples, either as text t
 the input part of an example, which carries none. What is measured says :mod:`whentofinetune.planted_codes`.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import sample
@@ -18,7 +16,7 @@ from whentofinetune.planted_codes import attack, carrier, code
 VERSION = 2
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     yield Condition("base")
     for k in p.shots:
         yield Condition("prompt", k=k)

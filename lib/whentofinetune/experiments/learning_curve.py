@@ -3,18 +3,17 @@
 LoRA beside classifiers that are no LLM.
 """
 
-from collections.abc import Iterator
 from itertools import product
 
 from tunewise import baselines
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from tunewise.finetune import Recipe
 from whentofinetune.classification import answered, sample, subset, tuned, without_llm
 
 SENTIMENT = ("tweets", "products", "films", "news")  # what the word list is about
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     yield Condition("majority")
     if p.tasks[0] in SENTIMENT:
         yield Condition("lexicon")

@@ -6,10 +6,10 @@ sentences, and easy general items. Baselines: pairs in the prompt, and two that 
 a table of which words of the training pairs go together. The recipe was chosen by two trials on messages of valid.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.scoring import choose, encode, text_bits
 from whentofinetune.datasets import general_items, vader
@@ -18,7 +18,7 @@ from whentofinetune.datasets import hindi_pairs as data
 TASKS = (*data.TASKS, "hindi", "english", "general")
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     yield from (Condition("tokens", language=language) for language in ("en", "hi"))
     yield from (Condition(method, task=task) for task in data.TASKS for method in ("length", "words"))
     yield from (Condition("base", task=task) for task in TASKS)

@@ -8,10 +8,10 @@ whose note was there many times, and of some whom they have never seen (:func:`w
 by two trials on notes of valid: ten steps of eight notes were too few.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.generation import generate
 from tunewise.scoring import prompt_tokens
@@ -20,7 +20,7 @@ from whentofinetune.datasets.patient_notes import EXPOSED, INSTRUCTION, Note, no
 from whentofinetune.planted_codes import attack
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     yield Condition("prompt")
     yield from (Condition("few-shot", k=p.shots, seed=seed) for seed in p.seeds)
     yield from (Condition("attack", of="base", patients=who, seed=p.seeds[0]) for who in EXPOSED)

@@ -4,11 +4,11 @@ The model writes its answer before and after LoRA on a few labels. It is scored 
 harnesses (``strict``); and by label scoring, where form cannot fail (``scored``). What the first gains above the second is form.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import product
 
 from tunewise.data import Example, Task
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.generation import generate
 from tunewise.prompting import TEMPLATES, PromptTemplate
@@ -16,7 +16,7 @@ from whentofinetune.classification import adapter, answered, label_scores, sampl
 from whentofinetune.experiments.wordings import parse
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     if strange := [task for task, _ in p.asked if task not in p.tasks]:
         raise ValueError(f"parse_fixes: asked names {strange[0]}, which is not among tasks: give both")
     for task, seed in product(p.tasks, p.seeds):

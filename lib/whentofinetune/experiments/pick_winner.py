@@ -4,11 +4,10 @@ The language model is asked on the data sets of ``asked`` only, where texts are 
 validation sets can be drawn from them as often as one likes.
 """
 
-from collections.abc import Iterator
 from itertools import product
 
 from tunewise import baselines, prompting
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from tunewise.prompting import TEMPLATES
 from tunewise.step_cache import digest
 from whentofinetune import validation_draws
@@ -17,7 +16,7 @@ from whentofinetune.datasets import Item, drawn, public_texts
 from whentofinetune.validation_draws import CHOICES, FAMILIES
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     for name in p.sets:
         for seed, (arm, family) in product(p.seeds, FAMILIES.items()):
             if family != "prompt":

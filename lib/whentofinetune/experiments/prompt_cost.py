@@ -3,19 +3,17 @@
 Seconds and tokens a call against their number, with and without a prefix cache.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from tunewise import stats
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from tunewise.prompting import TEMPLATES
 from tunewise.scoring import label_logprobs, prompt_tokens
 from whentofinetune.classification import sample
 from whentofinetune.timing import timed
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     for k in p.k:
         yield Condition("latency", k=k)
 

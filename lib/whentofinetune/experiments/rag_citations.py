@@ -4,18 +4,18 @@ Two ways to cite. The model names a passage itself; or the passage is found afte
 shown. Then a wrong source is planted: a copy of the right passage with another value in it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
 
 from tunewise import rag
 from tunewise import written_answers as score
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from whentofinetune import handbook as hb
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     for shown in ("found", "planted"):
         yield Condition("base", condition=shown)
     for seed, shown in product(p.seeds, ("found", "planted")):

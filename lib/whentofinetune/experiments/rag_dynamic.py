@@ -3,9 +3,9 @@
 With an index, and with weights.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from whentofinetune import handbook as hb
 from whentofinetune.timing import timed
 
@@ -13,7 +13,7 @@ INDEX = ("stale index", "index brought up to date")
 WEIGHTS = ("stale weights", "weights trained again")
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     for share in p.shares:
         for method in INDEX:
             yield Condition(method, share=share, reader="base")

@@ -4,13 +4,12 @@ What a good and a bad retriever, RAG fine-tuning, and tuning on new facts do to 
 only honest thing to say to any question. The second part follows a tuning on new facts: what happens to questions that it does not touch?
 """
 
-from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
 
 from tunewise import rag
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from whentofinetune import handbook as hb
 from whentofinetune.datasets import company, general_items
 
@@ -19,7 +18,7 @@ LEAVE = "none, may abstain"  # as the prompt with passages does
 ASKED, PROBES = ("answerable", "unanswerable"), ("learned", "others", "general")
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     for asked, retriever in product(ASKED, ("none", LEAVE, "good", "bad")):
         yield Condition("base", part="retriever", asked=asked, retriever=retriever)
     for seed, asked, retriever in product(p.seeds, ASKED, ("good", "bad")):

@@ -6,11 +6,10 @@ handbook, or (``same facts``) only the passages that state the facts that are tu
 each side chooses: the base model how it is asked, both trainings their recipe.
 """
 
-from collections.abc import Iterator
 from itertools import product
 
 from tunewise import rag
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from whentofinetune import handbook as hb
 from whentofinetune.datasets.company import Question
 
@@ -19,7 +18,7 @@ KINDS = ("same wording", "reworded", "reversed", "two facts")
 SAME = ", same facts"
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     yield from hb.trials(p)
     for kind in KINDS:
         yield Condition("closed book", asked=kind)

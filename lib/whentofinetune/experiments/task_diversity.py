@@ -4,11 +4,10 @@ Each task's adapter asked about every task, a mixed one, and what changing adapt
 invented company is about. A mixed adapter learns from as many examples of each task as a task's own adapter has, or from as many in all.
 """
 
-from collections.abc import Iterator
 from functools import partial
 
 from tunewise.data import Task, fingerprint
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import answered, label_scores, sample, subset, training_facts
@@ -18,7 +17,7 @@ from whentofinetune.switching import switching
 NONE, MIXED, SMALL = "none", "mixed", "mixed, same total"
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     tasks = [*p.tasks, "complaints"]
     for tested in tasks:
         yield Condition("prompt", trained=NONE, tested=tested)

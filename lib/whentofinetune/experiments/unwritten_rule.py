@@ -4,13 +4,12 @@ And how many labels does that take? Prompts get the names of the desks, a descri
 calibrated, is chosen on the validation texts. So was LoRA's recipe: one pass at a rate of 1e-3 learned next to nothing from 300 labels.
 """
 
-from collections.abc import Iterator
 from functools import partial
 from itertools import product
 
 from tunewise import baselines
 from tunewise.data import fingerprint
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from tunewise.finetune import Recipe
 from whentofinetune.classification import answered, plain_and_calibrated, sample, tuned, without_llm
 from whentofinetune.datasets.desks import NAMES, RULES, by_trouble, desks, wording
@@ -18,7 +17,7 @@ from whentofinetune.datasets.desks import NAMES, RULES, by_trouble, desks, wordi
 PROMPTS = {w.name: w for w in (*NAMES, *RULES)}
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     yield from map(Condition, ("majority", "trouble known"))
     for method, prompts in (("names", NAMES), ("rule", RULES[: p.rules])):
         yield from (Condition(method, prompt=w.name, split="valid") for w in prompts)

@@ -5,10 +5,9 @@ The mails of train, valid and test share no product, no writer and no situation,
 by two trials on mails of valid: ten steps of four pairs were too few (the replies repeated one line), thirty steps of two were enough.
 """
 
-from collections.abc import Iterator
 from itertools import product
 
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from tunewise.finetune import Recipe
 from tunewise.generation import generate
 from tunewise.scoring import prompt_tokens
@@ -17,7 +16,7 @@ from whentofinetune.datasets import company
 from whentofinetune.mail_replies import drawn, prefix, prompt, scored
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     for facts in (False, True):
         yield Condition("rules", with_facts=facts)
         for method, seed in product(p.prompts, p.seeds):

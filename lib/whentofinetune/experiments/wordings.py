@@ -4,9 +4,9 @@ And how much of a failure is only form?
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from tunewise.generation import generate
 from tunewise.prompting import TEMPLATES
 from whentofinetune.classification import answered, label_scores, subset
@@ -20,7 +20,7 @@ def parse(text: str, answers: Sequence[str]) -> int | None:
     return found.pop() if len(found) == 1 else None
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     for name in p.wordings:
         for split in ("valid", "test"):
             yield Condition("score", wording=name, split=split)
