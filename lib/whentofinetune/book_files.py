@@ -5,6 +5,9 @@ all find the same files.
 """
 
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -19,3 +22,8 @@ def data_dir() -> Path:
     raise FileNotFoundError(
         f"the book's data folder is missing (looked for {inside} and {checkout}); install the package again"
     )
+
+
+def read_yaml(name: str) -> Any:
+    """What a YAML file under ``data/`` holds, such as ``tasks.yml``."""
+    return yaml.safe_load((data_dir() / name).read_text(encoding="utf-8"))

@@ -19,9 +19,8 @@ def read(name: str) -> Any:
     try:
         return json.loads(pkgutil.get_data(__name__, f"{name}.json") or b"")
     except FileNotFoundError:
-        import yaml
+        from whentofinetune import book_files
 
-        from whentofinetune.book_files import data_dir
-
-        text = (data_dir() / FILES[name]).read_text(encoding="utf-8")
-        return json.loads(text) if FILES[name].endswith(".json") else yaml.safe_load(text)
+        if FILES[name].endswith(".json"):
+            return json.loads((book_files.data_dir() / FILES[name]).read_text(encoding="utf-8"))
+        return book_files.read_yaml(FILES[name])

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 SPLITS = ("train", "valid", "test")
 
@@ -29,15 +29,6 @@ def read_lines(path: Path, cls: type) -> tuple:
 
 def _frozen(value):
     return tuple(_frozen(v) for v in value) if isinstance(value, list) else value
-
-
-def task_table(section: str) -> dict[str, dict[str, Any]]:
-    """Name -> what ``data/tasks.yml`` says of it: the ``built_in`` tasks or the ``collections``."""
-    import yaml  # not at the top, as numpy below
-
-    from whentofinetune import book_files
-
-    return yaml.safe_load((book_files.data_dir() / "tasks.yml").read_text(encoding="utf-8"))[section]
 
 
 def only(values: Sequence, wanted: Sequence) -> list:

