@@ -15,11 +15,12 @@ import numpy as np
 
 from tunewise import rag
 from tunewise import written_answers as score
-from tunewise.experiment import Condition, Context, Params, Scores, context
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores, context
 from tunewise.finetune import Recipe, finetune, restore
+from tunewise.retrieval import Retriever
 from tunewise.scoring import label_logprobs
 from tunewise.step_cache import digest
-from whentofinetune.datasets import Item, company, company_sources, general_items, only
+from whentofinetune.datasets import company, company_sources, general_items, only
 
 HELD_OUT = -1  # the last wording of each question is kept for testing
 NEW_TOKENS = 20  # of an answer, at most
@@ -53,8 +54,6 @@ class Handbook:
     @cached_property
     def retriever(self) -> Any:
         """The index."""
-        from tunewise.retrieval import Retriever
-
         return Retriever(self.texts, self.ctx.embed, self.how)
 
     def find(self, asks: Sequence[str], k: int) -> list[list[int]]:
@@ -100,11 +99,6 @@ def wordings(questions: Sequence[company.Question], seed: int) -> list[str]:
     return [q.ask[rng.integers(len(q.ask))] for q in questions]
 
 
-def items(questions: Sequence[company.Question]) -> list[Item]:
-    """The questions as items of a record; those on the same fact belong together."""
-    return [Item(q.id, q.facts[0]) for q in questions]
-
-
 def scored(
     questions: Sequence[company.Question],
     answers: Sequence[rag.Answer],
@@ -130,7 +124,7 @@ def scored(
         metrics["f1"] = [score.token_f1(t, r) for t, r in zip(texts, right, strict=True)]
     for part, inside in (parts or {}).items():
         outcomes |= {f"{part}.{name}": only(values, inside) for name, values in metrics.items()}
-    return Scores(items(questions), predictions=texts, facts=facts, **metrics, **outcomes)
+    return Scores(questions, predictions=texts, facts=facts, **metrics, **outcomes)
 
 
 # -- what is learned -------------------------------------------------------------------------------------------------
@@ -327,7 +321,7 @@ def answer(
     return [rag.read(text, len(own)) for text, own in zip(said, passages, strict=True)]
 
 
-def trials(p: Params) -> Iterator[Condition]:
+def trials(p: Params) -> Conditions:
     """What is tried on validation: prompts of the base model's RAG, and recipes of both trainings."""
     for name in READERS[: p.readers]:
         yield Condition("rag", trial=True, reader=name)

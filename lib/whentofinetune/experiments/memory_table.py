@@ -3,24 +3,22 @@
 Table 1 of the article, with the cells it lacks, simulated and calculated. No weights are loaded, and nothing is asked: a row is a setting, with bytes as its facts.
 """
 
-from collections.abc import Iterator
 from itertools import product
 
-from tunewise.experiment import Condition, Context, Params, Scores
+from finetune_memory import Settings, estimate, simulate
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 
 VERSION = 2
 KEPT = 160  # points of a timeline that go into the record
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     for shape, size, method in product(p.models, p.sizes, p.methods):
         settings = {"model": shape, **size, **p.same, **{k: v for k, v in method.items() if k != "name"}}
         yield Condition(method["name"], settings=settings)
 
 
 def evaluate(ctx: Context, c: Condition) -> Scores:
-    from finetune_memory import Settings, estimate, simulate
-
     values = c.settings["settings"]
     settings = Settings.from_dict(values)
     simulated, calculated = simulate(settings), estimate(settings)

@@ -3,10 +3,8 @@
 In tokens and seconds, from memory, from a few passages and from many; and what each method costs to set up. Seconds are comparable with each other only if nothing else runs on the machine.
 """
 
-from collections.abc import Iterator
-
 from tunewise import rag
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from tunewise.finetune import Recipe, finetune, restore
 from tunewise.scoring import prompt_tokens
 from whentofinetune import handbook as hb
@@ -14,7 +12,7 @@ from whentofinetune.datasets import company
 from whentofinetune.timing import timed
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     yield Condition("index")
     for k in (0, *p.ks):
         yield Condition("answer", k=k)
@@ -34,7 +32,7 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
         waits = [timed(rag.answer, ctx.lm, [a], [p], max_new_tokens=8) for a, p in pairs]
         opening, prompts = rag.WITH_PASSAGES if c.k else rag.FROM_MEMORY, map(rag.prompt, asks, passages)
         read = [float(prompt_tokens(ctx.lm, opening, [prompt])) for prompt in prompts]
-        return Scores(hb.items(questions), seconds=waits, prompt_tokens=read)
+        return Scores(questions, seconds=waits, prompt_tokens=read)
     ctx.embed(asks)  # loads the encoder; no passage is embedded yet, as this is the first condition
     built = timed(lambda: book.retriever)
     facts = {
@@ -44,7 +42,7 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
         "text_bytes": sum(len(t.encode()) for t in book.texts),
     }
     waits = [timed(book.retriever.search, [ask], ctx.params.ks[0]) for ask in asks]
-    return Scores(hb.items(questions), facts=facts, search_seconds=waits)
+    return Scores(questions, facts=facts, search_seconds=waits)
 
 
 def training(ctx: Context, what: str) -> Scores:

@@ -5,15 +5,13 @@ those that are asked about; with distractors beside the passage that holds the a
 retrieval, on the same questions.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from whentofinetune import handbook as hb
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     yield Condition("retrieval")
     arms = [("base", {}), *((method, {"seed": seed}) for method in p.methods for seed in p.seeds)]
     for method, seed in arms:
@@ -38,7 +36,7 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     if c.method == "retrieval":
         ids = [[book.passages[i].id for i in f] for f in found]
         right = [sorted(book.passages[i].id for i in g) for g in gold]
-        return Scores(hb.items(questions), facts={"asked": asks, "found": ids, "gold": right})
+        return Scores(questions, facts={"asked": asks, "found": ids, "gold": right})
     n = p.sweep_n if c.passages.startswith("sweep") else None
     pick = among if c.passages.endswith("gold") else lambda f, g, k: f[:k]
     shown = [pick(f, g, c.k) for f, g in zip(found[:n], gold[:n], strict=True)]

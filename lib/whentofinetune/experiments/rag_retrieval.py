@@ -3,16 +3,15 @@
 BM25, sentence embeddings, and both together, before any language model reads them.
 """
 
-from collections.abc import Iterator
 from itertools import product
 
-from tunewise.experiment import Condition, Context, Params, Scores
+from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from tunewise.retrieval import reciprocal_ranks
 from whentofinetune import handbook as hb
 from whentofinetune.datasets import company
 
 
-def conditions(p: Params) -> Iterator[Condition]:
+def conditions(p: Params) -> Conditions:
     for how, kind in product(p.hows, p.kinds):
         yield Condition(how, asked=kind)
 
@@ -27,7 +26,7 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
         for k in ks
     }
     ranks = reciprocal_ranks(found, [set().union(*gs) for gs in gold])
-    return Scores(hb.items(questions), **recall, mrr=ranks)
+    return Scores(questions, **recall, mrr=ranks)
 
 
 sources = hb.sources
