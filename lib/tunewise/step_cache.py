@@ -55,13 +55,9 @@ class StepCache:
         self.made: set[str] = set()
         self.lost = False  # whether a step could not be kept, which is said once
 
-    def path(self, key: str) -> Path:
-        """Where the step with this key is kept (there or not)."""
-        return self.folder / f"{key}.json"
-
     def find(self, key: str) -> list[dict[str, Any]]:
         """What was kept under ``key``, newest last; empty where nothing was."""
-        path = self.path(key)
+        path = self.folder / f"{key}.json"
         if not path.exists() or (self.fresh and key not in self.made):
             return []
         try:
@@ -78,7 +74,7 @@ class StepCache:
         """Add ``value`` to what is kept under ``key``. On a full disk it says so and goes on: the result is not lost, only not kept."""
         kept = [*self.find(key), value]
         try:
-            write_whole(self.path(key), json.dumps(kept, ensure_ascii=False))
+            write_whole(self.folder / f"{key}.json", json.dumps(kept, ensure_ascii=False))
             self.made.add(key)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
