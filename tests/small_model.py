@@ -16,7 +16,7 @@ from tunewise.step_cache import StepCache
 from whentofinetune import book_records
 
 
-def small(seed=0, positions=2048):
+def small(seed=0, positions=2048, **more):
     """A Llama of random weights with the bundled model's tokenizer: what an experiment does with a model is seen in a second."""
     torch.manual_seed(seed)
     config = LlamaConfig(
@@ -27,6 +27,7 @@ def small(seed=0, positions=2048):
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=positions,
+        **more,
     )
     return types.SimpleNamespace(
         model=LlamaForCausalLM(config).eval(),

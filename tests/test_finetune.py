@@ -7,12 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-import types
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from small_model import small
 
 from tunewise.finetune import (
     Recipe,
@@ -28,7 +27,6 @@ from tunewise.finetune import (
     save_adapter,
 )
 from tunewise.models.graphed import Graphed
-from tunewise.models.load import converted
 from tunewise.models.packing import laid_out
 from tunewise.models.registry import get
 
@@ -38,22 +36,6 @@ PAIRS = [
     (" snow on the hills\nColour:", " white"),
     (" coal\nColour:", " deep black"),
 ]
-
-
-def small(seed=0, layers=2):
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=49152,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=layers,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-    )
-    return types.SimpleNamespace(
-        model=LlamaForCausalLM(config),
-        tokenizer=AutoTokenizer.from_pretrained(converted(get("smollm2-135m"))),
-    )
 
 
 def ids(lm, text):

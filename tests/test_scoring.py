@@ -5,14 +5,14 @@ import types
 import numpy as np
 import pytest
 import torch
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from small_model import small
 
+from tunewise import scoring
 from tunewise.control_tokens import inert
 from tunewise.data import Task
 from tunewise.models.device import choose
-from tunewise.models.load import converted, load
+from tunewise.models.load import load
 from tunewise.models.packing import Row, encode, evaluating, forward_packed, read_prefix, rows_of
-from tunewise.models.registry import get
 from tunewise.prompting import TEMPLATES
 from tunewise.scoring import label_logprobs, prompt_tokens, text_bits
 
@@ -25,21 +25,7 @@ def lm():
 
 def tiny():
     """Another shape than the bundled model's: more query than key heads, an output layer of its own."""
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=49152,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        tie_word_embeddings=False,
-        initializer_range=0.1,
-    )
-    return types.SimpleNamespace(
-        model=LlamaForCausalLM(config).eval(),
-        tokenizer=AutoTokenizer.from_pretrained(converted(get("smollm2-135m"))),
-    )
+    return small(tie_word_embeddings=False, initializer_range=0.1)
 
 
 def one_by_one(lm, text, label):
@@ -165,13 +151,14 @@ def test_prompt_tokens_counts_prefix_and_query(lm):
     assert n == pytest.approx(whole)
 
 
-def test_bits_of_a_text_equal_transformers_own_loss(lm):
+def test_bits_of_a_text_equal_transformers_own_loss(lm, monkeypatch):
+    monkeypatch.setattr(scoring, "ROW_TOKENS", 24)
     texts = [
         "The harbour froze in January.",
         "Tolls rose.",
         "Nobody had asked the ferryman, who lived at the far end of the quay.",
     ]
-    bits, sizes = text_bits(lm, texts, row_tokens=24)
+    bits, sizes = text_bits(lm, texts)
     for text, found, size in zip(texts, bits, sizes, strict=True):
         ids = torch.tensor([encode(lm.tokenizer, "\n") + encode(lm.tokenizer, text)])
         wanted = ids.clone()

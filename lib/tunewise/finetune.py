@@ -32,6 +32,7 @@ from tunewise.models.packing import (
     LanguageModel,
     Pairs,
     encode,
+    encode_pairs,
     evaluating,
     forward_packed,
     laid_out,
@@ -181,8 +182,7 @@ def loss_of(model: Any, prefix_ids: Sequence[int], examples: Pairs) -> torch.Ten
 
 def held_out_loss(lm: LanguageModel, examples: Sequence[tuple[str, str]], prefix: str = "") -> float:
     """Mean cross-entropy (nats a token) of the completions of pairs that ``lm`` was not trained on."""
-    eos, prefix_ids = [lm.tokenizer.eos_token_id], encode(lm.tokenizer, prefix)
-    ids = [(encode(lm.tokenizer, p), encode(lm.tokenizer, c) + eos) for p, c in examples]
+    ids, prefix_ids = encode_pairs(lm.tokenizer, examples), encode(lm.tokenizer, prefix)
     nats, tokens = 0.0, 0
     with evaluating(lm.model):
         for row in rows_of(ids, _length, ROW_TOKENS):
@@ -260,10 +260,7 @@ def finetune(
     if recipe.method == "full" and next(lm.model.parameters()).dtype == torch.float16:
         remedy = "load the model in float32 (choose(dtype='float32')), or use LoRA"
         raise ValueError(f"full fine-tuning of float16 weights diverges: {remedy}")
-    tokenizer = lm.tokenizer
-    eos = [tokenizer.eos_token_id]
-    ids = [(encode(tokenizer, p), encode(tokenizer, c) + eos) for p, c in examples]
-    prefix_ids = encode(tokenizer, prefix)
+    ids, prefix_ids = encode_pairs(lm.tokenizer, examples), encode(lm.tokenizer, prefix)
     steps = recipe.steps(len(ids))
     batches = _batches(len(ids), steps, recipe.batch_size, recipe.seed)
     run = _Run(make_trainable(lm, recipe), recipe, steps)
@@ -275,7 +272,7 @@ def finetune(
 
     model.train()
     last_saved = time.perf_counter()
-    with _taken_off_on_error(model):
+    try:
         cut = [list(rows_of([ids[i] for i in batch], _length, ROW_TOKENS)) for batch in batches]
         backward = _backward(model, prefix_ids, [row for rows in cut[resumed_at:] for row in rows], recipe)
         for step in range(resumed_at, steps):
@@ -299,11 +296,15 @@ def finetune(
             if checkpoint and step + 1 < steps and time.perf_counter() - last_saved >= checkpoint_seconds:
                 run.save(checkpoint, identity)
                 last_saved = time.perf_counter()
+    except BaseException:  # a training that fails or is stopped leaves no adapter on the base model
+        if hasattr(model, "unload"):
+            model.unload()
+        raise
     model.eval()
     if checkpoint:
         checkpoint.unlink(missing_ok=True)
     trainable, seen = sum(p.numel() for p in run.trained), sum(map(len, batches))
-    return Tuned(model, tokenizer, run.losses, run.seconds(), trainable, seen, resumed_at)
+    return Tuned(model, lm.tokenizer, run.losses, run.seconds(), trainable, seen, resumed_at)
 
 
 def _length(pair: tuple[list[int], list[int]]) -> int:
@@ -336,17 +337,6 @@ def _backward(
         return float(part.item())
 
     return plain
-
-
-@contextlib.contextmanager
-def _taken_off_on_error(model: Any) -> Iterator[None]:
-    """A training that fails or is stopped leaves no adapter on the base model."""
-    try:
-        yield
-    except BaseException:
-        if hasattr(model, "unload"):
-            model.unload()
-        raise
 
 
 class _Run:

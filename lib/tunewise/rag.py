@@ -138,15 +138,13 @@ def answer(
     return [out[i] for i in range(len(questions))]
 
 
-def answer_from_all(
-    lm: Any, questions: Texts, passages: Texts, *, max_new_tokens: int = 24, batch_size: int = 16
-) -> list[Answer]:
+def answer_from_all(lm: Any, questions: Texts, passages: Texts, *, max_new_tokens: int = 24) -> list[Answer]:
     """Greedy answers to ``questions``, all from the same ``passages``, which are read once (a whole corpus in the prompt)."""
     from tunewise.generation import generate
 
-    together = prompt("\0", passages).split("Question: \0")[0]
-    options: dict[str, Any] = dict(max_new_tokens=max_new_tokens, batch_size=batch_size)
-    said = generate(lm, [prompt(q) for q in questions], prefix=WITH_PASSAGES + together, **options)
+    opening = WITH_PASSAGES + prompt("\0", passages).split("Question: \0")[0]
+    asked = [prompt(q) for q in questions]
+    said = generate(lm, asked, prefix=opening, max_new_tokens=max_new_tokens, batch_size=16)
     return [read(text, len(passages)) for text in said]
 
 

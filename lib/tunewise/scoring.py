@@ -65,8 +65,8 @@ def option_logprobs(
         return branch_logprobs(lm, read, query_ids, ids, row_tokens=row_tokens)
 
 
-def _limit(lm: LanguageModel, row_tokens: int | None) -> int:
-    return row_tokens or (ROW_TOKENS if lm.model.device.type == "cpu" else ROW_TOKENS_GPU)
+def _limit(lm: LanguageModel) -> int:
+    return ROW_TOKENS if lm.model.device.type == "cpu" else ROW_TOKENS_GPU
 
 
 def branch_logprobs(
@@ -81,7 +81,7 @@ def branch_logprobs(
     """:func:`option_logprobs` for token ids after a prefix that was read already; ``position`` moves the queries' first position id."""
     scores = [np.zeros(len(mine)) for mine in options]
     size = [len(ids) + sum(len(o) - 1 for o in mine) for ids, mine in zip(queries, options, strict=True)]
-    for group in packing.rows_of(range(len(queries)), lambda i: size[i], _limit(lm, row_tokens)):
+    for group in packing.rows_of(range(len(queries)), lambda i: size[i], row_tokens or _limit(lm)):
         row = Row(prefix.length)
         asked: list[tuple[int, int, int, int]] = []  # query, option, place in the row, token
         for i in group:
@@ -101,13 +101,7 @@ def branch_logprobs(
 
 
 def choose(
-    lm: LanguageModel,
-    prefix: str,
-    queries: Texts,
-    options: Sequence[Texts],
-    *,
-    neutral: str | None = None,
-    row_tokens: int | None = None,
+    lm: LanguageModel, prefix: str, queries: Texts, options: Sequence[Texts], *, neutral: str | None = None
 ) -> np.ndarray:
     """The place of the likeliest option of each question, int [n].
 
@@ -117,41 +111,33 @@ def choose(
         A query that asks nothing. What the model thinks of each option after it is taken off, so that a long or rare option is at no
         disadvantage (domain-conditional PMI, Holtzman et al. 2021, arXiv 2104.08315).
     """
-    scores = option_logprobs(lm, prefix, queries, options, row_tokens=row_tokens)
+    scores = option_logprobs(lm, prefix, queries, options)
     if neutral is not None:
         distinct = list(dict.fromkeys(o for mine in options for o in mine))
         chunks = [distinct[i : i + 64] for i in range(0, len(distinct), 64)]
-        habit = option_logprobs(lm, "", [neutral] * len(chunks), chunks, row_tokens=row_tokens)
+        habit = option_logprobs(lm, "", [neutral] * len(chunks), chunks)
         usual = dict(zip(distinct, np.concatenate(habit), strict=True))
         scores = [s - np.array([usual[o] for o in mine]) for s, mine in zip(scores, options, strict=True)]
     return np.array([int(s.argmax()) for s in scores])
 
 
-def written(
-    lm: LanguageModel, prompts: Texts, answers: Texts, *, prefix: str = "", row_tokens: int | None = None
-) -> list[list[bool]]:
+def written(lm: LanguageModel, prompts: Texts, answers: Texts, *, prefix: str = "") -> list[list[bool]]:
     """For each token of each answer and the end of text after it: is it the likeliest after the prompt and the right answer so far?
 
     Greedy decoding writes exactly the answer and then stops if and only if all of them are; so one pass tells what generating would, token by token.
     """
-    tokenizer = lm.tokenizer
-    ids = [
-        (encode(tokenizer, p), [*encode(tokenizer, a), tokenizer.eos_token_id])
-        for p, a in zip(prompts, answers, strict=True)
-    ]
+    ids = packing.encode_pairs(lm.tokenizer, zip(prompts, answers, strict=True))
     hits: list[list[bool]] = []
     with evaluating(lm.model):
-        shared = packing.read_prefix(lm.model, encode(tokenizer, prefix))
-        for group in packing.rows_of(ids, lambda pair: len(pair[0]) + len(pair[1]), _limit(lm, row_tokens)):
+        shared = packing.read_prefix(lm.model, encode(lm.tokenizer, prefix))
+        for group in packing.rows_of(ids, lambda pair: len(pair[0]) + len(pair[1]), _limit(lm)):
             row, places, _ = packing.laid_out(group, prefix_length=shared.length)
             likeliest = iter(forward_packed(lm.model, row, places, shared).argmax(dim=-1).tolist())
             hits += [[next(likeliest) == token for token in answer] for _, answer in group]
     return hits
 
 
-def text_bits(
-    lm: LanguageModel, texts: Texts, *, row_tokens: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def text_bits(lm: LanguageModel, texts: Texts) -> tuple[np.ndarray, np.ndarray]:
     """How surprised the model is by whole texts: bits of each text, and its bytes in UTF-8, both [n].
 
     Each text stands after a line break and is scored token by token. Bits divided by bytes (*bits per byte*) can be compared
@@ -163,8 +149,8 @@ def text_bits(
         raise ValueError("an empty text has no bits; leave it out")
     bits: list[float] = []
     with evaluating(lm.model):
-        limit = row_tokens or ROW_TOKENS  # logits of every token are large
-        for group in packing.rows_of(pairs, lambda pair: len(start) + len(pair[1]) - 1, limit):
+        # on a GPU, too, rows are short: logits of every token are large
+        for group in packing.rows_of(pairs, lambda pair: len(start) + len(pair[1]) - 1, ROW_TOKENS):
             row, places, tokens = packing.laid_out(group)
             wanted = torch.tensor(tokens, device=lm.model.device)
             logits = forward_packed(lm.model, row, places)

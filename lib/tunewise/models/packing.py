@@ -45,6 +45,12 @@ def encode(tokenizer: Any, text: str) -> list[int]:
     return ids
 
 
+def encode_pairs(tokenizer: Any, pairs: Iterable[tuple[str, str]]) -> list[tuple[list[int], list[int]]]:
+    """Token ids of prompts and their answers, with the end of text after each answer."""
+    eos = [tokenizer.eos_token_id]
+    return [(encode(tokenizer, p), encode(tokenizer, a) + eos) for p, a in pairs]
+
+
 @dataclass
 class Segment:
     """A run of tokens in the row: sees the shared prefix, its ancestors whole, and itself up to each token.
@@ -110,7 +116,7 @@ class Prefix:
 def parts(model: Any) -> tuple[Any, Any]:
     """The decoder without its output layer, and the output layer, of a causal language model (adapter or not)."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return base.get_decoder() if hasattr(base, "get_decoder") else base.model, base.get_output_embeddings()
+    return base.get_decoder(), base.get_output_embeddings()
 
 
 def forward_packed(
