@@ -1,10 +1,13 @@
 """Classifiers that are no language model, or a very small one: what a language model has to beat."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
+
+# The matrices are so small that more threads cost more than they bring, above all on a busy machine.
+_THREADS = 1
 
 
 def majority(train_labels: Sequence[int], n: int) -> np.ndarray:
@@ -25,11 +28,6 @@ def lexicon(texts: Sequence[str], threshold: float = 0.05) -> np.ndarray:
     return np.where(compound >= threshold, 0, np.where(compound <= -threshold, 2, 1))
 
 
-def tfidf(train: Sequence[tuple[str, int]], texts: Sequence[str]) -> np.ndarray:
-    """Labels of ``texts`` by :func:`fit_tfidf` on words and word pairs."""
-    return fit_tfidf(train).predict(texts)
-
-
 def fit_tfidf(train: Sequence[tuple[str, int]], *, characters: bool = False) -> Any:
     """Logistic regression on TF-IDF of words and word pairs, a scikit-learn pipeline; regularisation chosen by cross-validation in training.
 
@@ -42,26 +40,14 @@ def fit_tfidf(train: Sequence[tuple[str, int]], *, characters: bool = False) -> 
     units: dict[str, Any] = (
         dict(analyzer="char_wb", ngram_range=(2, 5)) if characters else dict(ngram_range=(1, 2))
     )
-    with _one_thread():
+    with threadpool_limits(_THREADS):
         return make_pipeline(TfidfVectorizer(**units, sublinear_tf=True), _regression(y)).fit(x, y)
-
-
-def embeddings(train_vectors: np.ndarray, train_labels: Sequence[int], vectors: np.ndarray) -> np.ndarray:
-    """Labels [n] of ``vectors`` [n, d] by :func:`fit_embeddings`."""
-    return fit_embeddings(train_vectors, train_labels).predict(vectors)
 
 
 def fit_embeddings(train_vectors: np.ndarray, train_labels: Sequence[int]) -> Any:
     """Logistic regression of scikit-learn on sentence embeddings [N, d]."""
-    with _one_thread():
+    with threadpool_limits(_THREADS):
         return _regression(train_labels).fit(train_vectors, train_labels)
-
-
-def _one_thread() -> AbstractContextManager[Any]:
-    """These matrices are so small that threads cost more than they bring, above all on a busy machine."""
-    from threadpoolctl import threadpool_limits
-
-    return threadpool_limits(1)
 
 
 def _regression(labels: Sequence[int]) -> Any:

@@ -94,8 +94,8 @@ def without_llm(ctx: Context, method: str, train: Shots, test: Sequence[Example]
     vote of the nearest ``neighbours``."""
     texts = [e.text for e in test]
     if method == "tfidf":
-        return baselines.tfidf(train, texts)
+        return baselines.fit_tfidf(train).predict(texts)
     known, labels = zip(*train, strict=True)
     if method == "neighbours":
         return prompting.nearest_vote(labels, ctx.embed(known), ctx.embed(texts), NEIGHBOURS)
-    return baselines.embeddings(ctx.embed(known), labels, ctx.embed(texts))
+    return baselines.fit_embeddings(ctx.embed(known), labels).predict(ctx.embed(texts))
