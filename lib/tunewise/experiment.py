@@ -512,13 +512,7 @@ def parameters(experiment: Experiment, scale: str, changes: Mapping[str, Any]) -
     return {**params, **changes}
 
 
-_KINDS: dict[type, str] = {
-    bool: "true or false",
-    int: "a number",
-    float: "a number",
-    str: "text",
-    list: "a list",
-}
+_KINDS: dict[type, str] = {bool: "true or false", str: "text", list: "a list"}
 
 
 def _check(name: str, value: Any, like: Any) -> None:
@@ -528,7 +522,7 @@ def _check(name: str, value: Any, like: Any) -> None:
     number = isinstance(like, int | float) and not isinstance(like, bool)
     kind: Any = int | float if number else type(like)
     if not isinstance(value, kind) or isinstance(value, bool) != isinstance(like, bool):
-        wanted = _KINDS.get(type(like), "an object")
+        wanted = "a number" if number else _KINDS.get(type(like), "an object")
         raise ValueError(f"{name} must be {wanted}, such as {like!r}; it was given {value!r}")
     if number:
         if isinstance(like, int) and not isinstance(value, int):
