@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from html import unescape
 from itertools import product
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from small_model import made_up, run_small, small_context
 
+from tunewise.data import SPLITS
 from tunewise.experiment import Condition, Scores
 from tunewise.prompting import EMPTY_TEXTS
 from tunewise.report import mean
@@ -46,8 +48,9 @@ def records(tmp_path_factory):
 
 def test_complaints_are_balanced_and_their_splits_apart():
     task = complaints()
-    for counts in task.counts().values():
-        assert len(set(counts.values())) == 1 and min(counts.values()) >= 3
+    for split in SPLITS:
+        counts = Counter(e.label for e in getattr(task, split))
+        assert len(counts) == len(task.labels) and len(set(counts.values())) == 1 and counts[0] >= 3
     texts = [{e.text for e in part} for part in (task.train, task.valid, task.test)]
     assert not texts[0] & texts[2] and not texts[0] & texts[1] and not texts[1] & texts[2]
     trouble = {i.text: i.signs["trouble"] for i in company.labelled()}

@@ -3,14 +3,14 @@
 mine = own_data("tickets.csv", text="subject", label="queue")
 """
 
-import hashlib
-import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from tunewise.step_cache import digest
 
 SPLITS = ("train", "valid", "test")
 
@@ -37,22 +37,12 @@ class Task:
     valid: tuple[Example, ...]
     test: tuple[Example, ...]
 
-    def counts(self) -> dict[str, dict[str, int]]:
-        """split -> label -> number of examples."""
-        return {
-            split: {
-                label: sum(e.label == i for e in getattr(self, split)) for i, label in enumerate(self.labels)
-            }
-            for split in SPLITS
-        }
-
 
 def own_data(
     source: str | Path,
     text: str | None = None,
     label: str | None = None,
     *,
-    name: str | None = None,
     seed: int = 0,
     **options: Any,
 ) -> Task:
@@ -90,7 +80,7 @@ def own_data(
         splits[split] = tuple(
             Example(item.text, labels.index(item.target), f"{mine.name}:{item.row}") for item in mixed
         )
-    return Task(name or Path(mine.name).stem, labels, **splits)
+    return Task(Path(mine.name).stem, labels, **splits)
 
 
 def is_file_name(name: str) -> bool:
@@ -102,4 +92,4 @@ def fingerprint(task: Task) -> str:
     """SHA-256 of everything in the task but its name: the same data gives the same fingerprint on any machine."""
     content: list = [list(task.labels)]
     content += [[[e.id, e.text, e.label] for e in getattr(task, split)] for split in SPLITS]
-    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode("utf-8")).hexdigest()
+    return digest(content)
