@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import log_softmax, softmax
 
 from tunewise.control_tokens import inert
 
@@ -142,19 +143,12 @@ def calibrate(scores: np.ndarray, empty: np.ndarray) -> np.ndarray:
     Their label probabilities, renormalised over the labels and averaged, are the prompt's bias. Returns
     renormalised log-probabilities [n, m] with that bias divided out.
     """
-    return normalised(normalised(scores) - label_bias(empty))
-
-
-def normalised(logs: np.ndarray) -> np.ndarray:
-    """Log-probabilities [n, m] of the labels among themselves: each row's probabilities add up to 1."""
-    among: np.ndarray = logs - np.logaddexp.reduce(logs, axis=1, keepdims=True)
-    return among
+    return log_softmax(log_softmax(scores, axis=1) - label_bias(empty), axis=1)
 
 
 def label_bias(empty: np.ndarray) -> np.ndarray:
     """What a prompt says of texts without content, as log-probabilities of the labels [m], from scores [e, m] of such texts."""
-    bias: np.ndarray = np.log(np.exp(normalised(empty)).mean(axis=0))
-    return bias
+    return np.log(softmax(empty, axis=1).mean(axis=0))
 
 
 EMPTY_TEXTS = ("N/A", "[MASK]", "...")
@@ -168,4 +162,4 @@ def label_probabilities(
 
     answers = template.answers(task.labels)
     logs = label_logprobs(lm, template.prefix(task, shots), [template.query(task, text)], answers)
-    return dict(zip(task.labels, np.exp(normalised(logs)[0]).tolist(), strict=True))
+    return dict(zip(task.labels, softmax(logs[0]).tolist(), strict=True))

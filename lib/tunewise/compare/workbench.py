@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import log_softmax, softmax
 
 from tunewise.compare.artefact import Artefact
 from tunewise.compare.base import TEXT_TOKENS, ArmResult, Cost, Item, OwnData, Settings
 from tunewise.data import Task
 from tunewise.experiment import Context, context
-from tunewise.prompting import normalised
 from tunewise.step_cache import StepCache, digest
 
 # Raise it when an arm changes so that results do: what was kept before is then not found any more.
@@ -266,7 +266,7 @@ class Workbench:
     ) -> ArmResult:
         """The result of an arm (name, title, family) that gave the test items log-probabilities [n, labels]."""
         best = scores.argmax(axis=1)
-        probability = np.exp(normalised(scores)).max(axis=1)
+        probability = softmax(scores, axis=1).max(axis=1)
         right = [float(p == y) for p, y in zip(best, self.y(self.data.test), strict=True)]
         return ArmResult(
             *arm,
@@ -308,7 +308,7 @@ def accuracy(scores: np.ndarray, y: Sequence[int]) -> float:
 
 def surprise(scores: np.ndarray, y: Sequence[int]) -> float:
     """Mean negative log-probability of the right label: parts settings of equal accuracy."""
-    return -float(np.mean(normalised(scores)[np.arange(len(y)), list(y)]))
+    return -float(np.mean(log_softmax(scores, axis=1)[np.arange(len(y)), list(y)]))
 
 
 def _name(text: str) -> str:
