@@ -34,7 +34,7 @@ from whentofinetune.datasets.company import (
     Term,
     Ticket,
 )
-from whentofinetune.datasets.company_sources import SourceError, day, handbook
+from whentofinetune.datasets.company_sources import day, handbook
 
 MAILS = {"train": 240, "valid": 40, "test": 120}
 TICKETS = {"train": 240, "valid": 40, "test": 120}
@@ -46,6 +46,11 @@ def build(target: Path) -> dict[str, int]:
     """Write all files into ``target``; file name -> number of lines."""
     ents, facts = source_facts()
     pages = handbook({}, facts)
+    if repeated := [i for i, n in Counter(p.id for p in pages).items() if n > 1]:
+        raise ValueError(f"handbook: passages with the same id: {', '.join(repeated)}")
+    if broken := [p for p in pages if "{" in p.text]:
+        left = broken[0].text[broken[0].text.index("{") :][:40]
+        raise ValueError(f"handbook/{broken[0].hand}.md, {broken[0].id}: a brace is left over: {left!r}")
     rows = {
         "entities": list(ents.values()),
         "facts": list(facts.values()),
@@ -87,7 +92,7 @@ def source_facts() -> tuple[dict[str, Entity], dict[str, Fact]]:
     for file, group in zip(_FILES, _GROUPS, strict=True):
         for id, spec in source(f"facts/{file}.yaml").items():
             if id in ents:
-                raise SourceError(f"facts/{file}.yaml: there are two entities {id!r}")
+                raise ValueError(f"facts/{file}.yaml: there are two entities {id!r}")
             ents[id] = Entity(id, group, spec["kind"], spec["name"], spec["split"])
             raw[id] = spec["facts"]
     withheld = source("facts/withheld.yaml")
@@ -121,9 +126,9 @@ def all_questions(
         for fact in page.changes:
             told[fact].append(page.id)
     if missing := [f.id for f in facts.values() if f.stated and f.id not in at]:
-        raise SourceError(f"no passage states {', '.join(missing)}")
+        raise ValueError(f"no passage states {', '.join(missing)}")
     if missing := [f.id for f in facts.values() if f.was and f.id not in told]:
-        raise SourceError(f"no passage tells of the change of {', '.join(missing)}")
+        raise ValueError(f"no passage tells of the change of {', '.join(missing)}")
     stated = [f for f in facts.values() if f.stated]
     return {
         "direct": [_direct(f, ents, words, at) for f in stated],
@@ -156,7 +161,7 @@ def _wording(words: dict, ents: Mapping[str, Entity], fact: Fact) -> dict:
     try:
         return words[ents[fact.entity].group][fact.attribute]
     except KeyError:
-        raise SourceError(f"wording/questions.yaml has no wording for {fact.id}") from None
+        raise ValueError(f"wording/questions.yaml has no wording for {fact.id}") from None
 
 
 def _direct(fact: Fact, ents, words, at) -> Question:

@@ -5,17 +5,12 @@
 
 import datetime
 import re
-from collections import Counter
 from collections.abc import Mapping
 
 from whentofinetune.datasets import company
 from whentofinetune.datasets.company import Fact, Passage
 
 _HANDS = ("manual", "policy", "memo", "faq", "chat", "table", "staff", "notice", "file")
-
-
-class SourceError(ValueError):
-    """A source file says something that can't be. The message names the file or id."""
 
 
 def day(iso: str) -> str:
@@ -33,8 +28,6 @@ def handbook(changed: Mapping[str, str], facts: Mapping[str, Fact] | None = None
     """
     facts = company.facts() if facts is None else facts
     pages = [_passage(hand, part, facts, changed) for hand in _HANDS for part in _parts(hand)]
-    if repeated := [i for i, n in Counter(p.id for p in pages).items() if n > 1]:
-        raise SourceError(f"handbook: passages with the same id: {', '.join(repeated)}")
     if unknown := set(changed) - {f for p in pages for f in p.facts}:
         raise KeyError(f"the handbook states no fact {', '.join(sorted(unknown))}")
     return tuple(pages)
@@ -54,15 +47,13 @@ def _passage(hand: str, part: str, facts: Mapping[str, Fact], changed: Mapping[s
         entity, attribute, which = match.groups()
         fact = facts.get(f"{entity}.{attribute}")
         if fact is None or (which and fact.was is None) or not fact.stated:
-            raise SourceError(f"handbook/{hand}.md, {id}: nothing to put for {match[0]}")
+            raise ValueError(f"handbook/{hand}.md, {id}: nothing to put for {match[0]}")
         (old if which else stated)[fact.id] = None
         now = changed.get(fact.id, fact.value)
         value = {"was": fact.was, "since": fact.since and day(fact.since)}.get(which) or now
         return value[0].upper() + value[1:] if _opens_sentence(match) else value
 
     text = _SLOT.sub(fill, body.strip())
-    if "{" in text:
-        raise SourceError(f"handbook/{hand}.md, {id}: a brace is left over: {text[text.index('{') :][:40]!r}")
     return Passage(id, hand, title, f"{title}\n\n{text}", tuple(stated), tuple(f for f in old if f in stated))
 
 
