@@ -71,4 +71,6 @@ OUTCOMES = {name: Outcome(**o) for name, o in _READ["outcomes"].items()}
 NEEDS: dict[str, dict[str, str]] = _READ["needs"]
 STEPS: dict[str, str] = _READ["steps"]
 CONTRARY: dict[str, dict[str, Any]] = _READ["contrary"]
+VERDICTS: dict[str, int] = _READ["verdicts"]
+EVIDENCE: dict[int, list[str]] = _READ["evidence"]
 RULES = tuple(_rule(stage, entry) for stage, entries in _READ["rules"].items() for entry in entries)

@@ -5,15 +5,7 @@ from functools import cache
 
 from tunewise import report as rp
 from whentofinetune import verdicts
-from whentofinetune.calculators.decide_rules import CONTRARY, Rule
-
-# Whether a verdict speaks for its claim (1), against it (-1), or is none (2); every other word leaves the claim open. A gain that is too
-# small to matter is none.
-SPEAKS = {
-    "agrees": 1,
-    **dict.fromkeys(("does not agree", "too small to matter", "no difference that matters"), -1),
-    **dict.fromkeys(("measured", "calculated"), 2),
-}
+from whentofinetune.calculators.decide_rules import CONTRARY, EVIDENCE, VERDICTS, Rule
 
 
 @cache
@@ -35,9 +27,9 @@ def contrary() -> dict[str, str]:
     }
 
 
-def side(claim: str, rule: Rule, said: Mapping[str, tuple[str, str]] | None = None) -> int:
+def side(claim: str, rule: Rule, said: Mapping[str, tuple[str, str]]) -> int:
     """1 where the verdict on ``claim`` supports the rule, -1 where it speaks against it, 0 where it leaves the matter open, 2 for no verdict."""
-    speaks = SPEAKS.get((said or found())[claim][0], 0)
+    speaks = VERDICTS.get(said[claim][0], 0)
     return -speaks if claim in rule.against and speaks != 2 else speaks
 
 
@@ -58,17 +50,7 @@ def evidence(rules: Iterable[Rule], said: Mapping[str, tuple[str, str]] | None =
         that no test of ours concerns.
     """
     said = said or found()
-    # side -> the sentence on its tests, and the one on the literature of the rules that stand no better
-    sentences = {
-        -1: ("Our own result speaks against {what}: {tests}.", "Published work supports it: {literature}."),
-        0: ("Our own tests do not settle {what}: {tests}.", "It follows published work: {literature}."),
-        1: ("Our own results support {what}: {tests}.", "So does published work: {literature}."),
-        2: (
-            "We have figures on {what}, but no verdict: {tests}.",
-            "It follows published work: {literature}.",
-        ),
-    }
-    tests: dict[int | None, list[str]] = {at: [] for at in (*sentences, None)}
+    tests: dict[int | None, list[str]] = {at: [] for at in (*EVIDENCE, None)}
     sources: dict[int | None, list[str]] = {at: [] for at in tests}
     for rule in rules:
         for claim in rule.tests:
@@ -85,7 +67,7 @@ def evidence(rules: Iterable[Rule], said: Mapping[str, tuple[str, str]] | None =
 
     what = "part of this" if len([*filter(None, tests.values())]) + bool(sources[None]) > 1 else "this"
     text = []
-    for at, (ours, theirs) in sentences.items():
+    for at, (ours, theirs) in EVIDENCE.items():
         if tests[at]:
             text.append(ours.format(what=what, tests=listed(tests[at])))
         if tests[at] and sources[at]:

@@ -5,6 +5,7 @@ As :mod:`tunewise.stats` and :mod:`tunewise.comparison` compute them for 0/1 out
 
 import json
 import math
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
@@ -81,11 +82,7 @@ def found(d: Design, n: float) -> float:
 
 def needed(d: Design) -> int:
     """The fewest items (of each method, where they have their own), from 10 on, that find ``d.points``; at most :data:`MOST`."""
-    low, high = 10, MOST
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if found(d, middle) <= d.points / 100 else (middle + 1, high)
-    return low
+    return 10 + bisect_left(range(10, MOST), True, key=lambda n: found(d, n) <= d.points / 100)
 
 
 def items_json(settings: str) -> str:
