@@ -90,17 +90,15 @@ def run(name: str, scale: str = "laptop", *, fresh: bool = False, say=print, onl
     return perform(experiment, scale, fresh=fresh, say=say, workspace=space, only=only, **changes)
 
 
-def larger(name: str, model: str | None = None, **changes):
+def larger(name: str):
     """The experiment on a larger model: run here if there is a GPU, else the book's record of the largest model.
-
-    changes: of the parameters of scale ``gpu``, for a run here.
 
     Raises :class:`whentofinetune.book_records.NotMeasured`, which names the command, if there is neither.
     """
     import torch
 
     if torch.cuda.is_available():
-        return run(name, "gpu", **({"model": model} if model else {}), **changes)
+        return run(name, "gpu")
     models = book_records.larger_models(name)
     return book_records.load(name, model=models[-1]) if models else book_records.load(name, "gpu")
 
