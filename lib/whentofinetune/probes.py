@@ -60,6 +60,8 @@ def is_adapted(name: str) -> bool:
 def moved(model, before: dict | None) -> float:
     """How far training has moved the decoder's linear layers: the Frobenius norm of their change over the norm of what they
     were. An adapter's change is (alpha / rank) B A (Hu et al. 2021, arXiv 2106.09685)."""
+    from peft.utils.integrations import dequantize_module_weight
+
     with torch.no_grad():
         if before is not None:
             now = dict(model.named_parameters())
@@ -70,14 +72,5 @@ def moved(model, before: dict | None) -> float:
         for module in model.modules():
             if hasattr(module, "get_delta_weight") and hasattr(module, "lora_A"):
                 change += float(module.get_delta_weight("default").float().pow(2).sum())
-                whole += float(_plain(module.get_base_layer().weight).float().pow(2).sum())
+                whole += float(dequantize_module_weight(module.get_base_layer()).float().pow(2).sum())
         return (change / whole) ** 0.5
-
-
-def _plain(weight: torch.Tensor) -> torch.Tensor:
-    """A weight as numbers, also if it is kept in 4 bits."""
-    if getattr(weight, "quant_state", None) is None:
-        return weight
-    import bitsandbytes.functional as F
-
-    return F.dequantize_4bit(weight.data, weight.quant_state)
