@@ -131,12 +131,10 @@ class Method:
 class Meeting:
     """When the newer of two methods has become the cheaper one.
 
-    calls: after so many calls what it takes to set up is paid back, upkeep aside (None: never). calls_per_month: from so many calls a
-    month its running cost is the lower (None: at no number). months: after so many months it has cost less in all, at the calls given
-    (0: from the start; None: not once it is set up).
+    calls_per_month: from so many calls a month its running cost is the lower (None: at no number). months: after so many months it has
+    cost less in all, at the calls given (0: from the start; None: not once it is set up).
     """
 
-    calls: int | None
     calls_per_month: float | None
     months: float | None
 
@@ -149,7 +147,6 @@ def meeting(old: Method, new: Method, calls: float) -> Meeting:
     saved, upkeep, setup = old.call - new.call, new.upkeep - old.upkeep, new.setup - old.setup
     gain = calls * saved - upkeep
     return Meeting(
-        calls=max(0, math.ceil(setup / saved - 1e-9)) if saved > 0 else None,
         calls_per_month=max(0.0, upkeep / saved) if saved > 0 else None,
         months=max(0.0, setup / gain) if gain > 0 else None,
     )
