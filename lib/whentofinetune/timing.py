@@ -2,15 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from tunewise import baselines, stats
 from tunewise.data import Example
 from tunewise.experiment import Context, Scores
-
-Item = TypeVar("Item")
 
 
 def timed(call: Callable[..., object], *args: Any, **options: Any) -> float:
@@ -20,7 +18,7 @@ def timed(call: Callable[..., object], *args: Any, **options: Any) -> float:
     return time.perf_counter() - start
 
 
-def one_by_one(call: Callable[[Item], object], items: Iterable[Item]) -> dict[str, Any]:
+def one_by_one(call: Callable[[Any], object], items: Iterable[Any]) -> dict[str, Any]:
     """Seconds of ``call(item)`` for each item alone; a first call, on the first item, is not counted.
 
     Returns ``{"seconds", "waits"}``: the mean as a metric with its interval over calls, and the seconds of each call.

@@ -15,8 +15,6 @@ import numpy as np
 from whentofinetune import book_files
 from whentofinetune.datasets import read_lines
 
-KINDS = ("knowledge", "sense", "number", "words", "grammar")
-
 
 @dataclass(frozen=True)
 class Item:
