@@ -79,16 +79,12 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
         doctor, "version_of", lambda name: None if name in ("gguf", "bitsandbytes") else real(name)
     )
     found = {f.what: f for f in doctor.packages()}
-    assert (
-        found["packages"].state == "bad"
-        and "missing: gguf" in found["packages"].says
-        and "tunewise[models]" in found["packages"].do
-    )
-    assert (
-        found["bitsandbytes"].state == "note"
-        and "QLoRA is left out" in found["bitsandbytes"].says
-        and "tunewise[qlora]" in found["bitsandbytes"].do
-    )
+    assert found["packages"].state == "bad"
+    assert "missing: gguf" in found["packages"].says
+    assert "tunewise[models]" in found["packages"].do
+    assert found["bitsandbytes"].state == "note"
+    assert "QLoRA is left out" in found["bitsandbytes"].says
+    assert "tunewise[qlora]" in found["bitsandbytes"].do
 
 
 def test_every_remedy_that_names_an_extra_installs_what_is_missing():
@@ -112,11 +108,9 @@ def test_every_remedy_that_names_an_extra_installs_what_is_missing():
 def test_without_torch_it_stops_there_and_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     found = list(doctor.examine())
-    assert (
-        [f.what for f in found] == ["Python", "torch"]
-        and found[-1].state == "bad"
-        and "tunewise[models]" in found[-1].do
-    )
+    assert [f.what for f in found] == ["Python", "torch"]
+    assert found[-1].state == "bad"
+    assert "tunewise[models]" in found[-1].do
 
 
 def test_a_gpu_is_named_with_its_memory(monkeypatch):
@@ -126,11 +120,9 @@ def test_a_gpu_is_named_with_its_memory(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "Tesla T4")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (14 * 2**30, 15 * 2**30))
     found = doctor.accelerator()
-    assert (
-        found.state == "ok"
-        and "Tesla T4: float16" in found.says
-        and "15.0 GiB, 14.0 GiB of it free" in found.says
-    )
+    assert found.state == "ok"
+    assert "Tesla T4: float16" in found.says
+    assert "15.0 GiB, 14.0 GiB of it free" in found.says
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (2 * 2**30, 15 * 2**30))
     found = doctor.accelerator()
     assert found.state == "note" and "restart other notebooks" in found.do
