@@ -12,8 +12,6 @@ from tunewise import __version__
 from tunewise.models.download import FetchError
 from tunewise.paths import CacheError, cache_root, install_command
 
-OURS = ("tunewise", "whentofinetune", "finetune_memory")
-
 
 def commands() -> dict[str, tuple[str, str]]:
     """Name -> (module with ``add_arguments(parser)`` and ``main(args) -> int``, one line of help) of every subcommand.
@@ -39,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
         said = str(error)
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]
-        if package in ("", *OURS):
+        if package in ("", "tunewise", "whentofinetune", "finetune_memory"):  # a fault of our own
             raise
         said = f"{package} is not installed: {install_command('models', 'rag')}"
     except OSError as error:  # a full or read-only disk shows when the first file is written
@@ -63,7 +61,3 @@ def _run(argv: list[str], wanted: str | None) -> int:
     args = parser.parse_args(argv)
     status: int = args.main(args)
     return status
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
