@@ -188,9 +188,8 @@ class Record:
 
     def __post_init__(self) -> None:
         self._views = [Row(raw, self.item_sets) for raw in self.rows]
-        self.device = re.sub(
-            r"\b1 threads\b", "1 thread", self.device
-        )  # as records made before this was mended say
+        # as records made before this was mended say
+        self.device = re.sub(r"\b1 threads\b", "1 thread", self.device)
 
     @property
     def results(self) -> list[Row]:
