@@ -58,21 +58,8 @@ def no_process(monkeypatch):
 
 
 def run(tmp_path, model, *words):
-    return command.main(
-        arguments(
-            "--device",
-            "cpu",
-            "--model",
-            model,
-            "--seq",
-            "8",
-            "--checkpointing",
-            "off",
-            "--out",
-            str(tmp_path / "record.json"),
-            *words,
-        )
-    )
+    same, where = "--device cpu --seq 8 --checkpointing off", str(tmp_path / "record.json")
+    return command.main(arguments(*same.split(), "--model", model, "--out", where, *words))
 
 
 def rows(tmp_path):
@@ -296,27 +283,7 @@ def test_settings_that_cannot_be_measured():
 @linux
 def test_resident_memory_of_a_real_run(tmp_path, model):
     """Full fine-tuning in fp32 holds weights, gradients and two states of 17.7 million parameters: 283 MB."""
-    assert (
-        command.main(
-            arguments(
-                "--device",
-                "cpu",
-                "--model",
-                model,
-                "--method",
-                "full,lora",
-                "--seq",
-                "8",
-                "--checkpointing",
-                "off",
-                "--set",
-                "dtype=fp32",
-                "--out",
-                str(tmp_path / "record.json"),
-            )
-        )
-        == 0
-    )
+    assert run(tmp_path, model, "--method", "full,lora", "--set", "dtype=fp32") == 0
     full, lora = rows(tmp_path)
     parameters = 2 * 32000 * 256 + 2 * (4 * 256 * 256 + 3 * 256 * 512 + 2 * 256) + 256
     assert full["outcome"] == lora["outcome"] == "measured"

@@ -351,23 +351,6 @@ def test_a_gpu_too_small():
         tiny(capacity=20 * MIB)
 
 
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"optimizer": "lion"}, "optimizer is one of adamw, .* not 'lion'"),
-        ({"method": "dora"}, "method is one of"),
-        ({"attention": "xformers"}, "attention is one of"),
-        ({"batch": 0}, "batch must be a whole number"),
-        ({"model": {"hidden_size": 64}}, "no model_type"),
-        ({"model": {"model_type": "no_such_model"}}, "architecture 'no_such_model' is not known"),
-        ({"model": ARCHITECTURES[-1], "method": "qlora", "targets": "all-linear"}, "Conv1D"),
-    ],
-)
-def test_errors(changes, says):
-    with pytest.raises(ValueError, match=says):
-        tiny(**changes)
-
-
 def test_settings_of_several_gpus_are_refused():
     with pytest.raises(ValueError, match="one GPU"):
         record(Settings(gpus=2, sharding="ddp"))
