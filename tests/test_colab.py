@@ -25,6 +25,8 @@ cells = load(ROOT / "book" / "colab_cells.py")
 NOTEBOOKS = cells.notebooks(ROOT)
 CHAPTERS = [p for p in NOTEBOOKS if p.parent.name == "chapters"]
 URL, RELEASE = cells.repository(ROOT)
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda p: p.stem)
@@ -37,14 +39,13 @@ def notebook(request):
 
 def test_the_library_pins_nothing_that_a_reader_runs():
     """An upper bound or a pin would exchange Colab's numpy or torch, or end with its next Python."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert project["dependencies"] == []
+    assert PROJECT["dependencies"] == []
     for extra in colab.EXTRAS:
-        for line in project["optional-dependencies"][extra]:
+        for line in EXTRAS[extra]:
             assert re.fullmatch(r"[\w.-]+>=[\d.]+", line), (
                 f"{extra}: {line} should be a lower bound and no more"
             )
-    assert re.fullmatch(r">=3\.\d+", project["requires-python"])
+    assert re.fullmatch(r">=3\.\d+", PROJECT["requires-python"])
 
 
 def test_all_that_the_library_imports_is_in_its_lists():
@@ -59,7 +60,7 @@ def test_all_that_the_library_imports_is_in_its_lists():
         "charset_normalizer": "charset-normalizer",
         "markdown_it": "markdown-it-py",
     }
-    given = {re.split(r"[>=]", line)[0] for extra in colab.EXTRAS for line in extras()[extra]}
+    given = {re.split(r"[>=]", line)[0] for extra in colab.EXTRAS for line in EXTRAS[extra]}
     comes_along = {
         "numpy",
         "IPython",
@@ -79,12 +80,6 @@ def test_all_that_the_library_imports_is_in_its_lists():
             assert project.get(name, name) in given, (
                 f"{path.name} imports {name}, which no extra of pyproject.toml names"
             )
-
-
-def extras() -> dict:
-    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
-        "optional-dependencies"
-    ]
 
 
 def imported(code: str) -> set[str]:
@@ -212,11 +207,10 @@ def test_the_address_of_the_repository_is_the_same_everywhere():
 
 
 def test_the_release_is_the_branch_or_the_tag_of_this_version():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     branch = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["branch"]
-    assert RELEASE in (branch, f"v{project['version']}")
-    assert project["version"] == tunewise.__version__
-    assert f"## {project['version']}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert RELEASE in (branch, f"v{PROJECT['version']}")
+    assert PROJECT["version"] == tunewise.__version__
+    assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_nothing_is_installed_by_its_name_alone():
