@@ -1,17 +1,13 @@
 """The book's own run records, under ``data/runs/``: one folder a model."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tunewise import record
+from tunewise.experiment import Workspace
 from tunewise.record import NotMeasured, Record
 from whentofinetune import book_files
-
-if TYPE_CHECKING:
-    from tunewise.experiment import Workspace
+from whentofinetune.datasets.rated_tasks import load_task
 
 BUNDLED = "smollm2-135m"
 
@@ -51,7 +47,4 @@ def machines(records: Iterable[Record]) -> str:
 
 def workspace() -> Workspace:
     """Where the book's experiments find committed records and tasks."""
-    from tunewise.experiment import Workspace
-    from whentofinetune.datasets.rated_tasks import load_task
-
     return Workspace(book_files.data_dir() / "runs", load_task)

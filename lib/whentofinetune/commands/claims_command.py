@@ -5,6 +5,9 @@ import json
 import sys
 from dataclasses import asdict
 
+from whentofinetune import verdicts
+from whentofinetune.pages.condition_names import named
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
@@ -14,9 +17,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print the board, or the claims named with their tests; 2 for a claim that there is not."""
-    from whentofinetune import verdicts
-    from whentofinetune.pages.condition_names import named
-
     known = verdicts.claims()
     if unknown := [c for c in args.claim if c not in known]:
         there = f"there are C1 to C{len(known)}"

@@ -4,11 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from whentofinetune.labs import course, feedback, grading, lms, quiz
+from whentofinetune.labs.grading import Limits
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The steps of the command and their options."""
-    from whentofinetune.labs.grading import Limits
-
     steps = parser.add_subparsers(dest="step", metavar="STEP", required=True)
 
     make = steps.add_parser("make", help="write the student versions")
@@ -71,22 +72,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Do one step; 1 where a submission was refused, could not be graded, or nothing could be done."""
-    from whentofinetune.labs import course
-
     try:
-        return {"make": _make, "collect": _collect, "grade": _grade, "quiz": _quiz}[args.step](args, course)
+        return {"make": _make, "collect": _collect, "grade": _grade, "quiz": _quiz}[args.step](args)
     except (course.LabError, ValueError) as error:
         print(f"tunewise labs: {error}", file=sys.stderr)
         return 1
 
 
-def _make(args, course) -> int:
+def _make(args) -> int:
     for source in course.sources(args.labs):
         print(course.make(source, args.to, args.with_solutions))
     return 0
 
 
-def _collect(args, course) -> int:
+def _collect(args) -> int:
     reports = course.collect(args.release, args.submissions, args.to, args.student)
     for r in reports:
         print(f"{r.student}: {'REFUSED' if r.refused else 'repaired' if r.repairs else 'clean'}  ({r.path})")
@@ -98,12 +97,10 @@ def _collect(args, course) -> int:
     return 1 if refused else 0
 
 
-def _grade(args, course) -> int:
-    from whentofinetune.labs import feedback, grading, lms
-
+def _grade(args) -> int:
     if args.roster and not args.lms:
         raise course.LabError("--roster needs --lms moodle or --lms canvas")
-    limits = grading.Limits(args.sandbox, args.seconds, args.memory, max(1, args.jobs))
+    limits = Limits(args.sandbox, args.seconds, args.memory, max(1, args.jobs))
     marks = grading.grade(args.course, args.source, args.only, limits=limits, again=args.again)
     width = max(len(m.student) for m in marks)
     for m in marks:
@@ -139,9 +136,7 @@ def _grade(args, course) -> int:
     return 1 if any(m.error for m in marks) else 0
 
 
-def _quiz(args, course) -> int:
-    from whentofinetune.labs import quiz
-
+def _quiz(args) -> int:
     bank = quiz.poll(quiz.read(args.chapter)) if args.poll else quiz.read(args.chapter)
     try:
         path = quiz.write(bank, args.format, args.output)

@@ -3,6 +3,7 @@
 import argparse
 
 from tunewise.record import Record
+from whentofinetune import book_files, experiments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,8 +14,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print each experiment with its records, and the command that makes each missing one."""
-    from whentofinetune import book_files, experiments
-
     for name in experiments.NAMES:
         experiment = experiments.get(name)
         claims = f" ({', '.join(experiment.claims)})" if args.claims else ""

@@ -6,6 +6,8 @@ import sys
 from dataclasses import asdict
 
 from tunewise.record import SCALES, Record, Row
+from whentofinetune import book_records, experiments
+from whentofinetune.commands import run_parts
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,9 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    from whentofinetune import book_records, experiments
-    from whentofinetune.commands import run_parts
-
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 

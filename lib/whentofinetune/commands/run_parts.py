@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from typing import Any, NamedTuple
 
 from tunewise.experiment import Experiment, Params, parameters
+from whentofinetune import experiments
 
 
 class Job(NamedTuple):
@@ -33,8 +34,6 @@ def seeds_of(experiment: Experiment, params: Mapping[str, Any]) -> list[int]:
 
 def jobs_of(args: argparse.Namespace, changes: Mapping[str, Any]) -> list[Job]:
     """The parts of all experiments first, then the whole of each."""
-    from whentofinetune import experiments
-
     parts, wholes = [], []
     for name in args.experiment:
         experiment = experiments.settled(name, args.scale, changes)
