@@ -16,7 +16,10 @@ The rules are those of ``c10/cuda/CUDACachingAllocator.cpp`` with default settin
 - when a new segment does not fit the GPU, all segments that are wholly free are given back first.
 """
 
+from __future__ import annotations
+
 from bisect import bisect_left, insort
+from dataclasses import dataclass
 
 MIB = 1024**2
 ROUND = 512
@@ -45,14 +48,14 @@ def segment_size(size: int) -> int:
     return round_up(size, LARGE_ROUND)
 
 
+@dataclass(slots=True, eq=False)
 class _Block:
-    __slots__ = ("address", "size", "small", "previous", "next", "free")
-
-    def __init__(self, address: int, size: int, small: bool):
-        self.address, self.size, self.small = address, size, small
-        self.previous: _Block | None = None
-        self.next: _Block | None = None
-        self.free = False
+    address: int
+    size: int
+    small: bool
+    previous: _Block | None = None
+    next: _Block | None = None
+    free: bool = False
 
 
 class CachingAllocator:
@@ -63,8 +66,8 @@ class CachingAllocator:
         self.capacity = capacity
         self.allocated = self.reserved = 0
         self.peak_allocated = self.peak_reserved = 0
-        self._free: dict[bool, list[tuple[int, int]]] = {True: [], False: []}  # (size, address), sorted
-        self._blocks: dict[int, _Block] = {}  # free blocks by address
+        # of the small pool and the large one: (size, address, block), sorted; no two have the same address
+        self._free: dict[bool, list[tuple[int, int, _Block]]] = {True: [], False: []}
         self._top = 0
 
     def allocate(self, size: int) -> _Block:
@@ -72,12 +75,8 @@ class CachingAllocator:
         wanted = round_up(size)
         small = wanted <= SMALL_REQUEST
         free = self._free[small]
-        at = bisect_left(free, (wanted, -1))
-        if at < len(free):
-            _, address = free.pop(at)
-            block = self._blocks.pop(address)
-        else:
-            block = self._new_segment(wanted, small)
+        at = bisect_left(free, (wanted,))
+        block = free.pop(at)[-1] if at < len(free) else self._new_segment(wanted, small)
         rest = block.size - wanted
         if rest >= ROUND if small else rest > SMALL_REQUEST:
             tail = _Block(block.address + wanted, rest, small)
@@ -107,7 +106,7 @@ class CachingAllocator:
 
     def empty_cache(self) -> None:
         """Give segments that are wholly free back to the GPU (``torch.cuda.empty_cache``)."""
-        for block in list(self._blocks.values()):
+        for _, _, block in self._free[True] + self._free[False]:
             if block.previous is None and block.next is None:
                 self._take(block)
                 self.reserved -= block.size
@@ -127,11 +126,9 @@ class CachingAllocator:
 
     def _put(self, block: _Block) -> None:
         block.free = True
-        self._blocks[block.address] = block
-        insort(self._free[block.small], (block.size, block.address))
+        insort(self._free[block.small], (block.size, block.address, block))
 
     def _take(self, block: _Block) -> None:
         block.free = False
-        del self._blocks[block.address]
         free = self._free[block.small]
         del free[bisect_left(free, (block.size, block.address))]

@@ -409,46 +409,33 @@ def evaluate(events: Events, capacity: int | None = None) -> Simulation:
     allocator = CachingAllocator(capacity)
     kinds, marks, held = _kinds(events), events.by_place(), {}
     start = events.place("step")
-    changes: list[tuple[str, int]] = []  # of each event: which component by how many bytes
-    curve: list[tuple[int, str, int]] = []  # of each event shown: its place, phase, bytes allocated
-    phase, peak, peak_phase = "load", 0, "load"
+    live = dict.fromkeys(COMPONENTS, 0)  # bytes of each component
+    curve: list[dict[str, Any]] = []  # a point for each event shown
+    phase, peak, peak_phase = "load", dict(live), "load"
     for place, entry in enumerate(events.log):
         phase = next((name for name in reversed(marks.get(place, ())) if name in PHASES), phase)
         number = abs(entry) - 1
         if entry > 0:
             held[number] = allocator.allocate(events.blocks[number].size)
-            changes.append((kinds[number], held[number].size))
+            live[kinds[number]] += held[number].size
             if allocator.allocated == allocator.peak_allocated:
-                peak, peak_phase = place, phase
+                peak, peak_phase = dict(live), phase
         elif entry < 0:
-            changes.append((kinds[number], -held[number].size))
+            live[kinds[number]] -= held[number].size
             allocator.release(held.pop(number))
         else:
-            changes.append(("temporaries", 0))
             allocator.empty_cache()
         if phase == "load" or place >= start:
-            curve.append((place, phase, allocator.allocated))
+            curve.append({"phase": phase, "bytes": allocator.allocated, **live})
     wide = -(-len(curve) // POINTS)  # of each stretch of the curve the highest point is shown
-    chosen = [max(curve[at : at + wide], key=lambda point: point[2]) for at in range(0, len(curve), wide)]
-    parts = _components(changes, {place for place, _, _ in chosen} | {peak})
+    stretches = [curve[at : at + wide] for at in range(0, len(curve), wide)]
+    shown = [max(stretch, key=lambda point: point["bytes"]) for stretch in stretches]
+    last = max(len(shown) - 1, 1)
     return Simulation(
         peak_bytes=allocator.peak_allocated,
         reserved_bytes=allocator.peak_reserved,
         phase=peak_phase,
-        components=parts[peak],
-        phases={name: max((size for _, phase, size in curve if phase == name), default=0) for name in PHASES},
-        timeline=[
-            {"at": n / max(len(chosen) - 1, 1), "phase": phase, "bytes": size, **parts[place]}
-            for n, (place, phase, size) in enumerate(chosen)
-        ],
+        components=peak,
+        phases={name: max((p["bytes"] for p in curve if p["phase"] == name), default=0) for name in PHASES},
+        timeline=[{"at": n / last, **point} for n, point in enumerate(shown)],
     )
-
-
-def _components(changes: list[tuple[str, int]], places: set[int]) -> dict[int, dict[str, int]]:
-    """Bytes by component after the events at these places."""
-    live, found = dict.fromkeys(COMPONENTS, 0), {}
-    for place, (kind, size) in enumerate(changes):
-        live[kind] += size
-        if place in places:
-            found[place] = dict(live)
-    return found
