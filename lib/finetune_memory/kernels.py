@@ -12,15 +12,12 @@ from torch.overrides import TorchFunctionMode
 
 from finetune_memory.libraries import DTYPES
 from finetune_memory.settings import Settings
+from finetune_memory.tape import rounded
 from finetune_memory.training_step import fused_kernel
 
 
 def _empty(like: torch.Tensor, *shape: int, dtype: torch.dtype | None = None) -> torch.Tensor:
     return torch.empty(shape, dtype=dtype or like.dtype, device=like.device)
-
-
-def _up(n: int, multiple: int) -> int:
-    return -(-n // multiple) * multiple
 
 
 class _HalfSoftmax(torch.autograd.Function):
@@ -51,7 +48,7 @@ class _Attention(torch.autograd.Function):
     def forward(ctx: Any, query: Any, key: Any, value: Any, bias: Any, kernel: str) -> Any:
         b, h, t, d = query.shape
         out = _empty(query, b, t, h, value.shape[-1]).transpose(1, 2)
-        logsumexp = _empty(query, b, h, t if kernel == "flash" else _up(t, 32), dtype=torch.float32)
+        logsumexp = _empty(query, b, h, t if kernel == "flash" else rounded(t, 32), dtype=torch.float32)
         ctx.save_for_backward(query, key, value, bias, out, logsumexp)
         ctx.kernel = kernel
         return out
@@ -62,7 +59,7 @@ class _Attention(torch.autograd.Function):
         b, h, t, d = query.shape
         grads = [torch.empty_like(x.transpose(1, 2)).transpose(1, 2) for x in (query, key, value)]
         if ctx.kernel == "flash":
-            rows, columns = _up(t, 128), _up(d, 32 if d <= 128 else 64)
+            rows, columns = rounded(t, 128), rounded(d, 32 if d <= 128 else 64)
             dots = _empty(query, b, h, rows, dtype=torch.float32)
             summed = _empty(query, b, rows, h, columns, dtype=torch.float32)
             expanded = [_empty(key, b, key.shape[2], h, d) for _ in range(2)] if key.shape[1] != h else []
@@ -74,7 +71,7 @@ class _Attention(torch.autograd.Function):
             else:
                 delta = (grad.float() * out.float()).sum(-1).contiguous()
             # the gradient of the query is summed up in fp32 in tiles of 64 rows
-            tiles = -(-t // 64) * (64 * _up(d, 64 if d > 32 else 32) + 4)
+            tiles = -(-t // 64) * (64 * rounded(d, 64 if d > 32 else 32) + 4)
             workspace = _empty(query, b * h * tiles, dtype=torch.float32)
             del delta, workspace
         return *grads, None, None

@@ -27,14 +27,6 @@ SMALL = "HuggingFaceTB/SmolLM2-135M"
 GRID_MODELS = [SMALL, "Qwen/Qwen2.5-0.5B", "Qwen/Qwen2.5-1.5B"]
 GRID_MODELS += ["meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-13b-hf"]
 COMMON = {"double_quant": True, "targets": "all-linear", "outputs": "dropped"}
-_OPTIONS = {
-    "--model": "Hub ids or paths of a config.json, separated by commas",
-    "--method": "full, lora, qlora; several separated by commas, as in all options here",
-    "--batch": "rows a step",
-    "--seq": "tokens a row",
-    "--checkpointing": "on, off or on,off",
-    "--optimizer": "adamw (default), adamw8bit, paged_adamw8bit, adafactor, sgd, ...",
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,8 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(prog=parser.prog)
     option = parser.add_argument
     option("--grid", action="store_true", help="the chapter's grid; options below narrow it")
-    for name, text in _OPTIONS.items():
-        option(name, help=text)
+    option("--model", help="Hub ids or paths of a config.json, separated by commas")
+    option("--method", help="full, lora, qlora; several separated by commas, as in all options here")
+    option("--batch", help="rows a step")
+    option("--seq", help="tokens a row")
+    option("--checkpointing", help="on, off or on,off")
+    option("--optimizer", help="adamw (default), adamw8bit, paged_adamw8bit, adafactor, sgd, ...")
     text = 'another setting, e.g. --set rank=64 --set targets="[\\"q_proj\\"]"'
     option("--set", metavar="NAME=JSON", action="append", default=[], help=text)
     option("--device", choices=("cpu", "cuda"), help="default: cuda if there is one")

@@ -56,7 +56,6 @@ class CpuMeter:
 
     def __init__(self) -> None:
         gc.collect()
-        self.base = 0
         self.reset()
         self.base = self._read("VmRSS")
 

@@ -21,9 +21,9 @@ class Stop(Exception):
     """The recomputation has made all it needs (``set_checkpoint_early_stop``)."""
 
 
-def rounded(size: int) -> int:
-    """The bytes that a block of this size takes."""
-    return -(-size // 512) * 512
+def rounded(size: int, multiple: int = 512) -> int:
+    """The smallest multiple that is at least ``size``: of 512, the bytes that a block of this size takes."""
+    return -(-size // multiple) * multiple
 
 
 class Block:
@@ -116,7 +116,7 @@ class Tape:
         self.casts.clear()
 
     def new(self, n: int, e: int, kind: int | None = None, view: bool = False) -> Block:
-        size = 0 if self.dry else -(-n * e // 512) * 512
+        size = 0 if self.dry else rounded(n * e)
         return Block(self, size, self.kind if kind is None else kind, view)
 
     def reset_peak(self) -> None:

@@ -278,8 +278,6 @@ class _Program:
         groups, heads, d = shape.heads // shape.kv_heads, shape.heads, shape.head_dim
         if t.autocast:
             q, k, v = (t.cast(x, t.autocast) for x in (q, k, v))
-        elif use == "flash" and q.e == 4:
-            q, k, v = (t.cast(x, 2) for x in (q, k, v))
         if use != "flash" and groups > 1:
             k, v = t.plain(k, groups), t.plain(v, groups)
         if use == "math":
@@ -288,7 +286,7 @@ class _Program:
         out = t.new(qn, e)
         if not grad:
             return Value(out, qn, e)
-        sums = t.new(b * heads * (n if use == "flash" else -(-n // 32) * 32), 4)
+        sums = t.new(b * heads * (n if use == "flash" else rounded(n, 32)), 4)
 
         held = (q.block, k.block, v.block, out, sums, mask and mask.block)
 
@@ -298,8 +296,7 @@ class _Program:
             return grads
 
         def flash() -> list[Block]:
-            width = 32 if d <= 128 else 64
-            rows, columns = -(-n // 128) * 128, -(-d // width) * width
+            rows, columns = rounded(n, 128), rounded(d, 32 if d <= 128 else 64)
             expanded = [b * n * heads * d] * 2 if groups > 1 else []
             wide = [t.new(size, 4) for size in (b * heads * rows, b * rows * heads * columns)]
             return wide + [t.new(size, e) for size in expanded]
@@ -308,8 +305,8 @@ class _Program:
             product = t.new(qn, 4) if e == 4 else None
             delta = t.new(b * heads * n, 4)
             del product
-            width = 64 if d > 32 else 32
-            return [delta, t.new(b * heads * -(-n // 64) * (64 * (-(-d // width) * width) + 4), 4)]
+            tile = 64 * rounded(d, 64 if d > 32 else 32) + 4
+            return [delta, t.new(b * heads * -(-n // 64) * tile, 4)]
 
         return Value(out, qn, e, True, t.record((q.node, k.node, v.node), run, True))
 
