@@ -4,6 +4,7 @@ import argparse
 import os
 import platform
 import shutil
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -53,7 +54,8 @@ def main(args: argparse.Namespace) -> int:
 
 def examine(quick: bool = False) -> Iterator[Finding]:
     """The findings, one after another. Without ``quick`` the bundled model is fetched if need be, loaded, and asked something."""
-    yield python()
+    versions = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    yield Finding("ok", "Python", f"{versions}, tunewise {__version__}")
     yield (library := torch_library())
     if library.state == "bad":
         return
@@ -82,12 +84,6 @@ def conclusion(found: list[Finding]) -> str:
         why = "There is a GPU, but the larger models can't be downloaded without the Hub"
         return f"{here}{why}: their parts show the recorded run."
     return "Everything works, with a GPU: the chapters run live, and so do their parts with larger models."
-
-
-def python() -> Finding:
-    """Versions of Python and of the library, and the kind of machine."""
-    machine = f"{platform.system()} {platform.machine()}"
-    return Finding("ok", "Python", f"{platform.python_version()} on {machine}, tunewise {__version__}")
 
 
 def torch_library() -> Finding:
@@ -153,14 +149,11 @@ def disk() -> Finding:
     try:
         cache = cache_dir()
         free = shutil.disk_usage(cache).free / 1e9
-        probe = cache / f".doctor-{os.getpid()}"
-        try:
-            probe.write_bytes(b"x")
-        except OSError as error:
-            raise CacheError(cache, error) from error
-        probe.unlink()
-    except CacheError as error:
-        says, _, do = str(error).partition(": ")
+        with tempfile.TemporaryFile(dir=cache) as probe:
+            probe.write(b"x")
+    except (CacheError, OSError) as error:
+        said = error if isinstance(error, CacheError) else CacheError(cache, error)
+        says, _, do = str(said).partition(": ")
         return Finding("bad", "cache", says, f"{do[0].upper()}{do[1:]}.")
     says = f"{cache}, {free:.1f} GB free"
     if free < NEEDED_GB and not place(registry.get("smollm2-135m")):
@@ -206,9 +199,9 @@ def hub() -> Finding:
 
 def bundled_model() -> Finding:
     """Fetch, convert and load the bundled model, and look whether it knows what comes next."""
-    import torch
     from transformers import AutoModelForCausalLM  # noqa: F401, imported before the clock starts
 
+    from tunewise.generation import generate
     from tunewise.models.download import FetchError
     from tunewise.models.load import load
 
@@ -221,9 +214,7 @@ def bundled_model() -> Finding:
         says = f"could not be loaded ({type(error).__name__}: {error})"
         return Finding("bad", "bundled model", says, "Report this with the lines above.")
     seconds = time.perf_counter() - start
-    with torch.inference_mode():
-        ids = lm.tokenizer("The capital of France is", return_tensors="pt")["input_ids"].to(lm.model.device)
-        word = lm.tokenizer.decode(lm.model(ids).logits[0, -1].argmax()).strip()
+    word = generate(lm, ["The capital of France is"], max_new_tokens=1)[0].strip()
     says = f'{lm.spec.name} loaded in {seconds:.1f} s; "The capital of France is" goes on with {word!r}'
     if word != "Paris":
         do = "It should be 'Paris': this device computes wrongly. Try TUNEWISE_DTYPE=float32."
