@@ -18,6 +18,7 @@ from whentofinetune.datasets import company
 from whentofinetune.experiments import voice
 from whentofinetune.pages import Live, tone
 from whentofinetune.pages.accuracy import best
+from whentofinetune.pages.condition_names import names
 
 RULES = [rule.name for rule in company.voice()]
 
@@ -277,7 +278,7 @@ def voice_record(good: str, *, content: bool = True):
 def test_the_best_prompt_and_the_differences_are_those_of_the_record():
     made = voice_record("both")
     arms = tone.replies(made)
-    assert list(arms) == [*tone.PROMPTS.values(), "LoRA, 20 pairs", "LoRA, 200 pairs"]
+    assert list(arms) == [*list(names("voice"))[:3], "LoRA, 20 pairs", "LoRA, 200 pairs"]
     assert list(tone.replies(made, False)) == [n for n in arms if n != "rules and 3 examples"]
     bare = np.mean([list(company.check_voice(BARE, "Ida Dear").values())])
     kept = tone.share(arms["LoRA, 200 pairs"], "voice")["value"]

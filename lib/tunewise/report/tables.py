@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tunewise.comparison import Rows, gap, mean
-from tunewise.record import Record
+from tunewise.record import Record, Row
 from tunewise.report.numbers import pct
 
 Show = Callable[..., str]
@@ -71,10 +71,16 @@ def table(
     return table_from_lists(list(heads.values()), body, caption, [(show or {}).get(k) for k in heads])
 
 
-def conditions(record: Record, named: Mapping[str, Mapping[str, Any]], **shared: Any) -> dict[str, Rows]:
-    """Name -> rows of each condition that the record has. named: name -> the settings that pick it, beside those that all share."""
-    found = {name: record.where(**{**shared, **settings}) for name, settings in named.items()}
-    return {name: rows for name, rows in found.items() if rows}
+def conditions(record: Record, named: Mapping[str, Mapping[str, Any]], **shared: Any) -> dict[str, list[Row]]:
+    """Name -> rows of each condition that the record has. named: name -> the settings that pick it, beside those that all share.
+
+    A name with a placeholder, such as ``{k} examples``, stands for a condition each value.
+    """
+    found: dict[str, list[Row]] = {}
+    for name, settings in named.items():
+        for row in record.where(**{**shared, **settings}):
+            found.setdefault(name.format(**row.raw), []).append(row)
+    return found
 
 
 def conditions_table(

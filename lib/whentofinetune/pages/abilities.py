@@ -5,6 +5,7 @@ from itertools import product
 from tunewise import report as rp
 from tunewise.record import Record
 from tunewise.report.tables import Conditions
+from whentofinetune.pages import condition_names
 from whentofinetune.pages.seed_by_seed import trainings
 
 # -- an invented operation ---------------------------------------------------------------------------------------------
@@ -69,12 +70,7 @@ def control_trainings(record: Record) -> str:
 
 # -- a judge -----------------------------------------------------------------------------------------------------------
 
-JUDGES = {
-    "untuned": "base model",
-    "contains": "does the answer stand in the passage?",
-    "features": "logistic regression on three numbers",
-    "lora": "LoRA judge",
-}
+JUDGES = condition_names.methods("groundedness")
 ERRORS = {
     "wrong value from elsewhere": "absent.accuracy",
     "wrong value from the same passage": "present.accuracy",
@@ -84,7 +80,7 @@ ERRORS = {
 
 def judge_table(record: Record) -> rp.Html:
     """Right verdicts of each judge: on all items, by kind of planted error, and with the threshold in the middle of its scores."""
-    found = rp.conditions(record, {name: {"method": m} for m, name in JUDGES.items()})
+    found = condition_names.arms(record)
     columns = {"right verdicts": "accuracy"}
     for name, metric in ERRORS.items():
         columns[name] = lambda rows, m=metric: rp.mean(rows, m) if rows[0].metric(m)["n"] else "-"
@@ -94,16 +90,10 @@ def judge_table(record: Record) -> rp.Html:
 
 # -- the context window ------------------------------------------------------------------------------------------------
 
-SCALINGS = {"none": "base model", "pi": "position interpolation", "ntk": "NTK-aware base", "yarn": "YaRN"}
-
 
 def window_methods(record: Record) -> Conditions:
     """Each scaling without and with tuning -> its rows of the jump."""
-    methods = {
-        name + ", tuned" * tuned: {"scaling": scaling, "tuned": tuned}
-        for tuned, (scaling, name) in product((False, True), SCALINGS.items())
-    }
-    return rp.conditions(record, methods, method="jump")
+    return condition_names.arms(record, method="jump")
 
 
 def window_figure(record: Record) -> rp.Figure:
@@ -119,12 +109,9 @@ def window_figure(record: Record) -> rp.Figure:
     within = zip(base.items, base.outcomes("within.recall"), strict=True)
     trained = max(int(item.rsplit(", ", 1)[1]) for item, hit in within if hit is not None)
     ticks = [d for d in distances if d.bit_count() == 1 or d == distances[-1]]  # powers of two, and the last
-    figures = {}
+    until, figures = (trained, f"trained up to {trained:,} tokens"), {}
     for title, (series, show) in shown.items():
-        caption, until = (
-            f"{title.capitalize()} against distance",
-            (trained, f"trained up to {trained:,} tokens"),
-        )
+        caption = f"{title.capitalize()} against distance"
         drawn = rp.curves(series, "distance, tokens", title, caption, show=show, log_x=True, upright=until)
         drawn.layout["xaxis"] |= dict(tickvals=ticks, ticktext=[f"{d // 1000}k" for d in ticks])
         figures[title] = drawn
@@ -134,7 +121,7 @@ def window_figure(record: Record) -> rp.Figure:
 def window_gaps(record: Record) -> rp.Figure:
     """Keys found again with each scaling minus the base model, within the trained length and past it."""
     found = window_methods(record)
-    base = found.pop(SCALINGS["none"])
+    base = found.pop("base model")
     parts = {"within the trained length": "within.recall", "past the trained length": "past.recall"}
     series = {part: rp.gaps(found, base, metric) for part, metric in parts.items()}
     caption = "Keys found again, each scaling minus the base model"
@@ -145,7 +132,7 @@ def real_table(record: Record) -> rp.Html:
     """One whole text: bits in each stretch, keys found at its end."""
     rows = []
     for r in record.results:
-        name = SCALINGS[r["scaling"]] + ", tuned" * r["tuned"]
+        name = condition_names.named(r.raw | {"experiment": record.experiment})
         for s in r.get("stretches", ()):
             rows.append((name, s["upto"], s["bits"], rp.pct(s["recall"]) if s["recall"] else "-"))
     heads = ("scaling", "stretch up to token", "bits a token", "keys found, asked there")

@@ -11,18 +11,13 @@ from tunewise.record import Record, Row
 from tunewise.report.tables import Conditions
 from tunewise.words import signed
 from whentofinetune.datasets.rated_tasks import ABOUT
+from whentofinetune.pages import condition_names
 from whentofinetune.pages.icl_figures import minus_calibrated
 from whentofinetune.pages.seed_by_seed import trainings
 from whentofinetune.verdicts import title
 
 # The two classifiers are logistic regressions.
 SHORT = {"lora": "LoRA", "embeddings": "MiniLM", "tfidf": "TF-IDF"}
-PROMPTED = {
-    "names of the desks": {"method": "names"},
-    "the rule in words": {"method": "rule"},
-    "examples": {"method": "examples"},
-    "the rule and examples": {"method": "rule and examples"},
-}
 PARTS = {"all complaints": "accuracy", "worded as in training": "seen", "worded anew": "new"}
 
 
@@ -45,12 +40,6 @@ def best(found: Conditions, metric: str = "accuracy") -> str:
 # -- the article's two pairs of figures ----------------------------------------------------------------------------------
 
 
-def chosen_prompt(wordings: Record) -> Row:
-    """What the prompt template that won on validation does on the test texts."""
-    won = max(wordings.where(method="score", split="valid"), key=lambda r: r["accuracy"]["value"])
-    return wordings.one(method="score", split="test", wording=won["wording"])
-
-
 def starts_table(wordings: Record, curve: Record) -> rp.Html:
     """The gain of one tuned model, counted from all that can stand before *after tuning*; a prompt is chosen by its validation accuracy."""
     (lora, tuned), *classifiers = at_most_labels(curve).items()
@@ -71,7 +60,9 @@ def starts_table(wordings: Record, curve: Record) -> rp.Html:
 
 def hundred(curve: Record, shots: Record, wordings: Record) -> rp.Html:
     """Everything that the same 100 labels can be used for, set against the prompt template that validation chose."""
-    start, k = chosen_prompt(wordings), max(r["k"] for r in shots.where(method="random"))
+    won = max(wordings.where(method="score", split="valid"), key=lambda r: r["accuracy"]["value"])
+    start = wordings.one(method="score", split="test", wording=won["wording"])
+    k = max(r["k"] for r in shots.where(method="random"))
     few = shots.where(method="random", k=k)
     learned = {m: by_size(curve, m)[100] for m in ("tfidf", "embeddings", "lora")}
     over = compare_arrays([r.outcomes("calibrated.accuracy") for r in few], [start.outcomes("accuracy")])
@@ -92,7 +83,7 @@ def hundred(curve: Record, shots: Record, wordings: Record) -> rp.Html:
 
 def prompts(record: Record) -> Conditions:
     """What the prompt has -> rows on the test complaints."""
-    return rp.conditions(record, PROMPTED, split="test")
+    return condition_names.arms(record, split="test")
 
 
 def methods(record: Record) -> Conditions:
@@ -122,7 +113,7 @@ def methods_table(record: Record) -> rp.Html:
 def prompts_table(record: Record) -> rp.Html:
     """Each description of the desks on validation, plain and calibrated; which of them the test saw."""
     used = {(m, record.one(method=m, split="test")["prompt"]) for m in ("names", "rule")}
-    content = {settings["method"]: name for name, settings in PROMPTED.items()}
+    content = condition_names.methods("unwritten_rule")
     rows = []
     for r in record.where(split="valid"):
         right = (r["accuracy"], r.metric("calibrated.accuracy"))

@@ -1,50 +1,38 @@
-"""What a condition of a record is called: the words of the chapter's figures, for a rival in a verdict box."""
+"""What a condition of a record is called (``data/conditions.yml``): the same words in figures, tables and verdict boxes."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
+from tunewise import report as rp
+from tunewise.record import Record, Row
 from tunewise.words import counted
-from whentofinetune.pages import accuracy, domains, icl_figures, rag_figures, tone
-
-Names = Mapping[str, Mapping[str, Any]]  # words -> the settings that they stand for
+from whentofinetune import book_files
 
 
-def _methods(words: Mapping[str, str]) -> Names:
-    return {said: {"method": method} for method, said in words.items()}
+@cache
+def names(experiment: str) -> dict[str, dict[str, Any]]:
+    """Words -> the settings that they stand for. Raises KeyError for an experiment whose conditions have no words."""
+    written = book_files.read_yaml("conditions.yml")[experiment]
+    return {words: {"method": s} if isinstance(s, str) else s for words, s in written.items()}
 
 
-GIVEN = {"none": "without passages", "found": "with the passages found"}
-NAMES: Mapping[str, Names] = {
-    "few_shot": _methods(icl_figures.NAMES),
-    "formats": {
-        f"{words}{' + constraint' * held}": {"method": method, "constrained": held}
-        for method, words in tone.FORM_METHODS.items()
-        for held in (False, True)
-    },
-    "invented_operation": _methods(
-        {
-            "described": "the rule in words",
-            "few-shot": "{k} examples in the prompt",
-            "described and few-shot": "the rule and {k} examples",
-        }
-    ),
-    "jargon": domains.METHODS,
-    "new_language": _methods({"base": "base model", "few-shot": "pairs in the prompt"}),
-    "rag_hallucination": rag_figures.RETRIEVERS,
-    "rag_hybrid": {
-        f"{words}, {said}": {"method": method, "passages": passages}
-        for method, words in rag_figures.MODELS.items()
-        for passages, said in GIVEN.items()
-    },
-    "unwritten_rule": accuracy.PROMPTED,
-    "voice": _methods(tone.PROMPTS),
-}
+def methods(experiment: str) -> dict[str, str]:
+    """Method -> its words, of an experiment whose conditions are told apart by their method."""
+    return {settings["method"]: words for words, settings in names(experiment).items()}
+
+
+def arms(record: Record, **shared: Any) -> dict[str, list[Row]]:
+    """Words -> rows, one a seed, of each condition that the record has. shared: settings that all have in common."""
+    return rp.conditions(record, names(record.experiment), **shared)
 
 
 def named(condition: Mapping[str, Any]) -> str:
-    """``vote of the nearest, no language model, 16 examples``. Raises KeyError for a condition that no figure names."""
-    for words, settings in NAMES[condition["experiment"]].items():
+    """``vote of the nearest, no language model, 16 examples``. Raises KeyError for a condition that has no words."""
+    for words, settings in names(condition["experiment"]).items():
         if settings.items() <= condition.items():
-            k = 0 if "passages" in condition else condition.get("k", 0)
-            return words.format(k=k) if "{k}" in words or not k else f"{words}, {counted(k, 'example')}"
-    raise KeyError(f"no words for {dict(condition)} in NAMES")
+            k = condition.get("k")
+            if not k or "passages" in condition:
+                return words.replace("{k} ", "")
+            return words.format(k=k) if "{k}" in words else f"{words}, {counted(k, 'example')}"
+    raise KeyError(f"no words for {dict(condition)} in data/conditions.yml")

@@ -11,6 +11,7 @@ from tunewise.record import Record, Row
 from whentofinetune import verdicts
 from whentofinetune.calculators import read
 from whentofinetune.datasets.rated_tasks import ABOUT
+from whentofinetune.pages import condition_names
 
 # -- several tasks, several adapters -------------------------------------------------------------------------------------
 
@@ -43,14 +44,11 @@ def diversity_matrix(record: Record) -> rp.Figure:
     own = np.mean([cells[t][t]["value"] for t in tasks])
     others = np.mean([cells[a][t]["value"] for a in tasks for t in tasks if a != t])
     alt = f"A task's own adapter {rp.pct(own)} on average, an adapter of another task {rp.pct(others)}"
-    labels = {a: record.where(trained=a)[0].get("n_labels") for a in cells}
-    names = adapters(record)
-    named = {
-        names[a] + (f" ({labels[a]} labels)" if labels[a] else ""): {
-            ABOUT.get(t, t): v for t, v in row.items()
-        }
-        for a, row in cells.items()
-    }
+    named = {}
+    for a, name in adapters(record).items():
+        labels = record.where(trained=a)[0].get("n_labels")
+        row = f"{name} ({labels} labels)" if labels else name
+        named[row] = {ABOUT.get(t, t): v for t, v in cells[a].items()}
     return rp.heatmap(named, "tested on", "adapter", "Accuracy of each adapter on each task", alt)
 
 
@@ -76,22 +74,11 @@ def switching_table(record: Record) -> rp.Html:
 
 SLICES = {"easy": "easy tweets", "hard": "hard tweets", "shifted": "product reviews"}
 STUDENTS = {"embeddings": "MiniLM + logistic regression", "tfidf": "TF-IDF + logistic regression"}
-TEACHER = "teacher: tuned language model"
-SOURCES = {
-    "teacher": "the teacher's labels",
-    "human": "human labels, as many",
-    "few human": "the teacher's own few labels",
-}
-MODELS = {TEACHER: {"method": "teacher"}} | {
-    f"{student}, {source}": {"method": m, "source": s}
-    for m, student in STUDENTS.items()
-    for s, source in SOURCES.items()
-}
 
 
 def distil_table(record: Record) -> rp.Html:
     """Accuracy of the teacher and of each student, by whose labels it learned from, on all slices."""
-    found = {part: rp.conditions(record, MODELS, slice=part) for part in SLICES}
+    found = {part: condition_names.arms(record, slice=part) for part in SLICES}
     rows = [
         {"model": name, "labels": rows[0]["n_labels"]}
         | {words: rp.mean(found[part][name]) for part, words in SLICES.items()}
@@ -119,7 +106,7 @@ def clocks(record: Record) -> dict[str, Row]:
 
 def distil_times(record: Record) -> rp.Html:
     """Seconds for 1,000 texts, one by one and many at once."""
-    names, rows = {"teacher": TEACHER} | STUDENTS, []
+    names, rows = {"teacher": "teacher: tuned language model"} | STUDENTS, []
     for of, r in clocks(record).items():
         alone = r["seconds"] | {k: 1000 * r["seconds"][k] for k in ("value", "low", "high")}
         rows.append({"model": names[of], "one by one, s": alone, "many at once, s": 1000 * r["batched"]})
@@ -171,13 +158,7 @@ def presets(block: str = "four-ways") -> rp.Html:
 
 # -- a judge ----------------------------------------------------------------------------------------------------------------
 
-JUDGES = {
-    "asked": "base model, rules not told",
-    "rubric": "base model, rules in the prompt",
-    "tuned": "tuned, rules not told",
-    "tfidf": "TF-IDF + logistic regression",
-    "embeddings": "MiniLM + logistic regression",
-}
+JUDGES = condition_names.methods("judge")
 
 
 def judge_table(record: Record) -> rp.Html:

@@ -10,22 +10,10 @@ from tunewise.comparison import compare_rows
 from tunewise.record import Record
 from tunewise.report.tables import Conditions
 from whentofinetune.datasets import company, patient_notes
+from whentofinetune.pages.condition_names import arms
 
 # -- jargon ----------------------------------------------------------------------------------------------------------
 
-METHODS = {
-    "the question alone": {"method": "base"},
-    "the whole glossary in the prompt": {"method": "glossary"},
-    "nearest entries (MiniLM) in the prompt": {"method": "search"},
-    "entries of the words named, in the prompt": {"method": "lookup"},
-    "LoRA on questions about other words": {"training": "questions"},
-    "LoRA on questions and all definitions": {"training": "definitions", "entries": False},
-    "LoRA on questions and all definitions, entries in the prompt": {
-        "training": "definitions",
-        "entries": True,
-    },
-    "LoRA on questions with their entries, entries in the prompt": {"training": "entries"},
-}
 KINDS = {
     "meaning (4 choices)": "meaning",
     "which word (4)": "name",
@@ -41,7 +29,7 @@ def tokens(rows):
 
 def jargon_rows(record: Record) -> Conditions:
     """Each method's rows, one a seed."""
-    return rp.conditions(record, METHODS)
+    return arms(record)
 
 
 def jargon_items(record: Record) -> dict[str, set[str]]:
@@ -71,14 +59,6 @@ def jargon_kinds(record: Record) -> rp.Html:
 # -- notes -----------------------------------------------------------------------------------------------------------
 
 
-def note_rows(record: Record) -> Conditions:
-    """Each method's name and rows, one a seed."""
-    names = {"instruction and form": "prompt", "instruction and {k} examples": "few-shot"}
-    names["LoRA on {n_labels} notes"] = "lora"
-    found = rp.conditions(record, {name: {"method": m} for name, m in names.items()})
-    return {name.format(**rows[0].raw): rows for name, rows in found.items()}
-
-
 def notes_table(record: Record) -> rp.Html:
     """Fields in the wanted form, over all notes and by whether training has notes in that style, and fields anywhere."""
     asked = set(record.one(method="prompt").items)
@@ -91,12 +71,12 @@ def notes_table(record: Record) -> rp.Html:
         "prompt tokens": tokens,
     }
     caption = "Share of the notes' fields that the summary gives"
-    return rp.conditions_table(note_rows(record), caption, columns)
+    return rp.conditions_table(arms(record), caption, columns)
 
 
 def notes_fields(record: Record) -> rp.Html:
     """Field by field."""
-    found = {field: rp.means(note_rows(record), f"recalled.{field}") for field in patient_notes.FIELDS}
+    found = {field: rp.means(arms(record), f"recalled.{field}") for field in patient_notes.FIELDS}
     rows = [{"field": field} | cells for field, cells in found.items()]
     return rp.table(rows, "Field by field, in the wanted form")
 
@@ -104,7 +84,7 @@ def notes_fields(record: Record) -> rp.Html:
 def a_summary(record: Record, note: int = 0) -> rp.Html:
     """What each method wrote on one test note, word for word; of several seeds the first."""
     columns = {"summary": lambda rows: rows[0]["predictions"][note]}
-    return rp.conditions_table(note_rows(record), "What each method wrote on the same test note", columns)
+    return rp.conditions_table(arms(record), "What each method wrote on the same test note", columns)
 
 
 def leaks_table(record: Record) -> rp.Html:
@@ -164,14 +144,7 @@ def token_ratio(record: Record) -> dict:
 
 def language_rows(record: Record, task: str) -> Conditions:
     """Who answered a labelled task: name -> rows, one a seed."""
-    names = {
-        "base model": "base",
-        f"{record.params['shots']} pairs in the prompt": "few-shot",
-        "LoRA": "lora",
-        "best fit of length, no model": "length",
-        "table of words, no model": "words",
-    }
-    return rp.conditions(record, {name: {"method": m} for name, m in names.items()}, task=task)
+    return arms(record, task=task)
 
 
 def language_table(record: Record) -> rp.Html:

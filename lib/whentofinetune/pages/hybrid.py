@@ -10,9 +10,10 @@ from tunewise import stats, written_answers
 from tunewise.comparison import compare_arrays
 from tunewise.record import Record, Row
 from tunewise.report.tables import Conditions
+from whentofinetune.pages import condition_names
 from whentofinetune.pages.passages import passage_html
-from whentofinetune.pages.rag_figures import MODELS
 
+MODELS = condition_names.methods("rag_citations")
 TAUGHT = {
     "facts": "the facts themselves",
     "reading": "reading among distractors",

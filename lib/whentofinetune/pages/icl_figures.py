@@ -10,21 +10,9 @@ from tunewise.comparison import compare_arrays
 from tunewise.finetune import Recipe
 from tunewise.record import Record, Row
 from whentofinetune import verdicts
+from whentofinetune.pages import condition_names
 
-NAMES = {
-    "lora": "LoRA",
-    "qlora": "QLoRA",
-    "full": "full fine-tuning",
-    "tfidf": "TF-IDF + logistic regression",
-    "embeddings": "MiniLM embeddings + logistic regression",
-    "majority": "always one label",
-    "lexicon": "VADER's word list",
-    "zero-shot": "zero-shot",
-    "random": "few-shot, random",
-    "balanced": "few-shot, balanced",
-    "nearest": "few-shot, nearest",
-    "vote": "vote of the nearest, no language model",
-}
+NAMES = condition_names.methods("few_shot")
 CALIBRATED = "calibrated.accuracy"
 FEW = "few-shot, random, calibrated"
 

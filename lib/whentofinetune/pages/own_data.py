@@ -6,18 +6,11 @@ from tunewise import report as rp
 from tunewise import stats
 from tunewise.record import Record, Row
 from whentofinetune.datasets.public_texts import ABOUT
+from whentofinetune.pages import condition_names
 from whentofinetune.validation_draws import FAMILIES
 from whentofinetune.verdicts import LADDER
 
-ARMS = {
-    "majority": "always one label",
-    "tfidf": "TF-IDF",
-    "neighbours": "nearest neighbours",
-    "embeddings": "embeddings",
-    "zero-shot": "prompt",
-    "few-shot": "prompt with examples",
-    "lora": "LoRA",
-}
+ARMS = condition_names.methods("pick_winner")
 OF_THE_MODEL = ("zero-shot", "few-shot", "lora")  # the others are the same at every model size
 PICKED_BY = {"picked": "best on the validation items", "guide": "what won on the other data sets"}
 CLEANED = {
@@ -45,13 +38,10 @@ def lost(picks: Record, method: str, n: int) -> dict:
 
 def lost_figure(picks: Record) -> rp.Figure:
     """What is lost against the best arm, by the number of validation items."""
-    found = {
-        said: {n: lost(picks, m, n) for n in picks.params["validation"]} for m, said in PICKED_BY.items()
-    }
+    sizes = picks.params["validation"]
+    found = {said: {n: lost(picks, m, n) for n in sizes} for m, said in PICKED_BY.items()}
     caption = "Accuracy lost against the best method, over ten data sets"
-    return rp.curves(
-        found, "validation items", "points lost", caption, show=rp.points, show_x=rp.plain, log_x=True
-    )
+    return rp.curves(found, "validation items", "points lost", caption, show=rp.points, log_x=True)
 
 
 def chances(picks: Record) -> rp.Html:

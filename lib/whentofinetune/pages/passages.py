@@ -27,8 +27,3 @@ def marked(text: str, said: Sequence[str]) -> str:
     parts = "|".join(re.escape(escapeHtml(s.strip(" .,;:"))) for s in stands)
     pattern = rf"<[^>]*>|(?<!\w)({parts})(?!\w)"  # a tag stays as it is
     return re.sub(pattern, lambda m: f"<mark>{m[1]}</mark>" if m[1] else m[0], safe, flags=re.IGNORECASE)
-
-
-def lines(text: str) -> str:
-    """The text as HTML that keeps its lines."""
-    return html.escape(text).replace("\n", "<br>")

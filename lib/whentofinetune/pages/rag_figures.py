@@ -16,6 +16,7 @@ from tunewise.report.tables import Conditions
 from tunewise.words import counted
 from tunewise.written_answers import OUTCOMES
 from whentofinetune.book_records import committed, load
+from whentofinetune.pages.condition_names import arms
 from whentofinetune.verdicts import LADDER, title
 
 SEARCHES = {"bm25": "BM25 (words)", "dense": "embeddings (meaning)", "hybrid": "both, ranks fused"}
@@ -25,25 +26,14 @@ ASKED = {
     "changed": "about a change",
     "multihop": "over two facts",
 }
-MODELS = {
-    "base": "base model",
-    "reading": "RAG fine-tuning",
-    "facts": "tuned on the facts",
-    "gold only": "RAG fine-tuning, no distractors",
-}
 
 
 # -- for every page on retrieval ---------------------------------------------------------------------------------------
 
 
 def show(make: Callable, *names: str, **options):
-    """What ``make`` makes of the book's records of these names (a text as a paragraph), or a note of the one that is missing."""
-
-    def shown():
-        made = make(*map(load, names), **options)
-        return rp.prose(made) if isinstance(made, str) else made
-
-    return rp.measured(shown)
+    """What ``make`` makes of the book's records of these names, or a note of the one that is missing."""
+    return rp.measured(lambda: make(*map(load, names), **options))
 
 
 def sizes(name: str) -> dict[str, Record]:
@@ -92,19 +82,10 @@ def retrieval_table(record: Record, k: int = 3) -> rp.Html:
 
 # -- question 3: right, wrong, abstained -------------------------------------------------------------------------------
 
-RETRIEVERS = {
-    "base model, from memory": {"method": "base", "retriever": "none"},
-    "base model, from memory, may abstain": {"method": "base", "retriever": "none, may abstain"},
-    "base model, wrong passages": {"method": "base", "retriever": "bad"},
-    "base model, found passages": {"method": "base", "retriever": "good"},
-    "RAG fine-tuning, wrong passages": {"method": "reading", "retriever": "bad"},
-    "RAG fine-tuning, found passages": {"method": "reading", "retriever": "good"},
-}
-
 
 def answered(record: Record, asked: str) -> Conditions:
     """Model and passages -> rows of the answers to this kind of question (answerable, unanswerable)."""
-    return rp.conditions(record, RETRIEVERS, part="retriever", asked=asked)
+    return arms(record, part="retriever", asked=asked)
 
 
 def outcomes_menu(*records: Record) -> rp.Figure:
@@ -139,19 +120,10 @@ def learning_figure(record: Record) -> rp.Figure:
 
 # -- question 5: data that change --------------------------------------------------------------------------------------
 
-UPDATES = {
-    "old index, base model": {"method": "stale index", "reader": "base"},
-    "old index, RAG fine-tuning": {"method": "stale index", "reader": "reading"},
-    "new index, base model": {"method": "index brought up to date", "reader": "base"},
-    "new index, RAG fine-tuning": {"method": "index brought up to date", "reader": "reading"},
-    "old weights": {"method": "stale weights"},
-    "weights trained again": {"method": "weights trained again"},
-}
-
 
 def updates(record: Record) -> Conditions:
     """Name -> rows of each method to meet a change, at the smallest share of changed facts that was measured."""
-    return rp.conditions(record, UPDATES, share=min(record.params["shares"]))
+    return arms(record, share=min(record.params["shares"]))
 
 
 def changed(record: Record, name: str) -> str:
@@ -197,8 +169,7 @@ def ratio(rows: Sequence[Row], good: str, among: str) -> dict | None:
 
 def citing(record: Record, condition: str) -> Conditions:
     """Model -> rows, for the passages that were ``found``, or with one ``planted``."""
-    models = {MODELS[m]: {"method": m} for m in ("base", "reading")}
-    return rp.conditions(record, models, condition=condition)
+    return arms(record, condition=condition)
 
 
 def citations_table(record: Record) -> rp.Html:

@@ -5,6 +5,7 @@ from tunewise.record import Record
 from tunewise.report.tables import Conditions
 from tunewise.words import counted
 from tunewise.written_answers import OUTCOMES
+from whentofinetune.pages.condition_names import arms
 
 KINDS = ("same wording", "reworded", "reversed", "two facts")
 
@@ -16,16 +17,9 @@ def phrasings_of(record: Record) -> list[int]:
 
 def methods_to_know(record: Record, asked: str) -> Conditions:
     """Name -> rows of each method that was asked this kind of question; facts tuned in with the most phrasings."""
-    methods = {
-        "closed book": {"method": "closed book"},
-        "tuned on the facts": {"method": "tuned", "phrasings": phrasings_of(record)[-1]},
-        "RAG": {"method": "rag"},
-        "RAG, index of these facts": {"method": "rag, same facts"},
-        "RAG fine-tuning": {"method": "rag fine-tuning"},
-        "RAG fine-tuning, index of these facts": {"method": "rag fine-tuning, same facts"},
-        "a small corpus, whole in the prompt": {"method": "whole corpus"},
-    }
-    return rp.conditions(record, methods, asked=asked)
+    most, tuned = phrasings_of(record)[-1], "tuned on the facts"
+    found = arms(record, asked=asked)
+    return found | {tuned: [row for row in found[tuned] if row["phrasings"] == most]}
 
 
 def knowledge_figure(record: Record) -> rp.Figure:

@@ -9,10 +9,7 @@ from tunewise import report as rp
 from tunewise.record import Record, Row
 from tunewise.report.tables import Conditions
 from whentofinetune.datasets import company
-from whentofinetune.pages.passages import lines
-
-PROMPTS = {"rules": "rules in the prompt", "examples": "3 examples", "both": "rules and 3 examples"}
-FORM_METHODS = {"schema": "schema in the prompt", "examples": "2 examples", "lora": "LoRA"}
+from whentofinetune.pages.condition_names import arms
 
 
 def share(rows: Sequence[Row], metric: str) -> dict[str, float] | None:
@@ -31,10 +28,7 @@ def _share(metric: str) -> Callable:
 
 def replies(record: Record, facts: bool = True) -> Conditions:
     """Name -> rows (one a seed) of each method, prompts first and then LoRA by its training pairs; with the facts in the prompt or without."""
-    found = {words: {"method": m} for m, words in PROMPTS.items()}
-    sizes = record.by("n_labels", method="lora")
-    found |= {f"LoRA, {n} pairs": {"method": "lora", "n_labels": n} for n in sizes}
-    return rp.conditions(record, found, with_facts=facts)
+    return arms(record, with_facts=facts)
 
 
 def style_content_figure(record: Record) -> rp.Figure:
@@ -79,8 +73,9 @@ def reply_examples(record: Record, mail: int = 0) -> rp.Html:
         kept = [row.outcomes(f"rules.{rule.name}")[mail] for rule in company.voice()]
         said, reply = row.outcomes("content")[mail], row["replies"][mail]
         head = f"{name}: {sum(kept):.0f} of {len(kept)} rules, {rp.pct(said)} of the content"
+        quote = html.escape(reply).replace("\n", "<br>")
         blocks.append(
-            f"<details><summary>{html.escape(head)}</summary><blockquote>{lines(reply)}</blockquote></details>"
+            f"<details><summary>{html.escape(head)}</summary><blockquote>{quote}</blockquote></details>"
         )
         texts.append(f"{head}\n{reply}\n")
     return rp.Html(f'<div class="tw-browser">{"".join(blocks)}</div>', "\n".join(texts))
@@ -91,12 +86,7 @@ def reply_examples(record: Record, mail: int = 0) -> rp.Html:
 
 def extractions(record: Record, form: str = "json") -> Conditions:
     """Name -> rows (one a seed) of each method in which a form was asked, without and with the constraint."""
-    methods = {
-        words + " + constraint" * constrained: {"method": m, "constrained": constrained}
-        for m, words in FORM_METHODS.items()
-        for constrained in (False, True)
-    }
-    return rp.conditions(record, methods, form=form)
+    return arms(record, form=form)
 
 
 def formats_figure(record: Record) -> rp.Figure:
