@@ -98,11 +98,10 @@ class Figure:
 
     def table(self) -> Html | None:
         """What is drawn, number by number: choice, series, point and value. None where the traces do not say their numbers."""
-        said = [zip(t.get("hovertext", ()), t.get("customdata", ()), strict=False) for t in self.data]
         rows = [
-            [t.get("meta", ""), t.get("name", ""), *cell]
-            for t, cells in zip(self.data, said, strict=True)
-            for cell in cells
+            [t.get("meta", ""), t.get("name", ""), at, said]
+            for t in self.data
+            for at, said in zip(t.get("hovertext", ()), t.get("customdata", ()), strict=False)
         ]
         kept = [i for i in range(4) if i > 1 or len({row[i] for row in rows}) > 1]
         header = ["chosen", "series", "at", "value"]
@@ -210,7 +209,8 @@ def band(margin: float, places: Sequence[float]) -> dict[str, Any]:
 
 
 def _dotted(rows: Rows, x_title: str, caption: str, show: Show, margins: Mapping[str, float]) -> Figure:
-    found = rows if _several(rows) else {x_title: rows}
+    several = all(isinstance(cells, Mapping) and "value" not in cells for cells in rows.values())
+    found = rows if several else {x_title: rows}
     series = {label: {n: m for n, m in cells.items() if m is not None} for label, cells in found.items()}
     dots_in = Counter(name for cells in series.values() for name in cells)
     labels = {name: textwrap.wrap(name, 48) for name in dots_in}
@@ -275,10 +275,9 @@ def curves(
         trace |= dict(x=[min(across_all), max(across_all)], y=[value_of(level)] * 2)
         data.append(trace | dict(line=dict(color=PALETTE[i % 8], dash=DASHES[i % 8], width=2)))
         if isinstance(level, Mapping) and level["low"] is not None:
-            band = dict(type="rect", xref="paper", x0=0, x1=1, y0=level["low"], y1=level["high"])
-            bands.append(
-                band | dict(fillcolor=PALETTE[i % 8], opacity=0.12, line=dict(width=0), layer="below")
-            )
+            look = dict(fillcolor=PALETTE[i % 8], opacity=0.12, line=dict(width=0), layer="below")
+            ends_at = dict(x0=0, x1=1, y0=level["low"], y1=level["high"])
+            bands.append(dict(type="rect", xref="paper") | ends_at | look)
         ends.append(f"{name}: {show(level, n=False)} throughout")
     if upright:
         at_x, name = upright
@@ -375,9 +374,8 @@ def heatmap(
     return Figure(data, layout, f"{caption}. {alt or in_words(values)}.")
 
 
-DARK = (
-    0.45  # values of Cividis below it carry white text, others black: each has the higher contrast of the two
-)
+# Values of Cividis below it carry white text, others black: each has the higher contrast of the two.
+DARK = 0.45
 
 
 def choose(figures: Mapping[str, Figure], label: str, active: str | None = None) -> Figure:
@@ -435,8 +433,3 @@ def _values(axis: str, cells: Sequence[Cell]) -> dict[str, Any]:
 def _upright(x: float) -> dict[str, Any]:
     """A line from the bottom of the figure to its top."""
     return dict(type="line", x0=x, x1=x, yref="paper", y0=0, y1=1)
-
-
-def _several(rows: Rows) -> bool:
-    """Whether these are series of rows, and no rows."""
-    return all(isinstance(cells, Mapping) and "value" not in cells for cells in rows.values())

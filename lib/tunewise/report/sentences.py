@@ -27,16 +27,6 @@ def provenance(record: Record) -> Html:
     return Html(f'<p class="tw-provenance"><small>{html.escape(text)}</small></p>', text)
 
 
-def not_yet_measured(command: str, what: str = "This run") -> Html:
-    """What stands where a record is missing: that it is missing, and the command that makes it."""
-    text = f"{what} is not yet measured. To measure it: {command}"
-    return Html(
-        f'<div class="tw-missing" role="note"><p><strong>{html.escape(what)} is not yet measured.</strong> '
-        f"To measure it: <code>{html.escape(command)}</code></p></div>",
-        text,
-    )
-
-
 def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
@@ -44,9 +34,13 @@ def _duration(seconds: float) -> str:
 
 
 def measured(make: Callable[[], T]) -> T | Html:
-    """What ``make()`` returns, or the *not yet measured* note with its command where a record is missing."""
+    """What ``make()`` returns, or where a record is missing a note that says so, with the command that makes it."""
     try:
         return make()
     except NotMeasured as missing:
         what = f"{missing.experiment.replace('_', ' ')} on a GPU" if missing.scale == "gpu" else "This run"
-        return not_yet_measured(missing.command, what)
+        return Html(
+            f'<div class="tw-missing" role="note"><p><strong>{html.escape(what)} is not yet measured.</strong> '
+            f"To measure it: <code>{html.escape(missing.command)}</code></p></div>",
+            f"{what} is not yet measured. To measure it: {missing.command}",
+        )

@@ -23,18 +23,12 @@ class BrowserModel:
     ----------
     text
         What the form starts with.
-    template
-        Name of the prompt template. Each label must be one token after it, because the browser reads the probabilities of one next token.
-    seed
-        Of the draw of examples.
+    task
+        Each of its labels must be one token, because the browser reads the probabilities of one next token.
     """
 
     def __init__(
-        self,
-        text: str = "Two hours of my life that I will not get back.",
-        task: str = "tweets",
-        template: str = "instruction",
-        seed: int = 0,
+        self, text: str = "Two hours of my life that I will not get back.", task: str = "tweets"
     ) -> None:
         from tunewise.experiment import resolve
         from tunewise.models.load import load
@@ -42,9 +36,9 @@ class BrowserModel:
         from whentofinetune.book_records import workspace
         from whentofinetune.classification import pool_size, sample
 
-        self.text, self.task, self.template = text, resolve(task, workspace()), TEMPLATES[template]
-        pool = sample(self.task, pool_size(self.task, 300), seed)
-        self.shots = random_shots(pool, EXAMPLES[-1], seed)
+        self.text, self.task, self.template = text, resolve(task, workspace()), TEMPLATES["instruction"]
+        pool = sample(self.task, pool_size(self.task, 300), seed=0)
+        self.shots = random_shots(pool, EXAMPLES[-1], seed=0)
         self.model = functools.cache(lambda: load(MODEL))
 
     def answer(self, text: str, k: int) -> dict[str, float]:

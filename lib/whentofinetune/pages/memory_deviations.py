@@ -8,7 +8,6 @@ from finetune_memory import Settings, estimate
 from tunewise import report as rp
 from tunewise.report.figures import AROUND, DOT, row_places
 from tunewise.words import signed
-from whentofinetune import book_files
 from whentofinetune.pages.memory_figures import METHODS, MODELS, gb, measured_peak, on_gpu, read
 
 FORMULA, SIMULATION = "closed formula", "simulation"
@@ -17,9 +16,7 @@ FORMULA, SIMULATION = "closed formula", "simulation"
 def deviations() -> list[dict]:
     """Of each step measured on a GPU: whose it is, the step in words, and how far formula and simulation are off, as shares
     (the simulation's by ``make bench``, None where it was not run)."""
-    bench = book_files.data_dir() / "bench" / "memory.json"
-    rows = read("bench/memory.json")["rows"] if bench.exists() else []
-    simulations = {r["id"]: r["predicted"]["simulation"] for r in rows}
+    simulations = {r["id"]: r["predicted"]["simulation"] for r in read("bench/memory.json")["rows"]}
     found, several = [], len({r["device"] for r in on_gpu()}) > 1
     for r in on_gpu():
         s, peak, bytes_simulated = r["settings"], r["allocated"], simulations.get(r["id"])

@@ -175,8 +175,6 @@ def _timeline(row: Row) -> rp.Figure:
 
 def accuracy_table() -> rp.Html:
     """Median and worst error of the simulation, the closed sum and public estimators on the same published peaks (``make bench`` writes them)."""
-    if not (book_files.data_dir() / "bench" / "memory.json").exists():
-        return rp.not_yet_measured("make bench", "The accuracy of the estimators")
     bench = read("bench/memory.json")
 
     def cell(found: dict | None, most: int) -> str:

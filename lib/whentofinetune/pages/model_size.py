@@ -80,14 +80,11 @@ def models() -> rp.Html:
     for model, size in verdicts.LADDER.items():
         paths = sorted((book_files.data_dir() / "runs" / model).glob("*.full.json"))
         if records := [Record.read(path) for path in paths]:
-            rows.append({"size": size, "model": model, "experiments": len(records)})
-            rows[-1]["seeds"] = statistics.mode(len(r.seeds) for r in records if r.seeds)
-            rows[-1]["on"] = book_records.machines(records)
-            decided = [c for c in verdicts.claims() if verdicts.verdict(c, model).findings]
-            rows[-1]["claims tested"] = len(decided)
-    heads = ("size", "model", "experiments", "claims tested", "seeds", "on")
-    caption = "The models; seeds are those of most experiments that draw or train"
-    return rp.table(rows, caption, {head: head for head in heads})
+            tested = [c for c in verdicts.claims() if verdicts.verdict(c, model).findings]
+            row = {"size": size, "model": model, "experiments": len(records), "claims tested": len(tested)}
+            row["seeds"] = statistics.mode(len(r.seeds) for r in records if r.seeds)
+            rows.append(row | {"on": book_records.machines(records)})
+    return rp.table(rows, "The models; seeds are those of most experiments that draw or train")
 
 
 def figure(found: Found) -> rp.Figure:
