@@ -303,7 +303,8 @@ def test_every_figure_and_table_is_made(records):
     operation, judge, window = records.invented_operation, records.groundedness, records.context_window
     for make in (abilities.operation_figure, abilities.operation_curve, abilities.controls):
         assert "nan" not in str(make(operation))
-    for make in (abilities.window_figure, abilities.window_gaps, abilities.real_table):
+    assert "nan" not in str(abilities.window_figure({"135M": window}))
+    for make in (abilities.window_gaps, abilities.real_table):
         assert "nan" not in str(make(window))
     assert "LoRA judge" in str(abilities.judge_table(judge))
 
@@ -356,7 +357,7 @@ def test_keys_past_the_trained_length_are_paired_by_text():
     scored = [(c, score(params, c)) for c in context_window.conditions(params)]
     record = made_up(experiments.get("context_window"), scored, **params)
     assert "past the trained length: YaRN +25 points" in abilities.window_gaps(record).alt
-    assert "base model: 4,096, 25 %" in abilities.window_figure(record).alt
+    assert "base model: 4,096, 25 %" in abilities.window_figure({"135M": record}).alt
 
 
 def test_the_larger_judge_finds_what_a_search_finds():

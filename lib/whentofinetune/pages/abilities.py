@@ -1,5 +1,6 @@
 """Figures and tables of the chapter *New abilities*, each a function of run records."""
 
+from collections.abc import Mapping
 from itertools import product
 
 from tunewise import report as rp
@@ -96,15 +97,23 @@ def window_methods(record: Record) -> Conditions:
     return condition_names.arms(record, method="jump")
 
 
-def window_figure(record: Record) -> rp.Figure:
-    """A menu: keys found again, and bits for the text after the jump, against the distance."""
+def window_figure(records: Mapping[str, Record]) -> rp.Figure:
+    """A menu: keys found again, and bits for the text after the jump, against the distance. records: model size -> its record."""
+    figures = {
+        f"{what}, {size}": f for size, record in records.items() for what, f in _windows(record).items()
+    }
+    return rp.choose(figures, "what is measured")
+
+
+def _windows(record: Record) -> dict[str, rp.Figure]:
+    """What is measured -> its curves over the distance, one a scaling."""
     found, distances = window_methods(record), record.params["distances"]
     keys = {name: {d: rp.mean(r, f"at {d}.recall") for d in distances} for name, r in found.items()}
     bits = {
         name: {d: average([r[f"at {d}"]["bits"] for r in rows]) for d in distances}
         for name, rows in found.items()
     }
-    shown = {"keys found again": (keys, rp.pct), "bits a token after the jump": (bits, rp.plain)}
+    shown = {"keys found again": (keys, rp.pct), "bits after the jump": (bits, rp.plain)}
     (base, *_), *_ = found.values()
     within = zip(base.items, base.outcomes("within.recall"), strict=True)
     trained = max(int(item.rsplit(", ", 1)[1]) for item, hit in within if hit is not None)
@@ -115,7 +124,7 @@ def window_figure(record: Record) -> rp.Figure:
         drawn = rp.curves(series, "distance, tokens", title, caption, show=show, log_x=True, upright=until)
         drawn.layout["xaxis"] |= dict(tickvals=ticks, ticktext=[f"{d // 1000}k" for d in ticks])
         figures[title] = drawn
-    return rp.choose(figures, "what is measured")
+    return figures
 
 
 def window_gaps(record: Record) -> rp.Figure:
