@@ -108,10 +108,11 @@ def moved_text(record: Record) -> rp.Html:
         far, lost = zip(*(p[1:] for p in pairs if p[0] in wanted), strict=True)
         return f"{stats.spearman(far, lost)['value']:.2f}"
 
-    return rp.prose(
-        f"Over all {len(pairs)} stops of {len(methods(record))} methods, the order by distance and the order by held-out loss agree with a rank correlation of {agreement(*NAMES)}; "
-        f"within LoRA alone it is {agreement('lora')}, within full fine-tuning {agreement('full')}."
-    )
+    kinds = [m[0] for m in methods(record)]
+    told = f"Over all {len(pairs)} stops of {len(kinds)} methods, the order by distance and the order by held-out loss agree with a rank correlation of {agreement(*NAMES)}"
+    for kind in NAMES:
+        told += f"; within {NAMES[kind]} alone it is {agreement(kind)}" if kinds.count(kind) > 1 else ""
+    return rp.prose(f"{told}.")
 
 
 def knobs_figure(record: Record) -> rp.Figure:
