@@ -292,7 +292,7 @@ def test_a_part_is_found_by_the_whole(tmp_path, monkeypatch, capsys):
         lambda ctx, c: asked.append(c.seed) or Scores(facts={"seed": c.seed}),
         {"smoke": {"model": "smollm2-135m", "seeds": [3, 5]}},
     )
-    monkeypatch.setattr(experiments, "get", lambda name: toy)
+    monkeypatch.setattr(experiments.definition, "get", lambda name: toy)
     assert run_parts.seeds_of(toy, toy.scales["smoke"]) == [3, 5]
     for seed in ("3", "5"):
         assert cli.main(["run", "toy", "--scale", "smoke", "--part", seed]) == 0
