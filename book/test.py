@@ -32,17 +32,15 @@ IMPORT_RULES = "from importlinter.cli import lint_imports_command as main; main(
 # The kernel is this Python; a cell that hangs is stopped after a quarter of an hour.
 NBVAL = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=900"]
 
-PYTEST = ["-m", "pytest", "tests", "--durations=10"]
+# Two workers, since a small machine has two cores; the cells of a notebook stay together, and so do the tests of a module.
+PYTEST = ["-m", "pytest", "tests", "--durations=10", "--numprocesses=2", "--dist=loadfile"]
 READING = {
     "lint": ["-m", "ruff", "check", *CODE],
     "format": ["-m", "ruff", "format", "--check", "--quiet", *CODE],
     "types": ["-m", "mypy"],
     "import rules": ["-c", IMPORT_RULES],
 }
-# dealt out to two processes, one for each core of a small machine
-FILES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("tests/**/test_*.py"))
-QUICK = ["--durations=10", "-m", "not (slow or model or site or browser)"]
-FAST = READING | {f"fast tests {part + 1}": ["-m", "pytest", *FILES[part::2], *QUICK] for part in range(2)}
+FAST = READING | {"fast tests": [*PYTEST, "-m", "not (slow or model or site or browser)"]}
 ALL = {"the book": ["book/build.py"]} | READING | {"tests and notebooks": [*PYTEST, *NOTEBOOKS, *NBVAL]}
 CLOSING = re.compile(r"^=+ .*\d+ .* in [\d.]+s.*=+$")
 

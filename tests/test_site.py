@@ -317,18 +317,16 @@ def test_labs_are_shown_and_given_out_without_their_answers(site, pages):
 
 
 def settle(page) -> None:
-    """Scroll through the page, so that all its figures are drawn, and back."""
+    """Look at each figure until it is drawn, and go back to the top."""
     # a figure that waits for the reader's prediction is shown
     page.evaluate("document.querySelectorAll('.tw-covered').forEach((c) => c.classList.remove('tw-covered'))")
-    page.evaluate(
-        """async () => {
-            const pause = (ms) => new Promise((done) => setTimeout(done, ms));
-            for (let y = 0; y < document.body.scrollHeight; y += 500) { window.scrollTo(0, y); await pause(20); }
-            window.scrollTo(0, 0);
-        }"""
-    )
+    # A slow machine misses a figure that is only scrolled past.
     page.wait_for_function(
-        "[...document.querySelectorAll('.tw-plot')].every((p) => p.querySelector('.main-svg'))",
+        """() => {
+            const waits = [...document.querySelectorAll('.tw-plot')].find((p) => !p.querySelector('.main-svg'));
+            (waits ?? document.documentElement).scrollIntoView({ behavior: 'instant' });
+            return !waits;
+        }""",
         timeout=60_000,
     )
 
