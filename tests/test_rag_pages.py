@@ -20,7 +20,7 @@ from tunewise.report import gap, mean, points
 from tunewise.written_answers import OUTCOMES
 from whentofinetune import book_records, experiments, verdicts
 from whentofinetune.datasets import company
-from whentofinetune.pages import hybrid, passages, rag_figures, rag_or_weights
+from whentofinetune.pages import each_size, hybrid, passages, rag_figures, rag_or_weights
 from whentofinetune.pages.board import links
 from whentofinetune.pages.form import ask_it
 
@@ -221,7 +221,7 @@ def test_the_form_shows_answer_citation_and_passages():
 
 def test_a_missing_record_is_named_with_its_command(monkeypatch, tmp_path):
     monkeypatch.setattr("whentofinetune.book_files.data_dir", lambda: tmp_path)
-    assert "tunewise run rag_hybrid" in repr(rag_figures.show(hybrid.quadrants_figure, "rag_hybrid"))
+    assert "tunewise run rag_hybrid" in repr(each_size.show(hybrid.quadrants_figure, "rag_hybrid"))
 
 
 def test_a_verdict_is_linked_where_its_box_stands():
@@ -234,7 +234,7 @@ def test_a_verdict_is_linked_where_its_box_stands():
 
 
 def of_sizes(name: str) -> list[Record]:
-    return list(rag_figures.sizes(name).values())
+    return list(each_size.sizes(name).values())
 
 
 def right(rows) -> float:
@@ -311,9 +311,9 @@ def test_the_larger_model_repeats_a_planted_value_more_often():
 
 def test_one_call_shows_every_size_that_was_measured():
     names = ["SmolLM2-135M-Instruct", "Qwen2.5-Coder-0.5B-Instruct"]
-    menu = rag_figures.at_each_size(hybrid.losses_figure, "rag_hybrid")
+    menu = each_size.at_each_size(hybrid.losses_figure, "rag_hybrid")
     assert [b["label"] for b in menu.layout["updatemenus"][0]["buttons"]] == names
-    table = rag_figures.at_each_size(rag_figures.dynamic_table, "rag_dynamic")
+    table = each_size.at_each_size(rag_figures.dynamic_table, "rag_dynamic")
     assert table.html.count("<table>") == 2 and table.text.startswith(f"{names[0]}\n")
     assert f"<strong>{names[1]}</strong>" in table.html
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from whentofinetune.book_records import load
-from whentofinetune.pages import accuracy, icl_figures, memory_figures, rag_figures
+from whentofinetune.pages import accuracy, each_size, icl_figures, memory_figures, rag_figures
 from whentofinetune.verdicts import title
 
 
 def citations() -> dict[str, Any]:
     """C39, of the largest model measured."""
-    *_, record = rag_figures.sizes("rag_citations").values()
+    *_, record = each_size.sizes("rag_citations").values()
     found = rag_figures.citations_measured(record)
     return {f"{what}, {title(record.model)}": metric for what, metric in found.items()}
 

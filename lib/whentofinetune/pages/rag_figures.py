@@ -4,7 +4,7 @@
 tuning together adds.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import product
 from statistics import fmean
@@ -15,9 +15,8 @@ from tunewise.record import Record, Row
 from tunewise.report.tables import Conditions
 from tunewise.words import counted
 from tunewise.written_answers import OUTCOMES
-from whentofinetune.book_records import committed, load
 from whentofinetune.pages.condition_names import arms
-from whentofinetune.verdicts import LADDER, title
+from whentofinetune.verdicts import title
 
 SEARCHES = {"bm25": "BM25 (words)", "dense": "embeddings (meaning)", "hybrid": "both, ranks fused"}
 ASKED = {
@@ -26,28 +25,6 @@ ASKED = {
     "changed": "about a change",
     "multihop": "over two facts",
 }
-
-
-# -- for every page on retrieval ---------------------------------------------------------------------------------------
-
-
-def show(make: Callable, *names: str, **options):
-    """What ``make`` makes of the book's records of these names, or a note of the one that is missing."""
-    return rp.measured(lambda: make(*map(load, names), **options))
-
-
-def sizes(name: str) -> dict[str, Record]:
-    """Model size -> the book's record of this experiment, for the models of the ladder that have one."""
-    return {size: load(name, model=m) for m, size in LADDER.items() if committed(name, model=m).exists()}
-
-
-def at_each_size(make: Callable, name: str) -> rp.Figure | rp.Html:
-    """What ``make`` makes of this record at each model size, by the model's name: figures behind a menu, tables one below the other."""
-    made = {title(record.model): make(record) for record in sizes(name).values()} or {"": show(make, name)}
-    if all(isinstance(m, rp.Figure) for m in made.values()):
-        return rp.choose(made, "model")
-    page = "".join(f"<p><strong>{model}</strong></p>{m.html}" for model, m in made.items())
-    return rp.Html(page, "\n".join(f"{model}\n{m.text}" for model, m in made.items()))
 
 
 # -- does the right passage come back? ---------------------------------------------------------------------------------
