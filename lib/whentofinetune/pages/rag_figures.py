@@ -16,7 +16,7 @@ from tunewise.report.tables import Conditions
 from tunewise.words import counted
 from tunewise.written_answers import OUTCOMES
 from whentofinetune.pages.condition_names import arms
-from whentofinetune.verdicts import title
+from whentofinetune.verdicts import LADDER, title
 
 SEARCHES = {"bm25": "BM25 (words)", "dense": "embeddings (meaning)", "hybrid": "both, ranks fused"}
 ASKED = {
