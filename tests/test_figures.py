@@ -72,6 +72,8 @@ def test_a_choice_starts_with_the_entry_that_is_named():
     assert menu["buttons"][0]["args"][1]["yaxis"]["title"]["text"] == "right", "the first can be chosen"
     with pytest.raises(ValueError, match="no entry 'loss' among share, bits"):
         rp.choose({"share": line, "bits": bits}, "measured", "loss")
+    with pytest.raises(ValueError, match="model: small has a menu itself"):
+        rp.choose({"small": second, "large": line}, "model")
 
 
 def test_a_level_is_a_line_with_a_band():

@@ -382,10 +382,12 @@ def choose(figures: Mapping[str, Figure], label: str, active: str | None = None)
     """One figure out of several, from a menu: entry -> figure. It needs no kernel and no server.
 
     ``active`` is the entry that is shown before the reader chooses, such as the one that a prediction asks for; without it,
-    the first. Raises ValueError for no figure, or an entry that is not there.
+    the first. Raises ValueError for no figure, an entry that is not there, or a figure that has a menu itself.
     """
     if not figures:
         raise ValueError("there is no figure to choose from")
+    if nested := [str(name) for name, figure in figures.items() if "updatemenus" in figure.layout]:
+        raise ValueError(f"{label}: {', '.join(nested)} has a menu itself: make one menu of both")
     if active is not None and active not in figures:
         raise ValueError(f"{label}: no entry {active!r} among {', '.join(map(str, figures))}")
     shown, data, steps = list(figures.values()), [], []

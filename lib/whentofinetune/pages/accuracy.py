@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import product
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from whentofinetune.datasets.rated_tasks import ABOUT
 from whentofinetune.pages import condition_names
 from whentofinetune.pages.icl_figures import minus_calibrated
 from whentofinetune.pages.seed_by_seed import trainings
-from whentofinetune.verdicts import title
+from whentofinetune.verdicts import LADDER, title
 
 # The two classifiers are logistic regressions.
 SHORT = {"lora": "LoRA", "embeddings": "MiniLM", "tfidf": "TF-IDF"}
@@ -123,15 +124,17 @@ def prompts_table(record: Record) -> rp.Html:
     return rp.table_from_lists(heads, rows, "Prompts tried on the validation complaints")
 
 
-def desk_curve(record: Record) -> rp.Figure:
-    """Right desk against the number of labels, a menu over the wording of the complaints; the best prompt as a level line."""
-    figures, sizes, name = {}, {m: by_size(record, m) for m in SHORT}, best(prompts(record))
-    for words, part in PARTS.items():
+def desk_curve(*records: Record) -> rp.Figure:
+    """Right desk against the number of labels, a menu over wording and model size; the best prompt as a level line."""
+    figures = {}
+    for record, (words, part) in product(records, PARTS.items()):
+        sizes, name = {m: by_size(record, m) for m in SHORT}, best(prompts(record))
         series = {SHORT[m]: rp.means(found, part) for m, found in sizes.items()}
         level = rp.mean(prompts(record)[name], part)
         series[f"prompt: {name}"] = dict.fromkeys((min(sizes["lora"]), max(sizes["lora"])), level)
-        caption = f"Right desk against the number of labels, {words}"
-        figures[words] = rp.curves(series, "labelled complaints", "right desk", caption, log_x=True)
+        entry = f"{words}, {LADDER.get(record.model, record.model)}"
+        caption = f"Right desk against the number of labels, {entry}"
+        figures[entry] = rp.curves(series, "labelled complaints", "right desk", caption, log_x=True)
     return rp.choose(figures, "complaints")
 
 
