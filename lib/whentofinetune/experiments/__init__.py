@@ -14,17 +14,14 @@ def run(name: str, scale: str = "laptop", *, fresh: bool = False, say=print, onl
     return perform(experiment, scale, fresh=fresh, say=say, workspace=space, only=only, **changes)
 
 
-def larger(name: str):
-    """The experiment on a larger model: run here if there is a GPU, else the book's record of the largest model.
+def on_gpu(name: str):
+    """The experiment at scale ``gpu``: run here if there is a GPU, else the book's record of such a run.
 
     Raises :class:`whentofinetune.book_records.NotMeasured`, which names the command, if there is neither.
     """
     import torch
 
-    if torch.cuda.is_available():
-        return run(name, "gpu")
-    models = book_records.larger_models(name)
-    return book_records.load(name, model=models[-1]) if models else book_records.load(name, "gpu")
+    return run(name, "gpu") if torch.cuda.is_available() else book_records.load(name, "gpu")
 
 
 def live_scale() -> str:

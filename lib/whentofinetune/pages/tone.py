@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Callable, Sequence
+from itertools import product
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from tunewise.record import Record, Row
 from tunewise.report.tables import Conditions
 from whentofinetune.datasets import company
 from whentofinetune.pages.condition_names import arms
+from whentofinetune.verdicts import LADDER
 
 
 def share(rows: Sequence[Row], metric: str) -> dict[str, float] | None:
@@ -89,13 +91,16 @@ def extractions(record: Record, form: str = "json") -> Conditions:
     return arms(record, form=form)
 
 
-def formats_figure(record: Record) -> rp.Figure:
-    """A menu over the forms: how often the reply has the form, and how many fields are right, by method."""
+def formats_figure(*records: Record) -> rp.Figure:
+    """A menu over forms and model sizes: how often the reply has the form, and how many fields are right, by method."""
     heads, figures = {"satisfies the schema": "valid", "fields exactly right": "fields"}, {}
-    for form, title in {"json": "JSON", "yaml": "YAML", "markdown": "Markdown"}.items():
+    for record, (form, title) in product(
+        records, {"json": "JSON", "yaml": "YAML", "markdown": "Markdown"}.items()
+    ):
         if found := extractions(record, form):
             series = {w: {n: share(rows, m) for n, rows in found.items()} for w, m in heads.items()}
-            figures[title] = rp.dots(series, "share", title)
+            entry = f"{title}, {LADDER.get(record.model, record.model)}"
+            figures[entry] = rp.dots(series, "share", entry)
     return rp.choose(figures, "form")
 
 
