@@ -128,14 +128,14 @@ def test_evidence_by_hand():
     )
     said |= {"C2": ("cannot tell", "0.5B"), "C3": ("agrees", "135M")}
     assert evidence([rule], said) == (
-        "Our own result speaks against part of this: the opposite claim C3 (agrees, 135M). "
+        "What we measured speaks against part of this: the opposite claim C3 (agrees, 135M). "
         "Published work supports it: a2020, b2021. Our own tests do not settle part of this: C2 (cannot tell, 0.5B). "
         "Our own results support part of this: C1 (agrees, 1.5B)."
     )
     read, plain = Rule("s", "note", "", literature=("c2022",)), Rule("t", "note", "")
     assert evidence([read], said) == "No test of ours concerns this; it follows published work: c2022."
     assert evidence([replace(rule, claims=(), against=("C3",))], said) == (
-        "Our own result speaks against this: the opposite claim C3 (agrees, 135M). Published work supports it: a2020, b2021."
+        "What we measured speaks against this: the opposite claim C3 (agrees, 135M). Published work supports it: a2020, b2021."
     )
     assert evidence([plain], said) == "This follows from the answers."
     assert evidence([rule, read, plain], said).endswith(
@@ -152,10 +152,9 @@ def test_a_comparison_of_ours_that_speaks_against_a_rule_is_told_with_the_record
     assert len(concerned) == 3
     for rule in concerned:
         text = evidence([rule])
-        assert (
-            f"speaks against part of this: on our desk task LoRA was ahead of both classifiers on new wordings, {rp.points(least)}"
-            in text
-        )
+        against = text.partition("What we measured speaks against this: ")[2].split(". ")[0]
+        ours = "on our desk task LoRA was ahead of both classifiers on new wordings"
+        assert f"{ours}, {rp.points(least)}" in against
         assert '<a href="accuracy.html">' in decide_page._linked(text)
 
 
@@ -166,7 +165,7 @@ def speaks(rules, text, said):
         """The first sentence after ``head`` and the one behind it, without "part of"."""
         return [*rest.replace("part of ", "").partition(head)[2].split(". ", 2), "", ""][:2]
 
-    contrary, against = part("Our own result speaks against this: ", text)
+    contrary, against = part("What we measured speaks against this: ", text)
     open_ = part("Our own tests do not settle this: ", text)[0]
     for rule in rules:
         for claim in rule.tests:

@@ -58,6 +58,15 @@ def test_the_words_below_the_figure_say_where_it_goes_against_the_answers(model)
         assert lora > other, (task, "write the home page's sentence anew")
 
 
+def test_at_the_largest_size_prompt_and_training_lie_above_the_small_classifier_on_tweets():
+    tweets, model = home.content()["tasks"]["Sentiment of tweets"], "qwen2.5-coder-1.5b"
+    lora, examples, small = (
+        home._share(tweets, method, model)["value"]
+        for method in ("LoRA", "examples in the prompt", "small classifier")
+    )
+    assert min(lora, examples) > small, "write the home page's sentence anew"
+
+
 def test_the_models_are_those_of_the_records():
     rows = home.measured().text.splitlines()[2:]
     named = [row.split()[0] for row in rows]
