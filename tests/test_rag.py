@@ -124,3 +124,15 @@ def test_a_shared_beginning_changes_no_continuation():
     assert generate(lm, prompts, prefix=PREFIX, max_new_tokens=6, batch_size=2, stop=None) == whole
     with pytest.raises(ValueError, match="empty prompt"):
         generate(lm, [""])
+
+
+def test_the_output_layer_of_a_frozen_model_is_given_contiguous_rows():
+    """A strided slice times a frozen weight is one copy of the weight a prompt in PyTorch: gigabytes for a large vocabulary."""
+    lm, seen = small(), []
+    lm.model.requires_grad_(False)
+    head = lm.model.get_output_embeddings()
+    told = head.register_forward_hook(lambda _, given, out: seen.append(given[0].is_contiguous()))
+    generate(lm, [" grass\nColour:", " coal\nColour:"], max_new_tokens=2, stop=None)
+    told.remove()
+    assert len(seen) >= 2 and all(seen)
+    assert not head._forward_pre_hooks  # nothing is left behind
