@@ -100,7 +100,7 @@ def formats_figure(*records: Record) -> rp.Figure:
         if found := extractions(record, form):
             series = {w: {n: share(rows, m) for n, rows in found.items()} for w, m in heads.items()}
             entry = f"{title}, {LADDER.get(record.model, record.model)}"
-            figures[entry] = rp.dots(series, "share", entry)
+            figures[entry] = rp.dots(series, "share", f"Tickets to {entry}")
     return rp.choose(figures, "form")
 
 
