@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from tunewise.models.packing import LanguageModel, encode, evaluating, parts, read_prefix
+from tunewise.models.packing import LanguageModel, encode, evaluating, read_prefix
 
 
 def generate(
@@ -43,7 +42,7 @@ def generate(
         raise ValueError("an empty prompt cannot be continued: give a prefix or a prompt")
     order = sorted(range(len(prompts)), key=lambda i: len(ids[i]))
     texts = [""] * len(prompts)
-    with evaluating(model), contiguous_head(model):
+    with evaluating(model):
         # the model wants one token at least beside what it has read
         cache = read_prefix(model, shared).cache if all(ids) else None
         for first in range(0, len(order), batch_size):
@@ -63,17 +62,3 @@ def generate(
                 cut = text if stop and text.strip(stop) == text else text.strip()
                 texts[i] = cut.split(stop or "\0")[0]
     return texts
-
-
-@contextlib.contextmanager
-def contiguous_head(model: Any) -> Iterator[None]:
-    """The output layer reads contiguous rows, for the length of a ``with`` block.
-
-    The last token's hidden states are a slice, and PyTorch multiplies a slice by a *frozen* weight one copy of the weight a
-    prompt: gigabytes, and in bfloat16 on a CPU minutes instead of milliseconds.
-    """
-    hook = parts(model)[1].register_forward_pre_hook(lambda _, given: (given[0].contiguous(),))
-    try:
-        yield
-    finally:
-        hook.remove()
