@@ -20,5 +20,6 @@ model: Any = AutoModelForCausalLM.from_pretrained(BASE, dtype=getattr(torch, ARM
 if ARM["adapter"]:
     from peft import PeftModel
 
-    model = PeftModel.from_pretrained(model, str(HERE)).eval()
+    # nothing is trained here, but PyTorch multiplies few rows by frozen weights very slowly in bfloat16 on a CPU
+    model = PeftModel.from_pretrained(model, str(HERE)).eval().requires_grad_(True)
 prompts = Prompts(ARM, tokenizer)
