@@ -158,7 +158,10 @@ def raft_pairs(
     without: float,
     rng: np.random.Generator,
 ) -> list[tuple[str, str]]:
-    """Training pairs in the manner of RAFT (Zhang et al. 2024, arXiv 2403.10131): the passage that holds the answer among distractors.
+    """Training pairs after RAFT (Zhang et al. 2024, arXiv 2403.10131): the passage that holds the answer among distractors.
+
+    Two things differ from the paper. Where the right passage is missing the target is the abstention; RAFT keeps the answer there, to be
+    memorised. And the answers are short, without RAFT's reasoning and quotes.
 
     Parameters
     ----------

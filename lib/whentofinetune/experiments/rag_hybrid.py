@@ -1,7 +1,7 @@
 """Retrieval, fine-tuning, or both? (C23, C33, C42)
 
 The four quadrants, and what tuning has to teach for both to add up. Two things can be tuned. *Facts*: question and answer, without passages. *Reading*: question with passages and answer, on other entities than
-those that are asked about; with distractors beside the passage that holds the answer (RAFT), or without. Each is asked with and without
+those that are asked about; with distractors beside the passage that holds the answer (after RAFT), or without. Each is asked with and without
 retrieval, on the same questions.
 """
 

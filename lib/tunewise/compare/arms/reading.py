@@ -22,7 +22,7 @@ from tunewise.written_answers import contains
 
 TITLES = {
     "rag": "Search in your documents, and the model reads",
-    "rag_tuned": "Search, and the model fine-tuned to read (RAFT)",
+    "rag_tuned": "Search, and the model fine-tuned to read (after RAFT)",
 }
 PASSAGE = 120  # tokens, roughly
 
@@ -125,7 +125,7 @@ def rag_arm(bench: Workbench) -> ArmResult:
 
 
 def rag_tuned(bench: Workbench) -> ArmResult:
-    """The reader after training on passages that hold the answer and on near ones that do not (RAFT, Zhang et al. 2024, arXiv 2403.10131)."""
+    """The reader after training on passages that hold the answer and on near ones that do not (after RAFT, Zhang et al. 2024, arXiv 2403.10131)."""
     library, writer = Library(bench), Writer(bench)
     best = max(library.trials(), key=lambda t: (t["score"], t["search"] == "hybrid"))
     how = best["search"]
