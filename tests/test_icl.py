@@ -12,7 +12,7 @@ from tunewise import prompting
 from tunewise.data import Example, Task
 from tunewise.experiment import Params
 from tunewise.prompting import TEMPLATES
-from tunewise.report import mean
+from tunewise.report import gap, mean, points
 from whentofinetune import book_records, contrasts, experiments, planted_codes
 from whentofinetune.classification import pool_size, sample, subset
 from whentofinetune.datasets.invented_words import KINDS, invented_words, recalled
@@ -234,6 +234,21 @@ def test_lora_is_compared_at_equal_labels():
     wanted.append([by["lora"][300] - nearest[16]])
     for trace, difference in zip(icl.equal_labels(curve, shots).data, wanted, strict=True):
         assert trace["x"] == pytest.approx(list(difference))
+
+
+def test_the_lead_over_the_classifier_shrinks_to_a_hundred_labels_at_135m_and_may_be_gone_at_half_a_billion():
+    """As the opening and the last section say; the page prints the differences."""
+
+    def lead(model, n):
+        curve = book_records.load("learning_curve", model=model)
+        return gap(*(curve.where(method=m, n_labels=n) for m in ("lora", "embeddings")), "accuracy")
+
+    first, second, *rest = (lead("smollm2-135m", n) for n in (10, 30, 100, 300, 700))
+    level = [found["value"] for found in rest]
+    assert first["value"] > second["value"] > 2 * max(level) and max(level) - min(level) < 0.02
+    assert all(found["low"] > 0 for found in rest) and lead("qwen2.5-coder-0.5b", 700)["low"] < 0
+    said = icl.lead_over_embeddings({"135M": book_records.load("learning_curve")}).text
+    assert said.count(" labels ") == 5 and f"10 labels {points(first, n=False)}" in said
 
 
 def test_what_calibration_adds_is_the_difference_of_the_records_means():

@@ -12,7 +12,7 @@ from small_model import made_up, run_small, small, small_context
 from tunewise import constrained
 from tunewise.experiment import Condition, Params
 from tunewise.generation import generate
-from whentofinetune import experiments, mail_replies, ticket_records
+from whentofinetune import book_records, experiments, mail_replies, ticket_records
 from whentofinetune.calculators import voice_check
 from whentofinetune.datasets import company
 from whentofinetune.experiments import voice
@@ -335,3 +335,9 @@ def test_the_checker_on_the_page_checks_a_reply():
     assert "8 of 9 rules" in broken["text"]
     with pytest.raises(ValueError, match="a reply first"):
         live.compute(reply=" ")
+
+
+def test_the_chapter_says_how_many_tickets_were_trained_on_and_how_many_shown():
+    for model in ("smollm2-135m", "qwen2.5-coder-0.5b"):
+        params = book_records.load("formats", model=model).params
+        assert (params["labels"], params["k"]) == (60, 2), model

@@ -155,6 +155,18 @@ def curve_figure(curve: Record, shots: Record | None = None) -> rp.Figure:
     return rp.curves(series, "labelled examples", "accuracy", caption, log_x=True, levels=levels)
 
 
+def lead_over_embeddings(curves: Mapping[str, Record]) -> rp.Html:
+    """At each size, LoRA's lead over the linear classifier on embeddings with the same labels, from few labels to many."""
+    said = []
+    for size, curve in curves.items():
+        leads = [
+            f"{n} labels {rp.points(rp.gap(rows, curve.where(method='embeddings', n_labels=n)), n=False)}"
+            for n, rows in curve.by("n_labels", method="lora").items()
+        ]
+        said.append(f"At {size}: {'; '.join(leads)}.")
+    return rp.prose(f"LoRA minus the classifier on embeddings, with the same labels. {' '.join(said)}")
+
+
 def recipe_table(curve: Record) -> rp.Html:
     """How LoRA was trained at each number of labels: passes, steps, batch, peak rate."""
     recipe = Recipe(**curve.params["recipe"]["lora"])
