@@ -341,7 +341,7 @@ def test_the_page_shows_the_means_of_the_record():
     assert "LoRA on 240 examples 80 %" in alt and "LoRA on 240 examples 20 %" in alt
     text = str(abilities.controls(record))
     assert "90 %, 70 %" in text and "100 %, 50 %" in text
-    assert abilities.control_trainings(record).startswith("1 of 2 trainings ends clearly above")
+    assert abilities.control_trainings(record).startswith("1 of 2 training runs ends clearly above")
 
 
 def test_keys_past_the_trained_length_are_paired_by_text():
@@ -374,4 +374,4 @@ def test_longer_lists_stay_mostly_wrong_and_the_control_is_as_strong_as_the_text
     record = book_records.load("invented_operation", model=model)
     trained = record.where(method="pretrained", task="frell", n_labels=240)
     assert mean(trained, "longer.exact")["high"] < 0.5
-    assert abilities.control_trainings(record).startswith(f"{learned} of 3 trainings")
+    assert abilities.control_trainings(record).startswith(f"{learned} of 3 training runs")

@@ -318,10 +318,10 @@ def test_figures_and_tables_of_the_rule_say_what_the_record_says():
     [
         (
             (1 / 3, 0.7, 0.7),
-            "2 of 3 trainings end clearly above a constant answer (one by one: 33 %, 70 %, 70 %)",
+            "2 of 3 training runs end clearly above a constant answer (one by one: 33 %, 70 %, 70 %)",
         ),
-        ((0.4, 0.9), "1 of 2 trainings ends clearly above a constant answer (one by one: 40 %, 90 %)"),
-        ((0.3, 0.3), "0 of 2 trainings end"),
+        ((0.4, 0.9), "1 of 2 training runs ends clearly above a constant answer (one by one: 40 %, 90 %)"),
+        ((0.3, 0.3), "0 of 2 training runs end"),
     ],
 )  # of 60 complaints: 40 % are 24, and Wilson's interval of 24 of 60 begins at 28.6 %, below a third
 def test_trainings_that_end_at_a_constant_answer_are_counted(shares, said):

@@ -38,7 +38,7 @@ def messages(v: Variant, n: int = 60) -> list[Message]:
 
 
 def answers(v: Variant, n: int = 14) -> tuple[list[str], dict[str, np.ndarray]]:
-    """The term of each question, six questions a term; and for each method 1 for a right answer, 0 for another (the mean over trainings)."""
+    """The term of each question, six questions a term; and for each method 1 for a right answer, 0 for another (the mean over training runs)."""
     record = load("jargon")
     terms = record.one(method="base").groups
     kept = v.rng("terms").choice(sorted(set(terms)), n, replace=False)

@@ -73,7 +73,7 @@ def ten_wrong(v: Variant) -> list[Case]:
 
 def quadrants(v: Variant, n: int = 30) -> tuple[str, dict[str, np.ndarray]]:
     """What tuning taught, and for each quadrant (``neither``, ``retrieval alone``, ``tuning alone``, ``both``), on the same n questions, the
-    share of the trainings with a right answer. ``page given`` is the base model with the right passage alone; ``found``: was a right one found?
+    share of the training runs with a right answer. ``page given`` is the base model with the right passage alone; ``found``: was a right one found?
     """
     rng, record = v.rng("quadrants"), load("rag_hybrid")
     kept = np.sort(rng.choice(len(record.one(method="retrieval").items), n, replace=False))

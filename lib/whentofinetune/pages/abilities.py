@@ -65,7 +65,7 @@ def controls(record: Record) -> rp.Html:
 
 
 def control_trainings(record: Record) -> str:
-    """How many trainings of random weights learned the easy task, of whose lists every other one has the x."""
+    """How many training runs of random weights learned the easy task, of whose lists every other one has the x."""
     return trainings(record.where(method="random", task="easy"), 1 / 2, "same.exact")
 
 

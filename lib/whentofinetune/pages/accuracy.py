@@ -139,7 +139,7 @@ def desk_curve(*records: Record) -> rp.Figure:
 
 
 def lora_trainings(desks: Record) -> str:
-    """How many trainings of LoRA at the most labels are clearly better than always naming one desk."""
+    """How many training runs of LoRA at the most labels are clearly better than always naming one desk."""
     tuned = next(iter(at_most_labels(desks).values()))
     return trainings(tuned, desks.one(method="majority")["accuracy"]["value"])
 

@@ -220,15 +220,15 @@ def methods_table(record: Record) -> rp.Html:
 
 
 def methods_said(record: Record) -> rp.Html:
-    """Where the accuracy of QLoRA or full fine-tuning can be told from LoRA's, in a sentence."""
-    told, open_ = [], []
+    """Where the accuracy of QLoRA or full fine-tuning differs clearly from LoRA's, in a sentence."""
+    apart, open_ = [], []
     for n, lora in record.by("n_labels", method="lora").items():
         for m in ("qlora", "full"):
             if found := record.where(method=m, n_labels=n):
                 gap, name = rp.gap(found, lora), f"{NAMES[m]} at {n} labels"
                 clear = gap["low"] > 0 or gap["high"] < 0
-                (told if clear else open_).append(f"{name} ({rp.points(gap, n=False)})" if clear else name)
-    said = f"Told from LoRA: {', '.join(told) or 'none'}. Not told: {', '.join(open_) or 'none'}."
+                (apart if clear else open_).append(f"{name} ({rp.points(gap, n=False)})" if clear else name)
+    said = f"Clearly different from LoRA: {', '.join(apart) or 'none'}. Open: {', '.join(open_) or 'none'}."
     return rp.prose(said)
 
 

@@ -21,7 +21,7 @@ CLEANED = {
 
 
 def winners(picks: Record) -> rp.Html:
-    """Accuracy of each method on all held-out items of each data set, mean over the trainings; a dash where it was not asked."""
+    """Accuracy of each method on all held-out items of each data set, mean over the training runs; a dash where it was not asked."""
     table = []
     for name in picks.params["sets"]:
         rows = {arm: picks.where(set=name, method=arm) for arm in FAMILIES}
