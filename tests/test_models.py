@@ -19,6 +19,7 @@ from tunewise.models import load as loading
 from tunewise.models.device import Precision, choose
 from tunewise.models.download import FetchError, HubFile, fetch, sha256_of
 from tunewise.models.load import load, model_checksum
+from tunewise.models.packing import evaluating
 
 # -- registry --------------------------------------------------------------------------------------------------------
 
@@ -291,6 +292,23 @@ def test_changing_weights_in_memory_leaves_the_file_alone(lm):
 
 def test_dtype_is_the_one_asked_for(lm):
     assert load(precision=Precision("cpu", torch.bfloat16, "test")).model.dtype == torch.bfloat16
+
+
+def test_a_4_bit_model_that_was_evaluated_trains_as_before(lm):
+    """bitsandbytes repacks weights for the CPU when they are evaluated there, and gives no gradient through them from then on."""
+    pytest.importorskip("bitsandbytes")
+    small = load(precision=lm.precision, quantize="nf4")
+    ids = torch.tensor([[1, 2, 3, 4]])
+
+    def gradient():
+        inputs = small.model.get_input_embeddings()(ids).detach().requires_grad_(True)
+        small.model(inputs_embeds=inputs).logits.logsumexp(dim=-1).sum().backward()
+        return inputs.grad
+
+    before = gradient()
+    with evaluating(small.model):
+        small.model(input_ids=ids)
+    assert torch.allclose(gradient(), before, rtol=1e-3)
 
 
 def test_nf4_holds_4_bits_and_still_predicts(lm):
