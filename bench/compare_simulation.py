@@ -51,7 +51,7 @@ def data_set(
     difficulty = np.repeat(rng.standard_normal(-(-n // group)), group)[:n]
     columns = Columns("classification", "text", "label")
     test = tuple(Item(f"{i}", i + 2, "", "a", f"{i // group}") for i in range(n))
-    data = OwnData("simulated", None, columns, ("a", "b"), (), (), test)
+    data = OwnData("simulated", columns, ("a", "b"), (), (), test)
     order, truth, made = rng.permutation(arms), {}, []
     for k in order:
         p = expit(levels[k] + common * difficulty + own * rng.standard_normal(n))

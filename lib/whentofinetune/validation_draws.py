@@ -86,4 +86,4 @@ def _asked(names: Sequence[str], right: np.ndarray) -> tuple[OwnData, list[ArmRe
         ArmResult(a, a, FAMILIES[a], {}, [""] * n, {"accuracy": r.tolist()}, Cost(1, seconds_a_call=k / 1e3))
         for k, (a, r) in enumerate(zip(names, right, strict=True))
     ]
-    return OwnData("drawn", None, columns, ("",), (), (), items), arms
+    return OwnData("drawn", columns, ("",), (), (), items), arms

@@ -31,9 +31,7 @@ def items(n, first=2, name="tickets.csv", target=True, group_size=1):
 
 def data(n=120, group_size=1, **changes):
     test = items(n, first=2, group_size=group_size)
-    made = dict(
-        name="tickets.csv", path=None, columns=Columns("classification", "text", "label"), labels=LABELS
-    )
+    made = dict(name="tickets.csv", columns=Columns("classification", "text", "label"), labels=LABELS)
     made |= dict(train=items(150, 1000), valid=items(30, 2000), test=test, pool=items(60, 3000, target=False))
     finding = Finding("duplicate", (7, 9), "tickets.csv has 2 rows twice: 7, 9.", "removed from training")
     return OwnData(**(made | dict(findings=(finding,)) | changes))

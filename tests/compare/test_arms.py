@@ -33,7 +33,7 @@ def rows(n, first=0, shares=(1, 1, 1)):
 
 
 def own(train=None, **changes):
-    made = dict(name="t.csv", path=None, columns=Columns("classification", "text", "queue"), labels=LABELS)
+    made = dict(name="t.csv", columns=Columns("classification", "text", "queue"), labels=LABELS)
     made |= dict(train=train or rows(24), valid=rows(9, 100), test=rows(12, 200))
     return OwnData(**(made | changes))
 

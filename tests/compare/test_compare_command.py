@@ -107,7 +107,8 @@ def test_a_dry_run_shows_the_plan_and_computes_nothing(file, capsys):
         (["tickets.csv", "--text", "subject"], "subject"),
         (["tickets.csv", "--prompt", "mine.txt"], "the prompt file mine.txt can't be read"),
         (["tickets.csv", "-o", "."], "is a folder"),
-        (["tickets.csv", "--docs", "."], "--docs is for questions with short answers"),
+        (["tickets.csv", "-o", "results"], "-o results: the report is a page, so its name must end in .html"),
+        (["tickets.csv", "--docs", "scans"], "--docs is for questions with short answers"),
         (["tickets.csv", "--task", "answers", "--docs", "none"], "--docs none is no folder"),
         (["tickets.csv", "--task", "answers", "--docs", "scans"], "a.txt: is empty"),
         (["tickets.csv", "--schema", "s.json"], "--schema is for written answers"),
@@ -118,6 +119,28 @@ def test_what_cannot_be_run_is_said_in_one_line(file, capsys, given, said):
     assert cli.main(["compare", *given]) == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") <= 3 and "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "output"),
+    [
+        ([], "mine.json", "mine.html"),
+        (["tickets.csv", "--pool"], "mine.json", "mine.html"),
+        (["tickets.csv", "--prompt"], "mine.html", "mine.html"),
+        (["--docs", "scans", "--questions"], "mine.json", "./mine.html"),
+        (["--questions", "tickets.csv", "--docs"], "scans/mine.html", "scans/report.html"),
+        (["tickets.csv", "--prices"], "report/winner/prices.toml", "report.html"),
+    ],
+)
+def test_no_file_that_is_read_is_written_over(file, capsys, given, name, output):
+    mine = file.parent / name
+    mine.parent.mkdir(parents=True, exist_ok=True)
+    mine.write_text("mine", encoding="utf-8")
+    read = "scans" if given[-1:] == ["--docs"] else name
+    assert cli.main(["compare", *given, read, "-o", output]) == 2
+    error = capsys.readouterr().err
+    assert f"over or into {read}: name another place with -o" in error
+    assert mine.read_text(encoding="utf-8") == "mine" and not list(file.parent.glob("cache/*"))
 
 
 def test_a_cache_that_cannot_be_made_is_said(file, capsys, monkeypatch):

@@ -46,7 +46,6 @@ def bench(tmp_path, monkeypatch):
     ]
     data = OwnData(
         "q.csv",
-        None,
         Columns("answers", "q", "a"),
         (),
         *(tuple(rows[i::3]) for i in range(3)),

@@ -24,7 +24,7 @@ def items(n, first, target):
 def data(kind, target):
     parts = {name: items(12, first, target) for name, first in (("train", 0), ("valid", 100), ("test", 200))}
     metric = {"answers": "f1", "extraction": "fields"}[kind]
-    return OwnData("orders.csv", None, Columns(kind, "text", "answer"), (), metric=metric, **parts)
+    return OwnData("orders.csv", Columns(kind, "text", "answer"), (), metric=metric, **parts)
 
 
 def answers():

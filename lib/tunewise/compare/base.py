@@ -105,7 +105,6 @@ class OwnData:
     """
 
     name: str
-    path: Path | None
     columns: Columns
     labels: tuple[str, ...]
     train: tuple[Item, ...]

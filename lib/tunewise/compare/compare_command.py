@@ -7,6 +7,7 @@ import dataclasses
 import sys
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunewise.compare.base import OwnData
@@ -55,10 +56,7 @@ def _compare(args: argparse.Namespace, say: Callable[[str], None]) -> int:
     from tunewise.compare.workbench import Workbench
 
     settings = settings_of(args)
-    if settings.output.is_dir():
-        raise ValueError(
-            f"-o {settings.output} is a folder: name a file in it, such as {settings.output / 'report.html'}"
-        )
+    _check_output(args)
     if args.questions:
         return judge_documents(args.questions, settings, say, as_json=args.json, dry=args.dry_run)
     if not args.file:
@@ -78,6 +76,40 @@ def _compare(args: argparse.Namespace, say: Callable[[str], None]) -> int:
     tell(report, say)
     write(report, say, as_json=args.json)
     return CANNOT_TELL if report.decision.kind == "cannot_tell" else DECIDED
+
+
+def _check_output(args: argparse.Namespace) -> None:
+    """Raises ValueError where the report, the JSON beside it or the winner's folder would lie on what is read, or among the documents."""
+    from tunewise.compare.winner import folder_of
+
+    output = args.output
+    if output.is_dir():
+        raise ValueError(f"-o {output} is a folder: name a file in it, such as {output / 'report.html'}")
+    if output.suffix.lower() != ".html":
+        raise ValueError(f"-o {output}: the report is a page, so its name must end in .html")
+    scorer = args.scorer and args.scorer.rpartition(":")[0]
+    read = (
+        args.file,
+        args.pool,
+        args.docs,
+        args.questions,
+        args.prompt_file,
+        args.schema,
+        args.prices,
+        scorer,
+    )
+    for name in filter(None, read):
+        for written in (output, output.with_suffix(".json"), folder_of(output)):
+            ours, theirs = _place(written), _place(Path(name))
+            if ours == theirs or ours in theirs.parents or theirs in ours.parents:
+                raise ValueError(
+                    f"-o {output} would write {written} over or into {name}: name another place with -o"
+                )
+
+
+def _place(path: Path) -> Path:
+    """Where a path leads; small letters, as not every disk tells tickets.JSON from tickets.json."""
+    return Path(str(path.expanduser().resolve()).lower())
 
 
 def tell(report: Report, say: Callable[[str], None]) -> None:

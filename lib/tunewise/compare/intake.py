@@ -100,7 +100,6 @@ def prepare(
     columns = replace(columns, guessed=(*columns.guessed, *table.notes))
     return OwnData(
         table.name,
-        table.path.resolve() if table.path else None,
         columns,
         labels,
         part["train"],
