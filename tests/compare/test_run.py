@@ -68,6 +68,16 @@ def test_an_arm_whose_files_are_gone_is_run_again():
     assert path.exists()
 
 
+def test_other_settings_leave_the_weights_of_an_earlier_result_as_they_were():
+    data = own(train=rows(24, shares=(2, 1, 1)))
+    first = run(data, Settings(only=CHEAP), quiet).arm("tfidf").artefact
+    before = (first / "classifier.skops").read_bytes()
+    for other in (dict(balanced=True), dict(seed=1)):
+        folder = run(data, Settings(only=CHEAP, **other), quiet).arm("tfidf").artefact
+        assert folder != first and folder.exists()
+    assert (first / "classifier.skops").read_bytes() == before
+
+
 def test_a_budget_stops_between_steps_and_says_what_is_missing():
     report = run(own(), Settings(only=CHEAP, budget=0.0), quiet)
     assert [a.name for a in report.arms] == ["majority"]

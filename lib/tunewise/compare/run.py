@@ -200,6 +200,7 @@ def _one(
             needs, left = duration(made.seconds(arm)), duration(max(0, budget - spent))
             missing.append((arm.name, f"{BUDGET}: it takes about {needs}, and {left} were left"))
             return None
+        bench.key = key
         result = arm.evaluate(bench)
     except BudgetSpent:
         ran = time.perf_counter() - start - spent
@@ -226,7 +227,7 @@ def _key(bench: Workbench, arm: Arm) -> str:
     """What the result of an arm rests on."""
     settings = {name: getattr(bench.settings, name) for name in ("seed", "balanced", "scorer")}
     model = bench.ctx.ingredients if arm.needs_model else None
-    return digest(["arm", VERSION, arm.name, fingerprint(bench.data), settings, model, arm.inputs])
+    return digest(["arm and folder", VERSION, arm.name, fingerprint(bench.data), settings, model, arm.inputs])
 
 
 def row(result: ArmResult, metric: str) -> str:

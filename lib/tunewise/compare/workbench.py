@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import dataclasses
 import hashlib
 import shutil
 import time
@@ -94,6 +93,8 @@ class Workbench:
         A context with a model and an encoder, for who has them; else they are loaded when they are first asked for.
     deadline
         On the clock of ``time.perf_counter``, when the budget is spent; None without one.
+    key
+        What the result of the arm at work is kept under, and what it leaves.
     """
 
     data: OwnData
@@ -101,6 +102,7 @@ class Workbench:
     say: Callable[[str], None]
     given: Context | None = None
     deadline: float | None = None
+    key: str = ""
     _vectors: dict[str, np.ndarray] = field(default_factory=dict)
     _embedding: np.ndarray = field(default_factory=lambda: np.zeros(2))  # seconds, texts
     _short: dict[str, str] = field(default_factory=dict)
@@ -282,10 +284,7 @@ class Workbench:
 
     def leave(self, name: str, made: Artefact, **parts: Any) -> Path | None:
         """The folder with what an arm's users need; None where it cannot be written, which is said and costs no result."""
-        made_of = digest(
-            [name, VERSION, self.settings.model, fingerprint(self.data), dataclasses.asdict(made)]
-        )
-        folder = self.cache.folder.parent / "arms" / made_of
+        folder = self.cache.folder.parent / "arms" / digest([name, self.key])
         try:
             return made.save(folder, **parts)
         except OSError as error:
