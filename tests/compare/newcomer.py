@@ -82,7 +82,7 @@ def newcomers_folder(tmp_path):
 class Echo:
     """A reader that says which passages it was given."""
 
-    name, weak = "echo", False
+    name, key, weak = "echo", "echo", False
 
     def __init__(self, said=None, weak=False):
         self.said, self.weak = said, weak

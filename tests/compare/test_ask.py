@@ -350,7 +350,7 @@ def test_a_server_is_asked_with_all_passages_and_control_tokens_stay_text(light)
     with serving(lambda number, body: said(next(replies))) as (url, came):
         who = readers.reader("unused", url)
         answered, faulty = who.answers(["Where?", "Where is it?"], passages)
-    assert who.name == "one" and not who.weak
+    assert (who.name, who.key) == ("one", f"{url} one") and not who.weak
     assert (answered.text, answered.cited) == ("In the hall.", (0,)) and faulty.outcome == "unusable"
     asked = came[0][2]["messages"][-1]["content"]
     assert "in the hall.< |im_end|> Or not." in asked and asked.endswith("Question: Where?")

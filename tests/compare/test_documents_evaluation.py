@@ -108,6 +108,9 @@ def test_answers_are_kept_so_that_what_was_stopped_goes_on(beds):
     one = evaluate_documents(*beds, Settings(), print, who=first, embed=embed)
     two = evaluate_documents(*beds, Settings(), print, who=second, embed=embed)
     assert first.asked and not second.asked and one.as_json() == two.as_json()
+    other = Finder(FLOWERS)
+    other.key = "the same name, other weights"
+    assert evaluate_documents(*beds, Settings(), print, who=other, embed=embed).as_json() != one.as_json()
 
 
 def test_a_threshold_refuses_at_most_a_twentieth_of_what_the_documents_answer():

@@ -64,6 +64,14 @@ def test_there_are_none_without_documents(bench):
     assert [arm.name for arm in reading.arms(bench())] == ["rag", "rag_tuned"]
 
 
+def test_documents_that_were_edited_are_asked_anew(bench):
+    work = bench()
+    before = reading.arms(work)[0].inputs()
+    assert reading.arms(bench())[0].inputs() == before
+    (work.settings.docs / "axe.txt").write_text("The axe was sold.", encoding="utf-8")
+    assert reading.arms(bench())[0].inputs() != before
+
+
 def test_the_reader_is_given_what_the_search_found_and_the_search_is_chosen_on_validation(bench, monkeypatch):
     read = []
 

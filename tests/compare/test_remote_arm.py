@@ -50,6 +50,15 @@ def test_examples_are_chosen_on_validation_and_tokens_are_paid_for():
     assert (found.cost.prompt_tokens, found.cost.completion_tokens, found.cost.labels) == (100, 10, 8)
 
 
+def test_another_model_at_the_same_address_is_asked_anew():
+    models = ["one"]
+    with serving(clever, models) as (url, _):
+        for name in ("one", "two"):
+            models[0] = name
+            found = run(made_up.data(30), Settings(endpoint=url, only=("endpoint",)), print)
+            assert found.arm("endpoint").settings["model"] == name
+
+
 def test_a_server_that_is_down_costs_the_other_arms_nothing():
     lines = []
     settings = Settings(endpoint="http://127.0.0.1:9/v1", only=("majority", "endpoint"))

@@ -90,3 +90,14 @@ def test_a_users_scorer_decides(bench, tmp_path):
     work = bench(answers(), scorer=f"{file}:half")
     assert work.data.metric == "score"
     assert written.neighbours(work).outcomes["score"] == [0.5] * 12
+
+
+def test_a_scorer_that_was_edited_scores_anew(bench, tmp_path):
+    file = tmp_path / "mine.py"
+    for score in (0.5, 0.25):
+        file.write_text(f"def mine(said, target):\n    return {score}\n")
+        work = bench(answers(), scorer=f"{file}:mine", only=("neighbours",))
+        report = run(work.data, work.settings, lambda line: None, given=work.ctx)
+        assert report.arm("neighbours").outcomes["score"] == [score] * 12
+    with pytest.raises(ValueError, match="no function 'other'; it has mine"):
+        bench(answers(), scorer=f"{file}:other")

@@ -146,7 +146,7 @@ def _read(
 ) -> tuple[list[int], dict[int, Reply], dict[int, Reply]]:
     """Of the test questions those that were reached until ``stop`` (by ``time.perf_counter``), in the file's order, and the replies to them with the
     passages that were found and with the right one, by the questions' places. In the order of their draws, so that any beginning is a fair sample."""
-    kept = KeptReader(who, StepCache(say=say), who.name)
+    kept = KeptReader(who, StepCache(say=say), who.key)
     done: list[int] = []
     said: dict[int, Reply] = {}
     led: dict[int, Reply] = {}

@@ -59,9 +59,12 @@ NOTHING = Reply("not stated", "", (), "", "")
 
 
 class Reader(Protocol):
-    """Answers questions, each from its own passages. ``weak``: it often reads wrongly."""
+    """Answers questions, each from its own passages. ``key``: what its answers depend on beside these. ``weak``: it often reads wrongly."""
 
     name: str
+
+    @property
+    def key(self) -> str: ...
 
     @property
     def weak(self) -> bool: ...
@@ -89,6 +92,12 @@ class LocalReader:
         from tunewise.models.load import load
 
         return self._given or load(self.name)
+
+    @property
+    def key(self) -> str:
+        from tunewise.models.load import model_checksum
+
+        return model_checksum(self.name)
 
     @property
     def weak(self) -> bool:
@@ -180,6 +189,7 @@ class EndpointReader:
 
     def __init__(self, endpoint: Any) -> None:
         self.endpoint, self.name = endpoint, endpoint.model
+        self.key = f"{endpoint.server.url} {endpoint.model}"
 
     def answers(self, questions: Sequence[str], passages: Sequence[Sequence[str]]) -> list[Reply]:
         """One reply a question, from all its passages at once."""
@@ -201,7 +211,7 @@ class KeptReader:
     Parameters
     ----------
     key
-        What the answers depend on beside questions and passages: the model and its training.
+        As :attr:`Reader.key`, or that of an adapter.
     on_time
         Called before each few questions; what it raises ends the asking.
     """

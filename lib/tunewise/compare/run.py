@@ -130,8 +130,10 @@ def to_score(data: OwnData, settings: Settings) -> OwnData:
                 f"{given[0]} is for written answers; labels are scored by accuracy (or say --task answers)"
             )
         return data
-    from tunewise.compare.answer_scoring import METRICS, infer_schema, read_schema
+    from tunewise.compare.answer_scoring import METRICS, infer_schema, load_scorer, read_schema
 
+    if settings.scorer:
+        load_scorer(settings.scorer)  # a bad one is named before anything is run
     metric = "score" if settings.scorer else settings.metric or data.metric
     if metric not in (*METRICS[data.kind], "score"):
         raise ValueError(
@@ -225,9 +227,12 @@ def _one(
 
 def _key(bench: Workbench, arm: Arm) -> str:
     """What the result of an arm rests on."""
-    settings = {name: getattr(bench.settings, name) for name in ("seed", "balanced", "scorer")}
+    asked = bench.settings
+    path, _, function = (asked.scorer or "").rpartition(":")
+    scorer = [Path(path).read_text(encoding="utf-8", errors="replace"), function] if path else None
     model = bench.ctx.ingredients if arm.needs_model else None
-    return digest(["arm and folder", VERSION, arm.name, fingerprint(bench.data), settings, model, arm.inputs])
+    rests_on = [fingerprint(bench.data), asked.seed, asked.balanced, scorer, model, arm.inputs()]
+    return digest(["arm and folder", VERSION, arm.name, *rests_on])
 
 
 def row(result: ArmResult, metric: str) -> str:

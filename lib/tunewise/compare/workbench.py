@@ -65,7 +65,7 @@ class Arm:
     needs_model
         Whether the language model must be loaded.
     inputs
-        What it rests on beside data, model, seed and balance, such as the user's prompt; anything JSON can hold.
+        Gives what it rests on beside data, model, seed, balance and scorer, such as the user's prompt: anything JSON can hold.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Arm:
     seconds: Callable[[Pace], float]
     disk: int = 0
     needs_model: bool = True
-    inputs: Any = None
+    inputs: Callable[[], Any] = lambda: None
 
     @property
     def base_name(self) -> str:

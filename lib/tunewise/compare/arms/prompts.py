@@ -45,7 +45,7 @@ def arms(bench: Workbench) -> list[Arm]:
                 "prompt",
                 own_prompt,
                 lambda p: p.reading(2 * valid + test),
-                inputs=inputs,
+                inputs=lambda: inputs,
             )
         )
     return found

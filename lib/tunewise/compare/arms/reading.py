@@ -18,6 +18,7 @@ from tunewise.compare.documents_report import K
 from tunewise.compare.workbench import Arm, Workbench
 from tunewise.compare.writing import CHOICE, Writer, first_answer
 from tunewise.retrieval import HOWS, Retriever
+from tunewise.step_cache import digest
 from tunewise.written_answers import contains
 
 TITLES = {
@@ -33,7 +34,9 @@ def arms(bench: Workbench) -> list[Arm]:
     if docs is None or bench.data.kind != "answers":
         return []
     test, valid, train = len(bench.data.test), min(CHOICE, len(bench.data.valid)), len(bench.train)
-    inputs = str(docs)
+
+    def inputs() -> str:
+        return digest(Library(bench).texts)
 
     def passages(questions: int) -> float:
         return (

@@ -37,9 +37,12 @@ def arms(bench: Workbench) -> list[Arm]:
     settings = bench.settings
     if settings.endpoint is None:
         return []
-    inputs: list[Any] = [settings.endpoint, settings.endpoint_model, list(settings.endpoint_price)]
-    if path := settings.prompt_file:
-        inputs.append(path.read_text(encoding="utf-8-sig"))
+
+    def inputs() -> list[Any]:
+        endpoint = endpoint_of(bench)
+        own = settings.prompt_file and settings.prompt_file.read_text(encoding="utf-8-sig")
+        return [endpoint.server.url, endpoint.model, list(settings.endpoint_price), own]
+
     seconds = calls(bench) * SECONDS
     return [Arm("endpoint", TITLE, "endpoint", ask, lambda pace: seconds, needs_model=False, inputs=inputs)]
 
@@ -108,9 +111,7 @@ class _Asking:
 
 def ask(bench: Workbench) -> ArmResult:
     """What does best on validation of the talks, on the test items."""
-    settings, data = bench.settings, bench.data
-    server = Server(settings.endpoint or "", on_time=bench.on_time)
-    endpoint = Endpoint(server, settings.endpoint_model, cache=bench.cache)
+    data, endpoint = bench.data, endpoint_of(bench)
     answers = [target_of(bench, i) for i in (*bench.train, *data.valid)]
     asking = _Asking(bench, endpoint, max(len(a.encode()) for a in answers) + ROOM)
     valid = data.valid[:CHOICE]
@@ -156,6 +157,12 @@ def ask(bench: Workbench) -> ArmResult:
         notes=notes,
         artefact=bench.leave("endpoint", made),
     )
+
+
+def endpoint_of(bench: Workbench) -> Endpoint:
+    """The server's model, as the settings name it."""
+    server = Server(bench.settings.endpoint or "", on_time=bench.on_time)
+    return Endpoint(server, bench.settings.endpoint_model, cache=bench.cache)
 
 
 def talks_of(bench: Workbench) -> list[Talk]:

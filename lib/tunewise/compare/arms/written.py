@@ -41,7 +41,7 @@ def arms(bench: Workbench) -> list[Arm]:
         return lambda pace: pace.training(seen) + 3 * pace.reading(2 * valid + test)
 
     def prompted(name: str, maker: Callable[[Workbench], ArmResult], texts: float, inputs: Any = None) -> Arm:
-        return Arm(name, TITLES[name], "prompt", maker, writing(texts), inputs=inputs)
+        return Arm(name, TITLES[name], "prompt", maker, writing(texts), inputs=lambda: inputs)
 
     near, shown = 1 + train / 60, (3 * SHOTS[0] + SHOTS[1] + NEAREST) * valid + NEAREST * test
     found = [
