@@ -180,6 +180,8 @@ def test_columns_are_guessed_with_a_reason_or_taken_by_name():
         ([{"text": "", "label": y} for _, y in rows()], {"text": "text"}, "no row has both"),
         ([{"prompt": t, "completion": t[::-1]} for t, _ in rows(20)], {}, "20 different rows with a target; at least 30"),
         ([{"text": t, "label": y, "when": "soon"} for t, y in rows()], {"time": "when"}, "row 0: 'soon' in 'when' is no date"),
+        ([{"text": t, "label": y, "on": f"{1 + i % 12}/5/2026"} for i, (t, y) in enumerate(rows())], {"time": "on"}, "'1/5/2026' in 'on' may be either of two days.*2026-01-31"),
+        ([{"text": t, "label": y, "on": "1.31.2026" if i else "31.1.2026"} for i, (t, y) in enumerate(rows())], {"time": "on"}, "'1.31.2026' in 'on' is no date"),
         ([{"text": t, "label": y, "part": "mine"} for t, y in rows()], {"split": "part"}, "row 0: 'mine' in 'part' is no split"),
         ([{"text": t, "label": y} for t, y in rows()], {"task": "guess"}, "--task guess: choose one of classification"),
         ([{"messages": [{"role": "user"}, 3]} for _ in rows()], {"text": "messages", "label": "messages"}, "row 0: the messages must be a list"),
@@ -213,6 +215,19 @@ def test_a_date_column_that_is_not_used_is_said_and_no_label(day):
     assert not any(
         "date column" in s for s in (*used.columns.guessed, *prepare(records(str)).columns.guessed)
     )
+
+
+@pytest.mark.parametrize("form", ["%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y %H:%M", "%m/%d/%Y", "%Y-%m-%d"])
+def test_the_latest_rows_are_the_test_whichever_way_dates_are_written(form):
+    days = pandas.date_range("2026-01-01", periods=60, freq="3D")
+    records = [
+        {"text": t, "queue": y, "day": d.strftime(form)} for (t, y), d in zip(rows(), days, strict=True)
+    ]
+    mine = prepare(records, time="day")
+    dated = {d.strftime(form): d.date().isoformat() for d in days}
+    assert all(item.features["day"][:10] == dated[records[item.row]["day"]] for item in items(mine))
+    assert max(i.row for i in mine.train) < min(i.row for i in mine.valid)
+    assert max(i.row for i in mine.valid) < min(i.row for i in mine.test)
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_the_latest_rows_are_the_test():
         name: [item.features["day"] for item in getattr(mine, name)] for name in ("train", "valid", "test")
     }
     assert max(latest["train"]) < min(latest["valid"]) and max(latest["valid"]) < min(latest["test"])
-    assert by_time([3.0, 1.0, 2.0, 5.0, 4.0]) == ["valid", "train", "train", "test", "test"]
+    assert by_time(list("31254")) == ["valid", "train", "train", "test", "test"]
 
 
 def test_given_splits_are_kept_and_what_they_lack_comes_out_of_training():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -27,6 +28,7 @@ ROWS = 10_000  # at most; 4,000 test rows tell two points of accuracy apart
 LEAST_A_LABEL = 10
 HEAD = 1000  # rows by which the columns are guessed
 OTHER_COLUMNS = 20
+NUMBERS = re.compile(r"^(\d\d?)([./-])(\d\d?)\2(\d{4}|\d\d)(?!\d)")  # a date that begins with day or month
 
 
 def prepare(
@@ -83,6 +85,8 @@ def prepare(
         raise DataError(
             f"{table.name}: {len(items)} different rows with a target; at least {3 * LEAST_A_LABEL} are needed to train and to test"
         )
+    if columns.time:
+        items = _dated(table, items, columns.time)
     ties = splits.tie(items)
     split_of = _split(table, items, columns, ties, seed)
     items, split_of, found = health.apart(table.name, items, split_of, ties)
@@ -254,7 +258,7 @@ def _split(table: Table, items: Sequence[Item], columns: Columns, ties: splits.T
             f"{table.name}: splits by time and by the column {columns.split!r} exclude each other: name one"
         )
     if columns.time:
-        return splits.by_time(_times(table, items, columns.time))
+        return splits.by_time([item.features[columns.time] for item in items])
     if columns.split:
         given = []
         for item in items:
@@ -267,14 +271,30 @@ def _split(table: Table, items: Sequence[Item], columns: Columns, ties: splits.T
     return splits.by_hash(items, ties, seed, columns.kind == "classification")
 
 
-def _times(table: Table, items: Sequence[Item], column: str) -> list[float]:
+def _dated(table: Table, items: Sequence[Item], column: str) -> list[Item]:
+    """The items with their dates in ISO form, in UTC, so that they sort as text. Before a dot stands the day, as nobody writes it otherwise;
+    where slashes part day and month, a number above 12 somewhere in the column tells which comes first."""
     import pandas
 
     cells = [item.features[column] for item in items]
-    parsed = pandas.to_datetime(pandas.Series(cells), errors="coerce", format="mixed", utc=True)
+    found = [match for cell in cells if (match := NUMBERS.match(cell))]
+    day_first = any(m[2] == "." or int(m[1]) > 12 for m in found)
+    if found and not day_first and all(int(m[3]) <= 12 for m in found):
+        said = f"{table.name}: {found[0][0]!r} in {column!r} may be either of two days, and no other date there tells which"
+        raise DataError(f"{said}; write dates as 2026-01-31")
+
+    def iso(match: re.Match[str]) -> str:
+        day, month = (match[1], match[3]) if day_first else (match[3], match[1])
+        year = int(match[4]) + (0 if len(match[4]) == 4 else 2000 if int(match[4]) < 69 else 1900)
+        return f"{year}-{int(month):02}-{int(day):02}" if int(month) <= 12 else "none"
+
+    days = pandas.Series([NUMBERS.sub(iso, cell) for cell in cells])
+    parsed = pandas.to_datetime(days, errors="coerce", format="mixed", utc=True)
     if bad := [item for item, unread in zip(items, parsed.isna(), strict=True) if unread]:
         said = (
             f"{table.name}, {table.unit} {bad[0].row}: {bad[0].features[column]!r} in {column!r} is no date"
         )
         raise DataError(f"{said} ({len(bad)} rows have none); write dates as 2026-01-31")
-    return [float(stamp.timestamp()) for stamp in parsed]
+    whole = bool((parsed == parsed.dt.normalize()).all())
+    written = parsed.dt.strftime("%Y-%m-%d" if whole else "%Y-%m-%d %H:%M:%S")
+    return [replace(i, features={**i.features, column: t}) for i, t in zip(items, written, strict=True)]

@@ -161,8 +161,8 @@ def _top_up(
                     count[origin] -= size
 
 
-def by_time(times: Sequence[float]) -> list[str]:
-    """The latest items for the test, those before them for validation, the earliest for training; equal times stay together."""
+def by_time(times: Sequence[str]) -> list[str]:
+    """The latest items for the test, those before them for validation, the earliest for training; equal times, in ISO form, stay together."""
     order = sorted(times)
     valid_from, test_from = (
         order[min(len(order) - 1, round(share * len(order)))] for share in (1 - TEST - VALID, 1 - TEST)
