@@ -125,6 +125,17 @@ def test_a_need_is_held_against_the_interval():
     assert found.kind == "use" and any("reaches the 70%" in r for r in found.reasons)
 
 
+def test_without_a_winner_differences_are_those_from_the_leading_arm():
+    own = made_up.data(1500)
+    cheap = made_up.arm("tfidf", [i < 1200 for i in range(1500)], own)
+    best = made_up.arm("lora", [i < 1223 for i in range(1500)], own, memory=6_000_000_000)
+    assert decide(own, [cheap, best], Settings(margin=0.05)).winner == "tfidf"
+    for need, kind in ((0.95, "none_good_enough"), (0.81, "cannot_tell")):
+        found = decide(own, [cheap, best], Settings(margin=0.05, need=need))
+        assert (found.kind, found.winner, found.leading) == (kind, None, "lora")
+        assert list(found.comparisons) == [("lora", "tfidf")]
+
+
 def test_items_of_one_group_count_once():
     one, many = made_up.data(240), made_up.data(240, group_size=8)
     right = [(i // 8) % 10 != 0 for i in range(240)]

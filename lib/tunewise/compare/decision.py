@@ -123,24 +123,30 @@ def decide(
     choice = _choose(pairs, months, settings.margin, alpha)
     leading = int(np.argmax([np.mean(o) for o in outcomes]))
     centre = leading if choice.winner is None else choice.winner
-    tested = {j: pairs[centre, j] for j in range(len(arms)) if j != centre}
     say = Words(data, settings, arms, months, leading, level, prices)
-    found: dict[str, Any] = dict(
-        comparisons={(arms[centre].name, arms[j].name): c for j, c in tested.items()},
-        leading=arms[leading].name,
-    )
+
+    def against(i: int) -> dict[int, Comparison]:
+        return {j: pairs[i, j] for j in range(len(arms)) if j != i}
+
+    def verdict(kind: Any, winner: int | None, sentence: str, reasons: list[str], **more: Any) -> Decision:
+        """With the comparisons of the winner, or of the leading arm where there is none."""
+        shown = leading if winner is None else winner
+        found = {(arms[shown].name, arms[j].name): c for j, c in against(shown).items()}
+        name = None if winner is None else arms[winner].name
+        return Decision(kind, name, sentence, reasons, found, leading=arms[leading].name, **more)
+
     if settings.need is not None:
         means = [stats.mean_interval(o, groups, level) for o in outcomes]
         if all(m["high"] < settings.need for m in means):
             sentence = say.none(means[leading])
-            return Decision("none_good_enough", None, sentence, say.basis(tested), **found)
+            return verdict("none_good_enough", None, sentence, say.basis(against(leading)))
+    tested = against(centre)
     if choice.winner is None:
         more = _items_to_settle(pairs, months, settings.margin, alpha, len(groups))
         same = len(choice.still) > 1 and float(np.ptp([months[i] for i in choice.still])) <= MATTERS
         sentence = say.cannot(say.doubt(choice.still, choice.blocking), more, same)
         reasons = [*say.undecided(choice.still, more, same), *say.basis(tested)]
-        found |= dict(items_to_settle=more, same_cost=same)
-        return Decision("cannot_tell", None, sentence, reasons, **found)
+        return verdict("cannot_tell", None, sentence, reasons, items_to_settle=more, same_cost=same)
     better = all(c.significant and c.estimate > 0 for c in tested.values())
     sentence = say.use(centre, tested) if better else say.cheaper(centre, tested)
     reasons = [*say.sure(centre, choice.chances[centre]), *say.basis(tested)]
@@ -149,9 +155,9 @@ def decide(
         if reached["low"] < settings.need:
             more = _items_to_reach(reached, settings.need, len(groups))
             unsure = say.unsure_of_need(centre, reached, more)
-            return Decision("cannot_tell", None, unsure, [sentence, *reasons], **found, items_to_settle=more)
+            return verdict("cannot_tell", None, unsure, [sentence, *reasons], items_to_settle=more)
         reasons = [say.reaches(centre, reached), *reasons]
-    return Decision("use" if better else "cheaper", arms[centre].name, sentence, reasons, **found)
+    return verdict("use" if better else "cheaper", centre, sentence, reasons)
 
 
 def _check(data: OwnData, arms: Sequence[ArmResult], settings: Settings) -> None:
