@@ -4,6 +4,7 @@ import pytest
 from small_model import small_context
 
 from tunewise.compare.arms import reading
+from tunewise.compare.arms.prompts import model_bytes
 from tunewise.compare.base import Columns, Item, OwnData, Settings
 from tunewise.compare.documents_reader import LocalReader
 from tunewise.compare.run import run, to_score
@@ -103,4 +104,5 @@ def test_both_arms_run_in_a_comparison(bench):
     assert not report.missing and [arm.name for arm in report.arms] == ["rag", "rag_tuned"]
     for arm in report.arms:
         assert len(arm.predictions) == 6 and arm.cost.prompt_tokens > 50
+        assert arm.cost.memory >= model_bytes(work.ctx.lm) > 0
     assert report.arm("rag_tuned").cost.labels == 6 and report.arm("rag_tuned").cost.train_seconds > 0

@@ -9,6 +9,7 @@ from small_model import small_context
 from tunewise.compare.arms import written
 from tunewise.compare.artefact import Artefact
 from tunewise.compare.base import Columns, Item, OwnData, Settings
+from tunewise.compare.monthly_cost import bill, read_prices
 from tunewise.compare.run import run, to_score
 from tunewise.compare.workbench import Workbench
 from tunewise.compare.writing import Asked, Writer
@@ -61,6 +62,8 @@ def test_all_arms_of_answers_run_and_leave_what_is_needed(bench):
 def test_the_nearest_rows_answer_is_its_targets(bench):
     arm = written.neighbours(bench(answers()))
     assert arm.predictions[0] == "1 lamps" and sum(arm.outcomes["exact"]) > 9
+    paid = bill(arm, 1000, read_prices())  # it needs a machine, and the rows
+    assert paid.month > 0 and paid.labels > 0
 
 
 def test_records_are_json_of_the_schema_even_from_random_weights(bench):

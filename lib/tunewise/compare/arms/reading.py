@@ -12,6 +12,7 @@ import numpy as np
 from tunewise import rag
 from tunewise.compare import documents_folder, documents_index
 from tunewise.compare.arms import tuned as tuning
+from tunewise.compare.arms.prompts import model_bytes
 from tunewise.compare.base import ArmResult, Cost, Item
 from tunewise.compare.documents_reader import KeptReader, LocalReader
 from tunewise.compare.documents_report import K
@@ -110,7 +111,8 @@ class Library:
             [self.bench.shorten(i.text) for i in items], [self.shown(how, i) for i in items]
         )
         n = len(items)
-        cost = Cost(0, 0.0, kept.seconds / n, kept.tokens_read / n, kept.tokens_written / n)
+        read, written, memory = kept.tokens_read / n, kept.tokens_written / n, model_bytes(reader.lm)
+        cost = Cost(0, 0.0, kept.seconds / n, read, written, memory)
         return [reply.text or rag.ABSTENTION for reply in replies], cost
 
 

@@ -45,7 +45,9 @@ def arms(bench: Workbench) -> list[Arm]:
 
     near, shown = 1 + train / 60, (3 * SHOTS[0] + SHOTS[1] + NEAREST) * valid + NEAREST * test
     found = [
-        Arm("neighbours", TITLES["neighbours"], "rule", neighbours, lambda pace: near, needs_model=False)
+        Arm(
+            "neighbours", TITLES["neighbours"], "classifier", neighbours, lambda pace: near, needs_model=False
+        )
     ]
     found += [prompted("zero_shot", zero_shot, 3 * valid + test), prompted("few_shot", few_shot, shown)]
     if path := bench.settings.prompt_file:
@@ -69,7 +71,7 @@ def neighbours(bench: Workbench) -> ArmResult:
     cost = Cost(len(train), trained, (time.perf_counter() - start) / len(said))
     shots = [(i.text, first_answer(i)) for i in train]
     folder = bench.leave("neighbours", Artefact("neighbours", encoder="minilm", shots=shots, nearest=1))
-    arm = ("neighbours", TITLES["neighbours"], "rule")
+    arm = ("neighbours", TITLES["neighbours"], "classifier")
     return Writer(bench).result(arm, {"encoder": "minilm"}, said, cost, artefact=folder)
 
 
