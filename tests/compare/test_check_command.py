@@ -61,6 +61,15 @@ def test_what_cannot_be_used_is_one_line_and_status_2(file, capsys):
     assert "--label queue: there is no such column" in capsys.readouterr().err
 
 
+def test_a_label_of_which_a_leak_leaves_one_row(file, capsys):
+    records = [{**r, "split": ("train", "valid", "test")[i % 3]} for i, r in enumerate(tickets())]
+    text = "the server in room seven is down again since monday morning ref"
+    records += [{"text": f"{text}{k}", "label": "outage", "split": "train"} for k in range(11)]
+    records += [{"text": f"{text}11", "label": "outage", "split": "test"}]
+    assert main(["check", file(records)]) in (0, 1)
+    assert "outage" in capsys.readouterr().out
+
+
 def test_options_reach_the_check(file, capsys):
     records = [{**r, "queue": "ab"[i % 2], "who": f"c{i // 4}"} for i, r in enumerate(tickets())]
     asked = ["--label", "queue", "--group", "who", "--rows", "100", "--seed", "3", "--json"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from tunewise.compare.base import Finding, Item
@@ -36,8 +37,9 @@ def label_errors(name: str, items: Sequence[Item]) -> list[Finding]:
     from sklearn.pipeline import make_pipeline
     from threadpoolctl import threadpool_limits
 
+    counts = Counter(item.target for item in items)
+    items = [item for item in items if counts[item.target] > 1]  # a label's only row has none to be judged by
     labels, y = np.unique([item.target for item in items], return_inverse=True)
-    folds = StratifiedKFold(min(5, int(np.bincount(y).min())), shuffle=True, random_state=0)
     # balanced classes: else few rows of a rare label would all look like errors
     model = make_pipeline(
         TfidfVectorizer(sublinear_tf=True, min_df=1, token_pattern=r"(?u)\b\w+\b"),
@@ -45,9 +47,10 @@ def label_errors(name: str, items: Sequence[Item]) -> list[Finding]:
     )
     texts = [" ".join(item.text.split()[:400]) for item in items]
     try:
+        folds = StratifiedKFold(min(5, int(np.bincount(y).min())), shuffle=True, random_state=0)
         with threadpool_limits(1):
             p = cross_val_predict(model, texts, y, cv=folds, method="predict_proba")
-    except ValueError:  # no word in any text
+    except ValueError:  # no word in any text, or no two labels
         return []
     right = float((p.argmax(axis=1) == y).mean())
     guess = float(np.bincount(y).max() / len(y))
