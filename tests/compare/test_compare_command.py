@@ -1,8 +1,12 @@
 """``tunewise compare`` as a user types it: what it prints, writes and refuses, and its exit status."""
 
+import argparse
 import csv
 import json
+import shlex
+from dataclasses import replace
 
+import made_up
 import pytest
 from bs4 import BeautifulSoup
 from stand_in import said as reply
@@ -10,6 +14,9 @@ from stand_in import serving
 from test_arms import rows
 
 from tunewise import cli
+from tunewise.compare import ask_command
+from tunewise.compare.base import Settings
+from tunewise.compare.compare_command import write
 from tunewise.compare.compare_options import seconds, share
 
 
@@ -83,6 +90,20 @@ def test_a_disk_that_fills_at_the_report_is_named_and_the_verdict_stands(file, c
     assert cli.main(["compare", "tickets.csv", "--only", "majority,tfidf", "-o", "out/report.html"]) == 0
     said = capsys.readouterr()
     assert "Use TF-IDF" in said.out and "not all could be written: out (No space left on device)" in said.err
+
+
+def test_a_search_that_won_is_used_by_asking(tmp_path):
+    settings, said = Settings(output=tmp_path / "report.html", docs=tmp_path / "my docs"), []
+    report = made_up.report(settings=settings, rag=0.95, few_shot=0.6)
+    found = {"search": "bm25", "passages": 4}
+    report = replace(report, arms=[replace(arm, settings=found) for arm in report.arms])
+    write(report, said.append, as_json=False)
+    first, command = said[-1].split("\n")
+    assert first == "It answers by:" and "make room" not in settings.output.read_text(encoding="utf-8")
+    parser = argparse.ArgumentParser()
+    ask_command.add_arguments(parser)
+    asked = parser.parse_args(shlex.split(command)[2:])
+    assert (asked.docs, asked.how, asked.k, asked.threshold) == (str(settings.docs), "bm25", 4, 0)
 
 
 def test_what_an_arm_has_to_say_stands_below_the_table(file, capsys):

@@ -139,7 +139,7 @@ def write(report: Report, say: Callable[[str], None], *, as_json: bool) -> None:
     from tunewise.compare.html_report import write_html
     from tunewise.compare.json_report import as_json as json_of
     from tunewise.compare.json_report import write_json
-    from tunewise.compare.next_steps import NOT_KEPT
+    from tunewise.compare.next_steps import without_folder
     from tunewise.compare.terminal_table import WIDTH
     from tunewise.compare.winner import write_winner
 
@@ -153,8 +153,9 @@ def write(report: Report, say: Callable[[str], None], *, as_json: bool) -> None:
             say(f"What won is in {folder}, ready to use.")
         elif not decision.winner:
             say("No folder was written: nothing won.")
-        elif report.arm(decision.winner).family != "rule":
-            say(textwrap.fill(NOT_KEPT, WIDTH))
+        else:
+            said, _, command = without_folder(report, report.arm(decision.winner)).partition("\n")
+            say(f"{textwrap.fill(said, WIDTH)}\n{command}".rstrip())
     except (OSError, ValueError) as error:
         why = str(error)
         if isinstance(error, OSError):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tunewise import stats
 from tunewise.compare import error_analysis
@@ -46,10 +47,8 @@ def steps(report: Report, centre: ArmResult, curves: Sequence[more_data.Learning
             "Try a larger model (--model), or a server with a better one (--endpoint), on the same rows."
         )
     if decision.winner:
-        way = "The folder winner/ beside this report holds it, ready to use."
-        if centre.artefact is None:
-            way = "It is a line of your own code." if centre.family == "rule" else NOT_KEPT
-        out.append(f"Put {title} to use. {way}")
+        held = "The folder winner/ beside this report holds it, ready to use."
+        out.append(f"Put {title} to use. {held if centre.artefact else without_folder(report, centre)}")
     elif decision.kind == "cannot_tell" and not decision.same_cost:
         out.append(f"Until then use {title}: no other did better so far.")
     if error_analysis.wrong(data, centre).any():
@@ -74,6 +73,20 @@ def steps(report: Report, centre: ArmResult, curves: Sequence[more_data.Learning
         out.append("Don't label more training rows: they would hardly help.")
     out.append("Keep the test rows aside. Run the comparison again when your texts, labels or prices change.")
     return out
+
+
+def without_folder(report: Report, arm: ArmResult) -> str:
+    """How to use an arm that left no folder, or why there is none; a command stands on a line of its own."""
+    if arm.family == "rule":
+        return "It is a line of your own code."
+    if arm.name not in ("rag", "rag_tuned"):
+        return NOT_KEPT
+    asked: dict[str, Any] = {"docs": report.settings.docs, "model": report.settings.model, "threshold": 0}
+    asked |= {"how": arm.settings["search"], "k": arm.settings["passages"]}
+    command = shlex.join(["tunewise", "ask", *(f"--{k}={v}" for k, v in asked.items()), "your question"])
+    if arm.name == "rag":
+        return f"It answers by:\n  {command}"
+    return f"No folder holds it yet. The same search, with the model before its training, answers by:\n  {command}"
 
 
 def _go_on(report: Report) -> list[str]:

@@ -41,7 +41,7 @@ def folder_of(report: Path) -> Path:
 
 
 def write_winner(report: Report, folder: Path | None = None) -> Path | None:
-    """Write what won; None where nothing did, or where what won leaves nothing (the most frequent label).
+    """Write what won; None where nothing did, or where what won leaves nothing (the most frequent label, a search in documents).
 
     Parameters
     ----------
