@@ -4,6 +4,7 @@ import argparse
 import csv
 import json
 import shlex
+import sys
 from dataclasses import replace
 
 import made_up
@@ -162,6 +163,13 @@ def test_no_file_that_is_read_is_written_over(file, capsys, given, name, output)
     error = capsys.readouterr().err
     assert f"over or into {read}: name another place with -o" in error
     assert mine.read_text(encoding="utf-8") == "mine" and not list(file.parent.glob("cache/*"))
+
+
+def test_a_package_that_is_missing_is_named(file, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "semantic_text_splitter", None)
+    (file.parent / "scans/a.txt").write_text("The boiler is serviced in October.", encoding="utf-8")
+    assert cli.main(["compare", "tickets.csv", "--task", "answers", "--docs", "scans"]) == 2
+    assert "semantic-text-splitter: pip install" in capsys.readouterr().err
 
 
 def test_a_cache_that_cannot_be_made_is_said(file, capsys, monkeypatch):

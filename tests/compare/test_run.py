@@ -248,6 +248,16 @@ def test_a_table_in_memory_goes_in_and_a_report_comes_out():
         compare(table, marign=0.1)
 
 
+def test_settings_from_python_may_be_texts(tmp_path):
+    table = [{"text": i.text, "label": i.target} for i in rows(90)]
+    report = compare(table, only="majority, tfidf", output=str(tmp_path / "mine.html"), say=quiet)
+    assert [arm.name for arm in report.arms] == list(CHEAP)
+    assert report.settings.output == tmp_path / "mine.html"
+    for name in ("prompt_file", "prices", "docs", "schema"):
+        with pytest.raises(ValueError, match="none|--docs|--schema"):
+            compare(table, say=quiet, **{name: "none"})
+
+
 def test_the_package_can_be_called():
     import tunewise as tw
 

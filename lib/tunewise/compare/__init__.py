@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import sys
 import types
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def compare(source: Any, **settings: Any) -> Report:
         A file, a pandas frame, or a list of dicts.
     settings
         Those of :class:`tunewise.compare.base.Settings`, of :func:`tunewise.compare.intake.prepare` (columns, task), and ``say``,
-        which is called with each line of text.
+        which is called with each line of text. A path may be a text, and the arms of ``only`` and ``skip`` one text with commas between them.
 
     Raises
     ------
@@ -33,14 +34,24 @@ def compare(source: Any, **settings: Any) -> Report:
     from tunewise.compare.run import run
 
     reading = inspect.signature(prepare).parameters.keys() - {"source"}
-    known = {field.name for field in dataclasses.fields(Settings)}
+    known = {field.name: str(field.type) for field in dataclasses.fields(Settings)}
     say = settings.pop("say", print)
-    if unknown := settings.keys() - reading - known:
+    if unknown := settings.keys() - reading - known.keys():
         raise ValueError(
-            f"there is no setting {sorted(unknown)[0]!r}; there are {', '.join(sorted(known | reading))}"
+            f"there is no setting {sorted(unknown)[0]!r}; there are {', '.join(sorted(known.keys() | reading))}"
         )
     data = prepare(source, **{name: value for name, value in settings.items() if name in reading})
-    return run(data, Settings(**{name: value for name, value in settings.items() if name in known}), say)
+    asked = {name: _meant(known[name], value) for name, value in settings.items() if name in known}
+    return run(data, Settings(**asked), say)
+
+
+def _meant(kind: str, value: Any) -> Any:
+    """A setting that was given as text, as the path or the names that it stands for."""
+    if isinstance(value, str) and kind.startswith("Path"):
+        return Path(value)
+    if isinstance(value, str) and kind.startswith("tuple"):
+        return tuple(name.strip() for name in value.split(","))
+    return value
 
 
 class _Callable(types.ModuleType):

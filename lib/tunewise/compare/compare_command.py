@@ -38,7 +38,7 @@ def main(args: argparse.Namespace) -> int:
         return _compare(args, say)
     except ModuleNotFoundError as error:
         said = f"{error.name} is not installed: {install_command('models')}"
-    except (ValueError, RuntimeError, FetchError, CacheError) as error:  # written for the reader
+    except (ImportError, ValueError, RuntimeError, FetchError, CacheError) as error:  # written for the reader
         said = str(error)
     except OSError as error:
         said = f"{error.filename or 'a file'} can't be used ({error.strerror or error})"
