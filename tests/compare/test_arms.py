@@ -1,6 +1,8 @@
 """The arms on small data, with a model of random weights: what they learn from, choose by, keep and leave behind."""
 
+import dataclasses
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -80,6 +82,21 @@ def test_classifiers_learn_what_the_words_say(bench):
         assert result[name].cost.labels == 24
         assert Artefact.load(result[name].artefact).labels
     assert {t["features"] for t in result["tfidf"].trials} == {"words", "characters"}
+
+
+def test_each_text_is_embedded_once_and_no_part_is_written_twice(bench):
+    work, asked = bench(own()), []
+    encode = work.given.encoder.encode
+    work.given = SimpleNamespace(
+        encoder=SimpleNamespace(encode=lambda part: asked.extend(part) or encode(part))
+    )
+    first = work.embed([f"text {i}" for i in range(300)])
+    files = {path: path.stat().st_mtime_ns for path in work.cache.folder.glob("*.json")}
+    again = dataclasses.replace(work, _vectors={})
+    assert (again.embed([f"text {i}" for i in range(301)])[:300] == first).all()
+    assert len(files) == 2 and len(asked) == len(set(asked)) == 301
+    assert files == {path: path.stat().st_mtime_ns for path in files}
+    assert 0 < again.embedding_seconds < 1
 
 
 def test_embeddings_arm_equals_scikit_learn_by_hand(bench):

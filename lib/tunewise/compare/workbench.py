@@ -95,6 +95,8 @@ class Workbench:
         On the clock of ``time.perf_counter``, when the budget is spent; None without one.
     key
         What the result of the arm at work is kept under, and what it leaves.
+    embedding_seconds
+        Mean seconds to embed a text, of all that were embedded.
     """
 
     data: OwnData
@@ -103,8 +105,8 @@ class Workbench:
     given: Context | None = None
     deadline: float | None = None
     key: str = ""
+    embedding_seconds: float = 0.0
     _vectors: dict[str, np.ndarray] = field(default_factory=dict)
-    _embedding: np.ndarray = field(default_factory=lambda: np.zeros(2))  # seconds, texts
     _short: dict[str, str] = field(default_factory=dict)
     cut: set[str] = field(default_factory=set)
     lost: set[str] = field(
@@ -198,35 +200,51 @@ class Workbench:
 
         return Task("own", tuple(inert(label) for label in self.labels), (), (), ())
 
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """Sentence embeddings, float32 [n, 384]; each text is computed once and kept."""
-        key = digest(["embeddings", VERSION, getattr(getattr(self.encoder, "spec", None), "revision", "")])
-        if not self._vectors:
-            for chunk in self.cache.find(key):
-                self._hold(chunk)
+    def once(
+        self,
+        made_of: Sequence[Any],
+        texts: Sequence[str],
+        compute: Callable[[list[str]], Sequence[Any]],
+        size: int = CHUNK,
+    ) -> tuple[list[Any], float]:
+        """What ``compute`` gives for each text, as JSON can hold it, and mean seconds a text.
+
+        Each text is computed once for the same ``made_of``, in parts of ``size``, of which each is kept in a file of its own.
+        """
+        known: dict[str, Any] = {}
+        seconds, number = 0.0, 0
+        while chunks := self.cache.find(digest([VERSION, made_of, number])):
+            for chunk in chunks:
+                known |= chunk["texts"]
+                seconds += chunk["seconds"]
+            number += 1
         names = [_name(text) for text in texts]
-        missing = {n: text for n, text in zip(names, texts, strict=True) if n not in self._vectors}
-        for part in _chunks(list(missing), 4 * CHUNK):
+        missing = {name: text for name, text in zip(names, texts, strict=True) if name not in known}
+        for first in range(0, len(missing), size):
             self.on_time()
-            start = time.perf_counter()
-            vectors = self.encoder.encode([missing[name] for name in part]).astype(np.float32)
-            seconds = time.perf_counter() - start
-            held = {n: base64.b64encode(v.tobytes()).decode() for n, v in zip(part, vectors, strict=True)}
-            chunk = {"vectors": held, "seconds": seconds}
-            self._hold(chunk)
-            self.cache.keep(key, chunk)
-        return np.stack([self._vectors[name] for name in names])
+            part, start = list(missing)[first : first + size], time.perf_counter()
+            found = dict(zip(part, compute([missing[name] for name in part]), strict=True))
+            took = time.perf_counter() - start
+            self.cache.keep(digest([VERSION, made_of, number]), {"texts": found, "seconds": took})
+            known |= found
+            seconds, number = seconds + took, number + 1
+        return [known[name] for name in names], seconds / max(1, len(known))
 
-    def _hold(self, chunk: Mapping[str, Any]) -> None:
-        for name, held in chunk["vectors"].items():
-            self._vectors[name] = np.frombuffer(base64.b64decode(held), dtype=np.float32)
-        self._embedding += np.array([chunk["seconds"], len(chunk["vectors"])])
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Sentence embeddings, float32 [n, 384]; each text of a data set is computed once and kept."""
 
-    @property
-    def embedding_seconds(self) -> float:
-        """Mean seconds to embed a text, of all that were embedded."""
-        seconds, texts = self._embedding
-        return float(seconds / max(texts, 1))
+        def encoded(part: list[str]) -> list[str]:
+            return [
+                base64.b64encode(v.astype(np.float32).tobytes()).decode() for v in self.encoder.encode(part)
+            ]
+
+        if new := [text for text in texts if text not in self._vectors]:
+            revision = getattr(getattr(self.encoder, "spec", None), "revision", "")
+            made_of = ["embeddings", revision, self.data.name]
+            held, self.embedding_seconds = self.once(made_of, new, encoded, 4 * CHUNK)
+            vectors = (np.frombuffer(base64.b64decode(one), dtype=np.float32) for one in held)
+            self._vectors |= zip(new, vectors, strict=True)
+        return np.stack([self._vectors[text] for text in texts])
 
     def scores(
         self, prefix: str, queries: Sequence[str], answers: Sequence[str], *, tuned: Any = None
@@ -237,23 +255,13 @@ class Workbench:
         """
         from tunewise.scoring import label_logprobs
 
-        key = digest(
-            ["scores", VERSION, self.ctx.ingredients, tuned.key if tuned else "", prefix, list(answers)]
-        )
-        kept = self.cache.find(key)
-        known = {name: row for chunk in kept for name, row in chunk["rows"].items()}
-        names = [_name(query) for query in queries]
-        missing = {name: q for name, q in zip(names, queries, strict=True) if name not in known}
-        for part in _chunks(list(missing), CHUNK):
-            self.on_time()
-            start = time.perf_counter()
-            found = label_logprobs(tuned or self.ctx.lm, prefix, [missing[name] for name in part], answers)
-            rows = dict(zip(part, found.tolist(), strict=True))
-            kept.append({"seconds": time.perf_counter() - start, "rows": rows})
-            self.cache.keep(key, kept[-1])
-            known |= rows
-        seconds = sum(chunk["seconds"] for chunk in kept) / max(1, sum(len(chunk["rows"]) for chunk in kept))
-        return np.array([known[name] for name in names]).reshape(len(queries), len(answers)), seconds
+        def scored(part: list[str]) -> list[list[float]]:
+            found: list[list[float]] = label_logprobs(tuned or self.ctx.lm, prefix, part, answers).tolist()
+            return found
+
+        made_of = ["scores", self.ctx.ingredients, tuned.key if tuned else "", prefix, list(answers)]
+        rows, seconds = self.once(made_of, queries, scored)
+        return np.array(rows).reshape(len(queries), len(answers)), seconds
 
     def classified(
         self,
@@ -312,7 +320,3 @@ def surprise(scores: np.ndarray, y: Sequence[int]) -> float:
 
 def _name(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
-
-
-def _chunks(items: list[str], size: int) -> list[list[str]]:
-    return [items[i : i + size] for i in range(0, len(items), size)]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,11 +15,10 @@ from tunewise.compare.answer_scoring import Scorer, load_scorer, outcomes_of, pa
 from tunewise.compare.artefact import Artefact
 from tunewise.compare.base import ArmResult, Cost, Item
 from tunewise.compare.own_prompt import in_chat, literal
-from tunewise.compare.workbench import VERSION, Workbench
+from tunewise.compare.workbench import Workbench
 from tunewise.control_tokens import inert
 from tunewise.data import Task
 from tunewise.prompting import PromptTemplate, nearest_shots
-from tunewise.step_cache import digest
 
 CHOICE = 60  # validation rows on which settings are chosen: writing takes longer than scoring
 LONGEST = 300  # tokens of an answer
@@ -150,27 +147,19 @@ class Writer:
 
         bench, lm = self.bench, trained or self.bench.ctx.lm
         prefix, prompts = self.prompts(one, items)
-        asked = [prefix, self.data.schema, self.stop, self.most]
-        key = digest(["written", VERSION, bench.ctx.ingredients, trained.key if trained else "", asked])
-        kept = bench.cache.find(key)
-        known = {name: text for chunk in kept for name, text in chunk["texts"].items()}
-        names = [hashlib.sha256(prompt.encode()).hexdigest()[:20] for prompt in prompts]
-        missing = {name: p for name, p in zip(names, prompts, strict=True) if name not in known}
-        for first in range(0, len(missing), BATCH):
-            bench.on_time()
-            part, start = list(missing)[first : first + BATCH], time.perf_counter()
+
+        def written(part: list[str]) -> list[str]:
             options: dict[str, Any] = {"prefix": prefix, "max_new_tokens": self.most, "stop": self.stop}
             with self._keeping_to_schema(lm):
-                texts = generate(lm, [missing[name] for name in part], **options)
-            written = dict(zip(part, (text.strip() for text in texts), strict=True))
-            kept.append({"seconds": time.perf_counter() - start, "texts": written})
-            bench.cache.keep(key, kept[-1])
-            known |= written
-        said = [str(known[name]) for name in names]
+                return [text.strip() for text in generate(lm, part, **options)]
+
+        asked = [prefix, self.data.schema, self.stop, self.most]
+        made_of = ["written", bench.ctx.ingredients, trained.key if trained else "", asked]
+        said, seconds = bench.once(made_of, prompts, written, BATCH)
         begun = self._length(prefix)
         cost = Cost(
             labels=len(one.shots),
-            seconds_a_call=sum(c["seconds"] for c in kept) / max(1, sum(len(c["texts"]) for c in kept)),
+            seconds_a_call=seconds,
             prompt_tokens=begun + float(np.mean([self._length(prompt) for prompt in prompts])),
             completion_tokens=float(np.mean([self._length(text) for text in said])),
             memory=sum(p.numel() * p.element_size() for p in lm.model.parameters()),
