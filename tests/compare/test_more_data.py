@@ -8,6 +8,7 @@ import made_up
 import numpy as np
 import pytest
 
+from tunewise.compare import more_data
 from tunewise.compare.more_data import forecast, label_next, learning_curve
 
 LABELS = (50, 100, 200)
@@ -38,7 +39,7 @@ def test_the_band_holds_what_twice_the_labels_give():
     rng, hits = np.random.default_rng(3), 0
     for curve in CURVES * 16:
         outcomes, truth = simulated(rng, *curve)
-        found = forecast(LABELS, outcomes, steps=(2,))[0]
+        found = forecast(LABELS, outcomes, range(outcomes.shape[1]))[0]
         hits += found.low <= truth <= found.high
     assert hits >= 65
 
@@ -72,10 +73,10 @@ def test_no_curve_without_points_or_for_an_open_ended_score():
     assert learning_curve(report, "tfidf") is None
     assert learning_curve(replace(report, data=replace(report.data, metric="score")), "lora") is None
     with pytest.raises(ValueError, match="two numbers of labels"):
-        forecast([10, 10], np.ones((2, 5)))
+        forecast([10, 10], np.ones((2, 5)), range(5))
 
 
-def test_rows_to_label_next_are_disputed_and_spread():
+def test_rows_to_label_next_are_disputed_and_spread(monkeypatch):
     own = made_up.data()
     same = [replace(i, text="the same question again and again") for i in own.pool[:40]]
     odd = [
@@ -85,14 +86,18 @@ def test_rows_to_label_next_are_disputed_and_spread():
     pool = tuple([*same, *odd])
     agreed = [["other"] * 60] * 3
     disputed = [[LABELS if n in (50, 55) else "other" for n in range(60)] for LABELS in ("a", "b", "c")]
-    found = label_next(replace(own, pool=pool), disputed, count=2)
-    assert {i.row for i in found} == {pool[50].row, pool[55].row}
-    found = label_next(replace(own, pool=pool), agreed, count=20)
+    own = replace(own, pool=pool)
+    monkeypatch.setattr(more_data, "_committee", lambda *made: agreed)
+    found = label_next(own)
     assert sum("again" in i.text for i in found) <= 2 and len({i.id for i in found}) == 20
+    monkeypatch.setattr(more_data, "_committee", lambda *made: disputed)
+    monkeypatch.setattr(more_data, "NEXT", 2)
+    found = label_next(own)
+    assert {i.row for i in found} == {pool[50].row, pool[55].row}
 
 
-def test_without_votes_quick_classifiers_vote_and_a_small_pool_is_taken_whole():
+def test_quick_classifiers_vote_and_a_small_pool_is_taken_whole():
     own = made_up.data()
-    assert len(label_next(own, count=7)) == 7
+    assert len(label_next(own)) == 20
     assert label_next(replace(own, pool=own.pool[:5])) == own.pool[:5]
     assert label_next(replace(own, pool=())) == ()

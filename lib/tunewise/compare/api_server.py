@@ -64,7 +64,7 @@ class Server:
         on_time: Callable[[], None] = lambda: None,
     ) -> None:
         self.url, self.timeout, self._key = _address(url), timeout, _key()
-        self.stop, self.sent, self.answered, self.retried = threading.Event(), 0, 0, Counter[str]()
+        self.stop, self.answered, self.retried = threading.Event(), 0, Counter[str]()
         self.sleep, self._lock = sleep or self.stop.wait, threading.Lock()
         self.on_time = on_time
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
@@ -103,8 +103,6 @@ class Server:
 
     def _send(self, method: str, path: str, body: Any, attempt: int) -> tuple[int, str, bytes, str | None]:
         """Status (0 for an answer that did not come in time, unless it was the last try), content type, content, Retry-After."""
-        with self._lock:
-            self.sent += method == "POST"
         deadline, content = time.monotonic() + self.timeout, b""
         try:
             with self.client.stream(method, self.url + path, json=body) as reply:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -69,7 +69,6 @@ class Artefact:
     schema: Mapping[str, Any] | None = None
     adapter: bool = False
     keep_lines: bool = False
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path, *, classifier: Any = None, tuned: Tuned | None = None) -> Path:
         """Write ``arm.json``, and ``classifier.skops`` or ``adapter/`` where there is one; returns ``folder``."""

@@ -19,7 +19,6 @@ from tunewise.comparison import Comparison
 Kind = Literal["classification", "answers", "extraction"]
 # Of one text that a language model on this machine is given in a prompt or a training pair; the rest is cut off, and that is said.
 TEXT_TOKENS = 512
-FAMILIES = ("rule", "classifier", "prompt", "tuned", "retrieval", "endpoint")
 
 
 @dataclass(frozen=True)
@@ -100,8 +99,6 @@ class OwnData:
         The name of the per-item outcome that decides: ``accuracy``, ``exact``, ``f1``, ``contains``, ``fields`` or ``score`` (the user's own).
     schema
         JSON schema of an extraction.
-    documents
-        Passages of ``--docs``.
     """
 
     name: str
@@ -114,7 +111,6 @@ class OwnData:
     findings: tuple[Finding, ...] = ()
     metric: str = "accuracy"
     schema: Mapping[str, Any] | None = None
-    documents: tuple[Any, ...] = ()
 
     @property
     def kind(self) -> Kind:
@@ -170,6 +166,8 @@ class ArmResult:
         ``lora@30`` is a point of the learning curve, with 30 labels.
     title
         In a reader's words: ``TF-IDF and logistic regression``.
+    family
+        ``rule``, ``classifier``, ``prompt``, ``tuned``, ``retrieval`` or ``endpoint``.
     settings
         What was chosen on validation (template, number of examples, rate, passes, ...).
     predictions, confidences

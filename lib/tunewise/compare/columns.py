@@ -37,7 +37,6 @@ TOGETHER = (
     ("question", "context"),
 )
 CHATS = ("messages", "conversations", "conversation")
-CHAT_TARGET = "the assistant's last message"
 
 DATE = re.compile(r"(\d{4}[-/]\d{1,2}[-/]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{4})([T ]|$)")
 

@@ -27,7 +27,7 @@ from scipy import special
 
 from tunewise import stats
 from tunewise.compare.base import ArmResult, Decision, OwnData, Settings
-from tunewise.compare.monthly_cost import Prices, bill, rank, read_prices
+from tunewise.compare.monthly_cost import bill, rank, read_prices
 from tunewise.compare.verdict_words import Words
 from tunewise.comparison import Comparison, compare_arrays, family
 from tunewise.stats import LEVEL
@@ -90,22 +90,13 @@ def _p_better(found: Comparison, margin: float) -> float:
     return float(special.stdtr(found.df, (found.estimate - margin) / found.se))
 
 
-def decide(
-    data: OwnData,
-    arms: Sequence[ArmResult],
-    settings: Settings,
-    *,
-    prices: Prices | None = None,
-    level: float = LEVEL,
-) -> Decision:
+def decide(data: OwnData, arms: Sequence[ArmResult], settings: Settings) -> Decision:
     """The verdict on ``arms`` by the outcomes of ``data.metric`` on the test items.
 
     Parameters
     ----------
     settings
-        ``margin``, ``need`` and ``calls`` count here, and ``prices`` where none are given.
-    level
-        Confidence of the verdict, and of all intervals together.
+        ``margin``, ``need``, ``calls`` and ``prices`` count here.
 
     Raises
     ------
@@ -113,7 +104,7 @@ def decide(
         For no arms, outcomes that do not fit the test items, a margin that is no positive number, or items of a single group.
     """
     _check(data, arms, settings)
-    prices, alpha = prices or read_prices(settings.prices), 1 - level
+    prices, alpha = read_prices(settings.prices), 1 - LEVEL
     month = {a.name: bill(a, settings.calls, prices).month for a in arms}
     arms = sorted(arms, key=lambda a: rank(a, month[a.name]))
     months = [month[a.name] for a in arms]
@@ -123,7 +114,7 @@ def decide(
     choice = _choose(pairs, months, settings.margin, alpha)
     leading = int(np.argmax([np.mean(o) for o in outcomes]))
     centre = leading if choice.winner is None else choice.winner
-    say = Words(data, settings, arms, months, leading, level, prices)
+    say = Words(data, settings, arms, months, leading, LEVEL, prices)
 
     def against(i: int) -> dict[int, Comparison]:
         return {j: pairs[i, j] for j in range(len(arms)) if j != i}
@@ -136,7 +127,7 @@ def decide(
         return Decision(kind, name, sentence, reasons, found, leading=arms[leading].name, **more)
 
     if settings.need is not None:
-        means = [stats.mean_interval(o, groups, level) for o in outcomes]
+        means = [stats.mean_interval(o, groups, LEVEL) for o in outcomes]
         if all(m["high"] < settings.need for m in means):
             sentence = say.none(means[leading])
             return verdict("none_good_enough", None, sentence, say.basis(against(leading)))

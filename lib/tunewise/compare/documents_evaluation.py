@@ -52,7 +52,6 @@ def evaluate_documents(
     *,
     who: Reader | None = None,
     embed: Embed | None = None,
-    store: str | None = None,
     words: int = WORDS,
 ) -> DocumentsReport:
     """Measure search and reader on the user's own questions. Answers are kept, so that what was stopped goes on.
@@ -61,8 +60,8 @@ def evaluate_documents(
     ----------
     questions
         A table file or frame, as :func:`tunewise.compare.documents_questions.read_questions` reads it.
-    who, embed, store
-        The reader, the encoder and the place of the vectors; None: those of the settings, and of ``tunewise ask``.
+    who, embed
+        The reader and the encoder; None: those of the settings, and of ``tunewise ask``.
     words
         The most of a passage.
 
@@ -76,7 +75,7 @@ def evaluate_documents(
     asked, notes = read_questions(questions, found.passages, settings.seed)
     texts = [p.full for p in found.passages]
     say(f"{len(asked)} questions on {len(texts)} passages of {found.files} files")
-    searched, similar = _search(docs, found.passages, [q.ask for q in asked], store, embed, say)
+    searched, similar = _search(docs, found.passages, [q.ask for q in asked], embed, say)
     chosen, test = _parts(asked)
     how = max(
         HOWS, key=lambda h: (_mean(reciprocal_ranks(*_judged(searched[h], asked, chosen))), h == "hybrid")
@@ -169,12 +168,11 @@ def _search(
     docs: str | Path,
     passages: Sequence[documents_folder.Passage],
     asks: Sequence[str],
-    store: str | None,
     embed: Embed | None,
     say: Say,
 ) -> tuple[dict[str, list[list[int]]], list[float]]:
     """Of each method the places found for each question, the best first; and the similarity of each question's nearest passage."""
-    both = documents_index.index(docs, passages, "hybrid", store, embed=embed, say=say)
+    both = documents_index.index(docs, passages, "hybrid", embed=embed, say=say)
     try:
         vectors, words = both.vectors, both.words
         assert vectors is not None and words is not None

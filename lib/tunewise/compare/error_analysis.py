@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats as distributions
 
+from tunewise.stats import LEVEL
+
 if TYPE_CHECKING:
     from tunewise.compare.base import ArmResult, Item, OwnData
 
@@ -144,9 +146,9 @@ def slices(data: OwnData, arm: ArmResult, rival: ArmResult | None = None) -> lis
     return corrected
 
 
-def weak_slices(found: Sequence[Slice], level: float = 0.95) -> list[Slice]:
+def weak_slices(found: Sequence[Slice]) -> list[Slice]:
     """Those in which the arm is worse than elsewhere, by the corrected test."""
-    return [s for s in found if s.mean < s.others and s.p < 1 - level]
+    return [s for s in found if s.mean < s.others and s.p < 1 - LEVEL]
 
 
 def _slices(data: OwnData) -> Iterator[tuple[str, Array]]:

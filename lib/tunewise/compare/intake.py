@@ -217,7 +217,7 @@ def _labels(
         rows[item.target or ""].append(item.row)
     rare = {label: found for label, found in rows.items() if len(found) < LEAST_A_LABEL}
     findings = []
-    if rare and (drop_rare or len(rows) == len(rare)) and len(rows) - len(rare) >= 1:
+    if rare and drop_rare and len(rows) > len(rare):
         gone = tuple(sorted(itertools.chain.from_iterable(rare.values())))
         said = f"{name}: fewer than {LEAST_A_LABEL} rows a label (a text counts once): {_counted(rare)}."
         findings.append(Finding("rare_label", gone, said, f"left out, {counted(len(gone))} (--drop-rare)"))

@@ -39,7 +39,7 @@ FORMAT = "tunewise-compare/1"
 def as_dict(report: Report) -> dict[str, Any]:
     """The report as plain objects that JSON holds; what is no number (an infinite bound) is None."""
     data, decision = report.data, report.decision
-    names = {a.name.partition("@")[0]: None for a in report.curve if report.curve}
+    names = {a.name.partition("@")[0]: None for a in report.curve}
     known = {a.name for a in report.arms}
     curves = [more_data.learning_curve(report, n) for n in names if n in known]
     parts = {part: [_place(i) for i in getattr(data, part)] for part in ("train", "valid", "test")}

@@ -175,5 +175,4 @@ def break_even(a: ArmResult, b: ArmResult, prices: Prices) -> BreakEven | None:
 def rank(arm: ArmResult, month: float) -> tuple[int, int, int, float]:
     """The order of *cheaper*: euro a month, to the euro; then what is simpler; then fewer labels; then seconds a call."""
     simplicity = ("rule", "classifier", "prompt", "retrieval", "tuned", "endpoint")
-    place = simplicity.index(arm.family) if arm.family in simplicity else len(simplicity)
-    return (round(month), place, arm.cost.labels, arm.cost.seconds_a_call)
+    return (round(month), simplicity.index(arm.family), arm.cost.labels, arm.cost.seconds_a_call)

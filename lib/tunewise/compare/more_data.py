@@ -30,6 +30,7 @@ TRAINING_SD = (
 )
 PRIOR_POINTS = 2
 STEPS = (2, 4)  # times the labels that there are
+NEXT = 20  # rows of the pool that are named
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,12 @@ class LearningCurve:
 def forecast(
     labels: Sequence[int],
     outcomes: ArrayLike,
-    groups: Sequence[str] | None = None,
+    groups: Sequence[str],
     *,
     margin: float = 0.03,
-    steps: Sequence[int] = STEPS,
     seed: int = 0,
 ) -> tuple[Forecast, ...]:
-    """What ``steps`` times the most labels would give.
+    """What :data:`STEPS` times the most labels would give.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def forecast(
     outcomes
         Outcomes in [0, 1] on the same test items, [points, items].
     groups
-        The group of each item, [items]; None where items stand alone.
+        The group of each item, [items].
     margin
         The smallest gain that matters.
 
@@ -90,7 +90,7 @@ def forecast(
     if len(set(labels)) < 2:
         raise ValueError("a learning curve needs results at two numbers of labels or more")
     rng = np.random.default_rng(seed)
-    _, member = np.unique([str(g) for g in groups] if groups else np.arange(y.shape[1]), return_inverse=True)
+    _, member = np.unique(groups, return_inverse=True)
     count = int(member.max()) + 1
     weights = rng.multinomial(count, np.full(count, 1 / count), size=DRAWS)[:, member]  # [draws, items]
     items = weights.sum(axis=1, keepdims=True)
@@ -111,7 +111,7 @@ def forecast(
     last = np.where(slope == 0, wrong_logit[:, -1], last)
     tail = 100 * np.array([(1 - BAND) / 2, (1 + BAND) / 2])
     found = []
-    for times in steps:
+    for times in STEPS:
         future = last + slope * np.log(times) + noise * rng.standard_normal(DRAWS)
         share = 1 - expit(future)
         gain = share - (1 - wrong[:, -1])
@@ -161,20 +161,13 @@ def curve_of(arms: Sequence[ArmResult], data: OwnData, margin: float) -> Learnin
     return LearningCurve(arms[-1].name, arms[-1].title, shares, found, advice, f"{said}; {why}.")
 
 
-def label_next(data: OwnData, votes: Sequence[Sequence[str]] = (), count: int = 20) -> tuple[Item, ...]:
-    """The rows of the pool to label first: where methods disagree, spread over what the texts are about.
-
-    Parameters
-    ----------
-    votes
-        What each arm predicts for the rows of the pool, [arms, pool]. Left out: three quick classifiers trained on ``data.train``.
-    count
-        How many rows.
+def label_next(data: OwnData) -> tuple[Item, ...]:
+    """The rows of the pool to label first: where three quick classifiers disagree, spread over what the texts are about.
 
     Returns
     -------
     tuple of Item
-        In the order in which to label them; all of the pool where it has no more than ``count``.
+        In the order in which to label them; all of the pool where it has no more than :data:`NEXT`.
 
     Notes
     -----
@@ -184,18 +177,18 @@ def label_next(data: OwnData, votes: Sequence[Sequence[str]] = (), count: int = 
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    if len(data.pool) <= count:
+    if len(data.pool) <= NEXT:
         return tuple(data.pool)
     texts = [i.text for i in data.pool]
     known = [i.text for i in data.train]
     vectors = TfidfVectorizer(sublinear_tf=True, analyzer="char_wb", ngram_range=(2, 4), max_features=20_000)
     made = vectors.fit_transform([*known, *texts])
     seen, pool = made[: len(known)], made[len(known) :]
-    votes = votes or _committee(data, seen, pool)
+    votes = _committee(data, seen, pool)
     entropy = np.array([_entropy([v[n] for v in votes]) for n in range(len(texts))]) + 0.1
     nearest = np.asarray((pool @ seen.T).max(axis=1).todense()).ravel() if known else np.zeros(len(texts))
     taken: list[int] = []
-    for _ in range(count):
+    for _ in range(NEXT):
         worth = entropy * (1 - nearest)
         worth[taken] = -1
         taken.append(int(worth.argmax()))

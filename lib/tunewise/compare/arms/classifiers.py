@@ -108,7 +108,7 @@ def _chosen(
     folder = None
     if whole:
         labels = [bench.labels[c] for c in model.classes_]
-        made = Artefact("classifier", labels, encoder=settings.get("encoder", ""), settings=settings)
+        made = Artefact("classifier", labels, encoder=settings.get("encoder", ""))
         folder = bench.leave(name, made, classifier=model)
     return bench.classified(arm, scores, settings=settings, cost=cost, trials=trials, artefact=folder)
 
