@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import types
 
 import made_up
 import numpy as np
@@ -13,6 +14,7 @@ from tunewise import baselines, finetune, scoring
 from tunewise.compare import winner
 from tunewise.compare.artefact import Artefact
 from tunewise.compare.base import Settings
+from tunewise.compare.take_home.prompt_parts import Prompts
 from tunewise.control_tokens import inert
 from tunewise.generation import generate
 
@@ -90,6 +92,29 @@ def test_a_prompt_gives_the_labels_that_were_evaluated(base, tmp_path):
     folder = won(made.save(tmp_path / "arm"), tmp_path)
     assert folder == tmp_path / "report" / "winner"
     assert predicted(folder, TEXTS, tmp_path) == labels
+
+
+def test_nearest_examples_are_embedded_once_however_many_texts_come(monkeypatch):
+    words, embedded = ("bill", "parcel", "refund"), []
+
+    class Counting:
+        def __init__(self, name):
+            embedded.append(name)
+
+        def encode(self, texts, normalize_embeddings):
+            embedded.extend(texts)
+            return np.array([[float(w in text) for w in words] for text in texts])
+
+    fake = types.SimpleNamespace(SentenceTransformer=Counting)
+    monkeypatch.setitem(sys.modules, "sentence_transformers", fake)
+    shots = [("a bill", "x"), ("a parcel", "y"), ("a parcel and a refund", "z")]
+    made = Prompts(
+        {"nearest": 2, "shots": shots, "encoder_base": {"folder": "", "hub": "encoder"}},
+        types.SimpleNamespace(added_tokens_decoder={}),
+    )
+    asked = ["my refund", "my bill", "parcel and bill and refund"]
+    assert [made.nearest(text)[-1] for text in asked] == [shots[2], shots[0], shots[2]]
+    assert embedded == ["encoder", *(shot for shot, _ in shots), *asked]
 
 
 def test_an_adapter_gives_the_labels_that_were_evaluated_and_is_as_peft_wants_it(base, tmp_path):

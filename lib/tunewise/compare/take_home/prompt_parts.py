@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 MARKED = re.compile(
@@ -53,10 +54,16 @@ class Prompts:
 
     def nearest(self, text: str) -> Sequence[tuple[str, str]]:
         """The examples whose sentence embeddings are nearest, the nearest last."""
+        encoder, known = self.embedded
+        order = (-(known @ encoder.encode([text], normalize_embeddings=True)[0])).argsort(kind="stable")
+        return [self.arm["shots"][i] for i in reversed(order[: self.arm["nearest"]])]
+
+    @cached_property
+    def embedded(self) -> tuple[Any, Any]:
+        """The sentence encoder, and what it makes of the examples: once for all texts."""
         from sentence_transformers import SentenceTransformer
 
-        base, shots = self.arm["encoder_base"], self.arm["shots"]
+        base = self.arm["encoder_base"]
         encoder = SentenceTransformer(base["folder" if os.path.isdir(base["folder"]) else "hub"])
-        vectors: Any = encoder.encode([text, *(shot for shot, _ in shots)], normalize_embeddings=True)
-        order = (-(vectors[1:] @ vectors[0])).argsort(kind="stable")[: self.arm["nearest"]]
-        return [shots[i] for i in reversed(order)]
+        shots = [shot for shot, _ in self.arm["shots"]]
+        return encoder, encoder.encode(shots, normalize_embeddings=True)
