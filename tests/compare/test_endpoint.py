@@ -165,7 +165,7 @@ def test_a_server_that_stops_half_way_is_said_to_have_answered():
         return said("yes")
 
     with serving(reply) as (url, _):
-        one = endpoint(url, timeout=0.3, model="one")
+        one = endpoint(url, timeout=0.3, model="one", cache=StepCache())
         with pytest.raises(EndpointError, match=r"gave 2 answers, and then gave no answer within.*are kept"):
             one.chat(asked(*"abc"), 5)
         hold.set()

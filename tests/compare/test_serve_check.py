@@ -183,6 +183,30 @@ def test_a_server_without_token_ids_gets_the_text(base, tmp_path, capsys):
     assert came[-1][2]["prompt"].startswith("Text: my") and "takes no token ids" in told
 
 
+def test_what_an_endpoint_wrote_is_read_as_it_was_in_the_evaluation(tmp_path, capsys):
+    """Also where the label comes late, or first and another after it."""
+    made = Artefact("endpoint", made_up.LABELS, model="one", max_new_tokens=20)
+    folder, arm = winner(tmp_path, made)
+    items = made_up.data(30).test
+    sentences = {"billing": "Billing, surely.", "delivery": "I say delivery", "other": "otherwise: other"}
+    written = {i.text: sentences[p] for i, p in zip(items, arm.predictions, strict=True)}
+    written[items[0].text] = "billing or delivery?"  # names two, and so none
+    rows = [json.loads(line) for line in (folder / "evaluated.jsonl").read_text().splitlines()]
+    rows[0]["prediction"] = ""
+    (folder / "evaluated.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with serving(lambda number, body: said(written[body["messages"][-1]["content"]])) as (url, _):
+        status, told = checked(url, folder, capsys)
+    assert status == 0 and "30 of 30 answers agree" in told
+
+
+def test_a_check_that_breaks_off_does_not_say_that_answers_are_kept(tmp_path, capsys):
+    folder, _ = winner(tmp_path, Artefact("endpoint", made_up.LABELS, model="one", max_new_tokens=20))
+    wait = (429, {}, {"retry-after": "3600"})
+    with serving(lambda number, body: said("other") if number < 3 else wait) as (url, _):
+        status, told = checked(url, folder, capsys)
+    assert status == 2 and "asks to wait 3600 s" in told and "kept" not in told
+
+
 def test_what_cannot_be_checked_is_one_sentence(tmp_path, capsys):
     status, told = checked("http://127.0.0.1:9/v1", tmp_path / "report.json", capsys)
     assert status == 2 and "holds no winner that can be served" in told

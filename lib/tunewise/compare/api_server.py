@@ -50,6 +50,11 @@ class Server:
     on_time
         Called before each request; what it raises goes to the caller.
 
+    Attributes
+    ----------
+    keeps
+        Whether its answers are kept, so that an error may say so; set by the endpoint that has a cache.
+
     Raises
     ------
     EndpointError
@@ -66,7 +71,7 @@ class Server:
         self.url, self.timeout, self._key = _address(url), timeout, _key()
         self.stop, self.answered, self.retried = threading.Event(), 0, Counter[str]()
         self.sleep, self._lock = sleep or self.stop.wait, threading.Lock()
-        self.on_time = on_time
+        self.on_time, self.keeps = on_time, False
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         self.client = httpx.Client(
             headers=headers, timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0))
@@ -93,8 +98,7 @@ class Server:
                 wait = _seconds(after)
                 if wait is not None and wait > LONGEST_WAIT:
                     raise EndpointError(
-                        f"{self.url} asks to wait {wait:.0f} s before the next request: run the same command again then; "
-                        "answers so far are kept"
+                        f"{self.url} asks to wait {wait:.0f} s before the next request: try again then{self._kept()}"
                     )
                 self.sleep(2.0 ** (attempt - 1) if wait is None else wait)
                 continue
@@ -145,7 +149,8 @@ class Server:
         return f"{self.url} " + (f"gave {self.answered} answers, and then " if self.answered else "")
 
     def _kept(self) -> str:
-        return "; answers so far are kept: the same command goes on from there" if self.answered else ""
+        kept = self.keeps and self.answered
+        return "; answers so far are kept: the same command goes on from there" if kept else ""
 
     def _json(self, path: str, kind: str, content: bytes) -> dict[str, Any]:
         with contextlib.suppress(ValueError, RecursionError):
@@ -179,7 +184,7 @@ class Server:
             )
         if 300 <= status < 400:
             raise EndpointError(f"{told}: it sends one elsewhere; give the final address")
-        raise EndpointError(f"{told}, {TRIES} times: try again later; answers so far are kept")
+        raise EndpointError(f"{told}, {TRIES} times: try again later{self._kept()}")
 
     def _plain(self, thing: object) -> str:
         """Somebody else's words in one short line, without control characters and without the key."""

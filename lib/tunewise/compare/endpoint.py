@@ -66,6 +66,7 @@ class Endpoint:
         concurrency: int = 4,
     ) -> None:
         self.server, self._model, self.cache, self.concurrency = server, model, cache, concurrency
+        server.keeps = cache is not None
         self.found, self._untold = 0, 0
         self._untrue: list[str] = []  # counts of tokens that can't be
         self._without: dict[str, None] = {}
@@ -103,7 +104,7 @@ class Endpoint:
         Raises
         ------
         EndpointError
-            Where the server can't be used; answers that came before are kept. A request that it refuses by itself (a text that is too
+            Where the server can't be used; a cache keeps the answers that came before. A request that it refuses by itself (a text that is too
             long) has its reason in :attr:`Answer.refused`; but where all are refused, the server can't be used.
         """
         return self._all("/completions", [{"prompt": p} for p in prompts], max_tokens, options)

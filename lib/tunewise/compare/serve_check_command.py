@@ -114,7 +114,7 @@ def check(server: Server, model: str | None, report: Path) -> Check:
     except (OSError, ValueError) as error:
         remedy = "give --report, the report of tunewise compare or its folder with the winner"
         raise ValueError(f"{folder} holds no winner that can be served: {remedy}") from error
-    endpoint = Endpoint(server, model)
+    endpoint = Endpoint(server, model)  # without a cache: what is asked is what is served now
     ask = _talk if told["how"] == "endpoint" else _continue
     answers, notes = ask(endpoint, told, [item["text"] for item in items])
     served = [_read(answer.text, told) for answer in answers]
@@ -172,6 +172,8 @@ def _read(text: str, told: dict[str, Any]) -> str:
     said = without_thoughts(text)
     if not told["labels"]:
         return said.split(told["stop"] or "\0")[0].strip()
-    by_words = dict(zip(told["answers"] or told["labels"], told["labels"], strict=True))
+    if told["how"] == "endpoint":  # was evaluated by what it wrote, not by scores
+        return label_of(said, told["labels"])
+    by_words = dict(zip(told["answers"], told["labels"], strict=True))
     begun = [words for words in by_words if said.startswith(words.strip())]
     return by_words[max(begun, key=len)] if begun else label_of(said, told["labels"])
