@@ -125,8 +125,17 @@ def test_thoughts_are_no_answer():
     assert without_thoughts("<think>a or b</think> b") == "b" and without_thoughts("<think>a or") == ""
 
 
-def test_what_is_taken_home_asks_as_the_arm_did(tmp_path):
-    with serving(clever) as (url, _):
+def picky(number, body):
+    """Does not take two fields, and names them one at a time."""
+    for name, told in (("max_tokens", "use 'max_completion_tokens'"), ("temperature", "only the default")):
+        if name in body:
+            return 400, {"error": {"message": f"Unsupported parameter: {name!r}, {told}"}}
+    return clever(number, body)
+
+
+@pytest.mark.parametrize("reply", [clever, picky])
+def test_what_is_taken_home_asks_as_the_arm_did(reply, tmp_path):
+    with serving(reply) as (url, came):
         work = bench(url)
         arm = remote.ask(work)
         assert Artefact.load(arm.artefact).model == "one"
@@ -138,8 +147,9 @@ def test_what_is_taken_home_asks_as_the_arm_did(tmp_path):
             [sys.executable, folder / "predict.py", *texts],
             capture_output=True,
             text=True,
-            env={"ENDPOINT": url},
+            env={"ENDPOINT": url, "TUNEWISE_API_KEY": " sk-ours ", "OPENAI_API_KEY": "sk-theirs"},
         )
+    assert came[-1][1]["Authorization"] == "Bearer sk-ours"
     assert done.stdout.split("\n")[:-1] == arm.predictions[:4], done.stderr
 
 

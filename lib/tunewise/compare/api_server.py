@@ -9,7 +9,6 @@ import contextlib
 import email.utils
 import json
 import math
-import os
 import ssl
 import threading
 import time
@@ -19,13 +18,13 @@ from typing import Any
 
 import httpx
 
-KEYS = ("TUNEWISE_API_KEY", "OPENAI_API_KEY")
+from tunewise.compare.take_home.endpoint_request import ABOUT_THE_REQUEST, KEYS, key_of_environment
+
 TRIES = 5
 TRIES_IN_TIME = 2  # of a request that gets no answer in time: each costs the user a minute of silence
 LONGEST_WAIT = 60.0  # seconds; a server that asks for more is not waited for
 LARGEST_REPLY = 4_000_000  # bytes; no answer to a short question is longer
 _WAIT = (408, 409, 425, 429, 500, 502, 503, 504, 529)
-_ONE_ITEM = (400, 413, 422)  # may be about this text alone, such as one that is too long
 
 
 class EndpointError(RuntimeError):
@@ -50,11 +49,6 @@ class Server:
     on_time
         Called before each request; what it raises goes to the caller.
 
-    Attributes
-    ----------
-    keeps
-        Whether its answers are kept, so that an error may say so; set by the endpoint that has a cache.
-
     Raises
     ------
     EndpointError
@@ -71,7 +65,8 @@ class Server:
         self.url, self.timeout, self._key = _address(url), timeout, _key()
         self.stop, self.answered, self.retried = threading.Event(), 0, Counter[str]()
         self.sleep, self._lock = sleep or self.stop.wait, threading.Lock()
-        self.on_time, self.keeps = on_time, False
+        self.on_time = on_time
+        self.keeps = False  # whether an error may say that answers are kept: set by an endpoint with a cache
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         self.client = httpx.Client(
             headers=headers, timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0))
@@ -173,7 +168,7 @@ class Server:
     def _fault(self, path: str, status: int, said: str) -> None:
         """Raise what a status that can't be mended by waiting means."""
         told = f"{self.url}{path} answered with status {status}" + (f" ({said})" if said else "")
-        if status in _ONE_ITEM:
+        if status in ABOUT_THE_REQUEST:  # perhaps about this text alone, such as one that is too long
             raise Refused(told)
         if status in (401, 403):
             known = "the key is wrong or may not do this" if self._key else "no key was given"
@@ -217,8 +212,7 @@ def _address(url: str) -> str:
 
 def _key() -> str:
     """The key of the environment; empty where there is none."""
-    name = next((n for n in KEYS if os.environ.get(n, "").strip()), None)
-    key = os.environ[name].strip() if name else ""
+    name, key = key_of_environment()
     if not (key.isascii() and key.isprintable() and " " not in key):
         raise EndpointError(
             f"{name} holds what no key can hold (spaces, line breaks or letters beyond ASCII)"

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tunewise.compare.api_server import EndpointError, Refused, Server, clean
+from tunewise.compare.take_home.endpoint_request import refused, taken
 from tunewise.step_cache import StepCache, digest
 
 HIDDEN_PROMPT = 5_000  # tokens that a server's own chat template may add to what was sent
 TOKEN_BYTES = 20  # no text has longer tokens than that on average
-_MAY_GO = ("logprobs", "temperature", "response_format", "stop")  # fields that a server may not take
 Message = Mapping[str, str]
 Body = dict[str, Any]
 
@@ -167,15 +167,12 @@ class Endpoint:
 
     def _ask(self, path: str, body: Body) -> Answer:
         while True:
-            sent = {name: value for name, value in body.items() if name not in self._without}
-            if "max_tokens" in self._without:  # newer servers call it so
-                sent["max_completion_tokens"] = body["max_tokens"]
+            sent = taken(body, self._without)
             try:
                 reply = self.server.request("POST", path, sent)
                 break
             except Refused as error:
-                gone = [name for name in _MAY_GO if name in sent and name in str(error)]
-                gone += ["max_tokens"] * ("max_tokens" in sent and "max_completion_tokens" in str(error))
+                gone = refused(sent, str(error))
                 if not gone:
                     raise
                 self._without |= dict.fromkeys(gone)

@@ -15,6 +15,7 @@ from typing import Any
 from tunewise import constrained
 from tunewise.compare.artefact import Artefact
 from tunewise.compare.base import TEXT_TOKENS, ArmResult, Report
+from tunewise.compare.take_home.endpoint_request import KEYS
 from tunewise.step_cache import write_whole
 
 EVALUATED = "evaluated.jsonl"
@@ -24,7 +25,7 @@ PROGRAMS = {
     "write": ("predict_text.py", "prompted_model.py", "prompt_parts.py"),
     "classifier": ("predict_classifier.py",),
     "neighbours": ("predict_neighbours.py",),
-    "endpoint": ("predict_endpoint.py", "named_label.py"),
+    "endpoint": ("predict_endpoint.py", "endpoint_request.py", "named_label.py"),
 }
 NEEDS = {
     "score": "torch transformers",
@@ -200,7 +201,8 @@ def _header(report: Report, made: Artefact, spec: Any) -> str:
 def _base_in_words(made: Artefact, spec: Any) -> str:
     """Which base model it needs, and how to have the same."""
     if made.how == "endpoint":
-        return f"It asks the model `{_line(made.model)}`; ENDPOINT is the server's address, OPENAI_API_KEY the key.\n"
+        where = f"ENDPOINT is the server's address, {' or '.join(KEYS)} the key where it wants one"
+        return f"It asks the model `{_line(made.model)}`; {where}.\n"
     if spec is None:
         encoder = "The sentence encoder is sentence-transformers/all-MiniLM-L6-v2.\n"
         return encoder if made.encoder else ""

@@ -1,26 +1,32 @@
 """The answers of the served model, asked as it was evaluated: ``python predict.py "a text" ...``, or ``from predict import predict``.
 
-Needs Python alone. ENDPOINT is the server's address, OPENAI_API_KEY the key where it wants one.
+Needs Python alone. ENDPOINT is the server's address, TUNEWISE_API_KEY or OPENAI_API_KEY the key where it wants one.
 """
 
 import json
 import os
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from tunewise.compare.take_home.endpoint_request import (
+    ABOUT_THE_REQUEST,
+    key_of_environment,
+    refused,
+    taken,
+)
 from tunewise.compare.take_home.named_label import label_of, without_thoughts
 
 HERE = Path(__file__).parent
 ARM = json.loads((HERE / "arm.json").read_text(encoding="utf-8"))
+gone: list[str] = []  # fields that the server does not take
 
 
 def predict(texts: Sequence[str]) -> list[str]:
     """The label that each answer names (empty where it names none, or several), or what was written."""
-    key = (
-        {"Authorization": "Bearer " + os.environ["OPENAI_API_KEY"]} if "OPENAI_API_KEY" in os.environ else {}
-    )
     found = []
     for text in texts:
         turns = [("system", ARM["system"])] if ARM["system"] else []
@@ -34,13 +40,26 @@ def predict(texts: Sequence[str]) -> list[str]:
             "temperature": 0,
             "max_tokens": ARM["max_new_tokens"],
         }
-        url = os.environ["ENDPOINT"].rstrip("/") + "/chat/completions"
-        headers = {"Content-Type": "application/json"} | key
-        request = urllib.request.Request(url, json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=60) as reply:
-            said = without_thoughts(json.load(reply)["choices"][0]["message"]["content"] or "")
+        said = without_thoughts(asked(body)["choices"][0]["message"]["content"] or "")
         found.append(label_of(said, ARM["labels"]) if ARM["labels"] else said)
     return found
+
+
+def asked(body: dict[str, Any]) -> Any:
+    """The server's reply, without the fields that it does not take."""
+    url, (_, key) = os.environ["ENDPOINT"].rstrip("/") + "/chat/completions", key_of_environment()
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    while True:
+        sent = taken(body, gone)
+        request = urllib.request.Request(url, json.dumps(sent).encode(), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as reply:
+                return json.load(reply)
+        except urllib.error.HTTPError as error:
+            more = refused(sent, error.read().decode("utf-8", "replace"))
+            if error.code not in ABOUT_THE_REQUEST or not more:
+                raise
+            gone.extend(more)
 
 
 if __name__ == "__main__":
