@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
+import zipfile
 
 import numpy as np
+import openpyxl
 import pandas
 import pytest
 
@@ -85,6 +88,26 @@ def test_rows_are_counted_as_an_editor_does(tmp_path):
     sheet = pandas.DataFrame(data, columns=["text", "label"])
     sheet.to_excel(tmp_path / "a.xlsx", index=False)
     assert sorted(item.row for item in items(prepare(tmp_path / "a.xlsx"))) == list(range(2, 42))
+
+
+@pytest.mark.parametrize("size", [b"", b'<dimension ref="A1"/>'])
+def test_an_excel_sheet_is_read_whole_whatever_size_it_says_it_has(tmp_path, size):
+    """Programs that write row by row leave the size out, or do not know it yet."""
+    book = openpyxl.Workbook()
+    sheet = book.create_sheet("answers")  # behind one without rows
+    for row in [(), ("text", "label"), ("a", "x"), (), ("b",), ("c", "y", "a remark")]:
+        sheet.append(row)
+    book.save(tmp_path / "sized.xlsx")
+    with zipfile.ZipFile(tmp_path / "sized.xlsx") as old, zipfile.ZipFile(tmp_path / "a.xlsx", "w") as new:
+        for name in old.namelist():
+            new.writestr(name, re.sub(rb"<dimension[^>]*/>", size, old.read(name)))
+    table = open_table(tmp_path / "a.xlsx")
+    assert [(number, *row.values()) for number, row in table.rows] == [
+        (3, "a", "x"),
+        (5, "b", None),
+        (6, "c", "y", "a remark"),
+    ]
+    assert not table.notes
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,7 @@ def _excel(table: Table, path: Path) -> Iterator[Row]:
     openpyxl = _needed("openpyxl", "Excel", "openpyxl")
     try:
         book = openpyxl.load_workbook(io.BytesIO(path.read_bytes()), read_only=True)
-        sheets = [sheet for sheet in book.worksheets if sheet.max_row]
+        sheets = [sheet for sheet in book.worksheets if next(_filled(sheet), None)]
     except Exception as error:  # a zip or XML library's own, of many kinds
         raise DataError(
             f"{path.name} can't be read as an Excel file ({error}): save it again as .xlsx or as CSV UTF-8"
@@ -245,14 +245,20 @@ def _excel(table: Table, path: Path) -> Iterator[Row]:
         raise DataError(f"{path.name} has no sheet with rows")
     if len(sheets) > 1:
         table.notes.append(f"Of {len(sheets)} sheets the first is read: {sheets[0].title!r}.")
-    columns: list[str] = []
-    for number, cells in enumerate(sheets[0].iter_rows(values_only=True), 1):
-        if all(cell is None or cell == "" for cell in cells):
-            continue
-        if not columns:
-            columns = _named(list(cells))
-        else:
-            yield number, dict(zip(columns, cells, strict=False))
+    rows = _filled(sheets[0])
+    columns = _named(next(rows)[1])
+    for number, cells in rows:
+        if len(cells) > len(columns):
+            columns = _named([*columns, *[None] * (len(cells) - len(columns))])
+        yield number, dict(itertools.zip_longest(columns, cells))
+
+
+def _filled(sheet: Any) -> Iterator[tuple[int, list[Any]]]:
+    """The rows that hold something, each with its number, whatever size the file says that the sheet has."""
+    sheet.reset_dimensions()
+    for number, cells in enumerate(sheet.iter_rows(values_only=True), 1):
+        if any(cell is not None and cell != "" for cell in cells):
+            yield number, list(cells)
 
 
 def _needed(module: str, what: str, package: str) -> Any:
