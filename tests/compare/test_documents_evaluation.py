@@ -6,12 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 from newcomer import Echo
 from test_retrieval import embed
 
 from tunewise import cli
-from tunewise.compare import documents_command, documents_index
 from tunewise.compare import documents_folder as documents
+from tunewise.compare import documents_index
 from tunewise.compare import documents_reader as readers
 from tunewise.compare.base import Settings
 from tunewise.compare.documents_evaluation import _threshold, evaluate_documents
@@ -188,8 +189,13 @@ def test_what_is_odd_in_the_questions_is_said_and_the_rest_used(beds):
 def test_the_report_of_own_documents_is_one_harmless_page(beds, tmp_path):
     (beds[0] / "<script>alert(1)<!-- x.odt").write_text("x", encoding="utf-8")
     found = evaluate_documents(*beds, Settings(need=0.9), print, who=Finder(), embed=embed)
-    text = documents_command.page(found)
-    assert "<script>" not in text and "&lt;script&gt;" in text and "http" not in text
+    text = found.page
+    assert "<script>" not in text and "&lt;script&gt;" in text and "://" not in text
+    assert "{%" not in text and "{{" not in text  # every part of it was rendered
+    soup = BeautifulSoup(text, "html.parser")
+    styled = soup.select_one("body > main.tw-compare")  # all rules of the style are for this class
+    assert found.verdict[0] in styled.get_text() and ".tw-compare .verdict" in styled.style.get_text()
+    assert len(styled.select("tbody tr")) == len(found.rows) and "<html" not in found.html
     assert found.decided == (found.row("answers", "right, of all with an answer").low >= 0.9)
 
 

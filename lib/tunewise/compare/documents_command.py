@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 
 from tunewise.compare.base import Settings
 from tunewise.compare.documents_evaluation import evaluate_documents, plan_documents
-from tunewise.compare.documents_report import DocumentsReport
 from tunewise.step_cache import write_whole
 
 DECIDED, CANNOT_TELL = 0, 1
@@ -46,14 +44,7 @@ def judge_documents(
     held = json.dumps(found.as_json(), ensure_ascii=False, indent=1)
     if as_json:
         print(held)
-    write_whole(settings.output, page(found))
+    write_whole(settings.output, found.page)
     write_whole(settings.output.with_suffix(".json"), held)
     say(f"The report is in {settings.output}, every answer in {settings.output.with_suffix('.json')}.")
     return DECIDED if found.decided else CANNOT_TELL
-
-
-def page(found: DocumentsReport) -> str:
-    """The report as a page that needs no network."""
-    style = (resources.files("tunewise.compare") / "report.css").read_text(encoding="utf-8")
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Own documents</title><style>{style}</style>'
-    return f'<!doctype html><html lang="en"><head>{head}</head><body><main>{found.html}</main></body></html>'

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from typing import Any
 
 from tunewise.compare.documents_formats import visible
+from tunewise.compare.html_report import rendered
 
 K = 4  # passages that the reader is given
 AMONG_K, RANK = f"right passage among {K}", "mean reciprocal rank"
@@ -98,17 +98,20 @@ class DocumentsReport:
 
     @property
     def html(self) -> str:
-        """A section of a page; all that came from the user is escaped."""
-        heads = "".join(f'<th scope="col">{h}</th>' for h in ("", "value", "95 % interval", "n"))
-        cells = [
-            f'<tr><th scope="row">{html.escape(f"{r.name}: {r.metric}")}</th><td>{_shown(r)}</td>'
-            f"<td>{_percent(r.low)} to {_percent(r.high)}</td><td>{r.n}</td></tr>"
+        """For a notebook: one element with its own style; all that came from the user is escaped."""
+        return self._rendered(whole=False)
+
+    @property
+    def page(self) -> str:
+        """The same as a page that needs no other file."""
+        return self._rendered(whole=True)
+
+    def _rendered(self, whole: bool) -> str:
+        rows = [
+            (f"{r.name}: {r.metric}", _shown(r), f"{_percent(r.low)} to {_percent(r.high)}", r.n)
             for r in self.rows
         ]
-        said = "".join(f"<p>{html.escape(line)}</p>" for line in self.verdict)
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
-        table = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(cells)}</tbody></table>"
-        return f"<section><h2>Own documents</h2>{said}{table}<ul>{notes}</ul></section>"
+        return rendered("documents.html.jinja", whole=whole, found=self, rows=rows)
 
     def _repr_html_(self) -> str:
         return self.html

@@ -1,6 +1,6 @@
 """The report as one HTML file: no network, no script, printable; all text of the user's is escaped.
 
-What it says is put together here, how it looks in ``report.html.jinja`` and ``report.css`` beside this file.
+What it says is put together here, how it looks in ``report.html.jinja``, ``page.html.jinja`` and ``report.css`` beside this file.
 """
 
 from __future__ import annotations
@@ -43,16 +43,21 @@ def write_html(report: Report, path: Path) -> Path:
 
 def page(report: Report) -> str:
     """The whole page, which needs no other file."""
-    return with_roles(_template().render(whole=True, **view(report)))
+    return rendered("report.html.jinja", whole=True, **view(report))
 
 
 def fragment(report: Report) -> str:
     """The same for a notebook: one element with its own style."""
-    return with_roles(_template().render(whole=False, **view(report)))
+    return rendered("report.html.jinja", whole=False, **view(report))
+
+
+def rendered(template: str, **told: Any) -> str:
+    """A template beside this file with what it prints; ``whole``: as a page of its own."""
+    return with_roles(_templates().get_template(template).render(told))
 
 
 @functools.cache
-def _template() -> Any:
+def _templates() -> Any:
     import jinja2
 
     loader = jinja2.PackageLoader("tunewise.compare", ".")
@@ -61,7 +66,7 @@ def _template() -> Any:
     )
     made.globals |= {"zip": zip, "planned": planned}
     made.filters |= {"text": shown, "share": share, "number": number, "seconds": duration, "euro": euro}
-    return made.get_template("report.html.jinja")
+    return made
 
 
 def view(report: Report) -> dict[str, Any]:
