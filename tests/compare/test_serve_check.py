@@ -107,8 +107,14 @@ def test_what_has_no_adapter_is_not_exported(tmp_path, options):
     folder, _ = winner(tmp_path, Artefact("classifier", made_up.LABELS))
     with pytest.raises(ValueError, match="holds no adapter: what won is used by its predict.py"):
         export_command.export(folder, **{name: tmp_path / path for name, path in options.items()})
-    with pytest.raises(ValueError, match="holds no winner"):
+    with pytest.raises(ValueError, match="holds no winner: give the report of tunewise compare"):
         export_command.export(tmp_path)
+
+
+def test_what_won_is_found_by_its_report_as_by_its_folder(tmp_path):
+    folder, _ = winner(tmp_path, Artefact("classifier", made_up.LABELS))
+    lines = export_command.export(tmp_path / "report.html")
+    assert lines == export_command.export(folder) and str(folder / "predict.py") in lines[0]
 
 
 def checked(url, report, capsys, model=None):

@@ -19,7 +19,8 @@ RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM knows
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     add = parser.add_argument
-    add("winner", type=Path, metavar="FOLDER", help="a winner of tunewise compare, such as report/winner")
+    told = "the report of tunewise compare, such as report.html, or its folder with the winner"
+    add("report", type=Path, metavar="REPORT", help=told)
     add("--merge", type=Path, metavar="DIR", help="write base model and adapter as one model, in safetensors")
     add("--gguf", type=Path, metavar="FILE", help="write the adapter as llama.cpp reads it")
 
@@ -27,20 +28,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Export, and say how it is served; 0, or 2 where that can't be done."""
     try:
-        for line in export(args.winner, args.merge, args.gguf):
+        for line in export(args.report, args.merge, args.gguf):
             print(line)
     except ValueError as error:
         said = str(error)
     except OSError as error:
-        said = f"{error.filename or args.winner} can't be used ({error.strerror or error})"
+        said = f"{error.filename or args.report} can't be used ({error.strerror or error})"
     else:
         return 0
     print(f"tunewise export: {said}", file=sys.stderr)
     return 2
 
 
-def export(winner: Path, merge: Path | None = None, gguf: Path | None = None) -> list[str]:
+def export(report: Path, merge: Path | None = None, gguf: Path | None = None) -> list[str]:
     """Write what is asked for; returns lines that say what was done and how to serve it.
+
+    Parameters
+    ----------
+    report
+        The report of a comparison, or its folder with the winner.
+    merge
+        The folder for base model and adapter as one model.
+    gguf
+        The file for the adapter as llama.cpp reads it.
 
     Raises
     ------
@@ -49,10 +59,12 @@ def export(winner: Path, merge: Path | None = None, gguf: Path | None = None) ->
     OSError
         For a full or read-only disk.
     """
+    from tunewise.compare.winner import named_by
+
+    winner = named_by(report)
     if not (winner / "arm.json").is_file():
-        raise ValueError(
-            f"{winner} holds no winner: give the folder that tunewise compare wrote, such as report/winner"
-        )
+        remedy = "give the report of tunewise compare, such as report.html, or its folder with the winner"
+        raise ValueError(f"{winner} holds no winner: {remedy}")
     told = json.loads((winner / "arm.json").read_text(encoding="utf-8"))
     if told["how"] not in ("score", "write"):
         if merge or gguf:

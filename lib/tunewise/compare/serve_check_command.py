@@ -14,7 +14,7 @@ from tunewise import stats
 from tunewise.compare.api_server import EndpointError, Server
 from tunewise.compare.endpoint import Answer, Endpoint
 from tunewise.compare.take_home.named_label import label_of, without_thoughts
-from tunewise.compare.winner import EVALUATED, folder_of
+from tunewise.compare.winner import EVALUATED, named_by
 
 SAME, DIFFERENT, NOT_CHECKED = 0, 1, 2
 AGREEMENT = 0.98  # rounding on other hardware turns a close call now and then
@@ -106,7 +106,7 @@ def check(server: Server, model: str | None, report: Path) -> Check:
     EndpointError
         Where the server can't be used.
     """
-    folder = report if report.is_dir() else folder_of(report)
+    folder = named_by(report)
     try:
         told = json.loads((folder / "arm.json").read_text(encoding="utf-8"))
         lines = (folder / EVALUATED).read_text(encoding="utf-8").splitlines()

@@ -41,6 +41,11 @@ def folder_of(report: Path) -> Path:
     return report.with_suffix("") / "winner"
 
 
+def named_by(path: Path) -> Path:
+    """The folder with the winner that a user means, who names it or its report."""
+    return path if path.is_dir() else folder_of(path)
+
+
 def write_winner(report: Report, folder: Path | None = None) -> Path | None:
     """Write what won; None where nothing did, or where what won leaves nothing (the most frequent label, a search in documents).
 
