@@ -279,6 +279,14 @@ def test_what_cannot_be_read_is_said(tmp_path, name, content, says):
         prepare(write(tmp_path, name, content))
 
 
+def test_a_test_set_of_one_group_is_refused_before_anything_is_run():
+    records = [{"text": t, "label": y, "shop": f"shop {i % 5}"} for i, (t, y) in enumerate(rows(90))]
+    records = [r | {"split": "test" if r["shop"] == "shop 4" else "train"} for r in records]
+    with pytest.raises(DataError, match=r"test set belongs to one 'shop' \('shop 4'\).*--group"):
+        prepare(records, group="shop", split="split")
+    assert len(prepare(records, split="split").test) == 18
+
+
 def test_folders_and_pipes_are_not_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe.csv")  # to open it would wait forever
     with pytest.raises(DataError, match="not an ordinary file"):

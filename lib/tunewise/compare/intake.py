@@ -100,6 +100,12 @@ def prepare(
             raise DataError(
                 f"{table.name}: no rows are left for {named}; add rows, or leave out --split, --time and --group"
             )
+    if len(groups := {item.group for item in part["test"]}) == 1:
+        of_one = (
+            f"belongs to one {columns.group!r} ({groups.pop()[:40]!r})" if columns.group else "is one row"
+        )
+        remedy = "add rows, or name other columns with --group, --split or --time"
+        raise DataError(f"{table.name}: the test set {of_one}, which says nothing of others; {remedy}")
     metric = {"classification": "accuracy", "extraction": "fields", "answers": "f1"}[columns.kind]
     columns = replace(columns, guessed=(*columns.guessed, *table.notes))
     return OwnData(
