@@ -13,7 +13,7 @@ from tunewise.compare.base import Columns, Settings
 from tunewise.compare.decision import decide
 from tunewise.compare.next_steps import steps
 from tunewise.compare.plan import Plan, chosen
-from tunewise.compare.run import Running, _alone, _of_those_run, run, to_score
+from tunewise.compare.run import Running, _alone, _of_those_run, row, run, to_score
 from tunewise.compare.verdict_words import duration
 from tunewise.compare.workbench import Arm, Pace, Workbench, fingerprint
 from tunewise.models.download import FetchError
@@ -227,6 +227,12 @@ def test_scoring_settings_belong_to_written_answers():
     assert to_score(written, Settings(metric="exact")).metric == "exact"
     with pytest.raises(ValueError, match="--metric fields is none of answers; there are exact"):
         to_score(written, Settings(metric="fields"))
+
+
+def test_a_users_own_score_is_printed_as_it_is():
+    result = made_up.drawn("tfidf", 1.0, made_up.data(30))
+    scored = dataclasses.replace(result, outcomes={"score": [75.5, 76.0]})
+    assert row(result, "accuracy").endswith(" 100.0%") and row(scored, "score").endswith(" 75.8")
 
 
 def test_the_fingerprint_follows_texts_labels_and_splits():

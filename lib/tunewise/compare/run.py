@@ -237,8 +237,9 @@ def _key(bench: Workbench, arm: Arm) -> str:
 
 def row(result: ArmResult, metric: str) -> str:
     """One arm in one line of text."""
-    outcomes = result.outcomes[metric]
-    return f"  {result.name:16} {titled(result.name, result.title):48} {sum(outcomes) / len(outcomes):7.1%}"
+    mean = sum(result.outcomes[metric]) / len(result.outcomes[metric])
+    told = f"{mean:.3g}" if metric == "score" else f"{mean:.1%}"  # a user's own score need not be a share
+    return f"  {result.name:16} {titled(result.name, result.title):48} {told:>7}"
 
 
 def _above(bar: Any, say: Callable[[str], None], line: str) -> None:
