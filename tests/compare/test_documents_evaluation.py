@@ -114,6 +114,15 @@ def test_answers_are_kept_so_that_what_was_stopped_goes_on(beds):
     assert evaluate_documents(*beds, Settings(), print, who=other, embed=embed).as_json() != one.as_json()
 
 
+def test_ctrl_c_while_questions_are_read_says_that_answers_are_kept(beds, capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tunewise.compare.documents_command.evaluate_documents", interrupted)
+    assert cli.main(["compare", "--docs", str(beds[0]), "--questions", str(beds[1])]) == 2
+    assert "what is done is kept, and the same command goes on" in capsys.readouterr().err
+
+
 def test_a_threshold_refuses_at_most_a_twentieth_of_what_the_documents_answer():
     yes, no = [0.6 + i / 100 for i in range(19)], [0.5, 0.4, 0.3, 0.2, 0.1]
     threshold, _ = _threshold([*yes, 0.2, *no], [True] * 20 + [False] * 5)

@@ -43,7 +43,7 @@ def main(args: argparse.Namespace) -> int:
     except OSError as error:
         said = f"{error.filename or 'a file'} can't be used ({error.strerror or error})"
     except KeyboardInterrupt:
-        said = "stopped before anything was measured"
+        said = "stopped; what is done is kept, and the same command goes on from there"
     print(visible(f"tunewise compare: {said}"), file=sys.stderr)
     return NOT_RUN
 
