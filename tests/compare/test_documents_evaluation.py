@@ -214,5 +214,8 @@ def test_the_command_says_what_is_missing(beds, capsys):
     assert "--questions needs --docs FOLDER" in capsys.readouterr().err
     assert cli.main(["compare"]) == 2
     assert "name a file of labelled rows, or --docs FOLDER --questions FILE" in capsys.readouterr().err
+    beside = ["q.csv", "--only", "rag", "--seed", "1", "--balanced"]
+    assert cli.main(["compare", *beside, "--questions", str(asked), "--docs", str(docs)]) == 2
+    assert "takes no FILE, --balanced, --only: leave that out" in capsys.readouterr().err
     assert cli.main(["compare", "--questions", str(asked), "--docs", f"{docs}/nowhere"]) == 2
     assert "there is no folder" in capsys.readouterr().err

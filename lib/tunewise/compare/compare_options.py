@@ -14,6 +14,9 @@ from typing import Any
 from tunewise.compare.base import Settings
 from tunewise.compare.check_command import add_data_options
 
+OF_QUESTIONS = {"docs", "questions", "model", "margin", "need", "budget", "seed"}
+OF_QUESTIONS |= {"endpoint", "endpoint_model", "output", "json", "dry_run"}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
@@ -62,24 +65,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
-    """The options of the command as settings."""
+    """The options of the command as settings. Raises ValueError for what has no part in judging documents by questions."""
+    useless = [
+        a.option_strings[-1] if a.option_strings else "FILE"
+        for a, _ in _given(args)
+        if a.dest not in OF_QUESTIONS
+    ]
+    if args.questions and useless:
+        said = f"--questions judges search and reader, and takes no {', '.join(useless)}"
+        raise ValueError(f"{said}: leave that out")
     given = {f.name: getattr(args, f.name) for f in dataclasses.fields(Settings) if hasattr(args, f.name)}
     return Settings(**given, endpoint_price=(args.price_in, args.price_out))
 
 
 def again(args: argparse.Namespace, expected: float) -> str:
     """The same command, with a budget for work that is expected to take so many seconds: half as much again, and a minute, for a slow moment."""
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    budget = f"{math.ceil(1.5 * expected / 60) + 1}m" if args.budget is not None else None
     said = ["tunewise", "compare", str(args.file)]
-    for action in parser._actions:
-        value = budget if action.dest == "budget" else getattr(args, action.dest, action.default)
-        if value == action.default or not action.option_strings:
+    for action, value in _given(args):
+        if action.dest == "file":
             continue
         text = ",".join(value) if isinstance(value, tuple) else str(value)
+        if action.dest == "budget":
+            text = f"{math.ceil(1.5 * expected / 60) + 1}m"
         said += [action.option_strings[-1], *([] if value is True else [text])]
     return shlex.join(said)
+
+
+def _given(args: argparse.Namespace) -> list[tuple[argparse.Action, Any]]:
+    """The options that are not as they are by default, and their values."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    values = [(action, getattr(args, action.dest, action.default)) for action in parser._actions]
+    return [(action, value) for action, value in values if value != action.default]
 
 
 def share(text: str) -> float:
