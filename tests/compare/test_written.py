@@ -87,6 +87,12 @@ def test_text_between_prompt_and_answer(bench):
     assert query.startswith(" a\n") and query.endswith("\nJSON:")
 
 
+def test_a_prompt_with_a_place_for_labels_is_refused_where_there_are_none(bench, tmp_path):
+    (tmp_path / "p.txt").write_text("One of {labels}: {text}")
+    with pytest.raises(ValueError, match="p.txt holds {labels}, and this data has no labels.*take it out"):
+        written.arms(bench(answers(), prompt_file=tmp_path / "p.txt"))
+
+
 def test_a_users_scorer_decides(bench, tmp_path):
     file = tmp_path / "mine.py"
     file.write_text("def half(said, target):\n    return 0.5\n")

@@ -78,6 +78,8 @@ def read_prompt(path: Path, labels: Sequence[str]) -> OwnPrompt:
         raise ValueError(
             f"{path.name}: the prompt must hold {{text}} once, where the text shall stand; it holds it {own.prompt.count('{text}')} times"
         )
+    if "{labels}" in own.prompt and not labels:
+        raise ValueError(f"{path.name} holds {{labels}}, and this data has no labels: take it out")
     if unknown := sorted(set(own.labels) - set(labels)):
         raise ValueError(
             f"{path.name} describes a label {unknown[0]!r} that the data does not have; it has {', '.join(labels[:10])}"
