@@ -312,6 +312,18 @@ def test_rows_without_a_label_are_the_pool(tmp_path):
     assert all(item.target is None for item in mine.pool)
 
 
+def test_a_long_pool_is_sampled_and_that_is_said(tmp_path):
+    pool = write(tmp_path, "pool.csv", "\n".join(["text", *(t for t, _ in rows(300, seed=1))]))
+    records = [{"text": t, "label": y if i < 60 else None} for i, (t, y) in enumerate(rows(160, seed=2))]
+    mine = prepare(records, pool=pool, most_rows=80)
+    assert [item.row for item in mine.pool[80:]] != list(range(2, 82)) and len(mine.pool) == 80 + 80
+    said = [finding.said for finding in mine.findings if finding.kind == "sampled"]
+    assert said == [
+        "frame has 100 rows without a label; a random sample of 80 is used.",
+        "pool.csv has 300 rows without a label; a random sample of 80 is used.",
+    ]
+
+
 def test_a_sample_is_the_same_in_any_order_and_has_every_target():
     raws = [RawRow(i, f"text {i}", "rare" if i % 100 == 0 else "usual", {}, {}) for i in range(5000)]
     taken = []

@@ -84,14 +84,14 @@ def of_reading(
                 unlabelled > 0.05 * n,
             )
         )
-    if len(sampled) < labelled:
-        said = f"{name} has {labelled:,} labelled rows; a random sample of {len(sampled):,} is used."
-        found.append(
-            Finding(
-                "sampled", (), said, "the same rows each time, chosen by a hash of their content and the seed"
-            )
-        )
-    return found
+    return [*found, *of_sample(name, "labelled rows", labelled, len(sampled))]
+
+
+def of_sample(name: str, what: str, there: int, used: int) -> list[Finding]:
+    """That only a sample of the rows is used, where that is so."""
+    said = f"{name} has {there:,} {what}; a random sample of {used:,} is used."
+    done = "the same rows each time, chosen by a hash of their content and the seed"
+    return [Finding("sampled", (), said, done)] if used < there else []
 
 
 def without_repeats(name: str, items: Sequence[Item], columns: Columns) -> tuple[list[Item], list[Finding]]:

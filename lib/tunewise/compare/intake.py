@@ -20,7 +20,7 @@ from tunewise.compare import health, splits
 from tunewise.compare.base import Columns, Finding, Item, OwnData
 from tunewise.compare.columns import MOST_LABELS, SPLIT_NAMES, choose, kind_of, parts
 from tunewise.compare.sampling import RawRow, Sample
-from tunewise.compare.table_files import Row, Table, open_table, text_of
+from tunewise.compare.table_files import Table, open_table, text_of
 from tunewise.compare.text_encoding import DataError
 from tunewise.words import counted
 
@@ -29,6 +29,7 @@ LEAST_A_LABEL = 10
 HEAD = 1000  # rows by which the columns are guessed
 OTHER_COLUMNS = 20
 NUMBERS = re.compile(r"^(\d\d?)([./-])(\d\d?)\2(\d{4}|\d\d)(?!\d)")  # a date that begins with day or month
+POOL = "rows without a label"
 
 
 def prepare(
@@ -58,7 +59,7 @@ def prepare(
     drop_rare
         Leave out labels with fewer than ten different texts, instead of refusing the file.
     most_rows
-        Of a longer file a sample of this many rows is taken, with at least thirty of each label where there are.
+        Of a longer file, the pool too, a sample of this many rows is taken, with at least thirty of each label where there are.
     pool
         Another file with unlabelled rows, beside the rows without a label in this one.
 
@@ -74,7 +75,9 @@ def prepare(
         table, dict(text=text, label=label, group=group, time=time, split=split, task=task), seed, most_rows
     )
     if pool is not None:
-        unlabelled += _pool(pool, columns)
+        more, found = _pool(pool, columns, seed, most_rows)
+        unlabelled += more
+        findings += found
     items, found = health.without_repeats(table.name, items, columns)
     findings += found
     labels: tuple[str, ...] = ()
@@ -152,6 +155,7 @@ def _read(
         columns = replace(columns, kind=kind, guessed=(*columns.guessed, f"{why} Another: --task"))
     labelled = sample.taken(counts if columns.kind == "classification" else ())
     found = health.of_reading(table.name, no_text, sample.seen, labelled, pool.seen)
+    found += health.of_sample(table.name, POOL, pool.seen, min(pool.seen, most))
     items, unlabelled = (
         [_item(table.name, raw, columns, there) for raw in rows] for rows in (labelled, pool.taken())
     )
@@ -201,17 +205,23 @@ def _chat(table: Table, row: int, value: Any) -> tuple[str, str, dict[str, str]]
     return text, target, {"system": system} if system else {}
 
 
-def _pool(source: str | Path, columns: Columns) -> list[Item]:
+def _pool(source: str | Path, columns: Columns, seed: int, most: int) -> tuple[list[Item], list[Finding]]:
     table = open_table(source)
-    rows: list[Row] = list(itertools.islice(table.rows, ROWS))
-    there = list(dict.fromkeys(key for _, record in rows for key in record))
-    for part in parts(columns.text, there):
+    head = list(itertools.islice(table.rows, HEAD))
+    there = list(dict.fromkeys(key for _, record in head for key in record))
+    text_columns = parts(columns.text, there)
+    for part in text_columns:
         if part not in there:
             raise DataError(
                 f"{table.name}: there is no column {part!r}, which holds the text of the labelled rows"
             )
-    raws = (_raw(table, row, record, columns, parts(columns.text, there)) for row, record in rows)
-    return [replace(_item(table.name, raw, columns, there), target=None) for raw in raws if raw.text]
+    sample = Sample(most, seed)
+    for row, record in itertools.chain(head, table.rows):
+        raw = _raw(table, row, record, columns, text_columns)
+        if raw.text:
+            sample.add(replace(raw, target=""))
+    taken = [_item(table.name, raw, columns, there) for raw in sample.taken()]
+    return taken, health.of_sample(table.name, POOL, sample.seen, len(taken))
 
 
 def _labels(
