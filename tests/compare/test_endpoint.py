@@ -75,6 +75,16 @@ def test_an_interrupted_run_pays_for_no_answer_twice():
         assert found.found == 3 and len(came) == 3 + 5 + 5
 
 
+def test_the_same_text_at_once_is_paid_for_once():
+    def reply(number, body):
+        time.sleep(0.05)
+        return said(body["messages"][0]["content"].upper())
+
+    with serving(reply) as (url, came):
+        answers = endpoint(url, cache=StepCache()).chat(asked("a", "b", "b", "c", "b", "a"), 5)
+    assert [a.text for a in answers] == ["A", "B", "B", "C", "B", "A"] and len(came) == 3
+
+
 def test_the_key_is_written_nowhere(tmp_path):
     def reply(number, body):
         return said("yes") if number < 1 else (401, {"error": {"message": f"Incorrect API key {KEY}"}})

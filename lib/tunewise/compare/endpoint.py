@@ -66,10 +66,10 @@ class Endpoint:
         concurrency: int = 4,
     ) -> None:
         self.server, self._model, self.cache, self.concurrency = server, model, cache, concurrency
-        server.keeps = cache is not None
         self.found, self._untold = 0, 0
         self._untrue: list[str] = []  # counts of tokens that can't be
         self._without: dict[str, None] = {}
+        server.keeps = cache is not None
 
     @property
     def model(self) -> str:
@@ -123,7 +123,9 @@ class Endpoint:
         self, path: str, asked: Sequence[Body], max_tokens: int, options: Mapping[str, Any]
     ) -> list[Answer]:
         fixed = {"model": self.model, "temperature": 0, "max_tokens": max_tokens, **options}
-        bodies = [{**fixed, **one} for one in asked]
+        keys = [digest(one) for one in asked]
+        once = dict(zip(keys, asked, strict=True))  # the same question twice is paid for once
+        bodies = [{**fixed, **one} for one in once.values()]
         first: list[EndpointError] = []
         stop = self.server.stop
         stop.clear()
@@ -147,6 +149,8 @@ class Endpoint:
             except BaseException:  # Ctrl-C: what is under way ends, nothing more is sent
                 stop.set()
                 raise
+        found = dict(zip(once, answers, strict=True))
+        answers = [found[key] for key in keys]
         if len(answers) > 2 and all(a.refused for a in answers):
             raise EndpointError(f"every request was refused: {answers[0].refused}")
         return answers
