@@ -14,7 +14,7 @@ from whentofinetune import book_files, book_records, verdicts
 from whentofinetune.calculators.decide_rules import CONTRARY
 from whentofinetune.calculators.found import contrary
 
-METHODS = ("prompt", "examples in the prompt", "small classifier", "LoRA", "RAG")
+METHODS = ("prompt", "examples in the prompt", "small classifier", "fine-tuned encoder", "LoRA", "RAG")
 
 
 @cache

@@ -247,7 +247,7 @@ def test_a_verdict_follows_from_the_outcomes(monkeypatch, lora, word):
 
 
 def test_the_rival_that_comes_closest_decides():
-    (first, _), rivals = verdicts.verdict("C1").findings, verdicts.claims()["C1"]["tests"][0]["b"]
+    (first, *_), rivals = verdicts.verdict("C1").findings, verdicts.claims()["C1"]["tests"][0]["b"]
     curve, shots = book_records.load("learning_curve"), book_records.load("few_shot")
     a = curve.frame().query("method == 'embeddings' and n_labels == 300").accuracy.mean()
     means = []

@@ -34,7 +34,8 @@ def test_the_answers_carry_todays_verdicts_and_lead_to_their_boxes():
     for claim in re.findall(r">(C\d+):", shown):
         found = verdicts.headline(claim)
         against = [f for f in found.findings if f.verdict == "does not agree"]
-        words = ", one test against" if found.word == "cannot tell" and len(against) == 1 else ""
+        said = {0: "", 1: ", one test against"}.get(len(against), f", {len(against)} tests against")
+        words = said if found.word == "cannot tell" else ""
         assert f"{claim}: {found.word}{words}, {verdicts.LADDER[found.model]}<" in shown
         assert f'.html#{claim}"' in shown
 

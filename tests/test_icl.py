@@ -227,7 +227,8 @@ def test_lora_is_compared_at_equal_labels():
     curve, shots = book_records.load("learning_curve"), book_records.load("few_shot")
     by = curve.frame().groupby(["method", "n_labels"])["accuracy"].mean()
     zero = shots.frame().query("method == 'zero-shot'")["accuracy"].mean()
-    wanted = [by["lora"] - zero, by["lora"] - by["embeddings"], by["lora"] - by["tfidf"]]
+    wanted = [by["lora"] - zero, by["lora"] - by["embeddings"], (by["lora"] - by["encoder"]).dropna()]
+    wanted.append(by["lora"] - by["tfidf"])
     few = shots.frame().groupby(["method", "k"])["calibrated.accuracy"].mean()["random"]
     nearest = shots.frame().groupby(["method", "k"])["accuracy"].mean()["nearest"]
     wanted.append([by["lora"][10] - few[16], by["lora"][30] - few[64]])  # never fewer examples than labels
@@ -249,6 +250,17 @@ def test_the_lead_over_the_classifier_shrinks_to_a_hundred_labels_at_135m_and_ma
     assert all(found["low"] > 0 for found in rest) and lead("qwen2.5-coder-0.5b", 700)["low"] < 0
     said = icl.lead_over_embeddings({"135M": book_records.load("learning_curve")}).text
     assert said.count(" labels ") == 5 and f"10 labels {points(first, n=False)}" in said
+
+
+def test_with_300_labels_lora_is_clearly_ahead_of_the_fine_tuned_encoder_at_the_largest_size_only():
+    """As the openings of the chapter and of the home page say."""
+
+    def lead(model):
+        curve = book_records.load("learning_curve", model=model)
+        return gap(*(curve.where(method=m, n_labels=300) for m in ("lora", "encoder")), "accuracy")
+
+    small, middle, large = map(lead, ("smollm2-135m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"))
+    assert small["low"] < 0 < small["high"] and middle["low"] < 0 < middle["high"] and large["low"] > 0
 
 
 def test_what_calibration_adds_is_the_difference_of_the_records_means():

@@ -168,14 +168,18 @@ def test_what_the_prose_says_of_single_claims_follows_from_the_records(found):
     """Sentences of the text cells that no verdict box and no note holds."""
     assert "teaches to read a passage among others, whether it gives a reply its form" in CELLS["size-some"]
     assert (
-        "The judge of groundedness (C24), and the voice when its content has to hold as well (C35), are the other way"
+        "(C6), the judge of groundedness (C24), training past the trained length (C25)" in CELLS["size-some"]
+    )
+    assert (
+        "(C35), are the other way round; the small models of C1 are decided at the middle size only"
         in CELLS["size-some"]
     )
     some = {
         claim: [v.word == "cannot tell" for v in sizes.values()] for claim, sizes in found[page.SOME].items()
     }
     assert some["C26"][0] and some["C23"] == some["C10"] == [True, False] and some["C24"] == [False, True]
-    assert some["C35"] == [False, False, True]
+    assert some["C6"] == [False, True] and some["C25"] == some["C35"] == [False, False, True]
+    assert some["C1"] == [True, False, True]
     assert 2 * sum(is_open[0] and not is_open[-1] for is_open in some.values()) > len(some)  # most
     assert "facts in the weights" in CELLS["size-facts"]
     large = by_size("C32")["0.5B"].findings

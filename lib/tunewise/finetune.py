@@ -21,7 +21,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -43,6 +43,7 @@ from tunewise.models.packing import (
 # costs the square of a row's length, and the items in a row do not see each other anyway.
 ROW_TOKENS = 1024
 
+T = TypeVar("T")
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -191,6 +192,15 @@ def held_out_loss(lm: LanguageModel, examples: Sequence[tuple[str, str]], prefix
     return nats / tokens
 
 
+def held_out_fifth(
+    examples: Sequence[tuple[str, T]], seed: int
+) -> tuple[list[tuple[str, T]], list[tuple[str, T]]]:
+    """Four fifths of the examples, and the last fifth, to choose a recipe by; drawn with ``seed``, each part in its old order."""
+    order = np.random.default_rng([31, seed]).permutation(len(examples))
+    cut = max(1, len(examples) // 5)
+    return [examples[i] for i in sorted(order[cut:])], [examples[i] for i in sorted(order[:cut])]
+
+
 def choose(
     train: Callable[[Sequence[tuple[str, str]], Recipe], contextlib.AbstractContextManager[LanguageModel]],
     examples: Sequence[tuple[str, str]],
@@ -204,9 +214,7 @@ def choose(
     train
         Gives the model trained on pairs with a recipe, for the length of a ``with`` block.
     """
-    order = np.random.default_rng([31, recipe.seed]).permutation(len(examples))
-    cut = max(1, len(examples) // 5)
-    kept, tried = [examples[i] for i in sorted(order[cut:])], [examples[i] for i in sorted(order[:cut])]
+    kept, tried = held_out_fifth(examples, recipe.seed)
     losses = []
     for change in recipe.candidates:
         try:

@@ -1,11 +1,12 @@
 """How many labels does fine-tuning need? (C1, C13, C14, C15)
 
-LoRA beside classifiers that are no LLM.
+LoRA beside classifiers that are no LLM, and beside a small encoder that is fine-tuned.
 """
 
 from itertools import product
 
 from tunewise import baselines
+from tunewise.encoder_finetuning import fit_encoder
 from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from tunewise.finetune import Recipe
 from whentofinetune.classification import answered, sample, subset, tuned, without_llm
@@ -19,6 +20,8 @@ def conditions(p: Params) -> Conditions:
         yield Condition("lexicon")
     for seed, n, method in product(p.seeds, p.labels, ("tfidf", "embeddings")):
         yield Condition(method, n_labels=n, seed=seed)
+    for n, seed in product(p.encoder, p.seeds):
+        yield Condition("encoder", n_labels=n, seed=seed)
     for method, sizes in p.tuned.items():
         for n, seed in product(sizes, p.seeds):
             yield Condition(method, n_labels=n, seed=seed)
@@ -33,5 +36,10 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
         return answered(test, baselines.lexicon([e.text for e in test]))
     if c.method in ("tfidf", "embeddings"):
         return answered(test, without_llm(ctx, c.method, sample(task, c.n_labels, c.seed), test))
+    if c.method == "encoder":
+        model, trials = fit_encoder(
+            ctx.encoder, sample(task, c.n_labels, c.seed), ctx.params.encoder_recipes, c.seed
+        )
+        return answered(test, model.predict([e.text for e in test]), recipe=trials)
     recipe = Recipe(method=c.method, seed=c.seed, **ctx.params.recipe[c.method])
     return tuned(ctx, task, c.n_labels, recipe, ctx.params.wording, test)

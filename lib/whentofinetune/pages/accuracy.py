@@ -18,7 +18,7 @@ from whentofinetune.pages.seed_by_seed import trainings
 from whentofinetune.verdicts import LADDER, title
 
 # The two classifiers are logistic regressions.
-SHORT = {"lora": "LoRA", "embeddings": "MiniLM", "tfidf": "TF-IDF"}
+SHORT = {"lora": "LoRA", "encoder": "MiniLM, fine-tuned", "embeddings": "MiniLM", "tfidf": "TF-IDF"}
 PARTS = {"all complaints": "accuracy", "worded as in training": "seen", "worded anew": "new"}
 
 
@@ -65,7 +65,7 @@ def hundred(curve: Record, shots: Record, wordings: Record) -> rp.Html:
     start = wordings.one(method="score", split="test", wording=won["wording"])
     k = max(r["k"] for r in shots.where(method="random"))
     few = shots.where(method="random", k=k)
-    learned = {m: by_size(curve, m)[100] for m in ("tfidf", "embeddings", "lora")}
+    learned = {m: by_size(curve, m)[100] for m in ("tfidf", "embeddings", "encoder", "lora")}
     over = compare_arrays([r.outcomes("calibrated.accuracy") for r in few], [start.outcomes("accuracy")])
     heads = ("method", "accuracy", "minus the first row", "LoRA minus this")
     told = f"no label, prompt “{start['wording']}”"
@@ -129,7 +129,7 @@ def desk_curve(*records: Record) -> rp.Figure:
     figures = {}
     for record, (words, part) in product(records, PARTS.items()):
         sizes, name = {m: by_size(record, m) for m in SHORT}, best(prompts(record))
-        series = {SHORT[m]: rp.means(found, part) for m, found in sizes.items()}
+        series = {SHORT[m]: rp.means(found, part) for m, found in sizes.items() if found}
         level = rp.mean(prompts(record)[name], part)
         series[f"prompt: {name}"] = dict.fromkeys((min(sizes["lora"]), max(sizes["lora"])), level)
         entry = f"{words}, {LADDER.get(record.model, record.model)}"
@@ -207,6 +207,7 @@ def forecast_table(desks: Record, **others: Record) -> rp.Html:
         | {"worst seed": f"{signed(100 * worst)} points"}
         for task, curve in {"complaints": desks, **others}.items()
         for learner, words in SHORT.items()
+        if by_size(curve, learner)
         for law, (metric, worst) in forecasts(curve, plan, learner).items()
     ]
     caption = f"The accuracy at {plan[2]} labels, forecast from {plan[0]} and {plan[1]}"

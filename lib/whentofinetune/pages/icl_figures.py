@@ -146,7 +146,7 @@ def position_figure(record: Record) -> rp.Figure:
 
 def curve_figure(curve: Record, shots: Record | None = None) -> rp.Figure:
     """Accuracy against the number of labels, for everything that learns from labels, and calibrated few-shot prompts."""
-    learners = [m for m in ("lora", "embeddings", "tfidf") if curve.where(method=m)]
+    learners = [m for m in ("lora", "encoder", "embeddings", "tfidf") if curve.where(method=m)]
     series = {NAMES[m]: by_size(curve, m) for m in learners}
     if shots is not None:
         series[FEW] = {k: m for k, m in by_size(shots, "random", "k", CALIBRATED).items() if k >= 8}
@@ -186,10 +186,11 @@ def equal_labels(curve: Record, shots: Record) -> rp.Figure:
     """
     rivals = {"zero-shot": lambda n: shots.where(method="zero-shot")}
     rivals["MiniLM embeddings"] = lambda n: curve.where(method="embeddings", n_labels=n)
+    rivals["MiniLM, fine-tuned"] = lambda n: curve.where(method="encoder", n_labels=n)
     rivals["TF-IDF"] = lambda n: curve.where(method="tfidf", n_labels=n)
     tuned = curve.by("n_labels", method="lora")
     series = {
-        f"minus {name}": {f"{n} labels": rp.gap(rows, rival(n)) for n, rows in tuned.items()}
+        f"minus {name}": {f"{n} labels": rp.gap(rows, rival(n)) for n, rows in tuned.items() if rival(n)}
         for name, rival in rivals.items()
     }
     random = shots.by("k", method="random")

@@ -9,7 +9,7 @@ BYTES = 4  # a trained parameter is kept in float32
 
 def then_and_now(curve: Record, n: int = 300) -> rp.Figure:
     """Methods to have tweets classified, from a word list to LoRA, on the same labels."""
-    shown = {"tfidf": "TF-IDF", "embeddings": "MiniLM", "lora": "LoRA"}
+    shown = {"tfidf": "TF-IDF", "embeddings": "MiniLM", "encoder": "MiniLM, fine-tuned", "lora": "LoRA"}
     methods = {NAMES["lexicon"]: {"method": "lexicon"}}
     methods |= {f"{name}, {n} labels": {"method": m, "n_labels": n} for m, name in shown.items()}
     found = rp.means(rp.conditions(curve, methods))
