@@ -152,7 +152,7 @@ def test_a_comparison_of_ours_that_speaks_against_a_rule_is_told_with_the_record
     assert len(concerned) == 3
     for rule in concerned:
         text = evidence([rule])
-        against = text.partition("What we measured speaks against this: ")[2].split(". ")[0]
+        against = text.partition("What we measured speaks against part of this: ")[2].split(". ")[0]
         ours = "on our desk task LoRA was ahead of both classifiers on new wordings"
         assert f"{ours}, {rp.points(least)}" in against
         assert '<a href="accuracy.html">' in decide_page._linked(text)

@@ -88,6 +88,7 @@ def load(
 
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, **options)
+    layer: Any
     for layer in model.modules():
         # bitsandbytes repacks a 4-bit layer for the CPU when it is first evaluated there, and then gives no gradient for what lies below it
         if hasattr(layer, "support_avx512bf16_for_cpu"):
