@@ -287,6 +287,15 @@ def test_a_test_set_of_one_group_is_refused_before_anything_is_run():
     assert len(prepare(records, split="split").test) == 18
 
 
+def test_near_duplicates_count_as_one_draw():
+    records = [{"text": f"{t}{end}", "label": y} for t, y in rows(80) for end in ("", " today")]
+    test = prepare(records).test
+    group_of = {item.text: item.group for item in test}
+    twins = [(t, f"{t} today") for t in group_of if f"{t} today" in group_of]
+    assert len(twins) > 10 and all(group_of[a] == group_of[b] for a, b in twins)
+    assert 10 < len({*group_of.values()}) <= len(test) - len(twins)
+
+
 def test_folders_and_pipes_are_not_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe.csv")  # to open it would wait forever
     with pytest.raises(DataError, match="not an ordinary file"):

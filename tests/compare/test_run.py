@@ -262,6 +262,14 @@ def test_settings_from_python_may_be_texts(tmp_path):
     for name in ("prompt_file", "prices", "docs", "schema"):
         with pytest.raises(ValueError, match="none|--docs|--schema"):
             compare(table, say=quiet, **{name: "none"})
+    report = compare(table, only="majority", need="70%", budget="2m", say=quiet)
+    assert (report.settings.need, report.settings.budget) == (0.7, 120.0)
+    for wrong, said in (
+        ({"need": 90}, "need is a share between 0 and 1"),
+        ({"budget": "soon"}, "budget: a time is wanted"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            compare(table, only="majority", say=quiet, **wrong)
 
 
 def test_the_package_can_be_called():

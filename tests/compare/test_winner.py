@@ -160,6 +160,12 @@ def test_a_classifier_is_kept_without_pickle_and_gives_the_same_labels(tmp_path)
     wanted = [made_up.LABELS[p] for p in model.predict([*TEXTS, *(i.text for i in own.test)])]
     assert predicted(folder, [*TEXTS, *(i.text for i in own.test)], tmp_path) == wanted
     assert {p.name for p in folder.iterdir()} == {"README.md", "arm.json", "classifier.skops", "predict.py"}
+    for command, said in (
+        (["-c", "from predict import predict; predict('one text')"], "wants a list of texts, not one text"),
+        (["predict.py"], 'python predict.py "a text"'),
+    ):
+        done = subprocess.run([sys.executable, *command], capture_output=True, text=True, cwd=folder)
+        assert done.returncode and said in done.stderr and not done.stdout
 
 
 def test_the_card_says_how_good_it_is_and_keeps_hostile_names_harmless(tmp_path):

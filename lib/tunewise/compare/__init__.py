@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import inspect
 import sys
@@ -41,12 +42,22 @@ def compare(source: Any, **settings: Any) -> Report:
             f"there is no setting {sorted(unknown)[0]!r}; there are {', '.join(sorted(known.keys() | reading))}"
         )
     data = prepare(source, **{name: value for name, value in settings.items() if name in reading})
-    asked = {name: _meant(known[name], value) for name, value in settings.items() if name in known}
+    asked = {name: _meant(name, known[name], value) for name, value in settings.items() if name in known}
+    for name in ("need", "margin"):
+        if not asked.get("scorer") and not 0 < (asked.get(name) or 0.5) < 1:
+            raise ValueError(f"{name} is a share between 0 and 1, such as 0.9; got {asked[name]}")
     return run(data, Settings(**asked), say)
 
 
-def _meant(kind: str, value: Any) -> Any:
-    """A setting that was given as text, as the path or the names that it stands for."""
+def _meant(name: str, kind: str, value: Any) -> Any:
+    """A setting that was given as text, as what it stands for: a path, names, or what the command line reads from it."""
+    from tunewise.compare.compare_options import seconds, share
+
+    if isinstance(value, str) and name in (read := {"need": share, "margin": share, "budget": seconds}):
+        try:
+            return read[name](value)
+        except argparse.ArgumentTypeError as error:
+            raise ValueError(f"{name}: {error}") from None
     if isinstance(value, str) and kind.startswith("Path"):
         return Path(value)
     if isinstance(value, str) and kind.startswith("tuple"):

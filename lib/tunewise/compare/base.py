@@ -47,7 +47,8 @@ class Item:
     target
         The label, the right answer, or JSON text of the right fields. None for a row of the pool without a label.
     group
-        Items that must not be torn apart by a split; the id where no column names groups.
+        Items that must not be torn apart by a split, and that count as one draw in an interval: those of a group of the reader's own, and
+        near-duplicates. An item alone has its id.
     features
         Values of other columns, for slices of the error analysis (and the time, where one is named).
     """

@@ -91,6 +91,7 @@ def prepare(
     if columns.time:
         items = _dated(table, items, columns.time)
     ties = splits.tie(items)
+    items = [replace(item, group=items[bundle].group) for item, bundle in zip(items, ties.of, strict=True)]
     split_of = _split(table, items, columns, ties, seed)
     items, split_of, found = health.apart(table.name, items, split_of, ties)
     findings += found
@@ -105,7 +106,9 @@ def prepare(
             )
     if len(groups := {item.group for item in part["test"]}) == 1:
         of_one = (
-            f"belongs to one {columns.group!r} ({groups.pop()[:40]!r})" if columns.group else "is one row"
+            f"belongs to one {columns.group!r} ({groups.pop()[:40]!r})"
+            if columns.group
+            else "is one row and its near-duplicates"
         )
         remedy = "add rows, or name other columns with --group, --split or --time"
         raise DataError(f"{table.name}: the test set {of_one}, which says nothing of others; {remedy}")

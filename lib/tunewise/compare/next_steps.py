@@ -94,8 +94,9 @@ def _go_on(report: Report) -> list[str]:
     if not report.waiting:
         return []
     total = duration(sum(report.waiting.values()))
-    names = dict.fromkeys(name.partition("@")[0] for name in report.waiting)
-    were = "was" if len(names) == 1 else "were"
+    names = [name for name in report.waiting if "@" not in name]
+    names += ["points of the learning curve"] if len(names) < len(report.waiting) else []
+    were = "was" if len(names) == 1 and "points" not in names[0] else "were"
     how = report.command or "the same settings, without a budget"
     return [
         f"Finish the plan: {', '.join(names)} {were} not run, which takes about {total} in all. Run again: {how}"

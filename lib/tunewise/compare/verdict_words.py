@@ -211,6 +211,6 @@ class Words:
             out.append("Whether the best is good enough was not asked: --need 0.9, for one, asks it.")
         if any(a.family == "tuned" for a in self.arms):
             out.append(
-                "A tuned arm stands for the one model that was trained here: a new training may come out a little differently."
+                "A tuned arm stands for the one model that was trained here: a training with another seed can come out several points better or worse, which the interval does not hold."
             )
         return out

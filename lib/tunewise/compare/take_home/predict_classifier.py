@@ -20,6 +20,8 @@ classifier = skops.io.load(
 
 
 def predict(texts: Sequence[str]) -> list[str]:
+    if isinstance(texts, str):
+        raise TypeError("predict wants a list of texts, not one text: predict([text])")
     inputs: Any = list(texts)
     if ARM["encoder"]:
         from sentence_transformers import SentenceTransformer
@@ -30,4 +32,4 @@ def predict(texts: Sequence[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(predict(sys.argv[1:])))
+    print("\n".join(predict(sys.argv[1:] or sys.exit(__doc__))))

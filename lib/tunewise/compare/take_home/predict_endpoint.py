@@ -27,6 +27,8 @@ gone: list[str] = []  # fields that the server does not take
 
 def predict(texts: Sequence[str]) -> list[str]:
     """The label that each answer names (empty where it names none, or several), or what was written."""
+    if isinstance(texts, str):
+        raise TypeError("predict wants a list of texts, not one text: predict([text])")
     found = []
     for text in texts:
         turns = [("system", ARM["system"])] if ARM["system"] else []
@@ -63,4 +65,4 @@ def asked(body: dict[str, Any]) -> Any:
 
 
 if __name__ == "__main__":
-    print("\n".join(predict(sys.argv[1:])))
+    print("\n".join(predict(sys.argv[1:] or sys.exit(__doc__))))

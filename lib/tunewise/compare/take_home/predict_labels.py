@@ -23,6 +23,8 @@ def read(ids: Sequence[int], past: Any = None, keep: int = 1) -> tuple[torch.Ten
 
 def predict(texts: Sequence[str]) -> list[str]:
     """The label whose words are the likeliest after the prompt."""
+    if isinstance(texts, str):
+        raise TypeError("predict wants a list of texts, not one text: predict([text])")
     found: list[str] = []
     begun: dict[tuple[int, ...], Any] = {}
     for text in texts:
@@ -41,4 +43,4 @@ def predict(texts: Sequence[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(predict(sys.argv[1:])))
+    print("\n".join(predict(sys.argv[1:] or sys.exit(__doc__))))

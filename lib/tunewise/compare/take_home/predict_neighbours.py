@@ -22,6 +22,8 @@ known = encoder.encode(list(texts), normalize_embeddings=True)
 
 
 def predict(texts: Sequence[str]) -> list[str]:
+    if isinstance(texts, str):
+        raise TypeError("predict wants a list of texts, not one text: predict([text])")
     found = []
     for vector in encoder.encode(list(texts), normalize_embeddings=True):
         votes: Counter[str] = Counter()
@@ -32,4 +34,4 @@ def predict(texts: Sequence[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(predict(sys.argv[1:])))
+    print("\n".join(predict(sys.argv[1:] or sys.exit(__doc__))))

@@ -15,6 +15,8 @@ from tunewise.compare.take_home.prompted_model import ARM, model, prompts, token
 @torch.inference_mode()
 def predict(texts: Sequence[str]) -> list[str]:
     """The likeliest continuation of each prompt, token by token."""
+    if isinstance(texts, str):
+        raise TypeError("predict wants a list of texts, not one text: predict([text])")
     found = []
     for text in texts:
         start, rest = prompts.of(text)
@@ -32,4 +34,4 @@ def predict(texts: Sequence[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(predict(sys.argv[1:])))
+    print("\n".join(predict(sys.argv[1:] or sys.exit(__doc__))))
