@@ -15,7 +15,7 @@ from scipy.stats import norm, t, ttest_rel
 from statsmodels.stats.multitest import multipletests
 
 from tunewise import comparison, stats
-from tunewise.comparison import Comparison, combine, compare, family, judge, mean
+from tunewise.comparison import Comparison, combine, compare, compare_arrays, family, judge, mean
 from tunewise.record import Record, pack
 
 ROOT = Path(__file__).parents[1]
@@ -259,6 +259,18 @@ def test_detectable_difference_is_found_four_times_in_five():
     found = made(-0.04, 0.04)
     found_share = norm.sf(norm.ppf(0.975) - found.detectable / found.se)
     assert found_share == pytest.approx(0.8, abs=1e-6)
+
+
+def test_more_items_shrink_the_items_part_of_the_error_and_leave_the_seeds_part():
+    rng = np.random.default_rng(5)
+    a, b = rng.random((3, 200)) < [[0.9], [0.8], [0.6]], rng.random((1, 200)) < 0.7
+    found = compare_arrays(a, b)
+    more = found.with_groups(800)
+    items = found.se**2 - found.seeds_variance
+    assert more.se**2 == pytest.approx(items / 4 + found.seeds_variance) and more.n == 800
+    assert found.seeds_variance > 0 and more.df < found.df  # what is left is known from three seeds alone
+    alone = compare_arrays(a[:1], b).with_groups(800)
+    assert (alone.df, alone.se) == (799, pytest.approx(compare_arrays(a[:1], b).se / 2))
 
 
 def test_items_to_settle():

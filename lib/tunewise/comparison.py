@@ -129,18 +129,26 @@ class Comparison:
         wanted = gap if predicted == "equal" else max(abs(self.estimate), margin - abs(self.estimate))
         if predicted == "not below":
             wanted = abs(self.estimate + margin)
-        t_seeds, items = self._quantile(self.seeds_df), self.se**2 - self.seeds_variance
 
         def decided(groups: int) -> bool:
-            part = items * self.groups / groups
-            total = part + self.seeds_variance
-            weighted = self._quantile(groups - 1) * part + t_seeds * self.seeds_variance
-            return total == 0 or weighted / math.sqrt(total) < wanted
+            found = self.with_groups(groups)
+            return found.se == 0 or found._half < wanted
 
         if self.one_seed or not decided(10**9):
             return None
         groups = bisect.bisect_left(range(10**9), True, lo=self.groups, key=decided)
         return math.ceil(groups * self.n / self.groups)
+
+    def with_groups(self, groups: int) -> Comparison:
+        """The same with so many groups of items, were the estimate and all variances to stay: the seeds' part does not shrink."""
+        items = (self.se**2 - self.seeds_variance) * self.groups / groups
+        total = items + self.seeds_variance
+        df = float(groups - 1)
+        if self.seeds_variance:
+            t_items, t_seeds = (float(distributions.t.ppf(0.975, d)) for d in (df, self.seeds_df))
+            df = float(stats.df_of((t_items * items + t_seeds * self.seeds_variance) / total))
+        n = round(self.n * groups / self.groups)
+        return replace(self, se=math.sqrt(total), df=df, groups=groups, n=n)
 
     def relative(self) -> Comparison:
         """The difference as a share of the mean of b, which counts as known."""
@@ -291,14 +299,22 @@ def mean(
         return None
     arm = _arm(rows, metric, "the condition")
     x, groups = _applying(arm.groups, arm.outcomes)
+    return mean_arrays(x, groups) | {"seeds": len(x)}
+
+
+def mean_arrays(
+    x: ArrayLike, groups: Sequence[Hashable] | None = None, level: float = LEVEL
+) -> dict[str, float]:
+    """As :func:`mean`, from outcomes: x is [seeds, n], groups [n] or None where items stand alone."""
+    x = np.asarray(x, dtype=float)
     if len(x) == 1:
-        return stats.mean_interval(x[0].tolist(), groups) | {"seeds": 1}
+        return stats.mean_interval(x[0].tolist(), groups, level)
     binary = bool(np.isin(x, (0, 1)).all())
     found = stats.crossed([x], groups, binary=binary)
     value = float(found.estimate)
-    half = float(distributions.t.ppf((1 + LEVEL) / 2, found.df) * found.se)
+    half = float(distributions.t.ppf((1 + level) / 2, found.df) * found.se)
     low, high = (max(value - half, 0.0), min(value + half, 1.0)) if binary else (value - half, value + half)
-    return {"value": value, "n": len(groups), "low": low, "high": high, "seeds": len(x)}
+    return {"value": value, "n": x.shape[1], "low": low, "high": high}
 
 
 def gap(a: Rows, b: Rows, metric: str = "accuracy") -> dict[str, float] | None:

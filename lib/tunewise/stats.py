@@ -279,7 +279,7 @@ def crossed(
     total = np.where(items + seeds > 0, items + seeds, 1)
     weighted = (t_items * items + t_seeds * seeds) / total
     together = np.sqrt((t_items**2 * items + t_seeds**2 * seeds) / total) if few else weighted
-    df = np.where(seeds > 0, _df_of(together), 1 / (share**2).sum() - 1)
+    df = np.where(seeds > 0, df_of(together), 1 / (share**2).sum() - 1)
     return Crossed(estimate, items, seeds, df, df_seeds, len(sizes))
 
 
@@ -287,9 +287,9 @@ _DF = np.concatenate([np.linspace(1, 30, 2901), np.geomspace(30, 1e6, 2000)[1:]]
 _QUANTILE = stats.t.ppf(0.975, _DF)
 
 
-def _df_of(quantile: Array) -> Array:
-    """Degrees of freedom of the t distribution with this 97.5 % quantile (a table, between whose rows it is linear)."""
-    return np.asarray(np.interp(-quantile, -_QUANTILE, _DF))
+def df_of(quantile: ArrayLike) -> Array:
+    """Degrees of freedom of the t distribution with this 97.5 % quantile, from a table between whose rows it is linear."""
+    return np.asarray(np.interp(-np.asarray(quantile), -_QUANTILE, _DF))
 
 
 def spearman(x: Sequence[float], y: Sequence[float], level: float = LEVEL) -> Metric:

@@ -159,6 +159,9 @@ def test_lora_chooses_among_three_recipes_and_keeps_the_winner_alone(bench, tmp_
     before = {k: v.clone() for k, v in work.ctx.lm.model.state_dict().items()}
     result = tuned.lora(work)
     assert len(result.trials) == 3 and len({(t["passes"], t["rate"]) for t in result.trials}) == 3
+    assert [len(run["accuracy"]) for run in result.repeats] == [12, 12]  # two more seeds
+    runs = [f"{np.mean(run['accuracy']):.0%}" for run in (result.outcomes, *result.repeats)]
+    assert all(share in result.notes[-1] for share in runs) and f"The one with {runs[0]}" in result.notes[-1]
     assert len(list((tmp_path / "adapters").iterdir())) == 1
     assert (result.artefact / "adapter" / "adapter_model.safetensors").exists()
     after = work.ctx.lm.model.state_dict()
@@ -191,6 +194,25 @@ def test_a_rate_that_diverges_costs_one_trial(bench, monkeypatch):
     result = tuned.lora(bench())
     assert [t["rate"] for t in result.trials] == [tuned.LOWER]
     assert sum("went astray" in note for note in result.notes) == 2
+
+
+def test_the_run_that_does_best_on_validation_is_kept(bench, monkeypatch):
+    made = []
+
+    class Ranked(tuned._Trial):
+        def rank(self):
+            return {0: 0.5, 1: 0.9, 2: 0.7}[self.recipe.seed], 0.0
+
+    def scored(self, run):
+        made.append(run.recipe.seed)
+        return np.eye(3)[np.full(12, run.recipe.seed)] * 9.0  # the run with seed k says label k throughout
+
+    monkeypatch.setattr(tuned, "_Trial", Ranked)
+    monkeypatch.setattr(tuned._Training, "test_scores", scored)
+    result = tuned.lora(bench())
+    assert made == [0, 1, 2] and set(result.predictions) == {LABELS[1]} and len(result.repeats) == 2
+    made.clear()
+    assert tuned.lora(bench(), 12).repeats == [] and made == [0]  # a point of the learning curve is one run
 
 
 def test_guessing_costs_the_entropy_of_the_labels(bench):

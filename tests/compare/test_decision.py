@@ -30,6 +30,23 @@ def test_an_arm_that_is_better_than_all_others_is_used():
     assert all(c.level == pytest.approx(1 - 0.05 / 3) and c.significant for c in found.comparisons.values())
 
 
+def test_training_runs_that_differ_widen_the_interval_and_may_leave_it_open():
+    own = made_up.data(400)
+    cheap = made_up.drawn("tfidf", 0.8, own, seed=1)
+    lora = made_up.drawn("lora", 0.95, own, seed=2, family="tuned", memory=12_000_000_000)
+    assert decide(own, [cheap, lora], Settings()).kind == "use"
+    repeats = [made_up.drawn("lora", share, own, seed=3 + k).outcomes for k, share in enumerate((0.9, 0.79))]
+    several = replace(lora, repeats=repeats)
+    assert several.mean("accuracy") == pytest.approx((0.95 + 0.9 + 0.79) / 3)
+    found = decide(own, [cheap, several], Settings())
+    gap = found.comparisons["lora", "tfidf"]
+    assert (found.kind, gap.seeds_a) == ("cannot_tell", 3)
+    assert gap.estimate == pytest.approx(0.08) and gap.low < 0
+    assert found.items_to_settle is None and "training runs differ too much" in found.sentence
+    assert any("how much its training runs differ" in reason for reason in found.reasons)
+    assert any("trained once" in reason for reason in decide(own, [cheap, lora], Settings()).reasons)
+
+
 def nearly(own, base, changed):
     """Two arms that differ on ``changed`` items only, as often for as against."""
     right = [i % 10 != 0 for i in range(len(own.test))]

@@ -55,6 +55,7 @@ def test_all_arms_of_answers_run_and_leave_what_is_needed(bench):
     for arm in report.arms:
         assert {"exact", "f1", "contains"} == set(arm.outcomes) and len(arm.predictions) == 12
         assert Artefact.load(arm.artefact).how == ("neighbours" if arm.name == "neighbours" else "write")
+    assert [len(arm.repeats) for arm in report.arms] == [0, 0, 0, 2]
     assert {t["template"] for t in report.arm("zero_shot").trials} == {"instruction", "bare", "chat"}
     assert {t.get("drawn") for t in report.arm("few_shot").trials} == {"random", "nearest"}
 

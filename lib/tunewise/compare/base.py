@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tunewise import stats
-from tunewise.comparison import Comparison
+import numpy as np
+
+from tunewise.comparison import Comparison, mean_arrays
 
 Kind = Literal["classification", "answers", "extraction"]
 # Of one text that a language model on this machine is given in a prompt or a training pair; the rest is cut off, and that is said.
@@ -141,6 +142,7 @@ class Settings:
     metric: str | None = None  # of written answers; None for the usual one of the kind
     schema: Path | None = None  # JSON Schema of an extraction; None to read it off the targets
     prices: Path | None = None  # a TOML file of the user's own, as prices.toml
+    runs: int = 3  # training runs of the recipe that was chosen, each with a seed of its own
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,8 @@ class ArmResult:
         One a test item: a label or the text that was written; the probability given to it, None where there is none.
     outcomes
         Metric -> one number an item.
+    repeats
+        The same of further training runs, which differ by their seed alone: what is judged is the mean over all runs.
     trials
         What was tried on validation: settings, and ``score``.
     notes
@@ -191,9 +195,18 @@ class ArmResult:
     outcomes: Mapping[str, Sequence[float]]
     cost: Cost
     confidences: Sequence[float] | None = None
+    repeats: Sequence[Mapping[str, Sequence[float]]] = ()
     trials: Sequence[Mapping[str, Any]] = ()
     notes: Sequence[str] = ()
     artefact: Path | None = None
+
+    def runs(self, metric: str) -> np.ndarray:
+        """Outcomes of all training runs, float64 [runs, items]; of an arm that is not trained with a seed, one row."""
+        return np.array([run[metric] for run in (self.outcomes, *self.repeats)], dtype=float)
+
+    def mean(self, metric: str) -> float:
+        """The mean of an outcome over runs and items."""
+        return float(self.runs(metric).mean())
 
     @property
     def named(self) -> str:
@@ -259,9 +272,9 @@ class Report:
     command: str = ""
     left_out: Sequence[str] = ()
 
-    def mean(self, arm: ArmResult, metric: str) -> stats.Metric:
-        """The mean of an outcome on the test items with its 95% interval, which for a share ends at 0 and 1."""
-        found = stats.mean_interval(list(map(float, arm.outcomes[metric])), [i.group for i in self.data.test])
+    def mean(self, arm: ArmResult, metric: str) -> dict[str, float]:
+        """The mean of an outcome on the test items, over all training runs, with its 95% interval, which for a share ends at 0 and 1."""
+        found = mean_arrays(arm.runs(metric), [i.group for i in self.data.test])
         if metric != "score":
             found["low"], found["high"] = max(0.0, found["low"]), min(1.0, found["high"])
         return found

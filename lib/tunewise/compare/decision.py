@@ -25,11 +25,10 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from tunewise import stats
 from tunewise.compare.base import ArmResult, Decision, OwnData, Settings
 from tunewise.compare.monthly_cost import bill, rank, read_prices
 from tunewise.compare.verdict_words import Words
-from tunewise.comparison import Comparison, compare_arrays, family
+from tunewise.comparison import Comparison, compare_arrays, family, mean_arrays
 from tunewise.stats import LEVEL
 
 MATTERS = 10.0  # euro a month: for less nobody waits for more test items
@@ -50,16 +49,15 @@ class _Choice:
     chances: Sequence[float]
 
 
-def _pairs(outcomes: Sequence[Sequence[float]], groups: Sequence[str], alpha: float) -> Pairs:
-    """(i, j) -> i minus j, for all i and j in both directions, as one family."""
+def _pairs(outcomes: Sequence[np.ndarray], groups: Sequence[str], alpha: float) -> Pairs:
+    """(i, j) -> i minus j, for all i and j in both directions, as one family; outcomes are [runs, items]."""
     places = [(i, j) for i in range(len(outcomes)) for j in range(i + 1, len(outcomes))]
-    found = [compare_arrays([outcomes[i]], [outcomes[j]], groups) for i, j in places]
+    found = [compare_arrays(outcomes[i], outcomes[j], groups) for i, j in places]
     return _both_ways(dict(zip(places, found, strict=True)), alpha)
 
 
-def _both_ways(pairs: Pairs, alpha: float, shrink: float = 1.0) -> Pairs:
-    """The family of the pairs i < j, and each turned round; ``shrink`` multiplies the standard errors, as more items would."""
-    one_way = {k: replace(c, se=c.se * shrink) for k, c in pairs.items() if k[0] < k[1]}
+def _both_ways(one_way: Pairs, alpha: float) -> Pairs:
+    """The family of the pairs i < j, and each turned round."""
     together = dict(zip(one_way, family(list(one_way.values()), alpha), strict=True))
     return together | {(j, i): _turned(c) for (i, j), c in together.items()}
 
@@ -109,7 +107,7 @@ def decide(data: OwnData, arms: Sequence[ArmResult], settings: Settings) -> Deci
     arms = sorted(arms, key=lambda a: rank(a, month[a.name]))
     months = [month[a.name] for a in arms]
     groups = [i.group for i in data.test]
-    outcomes = [[float(v) for v in a.outcomes[data.metric]] for a in arms]
+    outcomes = [a.runs(data.metric) for a in arms]
     pairs = _pairs(outcomes, groups, alpha)
     choice = _choose(pairs, months, settings.margin, alpha)
     leading = int(np.argmax([np.mean(o) for o in outcomes]))
@@ -127,7 +125,7 @@ def decide(data: OwnData, arms: Sequence[ArmResult], settings: Settings) -> Deci
         return Decision(kind, name, sentence, reasons, found, leading=arms[leading].name, **more)
 
     if settings.need is not None:
-        means = [stats.mean_interval(o, groups, LEVEL) for o in outcomes]
+        means = [mean_arrays(o, groups) for o in outcomes]
         if all(m["high"] < settings.need for m in means):
             sentence = say.none(means[leading])
             return verdict("none_good_enough", None, sentence, say.basis(against(leading)))
@@ -142,7 +140,7 @@ def decide(data: OwnData, arms: Sequence[ArmResult], settings: Settings) -> Deci
     sentence = say.use(centre, tested) if better else say.cheaper(centre, tested)
     reasons = [*say.sure(centre, choice.chances[centre]), *say.basis(tested)]
     if settings.need is not None:
-        reached = stats.mean_interval(outcomes[centre], groups, 1 - alpha / len(arms))
+        reached = mean_arrays(outcomes[centre], groups, 1 - alpha / len(arms))
         if reached["low"] < settings.need:
             more = _items_to_reach(reached, settings.need, len(groups))
             unsure = say.unsure_of_need(centre, reached, more)
@@ -159,9 +157,9 @@ def _check(data: OwnData, arms: Sequence[ArmResult], settings: Settings) -> None
             f"--margin is the smallest difference that matters, above 0; got {settings.margin:g}"
         )
     for arm in arms:
-        n = len(arm.outcomes.get(data.metric, ()))
-        if n != len(data.test):
-            raise ValueError(f"{arm.name} has {n} outcomes of {data.metric} for {len(data.test)} items")
+        for run in (arm.outcomes, *arm.repeats):
+            if (n := len(run.get(data.metric, ()))) != len(data.test):
+                raise ValueError(f"{arm.name} has {n} outcomes of {data.metric} for {len(data.test)} items")
 
 
 def _items_to_settle(
@@ -170,8 +168,8 @@ def _items_to_settle(
     """How many more items would decide, were all differences to stay, to the next ten; None above :data:`MOST_ITEMS`."""
 
     def decided(items: int) -> bool:
-        shrunk = _both_ways(pairs, alpha, (n / items) ** 0.5)
-        return _choose(shrunk, months, margin, alpha).winner is not None
+        larger = {k: c.with_groups(c.groups * items // n) for k, c in pairs.items() if k[0] < k[1]}
+        return _choose(_both_ways(larger, alpha), months, margin, alpha).winner is not None
 
     wanted = bisect.bisect_left(range(MOST_ITEMS), True, lo=n, key=decided)
     return -(-(wanted - n) // 10) * 10 if wanted < MOST_ITEMS else None

@@ -11,8 +11,6 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tunewise.compare import error_analysis, more_data
 from tunewise.compare.monthly_cost import Prices, bill, break_even, rank, read_prices
 from tunewise.compare.next_steps import steps, weakest
@@ -112,7 +110,7 @@ def _rival(report: Report, centre: ArmResult) -> ArmResult | None:
     """The best of the other arms; of equals the first in the order of price."""
     metric = report.data.metric
     others = [a for a in report.arms if a.name != centre.name]
-    return max(others, key=lambda a: float(np.mean(a.outcomes[metric])), default=None)
+    return max(others, key=lambda a: a.mean(metric), default=None)
 
 
 def _arms(report: Report, centre: ArmResult, prices: Prices) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ The layout has a number, ``format``; a field may be added to it, none is renamed
     data            name, columns, labels, metric, findings, and the ids and rows of train, valid and test
     items           the test items in order: id, row, group, target
     arms, curve     name, title, family, settings, trials, notes, cost, metrics (value, n, low, high), euro_a_month, and one value a test item in
-                    predictions, confidences and outcomes
+                    predictions, confidences and outcomes; repeats: the outcomes of further training runs, which count in metrics and comparisons
     decision        kind, winner, leading, sentence, reasons, items_to_settle, comparisons (a, b, estimate, low, high, level, p, significant, n)
     learning_curves name, points, forecasts, advice, sentence
     label_next      ids and rows of the pool

@@ -136,7 +136,7 @@ def learning_curve(report: Report, name: str) -> LearningCurve | None:
 
 def curve_of(arms: Sequence[ArmResult], data: OwnData, margin: float) -> LearningCurve:
     """The curve of one arm at rising numbers of labels (``cost.labels``), the last of them all there are."""
-    outcomes = [list(a.outcomes[data.metric]) for a in arms]
+    outcomes = [a.runs(data.metric).mean(axis=0) for a in arms]
     labels = [a.cost.labels for a in arms]
     found = forecast(labels, outcomes, [i.group for i in data.test], margin=margin)
     twice, fourfold = found[0], found[-1]

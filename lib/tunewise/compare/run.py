@@ -231,13 +231,13 @@ def _key(bench: Workbench, arm: Arm) -> str:
     path, _, function = (asked.scorer or "").rpartition(":")
     scorer = [Path(path).read_text(encoding="utf-8", errors="replace"), function] if path else None
     model = bench.ctx.ingredients if arm.needs_model else None
-    rests_on = [fingerprint(bench.data), asked.seed, asked.balanced, scorer, model, arm.inputs()]
+    rests_on = [fingerprint(bench.data), asked.seed, asked.balanced, asked.runs, scorer, model, arm.inputs()]
     return digest(["arm and folder", VERSION, arm.name, *rests_on])
 
 
 def row(result: ArmResult, metric: str) -> str:
     """One arm in one line of text."""
-    mean = sum(result.outcomes[metric]) / len(result.outcomes[metric])
+    mean = result.mean(metric)
     told = f"{mean:.3g}" if metric == "score" else f"{mean:.1%}"  # a user's own score need not be a share
     return f"  {result.name:16} {titled(result.name, result.title):48} {told:>7}"
 

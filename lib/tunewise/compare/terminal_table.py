@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from wcwidth import wcswidth
 
 from tunewise.compare.html_report import duration, euro, number, share, shown
@@ -23,9 +22,9 @@ def table(report: Report) -> str:
     score, prices = data.metric == "score", read_prices(report.settings.prices)
     gaps = {b: c for (_, b), c in decision.comparisons.items()}
     lines = [_line("", data.metric, "difference", "a call", "a month")]
-    best_first = sorted(report.arms, key=lambda a: -float(np.mean(a.outcomes[data.metric])))
+    best_first = sorted(report.arms, key=lambda a: -a.mean(data.metric))
     for arm in best_first:
-        mean, gap = float(np.mean(arm.outcomes[data.metric])), gaps.get(arm.name)
+        mean, gap = arm.mean(data.metric), gaps.get(arm.name)
         said = (
             ""
             if gap is None

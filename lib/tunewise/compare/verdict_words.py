@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tunewise.words import signed
 
 if TYPE_CHECKING:
@@ -95,13 +93,17 @@ class Words:
         return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
     def got(self, i: int) -> str:
-        values = self.arms[i].outcomes[self.data.metric]
-        return f"{self.mean(float(np.mean(values)))} on {self.n} test items"
+        return f"{self.mean(self.arms[i].mean(self.data.metric))} on {self.n} test items"
+
+    @property
+    def repeated(self) -> bool:
+        """Whether an arm was trained more than once."""
+        return any(a.repeats for a in self.arms)
 
     @property
     def did(self) -> str:
         """How the leading arm did; there may be others with the same mean."""
-        means = [float(np.mean(a.outcomes[self.data.metric])) for a in self.arms]
+        means = [a.mean(self.data.metric) for a in self.arms]
         return "did best" if means.count(max(means)) == 1 else "did as well as any"
 
     def use(self, winner: int, tested: Mapping[int, Comparison]) -> str:
@@ -139,7 +141,8 @@ class Words:
         if same_cost:
             return f"Cannot tell {doubt}, and they cost about the same: take {self.title(self.leading)}, which {self.did} ({self.got(self.leading)})."
         if more is None:
-            return f"Cannot tell {doubt}: they are too close for any realistic number of test items."
+            near = "too close, or training runs differ too much," if self.repeated else "too close"
+            return f"Cannot tell {doubt}: they are {near} for any realistic number of test items."
         return f"Cannot tell {doubt}: about {more:,} more test items would settle it, if the differences stay as they are."
 
     def undecided(self, still: Sequence[int], more: int | None, same_cost: bool) -> list[str]:
@@ -209,8 +212,10 @@ class Words:
             )
         if self.settings.need is None:
             out.append("Whether the best is good enough was not asked: --need 0.9, for one, asks it.")
-        if any(a.family == "tuned" for a in self.arms):
+        if self.repeated:
+            out.append("The intervals of a fine-tuned model hold how much its training runs differ.")
+        elif any(a.family == "tuned" for a in self.arms):
             out.append(
-                "A tuned arm stands for the one model that was trained here: a training with another seed can come out several points better or worse, which the interval does not hold."
+                "The fine-tuned model was trained once: a training run with another seed can come out several points better or worse, which the interval does not hold. --runs 3 measures it."
             )
         return out

@@ -1,10 +1,11 @@
-"""LoRA: passes and learning rate chosen on validation, at all labels and at fewer."""
+"""LoRA: passes and learning rate chosen on validation, at all labels and at fewer; the recipe that was chosen is trained with several seeds."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +35,9 @@ def _arm(bench: Workbench, n: int | None) -> Arm:
 
     def seconds(pace: Pace) -> float:
         short, long = passes(labels)
-        return pace.training(labels * (short + 1.5 * long)) + pace.reading(3 * valid + test)
+        more = 0 if n else bench.settings.runs - 1
+        seen = labels * (short + (1.5 + more) * long)
+        return pace.training(seen) + pace.reading((3 + more) * valid + (1 + more) * test)
 
     name = f"lora@{n}" if n else "lora"
     return Arm(name, TITLE, "tuned", lambda b: lora(b, n), seconds, disk=60_000_000)
@@ -56,109 +59,153 @@ def recipes(n: int, seed: int) -> Iterator[Recipe]:
     yield dataclasses.replace(base, epochs=long)
 
 
+def other_seeds(recipe: Recipe, runs: int) -> list[Recipe]:
+    """The recipe with other seeds, so that there are so many runs with its own."""
+    return [dataclasses.replace(recipe, seed=recipe.seed + k) for k in range(1, runs)]
+
+
+def told_runs(shares: Sequence[str], kept: int) -> str:
+    """A note on the training runs of one recipe: what each reached on the test rows, and which was kept."""
+    listed = f"{', '.join(shares[:-1])} and {shares[-1]}"
+    return (
+        f"{len(shares)} training runs that differ by their seed alone reached {listed}: it is judged by their mean. "
+        f"The one with {shares[kept]} did best on validation and is the one to take home"
+    )
+
+
 def lora(bench: Workbench, n: int | None = None) -> ArmResult:
-    """The recipe of three that does best on validation, on the test items."""
+    """The recipe of three that does best on validation, on the test items; on all labels trained with several seeds."""
     from tunewise.scoring import prompt_tokens
 
-    items, task = bench.draw(n), bench.task
-    template = our_templates(bench.ctx.lm.tokenizer, bench.data.columns.target)[0]
-    prefix, answers = template.prefix(task), template.answers(task.labels)
-
-    def queries(part: Sequence[Any]) -> list[str]:
-        return [template.query(task, bench.shorten(i.text)) for i in part]
-
-    pairs = [(q, answers[y]) for q, y in zip(queries(items), bench.y(items), strict=True)]
-    guessing, y = guess_loss(bench, items, answers), bench.y(bench.data.valid)
-    tried: list[_Trial] = []
-    notes: list[str] = []
-
-    def attempt(recipe: Recipe) -> None:
-        try:
-            tried.append(_Trial(bench, recipe, pairs, prefix, queries(bench.data.valid), answers, y))
-        except FloatingPointError:  # another rate may do
-            notes.append(
-                f"training at a rate of {recipe.learning_rate:g} went astray: its loss was no number"
-            )
-
-    for recipe in recipes(len(items), bench.settings.seed):
-        if not tried or tried[-1].score < 1.0:
-            attempt(recipe)
-    better = max(tried, key=_Trial.rank, default=None)
-    if better is None or better.score < 1.0:
-        high = better is not None and better.loss > HIGH_LOSS * guessing
-        base = better.recipe if better else recipe
-        attempt(dataclasses.replace(base, learning_rate=HIGHER if high else LOWER))
-    if not tried:
-        raise FloatingPointError(f"training failed: {'; '.join(notes)}")
+    work, whole = _Training(bench, n), n is None
+    tried = work.recipes()
     best = max(tried, key=_Trial.rank)
-    for other in tried:
-        if other.key != best.key:  # figures are kept, weights that lost are not
-            shutil.rmtree(bench.ctx.cache.folder.parent / "adapters" / other.key, ignore_errors=True)
-    if best.loss > HIGH_LOSS * guessing:
-        share = best.loss / guessing
-        notes.append(
-            f"the loss on the training rows was still high, {share:.0%} of what guessing gives: more passes may help"
-        )
-    elif best.recipe.epochs == max(passes(len(items))) and best.falling:
-        notes.append("the loss on the training rows was still falling in the last pass: more passes may help")
-    whole = n is None
-    asked = queries(bench.data.test)
-    with bench.adapter(pairs, best.recipe, prefix) as tuned:
-        scores, seconds = bench.scores(prefix, asked, answers, tuned=tuned)
-        made = prompt_artefact(bench, template)
-        folder = bench.leave("lora", made, tuned=tuned) if whole else None
+    work.drop(t for t in tried if t is not best)  # figures are kept, weights that lost are not
+    notes = [*work.astray, *work.too_short(best)]
+    runs = [best, *work.runs(other_seeds(best.recipe, bench.settings.runs if whole else 1))]
+    scores = [work.test_scores(run) for run in runs]
+    kept = max(range(len(runs)), key=lambda k: runs[k].rank())
+    with work.trained(runs[kept].recipe) as tuned:
+        _, seconds = bench.scores(work.prefix, work.asked, work.answers, tuned=tuned)
+        folder = bench.leave("lora", prompt_artefact(bench, work.template), tuned=tuned) if whole else None
         memory = model_bytes(tuned)
+    work.drop(run for run in runs if run is not runs[kept])
     cost = Cost(
-        labels=len(items),
+        labels=len(work.items),
         train_seconds=sum(t.seconds for t in tried),
         seconds_a_call=seconds,
-        prompt_tokens=prompt_tokens(bench.ctx.lm, prefix, asked),
-        completion_tokens=answer_tokens(bench.ctx.lm, answers),
+        prompt_tokens=prompt_tokens(bench.ctx.lm, work.prefix, work.asked),
+        completion_tokens=answer_tokens(bench.ctx.lm, work.answers),
         memory=memory,
     )
-    arm = ("lora" if whole else f"lora@{n}", TITLE, "tuned")
+    found = [
+        bench.classified((f"lora@{n}" if n else "lora", TITLE, "tuned"), s, settings={}, cost=cost)
+        for s in scores
+    ]
+    if len(runs) > 1:
+        notes.append(told_runs([f"{run.mean('accuracy'):.0%}" for run in found], kept))
     trials = [{**t.settings, "score": t.score, "loss": t.loss} for t in tried]
-    return bench.classified(
-        arm, scores, settings=best.settings, cost=cost, trials=trials, notes=notes, artefact=folder
-    )
+    repeats = [run.outcomes for k, run in enumerate(found) if k != kept]
+    made: dict[str, Any] = dict(settings=best.settings, trials=trials, notes=notes, artefact=folder)
+    return dataclasses.replace(found[kept], repeats=repeats, **made)
+
+
+class _Training:
+    """What all trainings of an arm share: examples, prompt, validation and test."""
+
+    def __init__(self, bench: Workbench, n: int | None) -> None:
+        self.bench, self.items = bench, bench.draw(n)
+        self.template = our_templates(bench.ctx.lm.tokenizer, bench.data.columns.target)[0]
+        self.prefix, self.answers = self.template.prefix(bench.task), self.template.answers(bench.task.labels)
+        texts = zip(self._queries(self.items), bench.y(self.items), strict=True)
+        self.pairs = [(query, self.answers[y]) for query, y in texts]
+        self.valid, self.y = self._queries(bench.data.valid), bench.y(bench.data.valid)
+        self.asked = self._queries(bench.data.test)
+        self.guessing = guess_loss(bench, self.items, self.answers)
+        self.astray: list[str] = []
+
+    def _queries(self, items: Sequence[Any]) -> list[str]:
+        return [self.template.query(self.bench.task, self.bench.shorten(i.text)) for i in items]
+
+    def trained(self, recipe: Recipe) -> contextlib.AbstractContextManager[Any]:
+        """The model after training by a recipe."""
+        return self.bench.adapter(self.pairs, recipe, self.prefix)
+
+    def recipes(self) -> list[_Trial]:
+        """The recipes tried: the shorter, the longer, and the better of them at another rate, until all validation rows are right."""
+        tried: list[_Trial] = []
+        for recipe in recipes(len(self.items), self.bench.settings.seed):
+            if not tried or tried[-1].score < 1.0:
+                tried += self.runs([recipe])
+        better = max(tried, key=_Trial.rank, default=None)
+        if better is None or better.score < 1.0:
+            high = better is not None and better.loss > HIGH_LOSS * self.guessing
+            base = better.recipe if better else recipe
+            tried += self.runs([dataclasses.replace(base, learning_rate=HIGHER if high else LOWER)])
+        if not tried:
+            raise FloatingPointError(f"training failed: {'; '.join(self.astray)}")
+        return tried
+
+    def runs(self, recipes: Sequence[Recipe]) -> list[_Trial]:
+        """Each recipe trained and asked the validation items; one that goes astray is noted, since another rate or seed may do."""
+        made = []
+        for recipe in recipes:
+            try:
+                made.append(_Trial(self, recipe))
+            except FloatingPointError:
+                how = f"at a rate of {recipe.learning_rate:g} with seed {recipe.seed}"
+                self.astray.append(f"training {how} went astray: its loss was no number")
+        return made
+
+    def too_short(self, best: _Trial) -> list[str]:
+        """A note where more passes might have helped."""
+        if best.loss > HIGH_LOSS * self.guessing:
+            share = best.loss / self.guessing
+            return [
+                f"the loss on the training rows was still high, {share:.0%} of what guessing gives: more passes may help"
+            ]
+        if best.recipe.epochs == max(passes(len(self.items))) and best.falling:
+            return ["the loss on the training rows was still falling in the last pass: more passes may help"]
+        return []
+
+    def test_scores(self, run: _Trial) -> np.ndarray:
+        """Log-probabilities of the labels for the test items, [n, labels]; found again when they were computed before."""
+
+        def score() -> list[list[float]]:
+            with self.trained(run.recipe) as tuned:
+                scores, _ = self.bench.scores(self.prefix, self.asked, self.answers, tuned=tuned)
+            found: list[list[float]] = scores.tolist()
+            return found
+
+        made_of = ["lora test", VERSION, run.key, self.prefix, self.asked, list(self.answers)]
+        return np.array(self.bench.ctx.memo(made_of, score))
+
+    def drop(self, runs: Iterable[_Trial]) -> None:
+        """Delete the weights of these."""
+        for run in runs:
+            folder = self.bench.ctx.cache.folder.parent / "adapters" / run.key
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Trial:
     """One recipe: trained, and asked the validation items; found again when it was before."""
 
-    def __init__(
-        self,
-        bench: Workbench,
-        recipe: Recipe,
-        pairs: Sequence[tuple[str, str]],
-        prefix: str,
-        queries: Sequence[str],
-        answers: Sequence[str],
-        y: Sequence[int],
-    ) -> None:
+    def __init__(self, work: _Training, recipe: Recipe) -> None:
         self.recipe = recipe
         self.settings = {"passes": recipe.epochs, "rate": recipe.learning_rate}
 
         def train() -> dict[str, Any]:
-            with bench.adapter(pairs, recipe, prefix) as tuned:
-                scores, _ = bench.scores(prefix, queries, answers, tuned=tuned)
+            with work.trained(recipe) as tuned:
+                scores, _ = work.bench.scores(work.prefix, work.valid, work.answers, tuned=tuned)
                 per_pass = max(1, len(tuned.losses) // recipe.epochs)
                 last, before = tuned.losses[-per_pass:], tuned.losses[-2 * per_pass : -per_pass]
                 told = {"loss": float(np.mean(last)), "before": float(np.mean(before or last))}
                 return told | {"scores": scores.tolist(), "seconds": tuned.seconds, "key": tuned.key}
 
-        made_of = [
-            "lora trial",
-            VERSION,
-            dataclasses.asdict(recipe),
-            prefix,
-            list(pairs),
-            list(queries),
-            list(answers),
-        ]
-        kept = bench.ctx.memo(made_of, train)
+        texts = [work.prefix, work.pairs, work.valid, list(work.answers)]
+        kept = work.bench.ctx.memo(["lora trial", VERSION, dataclasses.asdict(recipe), *texts], train)
         scores = np.array(kept["scores"])
-        self.score, self.surprise = accuracy(scores, y), surprise(scores, y)
+        self.score, self.surprise = accuracy(scores, work.y), surprise(scores, work.y)
         self.loss, self.seconds, self.key = float(kept["loss"]), float(kept["seconds"]), str(kept["key"])
         self.falling = self.loss < 0.9 * float(kept["before"]) and self.loss > 0.02
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from tunewise.compare.base import ArmResult, Cost
 from tunewise.compare.own_prompt import read_prompt
 from tunewise.compare.workbench import Arm, Pace, Workbench
 from tunewise.compare.writing import CHOICE, Asked, Writer, first_answer
+
+if TYPE_CHECKING:
+    from tunewise.finetune import Recipe
 
 SHOTS = (4, 12)
 NEAREST = 4
@@ -36,9 +39,11 @@ def arms(bench: Workbench) -> list[Arm]:
             3 * pace.reading(texts)
         )  # a short answer takes about as long to write as the text twice
 
-    def training(n: int) -> Callable[[Pace], float]:
-        seen = n * sum(tuning.passes(n))
-        return lambda pace: pace.training(seen) + 3 * pace.reading(2 * valid + test)
+    def training(n: int | None) -> Callable[[Pace], float]:
+        items, more = n or train, 0 if n else bench.settings.runs - 1
+        short, long = tuning.passes(items)
+        seen, asked = items * (short + (1 + more) * long), (2 + more) * valid + (1 + more) * test
+        return lambda pace: pace.training(seen) + 3 * pace.reading(asked)
 
     def prompted(name: str, maker: Callable[[Workbench], ArmResult], texts: float, inputs: Any = None) -> Arm:
         return Arm(name, TITLES[name], "prompt", maker, writing(texts), inputs=lambda: inputs)
@@ -53,7 +58,7 @@ def arms(bench: Workbench) -> list[Arm]:
     if path := bench.settings.prompt_file:
         own = read_prompt(path, ())
         found.append(prompted("own_prompt", own_prompt, 2 * valid + test, [own.system, own.prompt]))
-    return found + [_lora(n, training(n or train)) for n in (None, *reversed(bench.points()))]
+    return found + [_lora(n, training(n)) for n in (None, *reversed(bench.points()))]
 
 
 def _lora(n: int | None, seconds: Callable[[Pace], float]) -> Arm:
@@ -117,33 +122,64 @@ def _best(writer: Writer, name: str, tried: list[Asked]) -> ArmResult:
 
 
 def lora(bench: Workbench, n: int | None = None) -> ArmResult:
-    """Trained on pairs of prompt and answer, by the shorter or the longer recipe."""
+    """Trained on pairs of prompt and answer, by the shorter or the longer recipe; on all labels with several seeds."""
     writer, items = Writer(bench), bench.draw(n)
     asked = Asked(writer.templates()[0])
     prefix, queries = writer.prompts(asked, items)
     pairs = [(query, writer.answer(item)) for query, item in zip(queries, items, strict=True)]
-    trials: list[dict[str, Any]] = []
-    recipes = list(tuning.recipes(len(items), bench.settings.seed))
-    seconds, fell = 0.0, False
-    for recipe in recipes:
+
+    def tried(recipe: Recipe) -> _Trial:
         with bench.adapter(pairs, recipe, prefix) as trained:
             score = writer.valid_score(asked, trained)
-        seconds += trained.seconds
-        part = len(trained.losses) // 4
-        fell = part > 0 and np.mean(trained.losses[-part:]) < 0.8 * np.mean(trained.losses[-2 * part : -part])
-        trials.append({"passes": recipe.epochs, "rate": recipe.learning_rate, "score": score})
-    best = max(range(len(recipes)), key=lambda i: trials[i]["score"])
-    notes = ["the loss on the training rows was still falling at the end: more passes may help"]
-    with bench.adapter(pairs, recipes[best], prefix) as trained:
+        return _Trial(recipe, score, trained.seconds, trained.losses)
+
+    trials = [tried(recipe) for recipe in tuning.recipes(len(items), bench.settings.seed)]
+    best = max(trials, key=lambda t: t.score)
+    others = tuning.other_seeds(best.recipe, 1 if n else bench.settings.runs)
+    runs = [best, *map(tried, others)]
+    said = []
+    for run in runs:
+        with bench.adapter(pairs, run.recipe, prefix) as trained:
+            said.append(writer.write(asked, bench.data.test, trained))
+    kept = max(range(len(runs)), key=lambda k: runs[k].score)
+    with bench.adapter(pairs, runs[kept].recipe, prefix) as trained:
         folder = None if n else bench.leave("lora", writer.artefact(asked), tuned=trained)
-        said, cost = writer.write(asked, bench.data.test, trained)
-    settings = {name: value for name, value in trials[best].items() if name != "score"}
+    outcomes = [writer.outcomes(bench.data.test, texts) for texts, _ in said]
+    notes = []
+    if best.fell and best is trials[-1]:
+        notes.append("the loss on the training rows was still falling at the end: more passes may help")
+    if len(runs) > 1:
+        shares = [float(np.mean(o[bench.data.metric])) for o in outcomes]
+        notes.append(tuning.told_runs([f"{share:.3g}" for share in shares], kept))
+    texts, cost = said[kept]
     return writer.result(
         (f"lora@{n}" if n else "lora", TITLES["lora"], "tuned"),
-        settings | {"template": asked.template.name},
-        said,
-        replace(cost, labels=len(items), train_seconds=seconds),
-        trials=trials,
-        notes=notes if fell and best == len(recipes) - 1 else [],
+        {**best.settings, "template": asked.template.name},
+        texts,
+        replace(cost, labels=len(items), train_seconds=sum(t.seconds for t in trials)),
+        repeats=[o for k, o in enumerate(outcomes) if k != kept],
+        trials=[{**t.settings, "score": t.score} for t in trials],
+        notes=notes,
         artefact=folder,
     )
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """One recipe, how it did on validation, its training time in seconds and the loss of each step."""
+
+    recipe: Recipe
+    score: float
+    seconds: float
+    losses: Sequence[float]
+
+    @property
+    def settings(self) -> dict[str, float]:
+        return {"passes": self.recipe.epochs, "rate": self.recipe.learning_rate}
+
+    @property
+    def fell(self) -> bool:
+        """Whether the loss was still falling at the end."""
+        part = len(self.losses) // 4
+        last, before = self.losses[-part:], self.losses[-2 * part : -part]
+        return part > 0 and bool(np.mean(last) < 0.8 * np.mean(before))
