@@ -105,6 +105,17 @@ def test_none_is_good_enough_only_if_all_that_were_planned_were_run():
     assert _of_those_run(none, arms, [("lora@20", "the budget: ...")], {}, Settings(need=0.9)) is none
 
 
+def test_a_winner_among_some_of_the_arms_is_said_to_be_one():
+    data = made_up.data(200)
+    arms = [made_up.drawn(name, share, data) for name, share in (("majority", 0.3), ("tfidf", 0.9))]
+    found = _of_those_run(
+        decide(data, arms, Settings()), arms, [("lora", "the budget: ...")], {"lora": 60.0}, Settings()
+    )
+    assert (found.kind, found.winner) == ("use", "tfidf")
+    assert found.sentence.startswith("Of the 2 arms that were run: use TF-IDF and logistic regression: 90%")
+    assert found.reasons[0] == "Not run, and perhaps better: lora (about 60 s)."
+
+
 def test_rows_that_need_no_model_do_not_wait_for_one(monkeypatch):
     def unreachable(*args, **options):
         raise FetchError("no network")

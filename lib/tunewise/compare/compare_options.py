@@ -21,7 +21,7 @@ OF_QUESTIONS |= {"endpoint", "endpoint_model", "output", "json", "dry_run"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     usual = Settings()
-    parser.epilog = "exit status: 0 decided, 1 cannot tell, 2 could not run"
+    parser.epilog = "exit status: 0 decided among the arms that were run, 1 cannot tell, 2 could not run"
     add_data_options(parser, needed=False)
 
     def add(name: str, value: str, help: str, kind: Callable[[str], Any] = str, usual: Any = None) -> None:
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--prices", "FILE", "your own prices (TOML), in place of ours", Path)
     runs = f"training runs of the fine-tuned model, each with its own seed ({usual.runs}); 1 is quick and hides how much they differ"
     add("--runs", "N", runs, _count, usual.runs)
-    balanced = "train on as many rows of each label, not on their natural shares"
+    balanced = "train on equally many rows of each label, as many as the rarest has, in place of all rows"
     parser.add_argument("--balanced", action="store_true", help=balanced)
     prompt = (
         "your own prompt: a text with {text}, and {labels} if you like; or YAML with system, labels, prompt"

@@ -114,6 +114,10 @@ def _of_those_run(
         said = f"Cannot tell: none of the arms that were run reaches the {need} that you need; {listed} {were} not run."
         reasons = [begun(decision.sentence.partition(": ")[2])]
         decision = dataclasses.replace(decision, kind="cannot_tell", sentence=said)
+    elif decision.winner:
+        said = "use " + decision.sentence[4:] if decision.sentence.startswith("Use ") else decision.sentence
+        sentence = f"Of the {len(arms)} arms that were run: {said}"
+        decision = dataclasses.replace(decision, sentence=sentence)
     return dataclasses.replace(decision, reasons=[*reasons, *decision.reasons])
 
 

@@ -207,7 +207,8 @@ class Words:
             least = self.size(min(tested.values(), key=lambda c: c.estimate).detectable)
             out.append(
                 f"{k} arms were compared, each with each. The intervals hold for all pairs at once at {100 * self.level:.0f}%, so "
-                "that picking the best of them on the same items does no harm. The smallest difference between the two best that these items would show in four "
+                "that picking the best of them on the same items does no harm. Whether a difference is shown is decided by Holm's procedure, "
+                "which can show one whose interval just touches 0. The smallest difference between the two best that these items would show in four "
                 f"of five cases is {least}."
             )
         if self.settings.need is None:
