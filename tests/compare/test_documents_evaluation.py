@@ -15,7 +15,7 @@ from tunewise.compare import documents_folder as documents
 from tunewise.compare import documents_index
 from tunewise.compare import documents_reader as readers
 from tunewise.compare.base import Settings
-from tunewise.compare.documents_evaluation import _threshold, evaluate_documents
+from tunewise.compare.documents_evaluation import _retrieval, _threshold, evaluate_documents
 from tunewise.compare.documents_questions import read_questions
 
 FLOWERS = [
@@ -47,9 +47,9 @@ class Finder(Echo):
 
     name = "finder"
 
-    def __init__(self, wrong=()):
+    def __init__(self, wrong=(), silent=()):
         super().__init__()
-        self.wrong, self.asked = wrong, 0
+        self.wrong, self.silent, self.asked = wrong, silent, 0
 
     def answers(self, questions, passages):
         self.asked += len(questions)
@@ -60,6 +60,8 @@ class Finder(Echo):
         said = next(
             (t.split(f"The {flower} is ")[1].split(" cm")[0] for t in own if f"The {flower} is " in t), ""
         )
+        if flower in self.silent:
+            said = ""
         return readers.judged("7777" if flower in self.wrong else said or "not stated", question, own)
 
 
@@ -95,6 +97,33 @@ def test_search_and_reader_are_told_apart_on_own_questions(beds):
     assert found.row("unsupported", "answered, though the documents do not").value == 0
     assert "What limits it most is the reader" in found.text
     assert {row["outcome"] for row in found.answers if not row["right"]} == {"refused"}
+
+
+def test_a_reader_that_refuses_is_not_said_to_answer_wrongly(beds):
+    found = evaluate_documents(*beds, Settings(), print, who=Finder(FLOWERS[:2], FLOWERS[2:12]), embed=embed)
+    given = {
+        kind: found.row("answers", f"{kind}, with the right passage given").value
+        for kind in ("right", "wrong", "no answer")
+    }
+    asked = [row["question"].split()[-1][:-1] for row in found.answers if row["right"]]
+    assert given["wrong"] == sum(flower in FLOWERS[:2] for flower in asked) / len(asked)
+    assert given["no answer"] == sum(flower in FLOWERS[2:12] for flower in asked) / len(asked)
+    assert sum(given.values()) == pytest.approx(1)
+    assert f"{given['wrong']:.0%}".replace("%", " %") + " of the questions wrongly and" in found.text
+
+
+def test_each_table_of_own_documents_has_one_unit_a_column_and_no_interval_leaves_its_range(beds):
+    ranks = [1.0] * 9 + [0.5]
+    (row,) = _retrieval("bm25", [[0]] * 9 + [[1, 0]], [frozenset([0])] * 10)[3:]
+    assert row.value == pytest.approx(sum(ranks) / 10) and 0.5 <= row.low < row.value < row.high <= 1
+    found = evaluate_documents(*beds, Settings(), print, who=Finder(), embed=embed)
+    search, answers = (BeautifulSoup(t.html, "html.parser") for t in found.tables)
+    shares = [td.get_text() for td in answers.select("td.tw-num")]
+    assert shares and all("%" in cell for cell in shares)
+    for line in search.select("tbody tr"):
+        *hits, rank = (td.get_text() for td in line.select("td"))
+        assert len(hits) == 3 and all("%" in cell for cell in hits) and "%" not in rank
+    assert max(map(len, found.tables[0].text.splitlines()[1:])) <= 80
 
 
 def test_the_part_that_is_chosen_on_is_not_the_part_that_is_measured(beds):
@@ -204,7 +233,7 @@ def test_the_report_of_own_documents_is_one_harmless_page(beds, tmp_path):
     soup = BeautifulSoup(text, "html.parser")
     styled = soup.select_one("body > main.tw-compare")  # all rules of the style are for this class
     assert found.verdict[0] in styled.get_text() and ".tw-compare .verdict" in styled.style.get_text()
-    assert len(styled.select("tbody tr")) == len(found.rows) and "<html" not in found.html
+    assert len(styled.select("tbody td.tw-num")) == len(found.rows) and "<html" not in found.html
     assert found.decided == (found.row("answers", "right, of all with an answer").low >= 0.9)
 
 

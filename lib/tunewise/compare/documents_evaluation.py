@@ -25,8 +25,13 @@ from tunewise.compare.documents_questions import Question, read_questions
 from tunewise.compare.documents_reader import PART, KeptReader, LocalReader, Reader, Reply, reader
 from tunewise.compare.documents_report import (
     ALL_RIGHT,
+    ALL_WRONG,
+    AMONG,
+    DEPTHS,
     FOUND_RIGHT,
+    GIVEN_REFUSED,
     GIVEN_RIGHT,
+    GIVEN_WRONG,
     RANK,
     DocumentsReport,
     K,
@@ -204,9 +209,9 @@ def _judged(
 def _retrieval(how: str, found: list[Sequence[int]], relevant: list[frozenset[int]]) -> list[Row]:
     """A question counts as found among k where one of its passages is; rank 1 / (rank of the first)."""
     rows = []
-    for k in (1, K, 10):
+    for k in DEPTHS:
         hits = [float(share > 0) for share in recall_at_k(found, relevant, k)]
-        rows += _row(f"search, {how}", f"right passage among {k}", hits)
+        rows += _row(f"search, {how}", AMONG.format(k), hits)
     return rows + _row(f"search, {how}", RANK, reciprocal_ranks(found, relevant))
 
 
@@ -220,14 +225,22 @@ def _answers(
 ) -> list[Row]:
     answerable = [i for i in test if asked[i].right]
     found = [i for i in answerable if set(places[i]) & asked[i].places and i in said]
-    right = {i: float(_outcome(said.get(i), asked[i]) == "right") for i in answerable}
+    outcomes = {i: _outcome(said.get(i), asked[i]) for i in answerable}
+    given = [_outcome(reply, asked[i]) for i, reply in led.items()]
+
+    def share(which: Sequence[str], outcome: str) -> list[float]:
+        return [float(one == outcome) for one in which]
+
     other = [i for i in test if not asked[i].right]
     spoken = [i for i in said if said[i].outcome == "answered"]
     bare = {i: float(not any(contains(texts[p], [said[i].text]) for p in places[i])) for i in spoken}
     sides: dict[tuple[str, str], list[float]] = {
-        ("answers", ALL_RIGHT): [right[i] for i in answerable],
-        ("answers", FOUND_RIGHT): [right[i] for i in found],
-        ("answers", GIVEN_RIGHT): [float(_outcome(r, asked[i]) == "right") for i, r in led.items()],
+        ("answers", ALL_RIGHT): share(list(outcomes.values()), "right"),
+        ("answers", ALL_WRONG): share(list(outcomes.values()), "wrong"),
+        ("answers", FOUND_RIGHT): share([outcomes[i] for i in found], "right"),
+        ("answers", GIVEN_RIGHT): share(given, "right"),
+        ("answers", GIVEN_WRONG): share(given, "wrong"),
+        ("answers", GIVEN_REFUSED): share(given, "refused"),
         ("refusals", "false, by the threshold"): [float(i not in said) for i in answerable],
         ("refusals", "false, by the reader"): [float(i not in spoken) for i in answerable if i in said],
         ("unsupported", "answered, though the documents do not"): [float(i in spoken) for i in other],
@@ -266,10 +279,10 @@ def _threshold(similar: Sequence[float], answerable: Sequence[bool]) -> tuple[fl
 
 
 def _row(name: str, metric: str, values: Sequence[float]) -> list[Row]:
-    """The mean with its interval; nothing for fewer than two questions."""
+    """The mean with its interval, which lies within the values' own range; nothing for fewer than two questions."""
     if len(values) < 2:
         return []
-    mean = stats.mean_interval(values)
+    mean = stats.mean_interval(values) if {*values} <= {0, 1} else stats.bootstrap(values)
     return [Row(name, metric, mean["value"], mean["low"], mean["high"], len(values))]
 
 

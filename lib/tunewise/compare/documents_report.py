@@ -7,16 +7,20 @@ from typing import Any
 
 from tunewise.compare.documents_formats import visible
 from tunewise.compare.html_report import rendered
+from tunewise.report.numbers import pct, plain
+from tunewise.report.tables import Html, table, table_from_lists
 
 K = 4  # passages that the reader is given
-AMONG_K, RANK = f"right passage among {K}", "mean reciprocal rank"
+DEPTHS = (1, K, 10)  # among how many passages the right one is looked for
+AMONG, RANK = "right passage among {}", "mean reciprocal rank"
 ALL_RIGHT = "right, of all with an answer"
+ALL_WRONG = "wrong, of all with an answer"
 FOUND_RIGHT = "right, where the passage was found"
 GIVEN_RIGHT = "right, with the right passage given"
-REMEDIES = {
-    "search": "the right passage is often not found; split or title the documents better, or ask with their words",
-    "reader": "it often answers wrongly with the right passage before it; take a larger model (--model) or an endpoint",
-}
+GIVEN_WRONG = "wrong, with the right passage given"
+GIVEN_REFUSED = "no answer, with the right passage given"
+BETTER_SEARCH = "split or title the documents better, or ask with their words"
+BETTER_READER = "take a larger model (--model) or an endpoint (--endpoint)"
 
 
 @dataclass(frozen=True)
@@ -69,32 +73,53 @@ class DocumentsReport:
     def verdict(self) -> list[str]:
         """What limits the answers, and what to do, in sentences."""
         overall = self.row("answers", ALL_RIGHT)
-        lines = [
-            f"{self.reader} with {self.how} search answers {_percent(overall.value)} rightly "
-            f"[{_percent(overall.low)}, {_percent(overall.high)}], n = {overall.n}."
-        ]
+        share = f"{pct(vars(overall), n=False)} of {overall.n} questions"
+        lines = [f"{self.reader} with {self.how} search answers {share} rightly."]
         if self.need is not None:
             missed = "is missed" if overall.high < self.need else "is met"
             told = missed if self.decided else "may be met or missed: more questions would tell"
-            lines.append(f"The need of {_percent(self.need)} {told}.")
-        measured = {(row.name, row.metric): row for row in self.rows}
-        parts = {"search": (f"search, {self.how}", AMONG_K), "reader": ("answers", GIVEN_RIGHT)}
-        lost = {part: 1 - measured[key].value for part, key in parts.items() if key in measured}
-        worst = max(lost, key=lambda part: lost[part], default=None)
-        if worst and lost[worst] > self.margin:
-            lines.append(f"What limits it most is the {worst}: {REMEDIES[worst]}.")
+            lines.append(f"The need of {pct(self.need)} {told}.")
+        lines += self._limit()
         told = f"--how {self.how} --threshold {self.threshold}"
         return [*lines, f'To ask as measured: tunewise ask {told} --docs FOLDER "question"']
+
+    def _limit(self) -> list[str]:
+        """Which of search and reader loses more, where it loses more than the margin."""
+        measured = {(row.name, row.metric): row.value for row in self.rows}
+        found = measured.get((f"search, {self.how}", AMONG.format(K)), 1.0)
+        right = measured.get(("answers", GIVEN_RIGHT), 1.0)
+        if 1 - min(found, right) <= self.margin:
+            return []
+        if found <= right:
+            lost = f"the right passage is among the first {K} for {pct(found)} of the questions only"
+            return [f"What limits it most is the search: {lost}; {BETTER_SEARCH}."]
+        wrong, refused = (pct(measured["answers", metric]) for metric in (GIVEN_WRONG, GIVEN_REFUSED))
+        lost = f"with the right passage before it, it answers {wrong} of the questions wrongly and {refused} not at all"
+        return [f"What limits it most is the reader: {lost}; {BETTER_READER}."]
 
     @property
     def text(self) -> str:
         """For a terminal."""
-        wide = max(len(f"{r.name}: {r.metric}") for r in self.rows)
-        lines = [
-            f"{f'{r.name}: {r.metric}':<{wide}}  {_shown(r):>5}  [{_percent(r.low)}, {_percent(r.high)}]  n = {r.n}"
-            for r in self.rows
-        ]
-        return visible("\n".join([*self.verdict, "", *lines, *(f"note: {note}" for note in self.notes)]))
+        notes = [f"note: {note}" for note in self.notes]
+        return visible(
+            "\n\n".join(["\n".join(self.verdict), *(t.text for t in self.tables), "\n".join(notes)])
+        )
+
+    @property
+    def tables(self) -> list[Html]:
+        """Search and answers apart: of the search a row a method, of the answers a row a measured share."""
+        searched: dict[str, dict[str, Any]] = {}
+        answered = []
+        for row in self.rows:
+            kind, _, method = row.name.partition(", ")
+            if kind == "search":
+                searched.setdefault(method, {"search": method})[row.metric] = vars(row)
+            else:
+                answered.append([f"{row.name}: {row.metric}", vars(row)])
+        heads = {"search": "search"} | {AMONG.format(k): f"first {k}" for k in DEPTHS} | {RANK: "MRR"}
+        caption = "Search: is the right passage among the first? MRR: mean reciprocal rank, 1 where it always comes first"
+        found = [table(list(searched.values()), caption, heads, show={RANK: plain})] if searched else []
+        return [*found, table_from_lists(["", "share"], answered, "Answers: shares of the test questions")]
 
     @property
     def html(self) -> str:
@@ -107,11 +132,7 @@ class DocumentsReport:
         return self._rendered(whole=True)
 
     def _rendered(self, whole: bool) -> str:
-        rows = [
-            (f"{r.name}: {r.metric}", _shown(r), f"{_percent(r.low)} to {_percent(r.high)}", r.n)
-            for r in self.rows
-        ]
-        return rendered("documents.html.jinja", whole=whole, found=self, rows=rows)
+        return rendered("documents.html.jinja", whole=whole, found=self)
 
     def _repr_html_(self) -> str:
         return self.html
@@ -119,11 +140,3 @@ class DocumentsReport:
     def as_json(self) -> dict[str, Any]:
         """All of it, as JSON can hold it."""
         return vars(self) | {"verdict": self.verdict, "rows": [vars(row) for row in self.rows]}
-
-
-def _percent(value: float) -> str:
-    return f"{value:.0%}"
-
-
-def _shown(row: Row) -> str:
-    return f"{row.value:.2f}" if row.metric == RANK else _percent(row.value)
