@@ -761,6 +761,17 @@ def test_the_command_runs_on_a_bare_python():
     assert "13.3 GiB (14.3 GB)" in text and "T4 16 GB" in text
 
 
+@pytest.mark.parametrize("words", ["--model list", "--model gpt2 --targets all-linear"])
+def test_a_reader_of_the_pipe_that_has_seen_enough_gets_no_traceback(words):
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-S", "-m", "finetune_memory.memory_command", *words.split()]
+    env = {"PYTHONPATH": str(ROOT / "lib")}
+    with os.fdopen(write, "w") as full:
+        done = subprocess.run(command, env=env, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_command_reads_a_config_and_refuses_what_is_wrong(tmp_path):
     path = tmp_path / "config.json"
     path.write_text(json.dumps(LLAMA))
@@ -779,6 +790,10 @@ def test_the_command_reads_a_config_and_refuses_what_is_wrong(tmp_path):
         ([*EXAMPLE.split(), "--simulate"], "needs torch"),
         (["--model", "missing.json"], "no file"),
         ([*EXAMPLE.split(), "--seq", "many"], "invalid int"),
+        (["--model", "lama-2-7b"], "did you mean meta-llama/Llama-2-7b-hf"),
+        ([*EXAMPLE.split(), "--method", "lroa"], "not 'lroa'; did you mean lora?"),
+        ([*EXAMPLE.split(), "--gpu", "h10"], "did you mean h100?"),
+        (["estimat", *EXAMPLE.split()], "no command 'estimat'; did you mean estimate?"),
     ]:
         done = cli(*words)
         assert done.returncode != 0 and says in done.stderr and "Traceback" not in done.stderr, done.stderr

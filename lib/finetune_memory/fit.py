@@ -7,6 +7,7 @@ from importlib import resources
 from typing import Any
 
 from finetune_memory.formula import Estimate, estimate
+from finetune_memory.known_models import suggestion
 from finetune_memory.settings import Settings
 
 GIB = 2**30
@@ -42,7 +43,8 @@ def gpu_named(name: str) -> Gpu:
     key = name.lower().replace("_", "-").replace(" ", "")
     key = OTHER_NAMES.get(key, key)
     if key not in GPUS:
-        raise ValueError(f"no GPU is known as {name!r}; there are {', '.join(GPUS)}")
+        meant = suggestion(key, GPUS)
+        raise ValueError(f"no GPU is known as {name!r}; there are {', '.join(GPUS)}{meant}")
     return GPUS[key]
 
 

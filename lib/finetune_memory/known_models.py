@@ -4,7 +4,9 @@ The table ``known_models.json`` is beside this file. Each entry is the Hub ids o
 text part of Gemma 3 stands for models that also see images.
 """
 
+import difflib
 import json
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,23 @@ def find(name: str) -> str | None:
             if key(known) == wanted:
                 return known
     return None
+
+
+def nearest(name: str) -> str:
+    """The Hub ids that ``name`` may have been meant for, as :func:`suggestion` says them."""
+    near = difflib.get_close_matches(
+        _short(_plain(name)), [_short(known) for known in CONFIGS], n=3, cutoff=0.7
+    )
+    return _asked([known for short in dict.fromkeys(near) for known in CONFIGS if _short(known) == short][:3])
+
+
+def suggestion(word: object, known: Iterable[str]) -> str:
+    """``; did you mean lora?`` where one of the known words is much like this one, else nothing."""
+    return _asked(difflib.get_close_matches(str(word).lower(), list(known), n=1))
+
+
+def _asked(words: list[str]) -> str:
+    return f"; did you mean {' or '.join(words)}?" if words else ""
 
 
 def _plain(name: str) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune_memory import machine
-from finetune_memory.known_models import config_file
+from finetune_memory.known_models import config_file, suggestion
 from finetune_memory.settings import METHODS, Settings
 
 SMALL = "HuggingFaceTB/SmolLM2-135M"
@@ -127,7 +127,8 @@ def _pair(text: str) -> tuple[str, object]:
     name, _, value = text.partition("=")
     names = [f.name for f in fields(Settings)]
     if name not in names:
-        raise ValueError(f"--set {text}: there is no setting {name!r}; there are {', '.join(names)}")
+        there = f"there are {', '.join(names)}{suggestion(name, names)}"
+        raise ValueError(f"--set {text}: there is no setting {name!r}; {there}")
     return name, _value(value)
 
 

@@ -147,8 +147,10 @@ class Settings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "optimizer", ALIASES.get(self.optimizer, self.optimizer))
         for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} is one of {', '.join(choices)}, not {getattr(self, name)!r}")
+            value = getattr(self, name)
+            if value not in choices:
+                meant = known_models.suggestion(value, choices)
+                raise ValueError(f"{name} is one of {', '.join(choices)}, not {value!r}{meant}")
         for name in WHOLE:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -207,7 +209,10 @@ class Settings:
         """Settings from a dictionary; what is left out keeps its default. Raises ValueError for an unknown name."""
         names = {f.name for f in fields(cls)}
         if unknown := sorted(set(values) - names):
-            raise ValueError(f"unknown setting {', '.join(unknown)}; there are {', '.join(sorted(names))}")
+            meant = known_models.suggestion(unknown[0], names)
+            raise ValueError(
+                f"unknown setting {', '.join(unknown)}; there are {', '.join(sorted(names))}{meant}"
+            )
         return cls(**values)
 
     @classmethod
@@ -238,7 +243,8 @@ class Settings:
             raise UnknownModel(f"{self.model} is {known_models.REFUSED[self.model]}")
         if self.model_id is None:
             unknown = f"the model {self.model!r} is not among the {len(known_models.CONFIGS)} known ones"
-            raise UnknownModel(f"{unknown}; give the path of its config.json instead")
+            meant = known_models.nearest(self.model)
+            raise UnknownModel(f"{unknown}; give the path of its config.json instead{meant}")
         return known_models.CONFIGS[self.model_id]
 
     @cached_property
