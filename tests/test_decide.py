@@ -661,10 +661,15 @@ def test_answers_are_read_from_json_and_yaml(text, answers):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (None, "No such file"),
+        (None, "there is no file"),
         ('{"labels": ', "not valid JSON"),
         ("a: [", "not valid YAML"),
-        ("labels tens", "pairs of a question"),
+        ("labels tens", "no lines of `question: answer`: `tunewise decide --questions"),
+        ("[1, 2]", "no lines of `question: answer`"),
+        ("[1]: tens", "not valid YAML (found unhashable key, line 1); `tunewise decide --questions"),
+        ('{"labels": ' + "[" * 100_000, "lists inside lists"),
+        ("[" * 3000, "lists inside lists"),
+        (b"\xff\xfe\x00", "no text in UTF-8"),
         ("labels: tens\nlabels: none", "answered a second time: labels"),
         ("labels: 30", "labels can't be 30"),
     ],
@@ -672,10 +677,16 @@ def test_answers_are_read_from_json_and_yaml(text, answers):
 def test_the_command_refuses_what_it_cannot_read(content, says, tmp_path, capsys):
     file = tmp_path / "answers.yml"
     if content is not None:
-        file.write_text(content, encoding="utf-8")
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
     assert cli.main(["decide", "--answers", str(file), "--record", str(tmp_path / "r.md")]) == 2
     shown = capsys.readouterr()
     assert says in shown.err and not shown.out and not (tmp_path / "r.md").exists()
+
+
+def test_a_folder_of_answers_is_refused_with_the_remedy(tmp_path, capsys):
+    assert cli.main(["decide", "--answers", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert f"{tmp_path} can't be read (Is a directory)" in said and "tunewise decide --questions" in said
 
 
 def test_the_command_from_the_form_to_the_record(tmp_path, capsys):

@@ -13,6 +13,8 @@ import yaml
 from whentofinetune.calculators import decide
 from whentofinetune.calculators.found import evidence
 
+MAKE = "`tunewise decide --questions > answers.yml` writes the form; fill it in, then `tunewise decide --answers answers.yml`"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
@@ -32,11 +34,8 @@ def main(args: argparse.Namespace) -> int:
         return 0
     try:
         if not args.answers:
-            raise ValueError(
-                "no answers: `tunewise decide --questions > answers.yml`, fill it in, then `tunewise decide --answers answers.yml`"
-            )
-        text = sys.stdin.read() if args.answers == "-" else Path(args.answers).read_text(encoding="utf-8-sig")
-        answers = parse(text)
+            raise ValueError(f"no answers: {MAKE}")
+        answers = parse(_read(args.answers))
         found = decide.decide(answers)
         if args.record:
             today = datetime.date.today().isoformat()
@@ -48,21 +47,46 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
+def _read(name: str) -> str:
+    """The file of answers, or what is piped in. Raises ValueError, with what to do, where it can't be read."""
+    try:
+        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ValueError(f"there is no file {name} in {Path.cwd()}: {MAKE}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{name} is no text in UTF-8: save it as such, or {MAKE}") from None
+    except OSError as error:
+        raise ValueError(f"{name} can't be read ({error.strerror}): {MAKE}") from None
+
+
 def parse(text: str) -> dict:
-    """Answers from JSON or YAML. Raises ValueError if it is neither, or answers a question twice."""
+    """Answers from JSON or YAML; nothing is answered in an empty text. Raises ValueError if it is neither, or answers a question twice."""
+    try:
+        found = _parsed(text)
+    except RecursionError:
+        raise ValueError(f"the answers are lists inside lists: {MAKE}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"the answers are no lines of `question: answer`: {MAKE}")
+    return found
+
+
+def _parsed(text: str) -> object:
     if text.lstrip().startswith("{"):
         try:
             return json.loads(text)
         except json.JSONDecodeError as error:
-            raise ValueError(f"the answers are not valid JSON: {error}") from None
+            raise ValueError(f"the answers are not valid JSON ({error}); {MAKE}") from None
     try:
         node = yaml.compose(text)
-        names = [key.value for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
+        names = [str(key.value) for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"answered a second time: {', '.join(sorted(twice))}")
         return yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
-        raise ValueError(f"the answers are not valid YAML: {error}") from None
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        why = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ValueError(f"the answers are not valid YAML ({why}{place}); {MAKE}") from None
 
 
 def report(found: decide.Recommendation) -> Iterator[str]:
