@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 import types
@@ -92,6 +93,30 @@ def test_a_prompt_gives_the_labels_that_were_evaluated(base, tmp_path):
     folder = won(made.save(tmp_path / "arm"), tmp_path)
     assert folder == tmp_path / "report" / "winner"
     assert predicted(folder, TEXTS, tmp_path) == labels
+
+
+def test_the_base_model_is_named_once_and_where_there_is_none_base_model_is_the_remedy(base, tmp_path):
+    made, _ = balanced(base)
+    folder = won(made.save(tmp_path / "arm"), tmp_path)
+    command = [sys.executable, str(folder / "predict.py"), "a text", "another"]
+
+    def run(**named):
+        there = {**os.environ, "HF_HUB_OFFLINE": "1", **named}
+        return subprocess.run(command, env=there, capture_output=True, text=True, check=False)
+
+    told = json.loads((folder / "arm.json").read_text())
+    found = run()
+    assert found.returncode == 0 and found.stderr.count(f"base model {base.folder} (where it lay") == 1
+    told["base"] |= {"folder": str(tmp_path / "gone"), "hub": "nobody/nothing", "revision": ""}
+    (folder / "arm.json").write_text(json.dumps(told))
+    assert f"base model {base.folder} (as BASE_MODEL says)" in run(BASE_MODEL=str(base.folder)).stderr
+    for named, place in [
+        ({}, "nobody/nothing (from the Hub"),
+        ({"BASE_MODEL": "/no/where"}, "/no/where (as"),
+    ]:
+        lost = run(**named)
+        assert lost.returncode == 1 and f"can't be loaded from {place}" in lost.stderr
+        assert "set BASE_MODEL to a folder that holds nobody/nothing" in lost.stderr
 
 
 def test_nearest_examples_are_embedded_once_however_many_texts_come(monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,36 @@ from tunewise.compare.take_home.prompt_parts import Prompts
 
 HERE = Path(__file__).parent
 ARM = json.loads((HERE / "arm.json").read_text(encoding="utf-8"))
-BASE = (
-    os.environ.get("BASE_MODEL") or ARM["base"]["folder" if os.path.isdir(ARM["base"]["folder"]) else "hub"]
-)
-tokenizer: Any = AutoTokenizer.from_pretrained(BASE)
-model: Any = AutoModelForCausalLM.from_pretrained(BASE, dtype=getattr(torch, ARM["base"]["dtype"])).eval()
+
+
+def loaded() -> tuple[Any, Any]:
+    """Tokenizer and base model; says on stderr where they come from. OSError where they are in no place."""
+    told, base, options = ARM["base"], os.environ.get("BASE_MODEL", ""), {}
+    if base:
+        where = "as BASE_MODEL says"
+    elif os.path.isdir(told["folder"]):
+        base, where = told["folder"], "where it lay when it was evaluated"
+    else:
+        base, where, options = (
+            told["hub"],
+            "from the Hub or its cache",
+            {"revision": told["revision"] or "main"},
+        )
+    print(f"predict.py: base model {base} ({where})", file=sys.stderr)
+    try:
+        found = AutoTokenizer.from_pretrained(base, **options)
+        dtype = getattr(torch, told["dtype"])
+        return found, AutoModelForCausalLM.from_pretrained(base, dtype=dtype, **options).eval()
+    except (OSError, ValueError) as error:
+        why = (str(error).strip().splitlines() or ["no reason given"])[0]
+        said = f"the base model can't be loaded from {base} ({where}): {why}"
+        remedy = (
+            f"set BASE_MODEL to a folder that holds {told['hub']} (config.json, *.safetensors, tokenizer)"
+        )
+        raise OSError(f"{said}\n{remedy}") from None
+
+
+tokenizer, model = loaded()
 if ARM["adapter"]:
     from peft import PeftModel
 
