@@ -170,7 +170,8 @@ def test_another_model_is_noticed_with_the_rows_that_differ(base, tmp_path, caps
         status, told = checked(url, folder, capsys)
     right = arm.predictions.count("billing")
     first = next(i for i, p in enumerate(arm.predictions) if p != "billing")
-    assert status == 1 and f"served is not what was evaluated: {right} of 30" in told
+    assert status == 1 and f"the server does not answer as the evaluated model did: {right} of 30" in told
+    assert "At least 98.0% have to agree (--need). Look whether the server has this base model" in told
     assert f"row {first + 2}: evaluated '{arm.predictions[first]}', served 'billing'" in told
     assert "calibrated the labels, which no server does" in told and "\x1b" not in told
 
@@ -211,6 +212,16 @@ def test_a_check_that_breaks_off_does_not_say_that_answers_are_kept(tmp_path, ca
     with serving(lambda number, body: said("other") if number < 3 else wait) as (url, _):
         status, told = checked(url, folder, capsys)
     assert status == 2 and "asks to wait 3600 s" in told and "kept" not in told
+
+
+def test_a_folder_without_what_was_evaluated_says_which_file_is_missing(tmp_path, capsys):
+    folder, _ = winner(tmp_path / "a", Artefact("endpoint", made_up.LABELS, model="one", max_new_tokens=20))
+    (folder / "evaluated.jsonl").unlink()
+    status, told = checked("http://127.0.0.1:9/v1", folder, capsys)
+    assert status == 2 and "evaluated.jsonl is missing" in told and "run tunewise compare again" in told
+    folder, _ = winner(tmp_path / "b", Artefact("classifier", made_up.LABELS))
+    status, told = checked("http://127.0.0.1:9/v1", folder, capsys)
+    assert status == 2 and "needs no model server" in told
 
 
 def test_what_cannot_be_checked_is_one_sentence(tmp_path, capsys):

@@ -14,17 +14,20 @@ from tunewise import stats
 from tunewise.compare.api_server import EndpointError, Server
 from tunewise.compare.endpoint import Answer, Endpoint
 from tunewise.compare.take_home.named_label import label_of, without_thoughts
-from tunewise.compare.winner import EVALUATED, named_by
+from tunewise.compare.winner import ASKED_AGAIN, EVALUATED, named_by
 
 SAME, DIFFERENT, NOT_CHECKED = 0, 1, 2
 AGREEMENT = 0.98  # rounding on other hardware turns a close call now and then
 SHOWN = 10
+REMEDY = "Look whether the server has this base model, this adapter and this chat template, without quantisation: tunewise export names its start."
 ROOM = 4  # tokens beside those of the longest label
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.epilog = "exit status: 0 served equals evaluated, 1 it does not, 2 could not be checked"
+    parser.epilog = (
+        "exit status: 0 the share of equal answers reaches --need, 1 it does not, 2 it could not be checked"
+    )
     add = parser.add_argument
     add("url", metavar="URL", help="an OpenAI-compatible server, such as http://localhost:8000/v1")
     add("--model", metavar="NAME", help="the model's name on the server")
@@ -82,7 +85,10 @@ class Check:
         same = [float(a == b) for a, b in zip(self.evaluated, self.served, strict=True)]
         found = stats.mean_interval(same)
         interval = f"95% interval {found['low']:.1%} to {found['high']:.1%}"
-        verdict = "served equals evaluated" if self.share >= need else "served is not what was evaluated"
+        enough = self.share >= need
+        verdict = "the server answers as the evaluated model did"
+        if not enough:
+            verdict = "the server does not answer as the evaluated model did"
         n = len(same)
         said = [
             f"{self.model}: {verdict}: {sum(same):.0f} of {n} answers agree ({self.share:.1%}, {interval})."
@@ -93,6 +99,12 @@ class Check:
         if len(differ) > SHOWN:
             rows = ", ".join(str(self.rows[i]) for i in differ[SHOWN : 5 * SHOWN])
             said.append(f"  and rows {rows}" + (" ..." if len(differ) > 5 * SHOWN else ""))
+        if not enough:
+            said.append(f"At least {need:.1%} have to agree (--need). {REMEDY}")
+        elif differ:
+            said.append(
+                f"That is enough (--need {need:g}): rounding on other hardware turns a close call now and then."
+            )
         return [*said, *self.notes]
 
 
@@ -111,9 +123,10 @@ def check(server: Server, model: str | None, report: Path) -> Check:
         told = json.loads((folder / "arm.json").read_text(encoding="utf-8"))
         lines = (folder / EVALUATED).read_text(encoding="utf-8").splitlines()
         items = [json.loads(line) for line in lines]
+    except FileNotFoundError as error:
+        raise ValueError(_missing(folder)) from error
     except (OSError, ValueError) as error:
-        remedy = "give --report, the report of tunewise compare or its folder with the winner"
-        raise ValueError(f"{folder} holds no winner that can be served: {remedy}") from error
+        raise ValueError(f"{folder} can't be read ({error}): run tunewise compare again") from error
     endpoint = Endpoint(server, model)  # without a cache: what is asked is what is served now
     ask = _talk if told["how"] == "endpoint" else _continue
     answers, notes = ask(endpoint, told, [item["text"] for item in items])
@@ -124,6 +137,16 @@ def check(server: Server, model: str | None, report: Path) -> Check:
     return Check(
         endpoint.model, [item["row"] for item in items], evaluated, served, [*notes, *endpoint.notes()]
     )
+
+
+def _missing(folder: Path) -> str:
+    """Why a folder without one of its files can't be checked, and what to do."""
+    if not (folder / "arm.json").exists():
+        remedy = "give --report, the report of tunewise compare or its folder with the winner"
+        return f"{folder} holds no winner that can be served: {remedy}"
+    if json.loads((folder / "arm.json").read_text(encoding="utf-8"))["how"] not in ASKED_AGAIN:
+        return f"what won in {folder} needs no model server, so there is nothing to check: its predict.py gives the answers"
+    return f"{folder / EVALUATED} is missing, the test texts and what was evaluated: copy it there, or run tunewise compare again"
 
 
 def _talk(endpoint: Endpoint, told: dict[str, Any], texts: Sequence[str]) -> tuple[list[Answer], list[str]]:
