@@ -90,6 +90,16 @@ def test_rows_are_counted_as_an_editor_does(tmp_path):
     assert sorted(item.row for item in items(prepare(tmp_path / "a.xlsx"))) == list(range(2, 42))
 
 
+@pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "\ufeffSEP=;\r"])
+def test_a_first_line_that_tells_excel_the_delimiter_is_no_row(tmp_path, line):
+    """The commas in the texts outnumber the semicolons."""
+    data = [(f"{t}, well, well", y) for t, y in rows(40)]
+    path = write(tmp_path, "a.csv", "\n".join([line, "text;label", *(f"{t};{y}" for t, y in data)]))
+    mine = prepare(path)
+    assert pairs(mine) == sorted(data) and min(item.row for item in items(mine)) == 3
+    assert "Columns are parted by ';', as the first line says." in mine.columns.guessed
+
+
 @pytest.mark.parametrize("size", [b"", b'<dimension ref="A1"/>'])
 def test_an_excel_sheet_is_read_whole_whatever_size_it_says_it_has(tmp_path, size):
     """Programs that write row by row leave the size out, or do not know it yet."""

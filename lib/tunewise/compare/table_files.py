@@ -11,6 +11,7 @@ import importlib
 import io
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from tunewise.compare.text_encoding import LONGEST, DataError, encoding_of
 MOST_BYTES = 300_000_000  # to go through more takes minutes, and a comparison uses a sample of it anyway
 FORMATS = ".csv, .tsv, .jsonl, .ndjson, .json, .parquet or .xlsx"
 MAGIC = ((b"PK\x03\x04", ".xlsx"), (b"PAR1", ".parquet"))
+SEPARATOR = re.compile(r'"?sep=([^\w\s"]|\t)"?\s*', re.I)  # a first line by which Excel is told the delimiter
 Row = tuple[int, dict[str, Any]]
 
 
@@ -132,10 +134,13 @@ def text_of(value: Any) -> str:
 def _csv(table: Table, path: Path, encoding: str, delimiter: str | None) -> Iterator[Row]:
     csv.field_size_limit(LONGEST)
     with path.open(encoding=encoding, newline="") as file:
-        if delimiter is None:  # Excel writes semicolons in many countries
-            first = next((line for line in file if line.strip()), "")
+        first = next((line for line in file if line.strip()), "")
+        file.seek(0)
+        if told := SEPARATOR.fullmatch(first):
+            delimiter = told[1]
+            table.notes.append(f"Columns are parted by {delimiter!r}, as the first line says.")
+        elif delimiter is None:  # Excel writes semicolons in many countries
             delimiter = max(",;\t|", key=first.count)
-            file.seek(0)
             if delimiter in ";|":
                 table.notes.append(f"Columns are parted by {delimiter!r}.")
         reader = csv.reader(file, delimiter=delimiter, strict=True)
@@ -145,6 +150,9 @@ def _csv(table: Table, path: Path, encoding: str, delimiter: str | None) -> Iter
             for cells in reader:
                 number, begins = begins, reader.line_num + 1
                 if not any(cells):
+                    continue
+                if told:
+                    told = None
                     continue
                 if not columns:
                     columns = _named(cells)
