@@ -212,9 +212,14 @@ def test_columns_are_guessed_with_a_reason_or_taken_by_name():
         ([{"text": t, "label": y if i > 3 else "rare"} for i, (t, y) in enumerate(rows())], {}, "fewer than 10.*'rare' has 4.*--drop-rare"),
         ([{"text": "", "label": y} for _, y in rows()], {"text": "text"}, "no row has both"),
         ([{"prompt": t, "completion": t[::-1]} for t, _ in rows(20)], {}, "20 different rows with a target; at least 30"),
-        ([{"text": t, "label": y, "when": "soon"} for t, y in rows()], {"time": "when"}, "row 0: 'soon' in 'when' is no date"),
+        ([{"text": t, "label": y, "when": "soon"} for t, y in rows()], {"time": "when"}, "--time when: this column holds no dates .'soon'.; write dates as"),
+        ([{"text": t, "label": y, "when": f"2026-01-{1 + i % 9:02}", "n": i} for i, (t, y) in enumerate(rows())], {"time": "n"}, "--time n: this column holds no dates .'0', '1', '2'., but 'when' does"),
+        ([{"text": t, "label": y, "when": ["2026-01-31", "", "soon"][max(0, i - 57)]} for i, (t, y) in enumerate(rows())], {"time": "when"}, "row 58: an empty cell, 'soon' in 'when' are no dates .2 rows"),
+        ([{"text": t, "label": y} for t, y in rows()], {"text": "text", "label": "text"}, "--text and --label both name the column 'text': name another"),
+        ([{"text": t, "label": y} for t, y in rows()], {"text": "text,label", "label": "label"}, "--text and --label both name the column 'label'"),
+        ([{"text": t, "label": y} for t, y in rows()], {"label": "label", "time": "label"}, "--label and --time both name the column 'label'"),
         ([{"text": t, "label": y, "on": f"{1 + i % 12}/5/2026"} for i, (t, y) in enumerate(rows())], {"time": "on"}, "'1/5/2026' in 'on' may be either of two days.*2026-01-31"),
-        ([{"text": t, "label": y, "on": "1.31.2026" if i else "31.1.2026"} for i, (t, y) in enumerate(rows())], {"time": "on"}, "'1.31.2026' in 'on' is no date"),
+        ([{"text": t, "label": y, "on": "1.31.2026" if i else "31.1.2026"} for i, (t, y) in enumerate(rows())], {"time": "on"}, "this column holds no dates .'1.31.2026'."),
         ([{"text": t, "label": y, "part": "mine"} for t, y in rows()], {"split": "part"}, "row 0: 'mine' in 'part' is no split"),
         ([{"text": t, "label": y} for t, y in rows()], {"task": "guess"}, "--task guess: choose one of classification"),
         ([{"messages": [{"role": "user"}, 3]} for _ in rows()], {"text": "messages", "label": "messages"}, "row 0: the messages must be a list"),
@@ -248,6 +253,18 @@ def test_a_date_column_that_is_not_used_is_said_and_no_label(day):
     assert not any(
         "date column" in s for s in (*used.columns.guessed, *prepare(records(str)).columns.guessed)
     )
+
+
+def test_where_the_time_decides_the_splits_nothing_else_is_said_to():
+    days = pandas.date_range("2026-01-01", periods=60).strftime("%Y-%m-%d")
+    records = [
+        {"text": t, "label": y, "day": day, "customer": f"c{i // 2}", "split": ("train", "test")[i % 2]}
+        for i, ((t, y), day) in enumerate(zip(rows(), days, strict=True))
+    ]
+    mine = prepare(records, time="day")
+    said = " ".join(mine.columns.guessed)
+    assert "'customer' belong together (by its name), but 'day' decides the splits" in said
+    assert "'split' looks like splits, but 'day' decides them" in said and not mine.columns.split
 
 
 @pytest.mark.parametrize("form", ["%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y %H:%M", "%m/%d/%Y", "%Y-%m-%d"])

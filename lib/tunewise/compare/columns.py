@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import Any, get_args
 
 from tunewise.compare.base import Columns, Kind
+from tunewise.compare.dates import REMEDY, no_dates
 from tunewise.compare.table_files import text_of
 from tunewise.compare.text_encoding import DataError
 
@@ -72,6 +73,19 @@ def choose(
     values = {column: [v for row in rows if (v := text_of(row.get(column)))] for column in there}
     chat = next((c for c in there if c.lower() in CHATS and _is_chat(values[c])), None)
     taken = {c for c in (label, group, time, split) if c}
+    _each_named_once(
+        name,
+        parts(text, there) if text else [],
+        {"--label": label, "--group": group, "--time": time, "--split": split},
+        chat,
+    )
+    if time is not None and (strange := no_dates(values[time])):
+        some = _listed([v[:40] for v in strange[:3]], "and")
+        others = [c for c in there if c not in taken and _is_date(values[c])]
+        hint = f", but {_listed(others)} does" if others else ""
+        raise DataError(
+            f"{name}: --time {time}: this column holds no dates ({some}){hint}; {REMEDY}, name another column, or leave out --time"
+        )
     if text is not None:
         for part in parts(text, there):
             if part not in there:
@@ -86,13 +100,16 @@ def choose(
     if label is None:
         read = {*parts(text, there), *taken}
         label = chat if text == chat and chat else _label(name, values, read, guessed, len(rows))
-    if split is None and (
-        found := next((c for c in there if c.lower() in SPLITS and _is_split(values[c])), None)
-    ):
-        split = found
-        guessed.append(f"{found!r} gives the splits (its values are {_listed(sorted(set(values[found])))}).")
+    marked = next((c for c in there if c.lower() in SPLITS and _is_split(values[c])), None)
+    if split is None and marked and time is not None:
+        guessed.append(f"{marked!r} looks like splits, but {time!r} decides them (--time).")
+    elif split is None and marked:
+        split = marked
+        guessed.append(
+            f"{marked!r} gives the splits (its values are {_listed(sorted(set(values[marked])))})."
+        )
     if group is None:
-        group = _group(values, {text, label, time, split}, guessed)
+        group = _group(values, {text, label, time, split}, time or split, guessed)
     used = {*parts(text, there), label, group, time, split}
     if time is None and (dates := [c for c in there if c not in used and _is_date(values[c])]):
         guessed.append(
@@ -204,11 +221,31 @@ def _to_paste(could: Sequence[str], values: Mapping[str, list[str]]) -> str:
     return "".join(lines)
 
 
-def _group(values: Mapping[str, list[str]], taken: set[str | None], guessed: list[str]) -> str | None:
+def _each_named_once(
+    name: str, text: Sequence[str], others: Mapping[str, str | None], chat: str | None
+) -> None:
+    """Raises DataError where an option names a column that is the text or the label. A chat holds both."""
+    roles = {part: "--text" for part in text}
+    for option, column in others.items():
+        if column in roles and not (option == "--label" and column == chat and len(text) == 1):
+            said = f"{name}: {roles[column]} and {option} both name the column {column!r}"
+            raise DataError(f"{said}: name another one for {option}, or leave it out")
+        if column and option == "--label":
+            roles[column] = option
+
+
+def _group(
+    values: Mapping[str, list[str]], taken: set[str | None], by: str | None, guessed: list[str]
+) -> str | None:
     """A column that by its name says what belongs together, with many values, each a small part of the rows."""
     for column, cells in values.items():
         if column.lower() in GROUPS.split() and column not in taken and 20 <= len(set(cells)) < len(cells):
-            guessed.append(f"Rows with the same {column!r} stay in the same split (by its name).")
+            together = (
+                f"belong together (by its name), but {by!r} decides the splits"
+                if by
+                else "stay in the same split (by its name)"
+            )
+            guessed.append(f"Rows with the same {column!r} {together}.")
             return column
     return None
 

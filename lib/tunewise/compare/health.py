@@ -150,11 +150,14 @@ def apart(
             shared |= set(members)
             gone |= {i for i in members if split[i] != highest}
     found = []
+    costly = sum(split[i] == "train" for i in gone) > split.count("train") / 3
     near = {i for pair in ties.near for i in pair}
     if near:
         rows = tuple(sorted(items[i].row for i in near))
         said = f"{name}: near-duplicates: {counted(len(near))} ({listed(rows)})."
         done = "near-duplicates stay in one split"
+        if gone:
+            done = "see the leak" if costly else "near-duplicates are used in one split only"
         if ties.templated:
             said += f" {len(ties.templated):,} of them seem to follow a template."
             done = "only the closest of these stay in one split, since all together would fill it: figures may be too good"
@@ -162,22 +165,10 @@ def apart(
     if gone:
         rows = tuple(sorted(items[i].row for i in shared))
         said = f"{name}: near-duplicates or one group in different splits, a leak: {counted(len(shared))} ({listed(rows)})."
-        n_train = split.count("train")
-        if sum(split[i] == "train" for i in gone) > n_train / 3:
-            found.append(
-                Finding(
-                    "leak",
-                    rows,
-                    said,
-                    "nothing, because too few rows would be left: figures may be too good",
-                    True,
-                )
-            )
-            gone = set()
-        else:
-            found.append(
-                Finding("leak", rows, said, f"{counted(len(gone))} left out of training and validation", True)
-            )
+        done = f"{counted(len(gone))} left out of training and validation"
+        if costly:
+            done, gone = "nothing, because too few rows would be left: figures may be too good", set()
+        found.append(Finding("leak", rows, said, done, True))
     left = [i for i in range(len(items)) if i not in gone]
     return [items[i] for i in left], [split[i] for i in left], found
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,6 +18,7 @@ from typing import Any
 from tunewise.compare import health, splits
 from tunewise.compare.base import Columns, Finding, Item, OwnData
 from tunewise.compare.columns import MOST_LABELS, SPLIT_NAMES, choose, kind_of, parts
+from tunewise.compare.dates import dated
 from tunewise.compare.sampling import RawRow, Sample
 from tunewise.compare.table_files import Table, open_table, text_of
 from tunewise.compare.text_encoding import DataError
@@ -28,7 +28,6 @@ ROWS = 10_000  # at most; 4,000 test rows tell two points of accuracy apart
 LEAST_A_LABEL = 10
 HEAD = 1000  # rows by which the columns are guessed
 OTHER_COLUMNS = 20
-NUMBERS = re.compile(r"^(\d\d?)([./-])(\d\d?)\2(\d{4}|\d\d)(?!\d)")  # a date that begins with day or month
 POOL = "rows without a label"
 
 
@@ -89,7 +88,7 @@ def prepare(
             f"{table.name}: {len(items)} different rows with a target; at least {3 * LEAST_A_LABEL} are needed to train and to test"
         )
     if columns.time:
-        items = _dated(table, items, columns.time)
+        items = dated(f"{table.name}, {table.unit}", items, columns.time)
     ties = splits.tie(items)
     items = [replace(item, group=items[bundle].group) for item, bundle in zip(items, ties.of, strict=True)]
     split_of = _split(table, items, columns, ties, seed)
@@ -288,32 +287,3 @@ def _split(table: Table, items: Sequence[Item], columns: Columns, ties: splits.T
             given.append(SPLIT_NAMES[value.lower()])
         return splits.completed(given, items, ties, seed)
     return splits.by_hash(items, ties, seed, columns.kind == "classification")
-
-
-def _dated(table: Table, items: Sequence[Item], column: str) -> list[Item]:
-    """The items with their dates in ISO form, in UTC, so that they sort as text. Before a dot stands the day, as nobody writes it otherwise;
-    where slashes part day and month, a number above 12 somewhere in the column tells which comes first."""
-    import pandas
-
-    cells = [item.features[column] for item in items]
-    found = [match for cell in cells if (match := NUMBERS.match(cell))]
-    day_first = any(m[2] == "." or int(m[1]) > 12 for m in found)
-    if found and not day_first and all(int(m[3]) <= 12 for m in found):
-        said = f"{table.name}: {found[0][0]!r} in {column!r} may be either of two days, and no other date there tells which"
-        raise DataError(f"{said}; write dates as 2026-01-31")
-
-    def iso(match: re.Match[str]) -> str:
-        day, month = (match[1], match[3]) if day_first else (match[3], match[1])
-        year = int(match[4]) + (0 if len(match[4]) == 4 else 2000 if int(match[4]) < 69 else 1900)
-        return f"{year}-{int(month):02}-{int(day):02}" if int(month) <= 12 else "none"
-
-    days = pandas.Series([NUMBERS.sub(iso, cell) for cell in cells])
-    parsed = pandas.to_datetime(days, errors="coerce", format="mixed", utc=True)
-    if bad := [item for item, unread in zip(items, parsed.isna(), strict=True) if unread]:
-        said = (
-            f"{table.name}, {table.unit} {bad[0].row}: {bad[0].features[column]!r} in {column!r} is no date"
-        )
-        raise DataError(f"{said} ({len(bad)} rows have none); write dates as 2026-01-31")
-    whole = bool((parsed == parsed.dt.normalize()).all())
-    written = parsed.dt.strftime("%Y-%m-%d" if whole else "%Y-%m-%d %H:%M:%S")
-    return [replace(i, features={**i.features, column: t}) for i, t in zip(items, written, strict=True)]
