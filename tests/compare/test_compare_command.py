@@ -179,6 +179,27 @@ def test_a_cache_that_cannot_be_made_is_said(file, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("taken.txt/report.html", "taken.txt (Not a directory)"),
+        (f"new/{'x' * 250}.html", "File name too long"),
+        ("taken.html", "taken.json, for the predictions, is a folder"),
+    ],
+)
+@pytest.mark.parametrize("judged", [["tickets.csv"], ["--docs", "scans", "--questions", "q.csv"]])
+def test_a_place_where_nothing_can_be_written_is_said_before_anything_is_read(
+    file, capsys, output, said, judged
+):
+    (file.parent / "taken.json").mkdir()
+    (file.parent / "taken.txt").touch()
+    there = sorted(file.parent.rglob("*"))
+    assert cli.main(["compare", *judged, "-o", output]) == 2
+    error = capsys.readouterr()
+    assert said in error.err and "name " in error.err and not error.out
+    assert sorted(file.parent.rglob("*")) == there
+
+
+@pytest.mark.parametrize(
     "given",
     [
         ["--need", "1.5"],

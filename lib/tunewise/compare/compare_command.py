@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from tunewise.compare.check_command import data_options
 from tunewise.compare.compare_options import add_arguments, again, settings_of
 from tunewise.models.download import FetchError
 from tunewise.paths import CacheError, install_command
+from tunewise.step_cache import write_whole
 from tunewise.words import counted
 
 if TYPE_CHECKING:
@@ -79,12 +81,17 @@ def _compare(args: argparse.Namespace, say: Callable[[str], None]) -> int:
 
 
 def _check_output(args: argparse.Namespace) -> None:
-    """Raises ValueError where the report, the JSON beside it or the winner's folder would lie on what is read, or among the documents."""
+    """Raises ValueError where the report can't be written, or where it, the JSON beside it or the winner's folder would lie on what is read,
+    or among the documents."""
     from tunewise.compare.winner import folder_of
 
     output = args.output
     if output.is_dir():
         raise ValueError(f"-o {output} is a folder: name a file in it, such as {output / 'report.html'}")
+    if (beside := output.with_suffix(".json")).is_dir():
+        raise ValueError(
+            f"-o {output}: {beside}, for the predictions, is a folder; name another place with -o"
+        )
     if output.suffix.lower() != ".html":
         raise ValueError(f"-o {output}: the report is a page, so its name must end in .html")
     scorer = args.scorer and args.scorer.rpartition(":")[0]
@@ -105,6 +112,21 @@ def _check_output(args: argparse.Namespace) -> None:
                 raise ValueError(
                     f"-o {output} would write {written} over or into {name}: name another place with -o"
                 )
+    _try_to_write(output)
+
+
+def _try_to_write(output: Path) -> None:
+    """Raises ValueError where the report can't be written. It is tried in a folder that is gone again afterwards."""
+    there = next(folder for folder in output.absolute().parents if folder.exists())
+    below = output.absolute().relative_to(there)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".tunewise-", dir=there) as trial:
+            write_whole(Path(trial) / below.with_suffix(".json"), "")
+    except OSError as error:
+        said = f"-o {output} can't be written: {there} ({error.strerror or error})"
+        raise ValueError(
+            f"{said}; name a place where you may write, such as {Path.home() / output.name}"
+        ) from error
 
 
 def _place(path: Path) -> Path:
