@@ -75,6 +75,36 @@ def test_groups_and_near_duplicates_stay_together():
     assert all(split[i] == split[j] for i, j in near_duplicates([item.text for item in items]))
 
 
+def grouped(sizes, seed=0):
+    of = [g for g, size in enumerate(sizes) for _ in range(size)]
+    return some(len(of), seed=seed, group=lambda i: f"g{seed} {of[i]}")
+
+
+def test_large_and_many_groups_leave_the_parts_their_sizes():
+    for seed, sizes in enumerate([(2, 12, 8, 4) * 6, (9,) * 15, (14, 12, 10) * 4 + (1,) * 60, (2,) * 50] * 3):
+        items = grouped(sizes, seed)
+        count = Counter(by_hash(items, tie(items), labelled=False))
+        for name, share in (("test", 0.4), ("valid", 0.2), ("train", 0.4)):
+            assert abs(count[name] / len(items) - share) < 0.05, (sizes, count)
+
+
+def test_a_very_large_group_is_for_training_and_the_others_are_shared_out():
+    items = grouped((100, *[3] * 60))
+    split = by_hash(items, tie(items))
+    assert set(split[:100]) == {"train"}
+    count = Counter(split)
+    assert count["test"] > 80 and count["valid"] > 40 and count["train"] - 100 >= 40
+    shops = Counter(by_hash(*(lambda own: (own, tie(own)))(grouped((30,) * 6)), labelled=False))
+    assert shops == {"test": 60, "valid": 30, "train": 90}
+
+
+def test_added_groups_leave_old_rows_where_they_were():
+    for seed in range(5):
+        old, new = grouped((3, 5, 8, 1) * 20, seed), grouped((4, 2) * 8, seed + 100)
+        before, after = by_hash(old, tie(old)), by_hash(new + old, tie(new + old))[len(new) :]
+        assert np.mean([a == b for a, b in zip(before, after, strict=True)]) > 0.8
+
+
 def test_a_few_large_groups_do_not_leave_a_split_empty():
     for seed in range(20):
         items = some(60, seed=seed, group=lambda i: f"g{i % 12}")

@@ -17,6 +17,8 @@ from tunewise.near_duplicates import near_duplicates, plain
 TEST, VALID = 0.4, 0.2
 TRAIN_LEAST = 10  # training rows a label, where there are
 LARGEST = 0.1  # of the rows: near-duplicates that chain to more than this follow a template, and only closer ones are tied
+NEAR = 0.03  # of the rows: so far a part may be from its size
+DIVERSE = 0.25  # of the rows beside very large bundles: these are for training too, which would else know few kinds of text
 SHARES = (0.6, 0.8)  # of the words that two near-duplicates have in common
 NAMES = ("train", "valid", "test")
 
@@ -97,17 +99,25 @@ def _join(parent: list[int], i: int, j: int) -> None:
 def by_hash(items: Sequence[Item], ties: Ties, seed: int = 0, labelled: bool = True) -> list[str]:
     """The split of each item: a bundle goes where the hash of its first text in the alphabet falls.
 
-    A bundle with more than a tenth of all items goes to training. With ``labelled``, rare labels are then seen to: at least one item for
+    A bundle with more than a tenth of all items goes to training, as long as that has room. Where the parts are then not of the size that
+    they should have, bundles are moved, as few as do it. With ``labelled``, rare labels are then seen to: at least one item for
     validation and a fifth for the test, and the rest for training until it has ten.
     """
     bundles = ties.bundles()
     at = _positions(items, bundles, seed)
-    split = {}
-    for bundle, members in bundles.items():
-        too_large = len(members) > _largest(items)
-        split[bundle] = _name(1.0 if too_large else at[bundle], TEST, VALID)
-    everywhere = sorted(bundles, key=at.__getitem__, reverse=True)
     n = len(items)
+    split = {bundle: _name(at[bundle], TEST, VALID) for bundle in bundles}
+    fixed: dict[int, int] = {}
+    for bundle in sorted(bundles, key=lambda b: (-len(bundles[b]), at[b])):
+        size, held = len(bundles[bundle]), sum(fixed.values())
+        if size > _largest(items) and (not fixed or held < (1 - TEST - VALID) * n - size / 2):
+            split[bundle], fixed[bundle] = "train", size
+    movable = {bundle: len(members) for bundle, members in bundles.items() if bundle not in fixed}
+    left = sum(movable.values())
+    train = max((1 - TEST - VALID) * n - sum(fixed.values()), DIVERSE * left)
+    share = (left - train) / (TEST + VALID)
+    _balance(movable, at, split, {"test": TEST * share, "valid": VALID * share, "train": train})
+    everywhere = sorted(bundles, key=at.__getitem__, reverse=True)
     _top_up(
         everywhere,
         bundles,
@@ -117,6 +127,43 @@ def by_hash(items: Sequence[Item], ties: Ties, seed: int = 0, labelled: bool = T
     if labelled:
         _see_to_rare_labels(items, bundles, at, split)
     return [split[bundle] for bundle in ties.of]
+
+
+def _balance(
+    sizes: Mapping[int, int], at: Mapping[int, float], split: dict[int, str], wanted: Mapping[str, float]
+) -> None:
+    """Move bundles until each part has about as many items as ``wanted``: always the one whose move brings all parts closest to it.
+
+    Of several that do so equally, the one that the hash puts nearest to the part, so that few move when rows are added.
+    """
+    lack = dict(wanted)
+    for bundle, size in sizes.items():
+        lack[split[bundle]] -= size
+    while max(map(abs, lack.values())) > NEAR * sum(sizes.values()):
+        moves = [
+            (
+                size * (lack[split[bundle]] - lack[target] + size),
+                _away(at[bundle], target),
+                at[bundle],
+                bundle,
+                target,
+            )
+            for bundle, size in sizes.items()
+            for target in NAMES
+            if wanted[target] and target != split[bundle]
+        ]
+        if not moves or min(moves)[0] >= 0:
+            break
+        *_, bundle, target = min(moves)
+        lack[split[bundle]] += sizes[bundle]
+        lack[target] -= sizes[bundle]
+        split[bundle] = target
+
+
+def _away(at: float, name: str) -> float:
+    """How far a place between 0 and 1 lies from the part of this name."""
+    low, high = {"test": (0.0, TEST), "valid": (TEST, TEST + VALID), "train": (TEST + VALID, 1.0)}[name]
+    return max(low - at, at - high, 0.0)
 
 
 def position(text: str, seed: int = 0) -> float:
@@ -175,10 +222,11 @@ def completed(given: Sequence[str], items: Sequence[Item], ties: Ties, seed: int
     test = 0.0 if "test" in given else TEST
     valid = 0.0 if "valid" in given else VALID
     at = _positions(items, ties.bundles(), seed)
-    return [
-        _name(at[bundle], test, valid) if name == "train" else name
-        for name, bundle in zip(given, ties.of, strict=True)
-    ]
+    sizes = Counter(bundle for name, bundle in zip(given, ties.of, strict=True) if name == "train")
+    split = {bundle: _name(at[bundle], test, valid) for bundle in sizes}
+    n = sizes.total()
+    _balance(sizes, at, split, {"test": test * n, "valid": valid * n, "train": (1 - test - valid) * n})
+    return [split[bundle] if name == "train" else name for name, bundle in zip(given, ties.of, strict=True)]
 
 
 def _name(at: float, test: float, valid: float) -> str:
