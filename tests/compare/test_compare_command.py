@@ -3,6 +3,7 @@
 import argparse
 import csv
 import json
+import re
 import shlex
 import sys
 from dataclasses import replace
@@ -19,6 +20,7 @@ from tunewise.compare import ask_command
 from tunewise.compare.base import Settings
 from tunewise.compare.compare_command import write
 from tunewise.compare.compare_options import seconds, share
+from whentofinetune.calculators.items_needed import Design, found
 
 
 @pytest.fixture
@@ -119,6 +121,18 @@ def test_a_dry_run_shows_the_plan_and_computes_nothing(file, capsys):
     said = capsys.readouterr().out
     assert "neighbours" in said and "About" in said and "<- use this" not in said
     assert not list((file.parent / "cache").rglob("*.json"))
+
+
+def test_a_dry_run_says_what_the_test_rows_can_show(file, capsys):
+    """By the book's calculator, which has no groups and compares two arms."""
+    assert cli.main(["compare", "tickets.csv", "--only", "majority,tfidf", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    rows, points = re.search(r"The (\d+) test rows show a difference from about (\d+) points", said).groups()
+    assert "right on 20% of the rows" in said
+    design = Design(accuracy=50, points=int(points), differ=20, items=int(rows))
+    assert abs(100 * found(design, int(rows)) - int(points)) < 1
+    assert cli.main(["compare", "tickets.csv", "--only", "tfidf", "--dry-run"]) == 0
+    assert "test rows show" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

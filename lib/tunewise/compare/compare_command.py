@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> int:
 def _compare(args: argparse.Namespace, say: Callable[[str], None]) -> int:
     from tunewise.compare.documents_command import judge_documents
     from tunewise.compare.intake import prepare
-    from tunewise.compare.plan import plan
+    from tunewise.compare.plan import finds, plan
     from tunewise.compare.run import run, to_score
     from tunewise.compare.workbench import Workbench
 
@@ -67,9 +67,8 @@ def _compare(args: argparse.Namespace, say: Callable[[str], None]) -> int:
     for line in introduction(data):
         say(line)
     if args.dry_run:
-        for line in plan(Workbench(to_score(data, settings), settings, say), fetch=False).lines(
-            settings.budget
-        ):
+        made = plan(Workbench(to_score(data, settings), settings, say), fetch=False)
+        for line in (*made.lines(settings.budget), *finds(data, made.arms)):
             say(line)
         return DECIDED
     report = run(data, settings, say)

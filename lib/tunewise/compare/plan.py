@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tunewise.compare.arms import classifiers, prompts, reading, remote, tuned, written
+from tunewise.compare.base import OwnData
 from tunewise.compare.documents_folder import read_folder
 from tunewise.compare.documents_index import remembered
 from tunewise.compare.verdict_words import duration
 from tunewise.compare.workbench import Arm, Pace, Workbench
+from tunewise.comparison import Comparison
 from tunewise.models.download import FetchError
+from tunewise.stats import LEVEL
 
 LABELS = (" one", " two")  # for the trial of the pace
+DISAGREE = 0.2  # of the test rows on which just one of two arms is right: the book's calculator takes it, too
 ROUGH_FLOPS = 4e10  # a second, of a machine on which the model does not lie yet: nothing was measured
 
 
@@ -77,6 +82,31 @@ class Plan:
             else:
                 left -= self.seconds(arm)
         return over
+
+
+def finds(data: OwnData, arms: Sequence[Arm]) -> list[str]:
+    """What the test rows can show, in a sentence for people; none where there is nothing to compare.
+
+    The smallest difference that is found with 80 % power (:attr:`tunewise.comparison.Comparison.detectable`), at the level that the
+    verdict on so many arms uses. Rows of one group count as one, by Kish's effective number of groups. Outcomes are 0 or 1, and two arms
+    differ on :data:`DISAGREE` of them: where the difference is ``gap``, its variance is (share - gap²) / (n - 1).
+    """
+    k = len({arm.base_name for arm in arms})
+    if k < 2:
+        return []
+    sizes = np.array(list(Counter(item.group for item in data.test).values()))
+    n = float(sizes.sum() ** 2 / (sizes**2).sum())
+    level = 1 - (1 - LEVEL) / (k * (k - 1) / 2)
+    unit = Comparison(0.0, 1.0, n - 1, 0.0, 0.0, len(data.test), len(sizes), level=level).detectable
+    share = max(
+        DISAGREE, unit**2 / (n - 1 + unit**2)
+    )  # a difference is never larger than the share of rows that differ
+    gap = (unit**2 * share / (n - 1 + unit**2)) ** 0.5
+    groups = f" in {len(sizes):,} groups of rows that belong together" if len(sizes) < len(data.test) else ""
+    return [
+        f"The {len(data.test):,} test rows{groups} show a difference from about {100 * gap:.0f} points on between two of these {k} arms in four of "
+        f"five cases: an estimate for answers that are right or wrong, where just one of the two is right on {100 * share:.0f}% of the rows."
+    ]
 
 
 def titled(name: str, title: str) -> str:
