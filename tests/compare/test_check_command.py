@@ -77,3 +77,39 @@ def test_options_reach_the_check(file, capsys):
     said = json.loads(capsys.readouterr().out)
     assert set(said["labels"]) == {"a", "b"} and said["columns"]["group"] == "who"
     assert sum(said["rows"].values()) == 100
+
+
+def test_one_finding_names_all_labels_that_differ_in_spelling_only(file, capsys):
+    spelled = {
+        "billing": ("billing", "billing", "Billing"),
+        "delivery": ("home delivery", "Home-Delivery", "homedelivery"),
+        "account": ("1.0", "10", "10"),
+    }
+    records = [{**r, "label": spelled[r["label"]][i // 3 % 3]} for i, r in enumerate(tickets())]
+    assert main(["check", file(records)]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("differ in case, spaces or punctuation only") == 1
+    assert "'billing' and 'Billing'" in said and "'home delivery'" in said and "'homedelivery'" in said
+    assert "'1.0' and" not in said and "With --json all row numbers" in said
+
+
+def test_labels_too_rare_do_not_hide_the_rest_of_the_findings(file, capsys):
+    records = tickets()
+    records[1]["text"] = "<p>a word or two</p>"
+    records += [
+        {**r, "label": "Billing", "text": f"{r['text']} again please {i}"}
+        for i, r in enumerate(tickets(9, seed=1))
+    ]
+    assert main(["check", file(records)]) == 2
+    said = capsys.readouterr()
+    assert "'billing' and 'Billing'; write each the same way first" in said.err
+    assert "With --drop-rare, this would be left" in said.out and "HTML in 1 row" in said.out
+
+
+def test_few_validation_rows_are_said_with_what_to_do(file, capsys):
+    assert main(["check", file(tickets(60))]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "for validation, by which settings are chosen: fewer than 20" in said
+        and "label about 100 rows" in said
+    )

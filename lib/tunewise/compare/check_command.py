@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import textwrap
@@ -13,7 +14,7 @@ from typing import Any
 from tunewise.compare.base import OwnData
 
 WIDTH = 80
-SHOWN_LABELS = 10
+SHOWN_ROWS = 5  # of a finding
 
 
 def add_data_options(parser: argparse.ArgumentParser, *, needed: bool = True) -> None:
@@ -55,13 +56,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print what was found; 0 where nothing is serious, 1 where something is, 2 for a file that can't be used."""
     from tunewise.compare.documents_formats import visible
-    from tunewise.compare.intake import prepare
+    from tunewise.compare.intake import RareLabels, prepare
     from tunewise.compare.text_encoding import DataError
 
+    asked = data_options(args)
     try:
-        data = prepare(args.file, **data_options(args))
+        data = prepare(args.file, **asked)
     except DataError as error:
         print(visible(f"tunewise check: {error}"), file=sys.stderr)
+        if isinstance(error, RareLabels) and not args.json:
+            with contextlib.suppress(DataError):
+                rest = prepare(args.file, **{**asked, "drop_rare": True})
+                print(visible(f"With --drop-rare, this would be left:\n\n{as_text(rest)}"))
         return 2
     print(json.dumps(as_json(data), ensure_ascii=False, indent=2) if args.json else visible(as_text(data)))
     return int(any(finding.serious for finding in data.findings))
@@ -95,13 +101,11 @@ def as_text(data: OwnData) -> str:
     ]
     if data.labels:
         lines += ["", f"{'label':42} {'training':>10} {'validation':>10} {'test':>10}"]
-        for label, *counts in _labels(data)[:SHOWN_LABELS]:
+        for label, *counts in _labels(data):
             lines.append(
                 f"{textwrap.shorten(label, 42, placeholder='...'):42} "
                 + " ".join(f"{n:>10,}" for n in counts)
             )
-        if len(data.labels) > SHOWN_LABELS:
-            lines.append(f"and {len(data.labels) - SHOWN_LABELS} more labels")
     for serious, title in ((True, "Look at these first"), (False, "Also found")):
         if found := [finding for finding in data.findings if finding.serious is serious]:
             lines += ["", title]
@@ -110,6 +114,8 @@ def as_text(data: OwnData) -> str:
                     f"{finding.done[0].upper()}{finding.done[1:]}{'' if finding.done.endswith('?') else '.'}",
                     "    -> ",
                 )
+    if any(len(finding.rows) > SHOWN_ROWS for finding in data.findings):
+        lines += ["", "With --json all row numbers are shown."]
     if not data.findings:
         lines += ["", "Nothing was found that is wrong with it."]
     return "\n".join(lines)

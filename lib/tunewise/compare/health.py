@@ -22,6 +22,7 @@ ENCODER_WINDOW = 256
 MANY_LONG = 0.1  # of all texts: then what prompting and fine-tuning reach is a matter of where they were cut
 IMBALANCE = 10  # times as many rows of the most frequent label as of the rarest
 ODD_LENGTH = 10  # times the median length
+LEAST_VALIDATION = 20  # rows: settings are chosen by them
 CONTROL_TOKEN = re.compile(
     r"<\|[\w.-]{1,40}\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>"
 )
@@ -179,8 +180,17 @@ def look(
     split: Sequence[str],
     columns: Columns,
 ) -> list[Finding]:
-    """Everything else: balance, lengths, odd rows, likely label errors, personal data, control tokens, HTML, formulas."""
+    """Everything else: few validation rows, balance, lengths, odd rows, likely label errors, personal data, control tokens, HTML, formulas."""
     found = []
+    if (n := split.count("valid")) < LEAST_VALIDATION:
+        said = f"{name}: {counted(n)} for validation, by which settings are chosen: fewer than {LEAST_VALIDATION} tell little."
+        more = (
+            f"mark more rows as valid in {columns.split!r}"
+            if columns.split
+            else "label about 100 rows in all"
+        )
+        done = f"nothing: {more}, and take no small difference between settings seriously until then"
+        found.append(Finding("few_validation", (), said, done, True))
     if columns.kind == "classification":
         found += _balance(name, items, split)
         found += label_errors(name, items)
@@ -211,16 +221,29 @@ def look(
     return found
 
 
+def spellings(labels: Iterable[str]) -> list[list[str]]:
+    """Labels that are one label in several spellings; spaces between digits count."""
+    of: dict[str, list[str]] = defaultdict(list)
+    for label in labels:
+        words = plain(label) or label
+        of[words if any(map(str.isdigit, words)) else words.replace(" ", "")].append(label)
+    return [same for same in of.values() if len(same) > 1]
+
+
+def spelled_apart(same: Iterable[Sequence[str]]) -> str:
+    """In words, that such labels differ in their spelling only."""
+    listed = "; ".join(" and ".join(repr(label[:40]) for label in labels) for labels in same)
+    return f"labels that differ in case, spaces or punctuation only: {listed}"
+
+
 def _balance(name: str, items: Sequence[Item], split: Sequence[str]) -> list[Finding]:
     counts = Counter(item.target or "" for item in items)
     (most, n_most), (least, n_least) = counts.most_common()[0], counts.most_common()[-1]
     found = []
-    spelled: dict[str, list[str]] = defaultdict(list)
-    for label in sorted(counts):
-        spelled[plain(label) or label].append(label)
-    for same in (labels for labels in spelled.values() if len(labels) > 1):
-        rows = tuple(item.row for item in items if item.target in same[1:])
-        said = f"{name}: {' and '.join(repr(label[:40]) for label in same[:3])} differ in case or punctuation only."
+    if same := spellings([label for label, _ in counts.most_common()]):
+        others = {label for labels in same for label in labels[1:]}
+        rows = tuple(item.row for item in items if item.target in others)
+        said = f"{name}: {spelled_apart(same)}."
         done = "nothing: write them the same way if they mean the same"
         found.append(Finding("label_spelling", rows, said, done, True))
     if n_most >= IMBALANCE * n_least:
@@ -229,7 +252,7 @@ def _balance(name: str, items: Sequence[Item], split: Sequence[str]) -> list[Fin
     for part, named in (("train", "training"), ("test", "the test")):
         there = {item.target for item, s in zip(items, split, strict=True) if s == part}
         if lacking := sorted(label for label in counts if label not in there):
-            said = f"{name}: {named} has no row of {', '.join(repr(label[:40]) for label in lacking[:5])}."
+            said = f"{name}: {named} has no row of {', '.join(repr(label[:40]) for label in lacking)}."
             found.append(
                 Finding("label_not_in_split", (), said, "nothing: add rows, or change the split", True)
             )

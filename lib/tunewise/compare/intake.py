@@ -31,6 +31,10 @@ OTHER_COLUMNS = 20
 POOL = "rows without a label"
 
 
+class RareLabels(DataError):
+    """Labels have too few rows; ``drop_rare`` would leave them out."""
+
+
 def prepare(
     source: Any,
     *,
@@ -257,7 +261,9 @@ def _labels(
             if len(rare) > 10
             else "."
         )
-        raise DataError(f"{said}; {LEAST_A_LABEL} are needed to train and to test. {remedy}{hint}")
+        same = [labels for labels in health.spellings(rows) if rare.keys() & {*labels}]
+        one = f" There are {health.spelled_apart(same)}; write each the same way first." if same else ""
+        raise RareLabels(f"{said}; {LEAST_A_LABEL} are needed to train and to test.{one} {remedy}{hint}")
     labels = tuple(sorted(rows, key=lambda label: (-len(rows[label]), label)))
     return [item for item in items if item.target in rows], labels, findings
 
