@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 
+from tunewise.compare.printable import one_line
 from tunewise.compare.take_home.endpoint_request import ABOUT_THE_REQUEST, KEYS, key_of_environment
 
 TRIES = 5
@@ -154,7 +155,9 @@ class Server:
                 return found
         what = kind or "no content type"
         remedy = "is the address right? It usually ends in /v1"
-        raise EndpointError(f"{self.url}{path} answered with {clean(what)} that is no JSON object: {remedy}")
+        raise EndpointError(
+            f"{self.url}{path} answered with {one_line(what)} that is no JSON object: {remedy}"
+        )
 
     def _said(self, kind: str, content: bytes) -> str:
         """What a server says of an error, in one line."""
@@ -184,12 +187,7 @@ class Server:
     def _plain(self, thing: object) -> str:
         """Somebody else's words in one short line, without control characters and without the key."""
         said = str(thing)
-        return clean(said.replace(self._key, "[key]") if self._key else said)
-
-
-def clean(said: str) -> str:
-    """Somebody else's words in one short line without control characters."""
-    return "".join(c if c.isprintable() else " " for c in " ".join(said.split()))[:200]
+        return one_line(said.replace(self._key, "[key]") if self._key else said)
 
 
 def _address(url: str) -> str:
@@ -204,7 +202,7 @@ def _address(url: str) -> str:
         raise EndpointError(f"the endpoint's address must hold no key or password: set {KEYS[0]} instead")
     if parts.scheme not in ("http", "https") or not parts.host:
         raise EndpointError(
-            f"{clean(url)!r} is no address of a server: give one such as http://localhost:8080/v1"
+            f"{one_line(url)!r} is no address of a server: give one such as http://localhost:8080/v1"
         )
     address = str(parts).rstrip("/")
     return address.removesuffix("/chat/completions").removesuffix("/completions")

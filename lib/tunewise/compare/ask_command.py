@@ -17,8 +17,8 @@ from functools import partial
 from typing import Any
 
 from tunewise.compare import documents_folder, documents_index
-from tunewise.compare.documents_formats import visible
 from tunewise.compare.documents_reader import Reader, reader
+from tunewise.compare.printable import visible
 from tunewise.retrieval import HOWS, Embed
 
 STATUS = {"answered": 0, "nothing relevant": 1, "not stated": 3, "unusable": 4}  # by outcome

@@ -55,8 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print what was found; 0 where nothing is serious, 1 where something is, 2 for a file that can't be used."""
-    from tunewise.compare.documents_formats import visible
     from tunewise.compare.intake import RareLabels, prepare
+    from tunewise.compare.printable import visible
     from tunewise.compare.text_encoding import DataError
 
     asked = data_options(args)

@@ -29,7 +29,7 @@ CUT = ("sampled", "rare_label", "too_long")  # findings by which less is compare
 
 def main(args: argparse.Namespace) -> int:
     """Run the comparison; 0 decided, 1 cannot tell, 2 could not run."""
-    from tunewise.compare.documents_formats import visible
+    from tunewise.compare.printable import visible
 
     stream = sys.stderr if args.json else sys.stdout
 
@@ -156,11 +156,11 @@ def tell(report: Report, say: Callable[[str], None]) -> None:
 
 def write(report: Report, say: Callable[[str], None], *, as_json: bool) -> None:
     """Write the report and what is to be taken home; where that fails, the verdict stands all the same."""
-    from tunewise.compare.documents_formats import visible
     from tunewise.compare.html_report import write_html
     from tunewise.compare.json_report import as_json as json_of
     from tunewise.compare.json_report import write_json
     from tunewise.compare.next_steps import without_folder
+    from tunewise.compare.printable import visible
     from tunewise.compare.terminal_table import WIDTH
     from tunewise.compare.winner import write_winner
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tunewise.compare import documents_formats as formats
-from tunewise.compare.documents_formats import WORDS, Unreadable, visible
+from tunewise.compare.documents_formats import WORDS, Unreadable
+from tunewise.compare.printable import visible
 
 SUFFIXES = (".txt", ".md", ".markdown", ".html", ".htm", ".rst", ".docx", ".pdf")
 LARGEST = 200_000_000  # bytes of a file

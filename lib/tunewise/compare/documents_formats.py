@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tunewise.compare.printable import visible
 from tunewise.retrieval import needed
 
 WORDS = 60  # of a passage, at most: half the reading of 120; bench/documents.py --words compares lengths
@@ -27,10 +28,6 @@ LONG_WORD, RUN_TOGETHER = (
 )  # more than this share of words longer than so many letters: the spaces are missing
 
 READS = "reading documents"
-# terminal escape sequences whole, then what else is neither a character nor a line break or tab
-_HIDDEN = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
-)
 
 
 class Unreadable(ValueError):
@@ -45,11 +42,6 @@ class Piece:
     heading: str | None = None
     line: int | None = None
     page: int | None = None
-
-
-def visible(text: str) -> str:
-    """The text without terminal escapes and other control characters."""
-    return _HIDDEN.sub("", text)
 
 
 def plain(data: bytes, words: int) -> tuple[list[Piece], list[str]]:

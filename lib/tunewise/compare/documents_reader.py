@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from typing import Any, Literal, Protocol
 
 from tunewise import rag
-from tunewise.compare.documents_formats import visible
+from tunewise.compare.printable import visible
 from tunewise.control_tokens import inert, spaced
 from tunewise.step_cache import StepCache
 from tunewise.written_answers import contains, declined, tokens

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tunewise.compare.documents_formats import visible
 from tunewise.compare.html_report import rendered
+from tunewise.compare.printable import visible
 from tunewise.report.numbers import pct, plain
 from tunewise.report.tables import Html, table, table_from_lists
 

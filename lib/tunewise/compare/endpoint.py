@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tunewise.compare.api_server import EndpointError, Refused, Server, clean
+from tunewise.compare.api_server import EndpointError, Refused, Server
+from tunewise.compare.printable import one_line
 from tunewise.compare.take_home.endpoint_request import refused, taken
 from tunewise.step_cache import StepCache, digest
 
@@ -82,7 +83,7 @@ class Endpoint:
                 raise EndpointError(f"{url} does not list its models: {remedy}") from error
             if len(names) != 1:
                 there = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "") or "none"
-                raise EndpointError(f"{url} serves {len(names)} models ({clean(there)}): {remedy}")
+                raise EndpointError(f"{url} serves {len(names)} models ({one_line(there)}): {remedy}")
             self._model = names[0]
         return self._model
 
@@ -115,7 +116,7 @@ class Endpoint:
         if self._untold:
             said.append(f"the server did not say how many tokens it read or wrote, {self._untold} times")
         if self._untrue:
-            told = f"{len(self._untrue)} times (such as {clean(self._untrue[0])})"
+            told = f"{len(self._untrue)} times (such as {one_line(self._untrue[0])})"
             said.append(f"the server's count of tokens could not be true, {told}: it was not used")
         return said + [f"the server does not take {name}: asked without it" for name in self._without]
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from tunewise.compare.base import TEXT_TOKENS, Columns, Finding, Item
-from tunewise.compare.documents_formats import visible
 from tunewise.compare.label_errors import label_errors
 from tunewise.compare.personal_data import SENSITIVE, kinds
+from tunewise.compare.printable import CONTROL_CHARACTER, visible
 from tunewise.near_duplicates import plain
 from tunewise.words import counted
 
@@ -26,7 +26,6 @@ LEAST_VALIDATION = 20  # rows: settings are chosen by them
 CONTROL_TOKEN = re.compile(
     r"<\|[\w.-]{1,40}\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>"
 )
-CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 BREAK = re.compile(r"[\x0b\x0c\x1c-\x1f\x85]")  # of a line or page: it parts words
 HTML = re.compile(
     r"</?(?:p|br|div|span|a|b|i|ul|li|table|tr|td|html|body|font|img|script|style|h[1-6])(?:\s[^<>]*)?/?>",
@@ -57,7 +56,7 @@ def without_control_characters(text: str) -> str:
     """The text without terminal escapes, control and direction characters; a line or page break among them becomes a space."""
     if not CONTROL_CHARACTER.search(text):
         return text
-    return CONTROL_CHARACTER.sub("", visible(BREAK.sub(" ", text))).strip()
+    return visible(BREAK.sub(" ", text)).strip()
 
 
 def of_reading(

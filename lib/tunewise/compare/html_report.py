@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import functools
 import math
-import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewise.compare import error_analysis, more_data
 from tunewise.compare.monthly_cost import Prices, bill, break_even, rank, read_prices
 from tunewise.compare.next_steps import steps, weakest
+from tunewise.compare.printable import one_line
 from tunewise.compare.verdict_words import duration as planned
 from tunewise.compare.verdict_words import how_split
 from tunewise.report.tables import with_roles
@@ -23,7 +23,6 @@ from tunewise.words import signed
 if TYPE_CHECKING:
     from tunewise.compare.base import ArmResult, Report
 
-LONGEST = 280  # characters of a text that are shown
 FAR = 100  # times more or fewer calls than the user's, at which nobody asks what is cheaper
 HEAD = {
     "use": "Use this",
@@ -63,7 +62,7 @@ def _templates() -> Any:
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     made.globals |= {"zip": zip, "planned": planned}
-    made.filters |= {"text": shown, "share": share, "number": number, "seconds": duration, "euro": euro}
+    made.filters |= {"text": one_line, "share": share, "number": number, "seconds": duration, "euro": euro}
     return made
 
 
@@ -207,19 +206,6 @@ def _flips(report: Report, centre: ArmResult, rival: ArmResult | None) -> dict[s
     test = report.data.test
     show = [(test[n], centre.predictions[n], rival.predictions[n]) for n in [*worse[:6], *better[:6]]]
     return dict(better=len(better), worse=len(worse), rows=show)
-
-
-def shown(value: Any, longest: int = LONGEST) -> str:
-    """Text of the user's as it may be printed: no control or direction characters, cut where it is long."""
-    out = "".join(
-        " "
-        if c in "\t\n\r"
-        else ""
-        if unicodedata.category(c) in ("Cc", "Cf", "Cs") and c not in "\u200c\u200d"
-        else c
-        for c in str(value)[: 2 * longest]
-    )
-    return out if len(out) <= longest else f"{out[: longest - 1]}…"
 
 
 def share(value: float, score: bool = False) -> str:

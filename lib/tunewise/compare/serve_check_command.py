@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Ask, compare and print; 0 the same, 1 different, 2 could not be checked."""
-    from tunewise.compare.documents_formats import visible
+    from tunewise.compare.printable import visible
 
     try:
         found = check(Server(args.url), args.model, args.report)

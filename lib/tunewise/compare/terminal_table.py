@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from wcwidth import wcswidth
 
-from tunewise.compare.html_report import duration, euro, number, share, shown
+from tunewise.compare.html_report import duration, euro, number, share
 from tunewise.compare.monthly_cost import bill, read_prices
+from tunewise.compare.printable import one_line
 
 if TYPE_CHECKING:
     from tunewise.compare.base import Report
@@ -41,7 +42,7 @@ def table(report: Report) -> str:
 
 def fitted(text: str, width: int, right: bool = False) -> str:
     """``text`` in exactly ``width`` columns of a terminal, cut where it is longer."""
-    text = shown(text, 4 * width)
+    text = one_line(text, 4 * width)
     if wcswidth(text) > width:
         while wcswidth(text) > width - 1:
             text = text[:-1]

@@ -15,6 +15,7 @@ from typing import Any
 from tunewise import constrained
 from tunewise.compare.artefact import Artefact
 from tunewise.compare.base import TEXT_TOKENS, ArmResult, Report
+from tunewise.compare.printable import one_line
 from tunewise.compare.take_home.endpoint_request import KEYS
 from tunewise.step_cache import write_whole
 
@@ -226,5 +227,4 @@ def _settings(settings: Mapping[str, Any]) -> str:
 
 def _line(text: str) -> str:
     """Somebody's words in Markdown: one line, no markup, no control characters."""
-    plain = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
-    return "".join("\\" + c if c in "\\`*_[]<>|#" else c for c in plain)
+    return "".join("\\" + c if c in "\\`*_[]<>|#" else c for c in one_line(text, 2000))
