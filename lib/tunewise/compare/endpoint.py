@@ -56,6 +56,8 @@ class Endpoint:
         Where answers are kept under the hash of the request, so that an interrupted run does not pay twice; None keeps nothing.
     concurrency
         Requests at a time.
+    option
+        Of the command that asks: what the user types to name the model.
     """
 
     def __init__(
@@ -65,9 +67,11 @@ class Endpoint:
         *,
         cache: StepCache | None = None,
         concurrency: int = 4,
+        option: str = "--endpoint-model",
     ) -> None:
         self.server, self._model, self.cache, self.concurrency = server, model, cache, concurrency
-        self.found, self._untold = 0, 0
+        self._remedy = f"name one with {option}"
+        self._untold = 0
         self._untrue: list[str] = []  # counts of tokens that can't be
         self._without: dict[str, None] = {}
         server.keeps = cache is not None
@@ -76,7 +80,7 @@ class Endpoint:
     def model(self) -> str:
         """The model's name; the server is asked once, where none was given."""
         if self._model is None:
-            url, remedy = self.server.url, "name one with --endpoint-model"
+            url, remedy = self.server.url, self._remedy
             try:
                 names = [str(one["id"]) for one in self.server.request("GET", "/models")["data"]]
             except (Refused, KeyError, TypeError) as error:
@@ -160,7 +164,6 @@ class Endpoint:
         """One answer, found or fetched."""
         key = digest(["endpoint", self.server.url, path, body])
         if self.cache and (kept := self.cache.find(key)):
-            self.found += 1
             return self._sound(Answer(**kept[-1]), body)
         try:
             answer = self._ask(path, body)

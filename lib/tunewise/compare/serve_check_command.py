@@ -127,7 +127,9 @@ def check(server: Server, model: str | None, report: Path) -> Check:
         raise ValueError(_missing(folder)) from error
     except (OSError, ValueError) as error:
         raise ValueError(f"{folder} can't be read ({error}): run tunewise compare again") from error
-    endpoint = Endpoint(server, model)  # without a cache: what is asked is what is served now
+    endpoint = Endpoint(
+        server, model, option="--model"
+    )  # without a cache: what is asked is what is served now
     ask = _talk if told["how"] == "endpoint" else _continue
     answers, notes = ask(endpoint, told, [item["text"] for item in items])
     served = [_read(answer.text, told) for answer in answers]

@@ -43,7 +43,6 @@ class Table:
     """
 
     name: str
-    path: Path | None
     unit: str
     rows: Iterator[Row]
     notes: list[str] = field(default_factory=list)
@@ -81,7 +80,7 @@ def open_table(source: Any) -> Table:
     suffix = next((kind for magic, kind in MAGIC if head.startswith(magic)), path.suffix.lower())
     if head.startswith(b"\xd0\xcf\x11\xe0") or suffix == ".xls":
         raise DataError(f"{path.name} is an old Excel file (.xls): save it as .xlsx or CSV UTF-8")
-    table = Table(path.name, path, "line", iter(()))
+    table = Table(path.name, "line", iter(()))
     if suffix in (".csv", ".tsv"):
         table.rows = _csv(table, path, encoding_of(path, table.notes), "\t" if suffix == ".tsv" else None)
     elif suffix in (".jsonl", ".ndjson"):
@@ -108,7 +107,7 @@ def _in_memory(source: Any) -> Table:
     else:
         said = f"a {type(source).__name__} is no table: give a path, a pandas frame or a list of dicts"
         raise DataError(said)
-    return Table("frame", None, "row", enumerate(records))
+    return Table("frame", "row", enumerate(records))
 
 
 def text_of(value: Any) -> str:
