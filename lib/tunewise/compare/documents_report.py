@@ -70,6 +70,11 @@ class DocumentsReport:
         return self.need is None or not met.low < self.need <= met.high
 
     @property
+    def met(self) -> bool:
+        """Whether the need is surely met; always, where none was named."""
+        return self.need is None or self.row("answers", ALL_RIGHT).low >= self.need
+
+    @property
     def verdict(self) -> list[str]:
         """What limits the answers, and what to do, in sentences."""
         overall = self.row("answers", ALL_RIGHT)
