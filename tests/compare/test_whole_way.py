@@ -52,7 +52,12 @@ def test_what_is_served_is_what_was_evaluated(tmp_path):
     two = [e for e in task.train if e.label < 2][:24]  # of two labels, which few steps learn
     table = [{"text": e.text, "label": task.labels[e.label]} for e in two]
     report = compare(
-        table, only=("majority", "lora"), output=tmp_path / "report.html", say=lambda line: None, budget=900.0
+        table,
+        only=("majority", "lora"),
+        output=tmp_path / "report.html",
+        say=lambda line: None,
+        budget=900.0,
+        runs=1,
     )
     arm = report.arm("lora")
     assert sum(arm.outcomes["accuracy"]) > sum(report.arm("majority").outcomes["accuracy"])
