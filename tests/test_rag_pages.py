@@ -133,9 +133,9 @@ def test_what_is_lost_is_lost_in_the_search_or_in_reading():
 
 def test_the_reader_of_an_index_is_a_setting_and_seconds_are_means():
     rows = [
-        row(20, method="index brought up to date", share=0.3, reader="base", facts={"index_seconds": 2.0}),
+        row(20, method="index brought up to date", share=0.6, reader="base", facts={"index_seconds": 2.0}),
         *(
-            row(30, method="weights trained again", share=0.3, seed=s, facts={"train_seconds": 60.0 + s})
+            row(30, method="weights trained again", share=0.6, seed=s, facts={"train_seconds": 60.0 + s})
             for s in range(3)
         ),
     ]
