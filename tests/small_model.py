@@ -2,6 +2,7 @@
 
 import re
 import types
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -46,6 +47,29 @@ class WordCounts:
             for word in re.findall(r"\w+", text.lower()):
                 vectors[i, sum(map(ord, word)) % 256] += 1
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+
+    @property
+    def model(self):
+        """The same as a module that can be trained: a matrix behind the vectors, which begins as none."""
+        return WordModule(self)
+
+
+class WordModule(torch.nn.Module):
+    max_seq_length = 256
+
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder, self.matrix = encoder, torch.nn.Parameter(torch.eye(256))
+
+    def tokenizer(self, texts, **options):
+        return {"vectors": torch.from_numpy(self.encoder.encode(texts))}
+
+    def forward(self, tokens):
+        vectors = tokens["vectors"] @ self.matrix
+        return {"sentence_embedding": torch.nn.functional.normalize(vectors, dim=1)}
+
+    def save(self, folder, create_model_card):
+        Path(folder).mkdir(parents=True, exist_ok=True)
 
 
 def small_context(folder, monkeypatch, params, **options):

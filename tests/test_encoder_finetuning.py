@@ -55,6 +55,20 @@ def test_training_fits_the_pairs_repeats_itself_and_leaves_the_encoder_alone(enc
     assert trials == {"candidates": [GENTLE], "losses": [], "chosen": GENTLE}
 
 
+@pytest.mark.parametrize("train", [TWO, THREE])
+def test_its_two_parts_give_the_same_probabilities_with_the_public_libraries(encoder, train):
+    model, _ = fit_encoder(encoder, train, [GENTLE])
+    body, regression = model.parts()
+    alone = regression.predict_proba(body.encode(BAD + GOOD, normalize_embeddings=True))
+    assert np.allclose(alone, model.logits(BAD + GOOD).softmax(dim=1).numpy(), atol=1e-5)
+
+
+def test_what_each_step_raises_ends_the_training(encoder):
+    steps = iter(range(3))
+    with pytest.raises(StopIteration):
+        fit_encoder(encoder, TWO, [GENTLE], each_step=lambda: next(steps))
+
+
 def test_a_rate_that_destroys_the_encoder_is_not_chosen(encoder):
     wild = {"learning_rate": 1.0, "epochs": 1}
     _, trials = fit_encoder(encoder, TWO, [wild, GENTLE])

@@ -177,7 +177,12 @@ def test_what_the_prose_says_of_single_claims_follows_from_the_records(found):
     some = {
         claim: [v.word == "cannot tell" for v in sizes.values()] for claim, sizes in found[page.SOME].items()
     }
-    assert some["C26"][0] and some["C23"] == [True, False] and some["C10"] == [True, False, False] and some["C24"] == [False, True]
+    assert (
+        some["C26"][0]
+        and some["C23"] == [True, False]
+        and some["C10"] == [True, False, False]
+        and some["C24"] == [False, True]
+    )
     assert some["C6"] == [False, True] and some["C25"] == some["C35"] == [False, False, True]
     assert some["C1"] == [True, False, True]
     assert 2 * sum(is_open[0] and not is_open[-1] for is_open in some.values()) > len(some)  # most

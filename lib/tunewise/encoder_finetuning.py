@@ -9,7 +9,7 @@ encoder: linear probing, then fine-tuning (Kumar et al. 2022, "Fine-tuning can d
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ class EncoderClassifier(torch.nn.Module):
             raise ValueError(
                 f"each label from 0 on must occur in training; there are {probe.classes_.tolist()}"
             )
+        self.probe = probe
         weight, bias = probe.coef_, probe.intercept_
         if len(weight) == 1:  # of two labels scikit-learn keeps one row
             weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
@@ -56,13 +57,27 @@ class EncoderClassifier(torch.nn.Module):
         with torch.inference_mode():
             return torch.cat([self(texts[i : i + batch]) for i in range(0, len(texts), batch)])
 
+    def parts(self) -> tuple[Any, Any]:
+        """The sentence-transformers model, and scikit-learn's logistic regression on its vectors, which together give the same probabilities."""
+        regression = copy.deepcopy(self.probe)
+        weight, bias = (p.detach().double().numpy() for p in (self.head.weight, self.head.bias))
+        if len(weight) == 2:
+            weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]
+        regression.coef_, regression.intercept_ = weight, bias
+        return self.encoder, regression
+
     def predict(self, texts: Sequence[str]) -> np.ndarray:
         """The most probable label of each text, int [texts]."""
         return self.logits(texts).argmax(dim=1).numpy()
 
 
 def fit_encoder(
-    encoder: Encoder, train: Labelled, candidates: Sequence[Mapping[str, Any]], seed: int = 0
+    encoder: Encoder,
+    train: Labelled,
+    candidates: Sequence[Mapping[str, Any]],
+    seed: int = 0,
+    *,
+    each_step: Callable[[], None] = lambda: None,
 ) -> tuple[EncoderClassifier, dict[str, Any]]:
     """Train on (text, label) pairs with the best of ``candidates``.
 
@@ -75,6 +90,8 @@ def fit_encoder(
         lowest loss on the last fifth is trained anew on all.
     seed
         Of the held-out fifth, the order of examples, and dropout.
+    each_step
+        Called before every step of training; what it raises ends the training.
 
     Returns
     -------
@@ -86,7 +103,7 @@ def fit_encoder(
         kept, tried = held_out_fifth(train, seed)
         texts, labels = zip(*tried, strict=True)
         for recipe in candidates:
-            logits = _trained(encoder, kept, seed, **recipe).logits(texts)
+            logits = _trained(encoder, kept, seed, each_step, **recipe).logits(texts)
             losses.append(torch.nn.functional.cross_entropy(logits, torch.tensor(labels)).item())
     best = candidates[int(np.argmin(losses))] if losses else candidates[0]
     trials = {
@@ -94,14 +111,25 @@ def fit_encoder(
         "losses": [round(x, 4) for x in losses],
         "chosen": dict(best),
     }
-    return _trained(encoder, train, seed, **best), trials
+    return _trained(encoder, train, seed, each_step, **best), trials
+
+
+def steps_of(n: int, epochs: int) -> int:
+    """Steps of training on ``n`` texts."""
+    return max(epochs * math.ceil(n / BATCH), MIN_STEPS)
 
 
 def _trained(
-    encoder: Encoder, train: Labelled, seed: int, *, learning_rate: float, epochs: int
+    encoder: Encoder,
+    train: Labelled,
+    seed: int,
+    each_step: Callable[[], None],
+    *,
+    learning_rate: float,
+    epochs: int,
 ) -> EncoderClassifier:
     model = EncoderClassifier(encoder, train)
-    steps = max(epochs * math.ceil(len(train) / BATCH), MIN_STEPS)
+    steps = steps_of(len(train), epochs)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.01, fused=True)
     rising = max(1, int(WARMUP * steps))
     rate = torch.optim.lr_scheduler.LambdaLR(
@@ -111,6 +139,7 @@ def _trained(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for _ in range(steps):
+            each_step()
             if not len(order):
                 order = rng.permutation(len(train))
             batch, order = [train[i] for i in order[:BATCH]], order[BATCH:]

@@ -20,6 +20,8 @@ from tunewise.step_cache import write_whole
 if TYPE_CHECKING:
     from tunewise.finetune import Tuned
 
+# The folder beside arm.json with an encoder that was trained, as sentence-transformers keeps it.
+OWN_ENCODER = "encoder"
 How = Literal["score", "write", "classifier", "neighbours", "endpoint"]
 
 
@@ -37,7 +39,7 @@ class Artefact:
     model
         The name under which the base model was loaded (or the served model's).
     encoder
-        The sentence encoder, ``minilm``, where the classifier takes vectors or examples are found by them.
+        The sentence encoder, ``minilm``, where the classifier takes vectors or examples are found by them; :data:`OWN_ENCODER` where it was trained.
     opening, shots, before, after
         A prompt is ``opening``, then the shots one after another, then ``before``, the text after a space, ``after``. A shot is (text, answer): it is
         printed as ``before + " " + text + after + answer + separator``.
@@ -70,13 +72,20 @@ class Artefact:
     adapter: bool = False
     keep_lines: bool = False
 
-    def save(self, folder: Path, *, classifier: Any = None, tuned: Tuned | None = None) -> Path:
-        """Write ``arm.json``, and ``classifier.skops`` or ``adapter/`` where there is one; returns ``folder``."""
+    def save(
+        self, folder: Path, *, classifier: Any = None, encoder: Any = None, tuned: Tuned | None = None
+    ) -> Path:
+        """Write ``arm.json``, and ``classifier.skops``, ``encoder/`` or ``adapter/`` where there is one; returns ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
         if classifier is not None:
             import skops.io
 
             skops.io.dump(classifier, folder / "classifier.skops")
+        if encoder is not None:
+            from tunewise.models.load import quiet
+
+            with quiet():
+                encoder.save(str(folder / OWN_ENCODER), create_model_card=False)
         if tuned is not None:
             from tunewise.finetune import save_adapter
 

@@ -57,8 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--endpoint-model", "NAME", "the model that the server shall use")
     for side in ("in", "out"):
         add(f"--price-{side}", "EURO", f"the server's price of a million tokens {side} (0)", float, 0.0)
-    add("--only", "ARMS", "only these arms, with commas between them; --dry-run names all", _names, ())
-    add("--skip", "ARMS", "all arms but these", _names, ())
+    only = "only these arms, with commas between them; --dry-run names all"
+    for name, told in (("--only", only), ("--skip", "all arms but these")):
+        parser.add_argument(name, metavar="ARMS", help=told, type=_names, action="extend", default=[])
     output = f"where the report goes ({usual.output})"
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, default=usual.output, help=output)
     as_json = "print the report as JSON, with every prediction; all else goes to stderr"
@@ -77,6 +78,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         said = f"--questions judges search and reader, and takes no {', '.join(useless)}"
         raise ValueError(f"{said}: leave that out")
     given = {f.name: getattr(args, f.name) for f in dataclasses.fields(Settings) if hasattr(args, f.name)}
+    given |= {"only": tuple(args.only), "skip": tuple(args.skip)}
     return Settings(**given, endpoint_price=(args.price_in, args.price_out))
 
 
@@ -86,7 +88,7 @@ def again(args: argparse.Namespace, expected: float) -> str:
     for action, value in _given(args):
         if action.dest == "file":
             continue
-        text = ",".join(value) if isinstance(value, tuple) else str(value)
+        text = ",".join(value) if isinstance(value, list) else str(value)
         if action.dest == "budget":
             text = f"{math.ceil(1.5 * expected / 60) + 1}m"
         said += [action.option_strings[-1], *([] if value is True else [text])]

@@ -180,8 +180,10 @@ def _perform(bench: Workbench, start: float) -> tuple[list[ArmResult], list[tupl
                     if made.pace:
                         bench.say(f"The model is here: by a short trial, about {duration(left)} to go.")
                 bar.set_description(todo[0].name)
+                bench.tick, finish = _hand(bar, made.seconds(todo[0]))
                 result = _one(bench, made, todo[0], start, missing)
-                bar.update(made.seconds(todo.pop(0)))
+                todo.pop(0)  # one that is interrupted stays
+                finish()
                 if result is not None:
                     done.append(result)
                     bench.say(row(result, bench.data.metric))
@@ -244,6 +246,16 @@ def row(result: ArmResult, metric: str) -> str:
     mean = result.mean(metric)
     told = f"{mean:.3g}" if metric == "score" else f"{mean:.1%}"  # a user's own score need not be a share
     return f"  {result.name:16} {titled(result.name, result.title):48} {told:>7}"
+
+
+def _hand(bar: Any, expected: float) -> tuple[Callable[[], None], Callable[[], None]]:
+    """What moves the bar by the clock while an arm runs, up to what it is expected to take, and what ends its part."""
+    before, start = bar.n, time.perf_counter()
+
+    def move(share: float) -> None:
+        bar.update(before + share * expected - bar.n)
+
+    return lambda: move(min(0.99, (time.perf_counter() - start) / max(expected, 1e-9))), lambda: move(1.0)
 
 
 def _above(bar: Any, say: Callable[[str], None], line: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewise import constrained
-from tunewise.compare.artefact import Artefact
+from tunewise.compare.artefact import OWN_ENCODER, Artefact
 from tunewise.compare.base import TEXT_TOKENS, ArmResult, Report
 from tunewise.compare.printable import one_line
 from tunewise.compare.take_home.endpoint_request import KEYS
@@ -92,7 +92,8 @@ def _fill(half: Path, report: Report, arm: ArmResult, source: Path) -> None:
         spec, base = _base(made.model)
         told |= {"base": base, "text_tokens": TEXT_TOKENS}
     if made.encoder:
-        told["encoder_base"] = _base(made.encoder)[1]
+        own = {"hub": "", "folder": OWN_ENCODER}
+        told["encoder_base"] = own if made.encoder == OWN_ENCODER else _base(made.encoder)[1]
     write_whole(half / "arm.json", json.dumps(told, ensure_ascii=False, indent=1))
     programs = resources.files("tunewise.compare") / "take_home"
     for place, name in enumerate(PROGRAMS[made.how]):
@@ -210,8 +211,10 @@ def _base_in_words(made: Artefact, spec: Any) -> str:
         where = f"ENDPOINT is the server's address, {' or '.join(KEYS)} the key where it wants one"
         return f"It asks the model `{_line(made.model)}`; {where}.\n"
     if spec is None:
-        encoder = "The sentence encoder is sentence-transformers/all-MiniLM-L6-v2.\n"
-        return encoder if made.encoder else ""
+        encoder = "sentence-transformers/all-MiniLM-L6-v2"
+        if made.encoder == OWN_ENCODER:
+            return f"The sentence encoder in `{OWN_ENCODER}/` is {encoder} (licence Apache-2.0), trained further.\n"
+        return f"The sentence encoder is {encoder}.\n" if made.encoder else ""
     said = f"The base model is {spec.title} ({spec.hub}, licence {spec.licence}), which has to be there too"
     if spec.wheel or spec.file:
         said += (

@@ -97,6 +97,8 @@ class Workbench:
         What the result of the arm at work is kept under, and what it leaves.
     embedding_seconds
         Mean seconds to embed a text, of all that were embedded.
+    tick
+        Called between steps of an arm, for who shows progress.
     """
 
     data: OwnData
@@ -106,6 +108,7 @@ class Workbench:
     deadline: float | None = None
     key: str = ""
     embedding_seconds: float = 0.0
+    tick: Callable[[], None] = lambda: None
     _vectors: dict[str, np.ndarray] = field(default_factory=dict)
     _short: dict[str, str] = field(default_factory=dict)
     cut: set[str] = field(default_factory=set)
@@ -120,6 +123,7 @@ class Workbench:
 
     def on_time(self) -> None:
         """Called between steps of an arm. Raises BudgetSpent when the time is over."""
+        self.tick()
         if self.deadline is not None and time.perf_counter() > self.deadline:
             raise BudgetSpent
 

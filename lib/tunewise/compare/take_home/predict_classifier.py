@@ -4,7 +4,6 @@ Needs scikit-learn and skops, and sentence-transformers where the classifier tak
 """
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,8 +25,10 @@ def predict(texts: Sequence[str]) -> list[str]:
     if ARM["encoder"]:
         from sentence_transformers import SentenceTransformer
 
-        encoder = ARM["encoder_base"]["folder" if os.path.isdir(ARM["encoder_base"]["folder"]) else "hub"]
-        inputs = SentenceTransformer(encoder).encode(inputs, normalize_embeddings=True)
+        base = ARM["encoder_base"]
+        folder = HERE / (base["folder"] or "no folder")  # a fine-tuned encoder lies beside this file
+        encoder = SentenceTransformer(str(folder) if folder.is_dir() else base["hub"])
+        inputs = encoder.encode(inputs, normalize_embeddings=True)
     return [ARM["labels"][i] for i in classifier.predict_proba(inputs).argmax(axis=1)]
 
 
