@@ -142,7 +142,7 @@ def curve_of(arms: Sequence[ArmResult], data: OwnData, margin: float) -> Learnin
     twice, fourfold = found[0], found[-1]
     now = float(np.mean(outcomes[-1]))
     span = f"{100 * twice.low:.0f}% to {100 * twice.high:.0f}%"
-    said = f"With {twice.labels:,} labels, twice as many, {arms[-1].title} would be at {span} (now {100 * now:.0f}%)"
+    said = f"With {twice.labels:,} labels, twice as many, {arms[-1].named} would be at {span} (now {100 * now:.0f}%)"
     points = f"{100 * margin:.1f}".removesuffix(".0") + " points"
     chance = f"the chance of a gain of {points} or more is about {100 * twice.chance:.0f}%"
     if twice.chance >= LIKELY:

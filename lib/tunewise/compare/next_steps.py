@@ -67,7 +67,7 @@ def steps(report: Report, centre: ArmResult, curves: Sequence[more_data.Learning
         )
         chance = f"with a chance of about {100 * more[0].forecasts[0].chance:.0f}%"
         out.append(
-            f"Label more training rows ({which}): with twice as many {more[0].title} gains as much as matters to you {chance}."
+            f"Label more training rows ({which}): with twice as many {report.arm(more[0].name).named} gains as much as matters to you {chance}."
         )
     elif curves and all(c.advice == "enough" for c in curves):
         out.append("Don't label more training rows: they would hardly help.")

@@ -20,7 +20,7 @@ from tunewise.encoder_finetuning import BATCH, EncoderClassifier, fit_encoder, s
 TITLE = "The sentence encoder fine-tuned (MiniLM)"
 RATES = (5e-5, 1e-4, 2e-4)
 SEEN, MOST = 8000, 4  # examples that a training sees, repeats counted; passes at most
-TEXTS_A_SECOND = 60  # that MiniLM embeds on a core; training on one takes three times as long
+TOKENS_A_SECOND = 2000  # that MiniLM embeds on a core; training on one takes three times as long
 
 
 def arms(bench: Workbench) -> list[Arm]:
@@ -37,7 +37,8 @@ def _arm(bench: Workbench, n: int | None) -> Arm:
     labels, runs = n or len(bench.train), 1 if n else bench.settings.runs
     trained = BATCH * steps_of(labels, passes(labels)) * (len(RATES) + runs - 1)
     scored = len(bench.data.valid) * (len(RATES) + runs - 1) + len(bench.data.test) * runs
-    seconds = (3 * trained + scored) / TEXTS_A_SECOND
+    tokens = float(np.mean([min(256, 2 + len(item.text) / 4) for item in bench.train]))
+    seconds = (3 * trained + scored) * tokens / TOKENS_A_SECOND
     name, evaluate, disk = f"encoder@{n}" if n else "encoder", partial(encoder, n=n), 0 if n else 90_000_000
     return Arm(name, TITLE, "classifier", evaluate, lambda pace: seconds, disk=disk, needs_model=False)
 
