@@ -212,7 +212,7 @@ def test_the_run_that_does_best_on_validation_is_kept(bench, monkeypatch):
     result = tuned.lora(bench())
     assert made == [0, 1, 2] and set(result.predictions) == {LABELS[1]} and len(result.repeats) == 2
     made.clear()
-    assert tuned.lora(bench(), 12).repeats == [] and made == [0]  # a point of the learning curve is one run
+    assert not tuned.lora(bench(), 12).repeats and made == [0]  # a point of the learning curve is one run
 
 
 def test_guessing_costs_the_entropy_of_the_labels(bench):

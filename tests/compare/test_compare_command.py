@@ -73,7 +73,18 @@ def test_what_cannot_be_told_has_its_own_status(file):
 
 
 def test_a_spent_budget_is_undecided_and_says_what_to_type(file, capsys):
-    given = ["compare", "tickets.csv", "--only", "majority", "--only", "tfidf", "--need", "0.9", "--budget", "0s"]
+    given = [
+        "compare",
+        "tickets.csv",
+        "--only",
+        "majority",
+        "--only",
+        "tfidf",
+        "--need",
+        "0.9",
+        "--budget",
+        "0s",
+    ]
     assert cli.main(given) == 1
     said = capsys.readouterr().out
     again = said.split("To run the rest", 1)[1].splitlines()[1].strip()

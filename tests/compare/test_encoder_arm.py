@@ -6,7 +6,7 @@ import small_model
 from test_arms import LABELS, own, rows
 from test_winner import predicted
 
-from tunewise.compare.arms import encoder
+from tunewise.compare.arms import tuned_encoder as encoder
 from tunewise.compare.base import Settings
 from tunewise.compare.run import run
 from tunewise.compare.winner import write_winner

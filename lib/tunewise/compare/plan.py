@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tunewise.compare.arms import classifiers, encoder, prompts, reading, remote, tuned, written
+from tunewise.compare.arms import classifiers, prompts, reading, remote, tuned, tuned_encoder, written
 from tunewise.compare.base import OwnData
 from tunewise.compare.documents_folder import read_folder
 from tunewise.compare.documents_index import remembered
@@ -128,8 +128,13 @@ def arms_of(bench: Workbench) -> list[Arm]:
             raise ValueError(f"--docs {docs} is no folder: name the one that holds your documents")
         read_folder(docs, read=remembered)
     if bench.data.kind == "classification":
-        asked = [*classifiers.arms(bench), *encoder.arms(bench), *prompts.arms(bench), *remote.arms(bench)]
-        return [*asked, *classifiers.curve(bench), *encoder.curve(bench), *tuned.arms(bench)]
+        asked = [
+            *classifiers.arms(bench),
+            *tuned_encoder.arms(bench),
+            *prompts.arms(bench),
+            *remote.arms(bench),
+        ]
+        return [*asked, *classifiers.curve(bench), *tuned_encoder.curve(bench), *tuned.arms(bench)]
     return sorted(
         [*reading.arms(bench), *written.arms(bench), *remote.arms(bench)],
         key=lambda arm: arm.family == "tuned",

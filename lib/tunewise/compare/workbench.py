@@ -24,7 +24,7 @@ from tunewise.experiment import Context, context
 from tunewise.step_cache import StepCache, digest
 
 # Raise it when an arm changes so that results do: what was kept before is then not found any more.
-VERSION = 2
+VERSION = 3
 CHUNK = 64  # texts that are scored or embedded before they are kept
 
 

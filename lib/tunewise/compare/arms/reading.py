@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from tunewise import rag
 from tunewise.compare import documents_folder, documents_index
 from tunewise.compare.arms import tuned as tuning
 from tunewise.compare.arms.prompts import model_bytes
+from tunewise.compare.arms.training_runs import as_one, other_seeds
 from tunewise.compare.base import ArmResult, Cost, Item
 from tunewise.compare.documents_reader import KeptReader, LocalReader
 from tunewise.compare.documents_report import K
@@ -21,6 +22,9 @@ from tunewise.compare.writing import CHOICE, Writer, first_answer
 from tunewise.retrieval import HOWS, Retriever
 from tunewise.step_cache import digest
 from tunewise.written_answers import contains
+
+if TYPE_CHECKING:
+    from tunewise.finetune import Recipe
 
 TITLES = {
     "rag": "Search in your documents, and the model reads",
@@ -47,13 +51,15 @@ def arms(bench: Workbench) -> list[Arm]:
     plain = Arm(
         "rag", TITLES["rag"], "retrieval", rag_arm, lambda pace: pace.reading(passages(test)), inputs=inputs
     )
-    seen = 2 * train * sum(tuning.passes(2 * train)) * PASSAGE / 30
+    more, (short, long) = bench.settings.runs - 1, tuning.passes(2 * train)
+    seen = 2 * train * (short + (1 + more) * long) * PASSAGE / 30
+    asked = (1 + more) * test + (2 + more) * valid
     trained = Arm(
         "rag_tuned",
         TITLES["rag_tuned"],
         "tuned",
         rag_tuned,
-        lambda pace: pace.training(seen) + pace.reading(passages(test + 2 * valid)),
+        lambda pace: pace.training(seen) + pace.reading(passages(asked)),
         disk=60_000_000,
         inputs=inputs,
     )
@@ -132,25 +138,34 @@ def rag_arm(bench: Workbench) -> ArmResult:
 def rag_tuned(bench: Workbench) -> ArmResult:
     """The reader after training on passages that hold the answer and on near ones that do not (after RAFT, Zhang et al. 2024, arXiv 2403.10131)."""
     library, writer = Library(bench), Writer(bench)
-    best = max(library.trials(), key=lambda t: (t["score"], t["search"] == "hybrid"))
-    how = best["search"]
+    found = max(library.trials(), key=lambda t: (t["score"], t["search"] == "hybrid"))
+    how = found["search"]
     reader = LocalReader(bench.settings.model, bench.ctx.lm)
     prefix, pairs = _pairs(reader, library, how)
-    valid, trials, seconds = bench.data.valid[:CHOICE], [], 0.0
-    recipes = list(tuning.recipes(len(pairs), bench.settings.seed))
-    for recipe in recipes:
+    valid, metric = bench.data.valid[:CHOICE], bench.data.metric
+
+    def asked(recipe: Recipe, items: Sequence[Item]) -> tuple[list[str], Cost]:
         with bench.adapter(pairs, recipe, prefix) as trained:
-            said, _ = library.answers(LocalReader(reader.name, trained), how, valid, trained.key)
-        seconds += trained.seconds
-        score = float(np.mean(writer.outcomes(valid, said)[bench.data.metric]))
-        trials.append({"passes": recipe.epochs, "rate": recipe.learning_rate, "score": score})
-    chosen = max(range(len(recipes)), key=lambda i: trials[i]["score"])
-    with bench.adapter(pairs, recipes[chosen], prefix) as trained:
-        said, cost = library.answers(LocalReader(reader.name, trained), how, bench.data.test, trained.key)
-    settings = {"search": how, "passages": K, **{k: v for k, v in trials[chosen].items() if k != "score"}}
-    cost = replace(cost, labels=len(bench.train), train_seconds=seconds)
-    arm = ("rag_tuned", TITLES["rag_tuned"], "tuned")
-    return writer.result(arm, settings, said, cost, trials=trials, notes=_notes(best))
+            said, cost = library.answers(LocalReader(reader.name, trained), how, items, trained.key)
+        return said, replace(cost, labels=len(bench.train), train_seconds=trained.seconds)
+
+    def tried(recipe: Recipe) -> tuple[float, float]:
+        said, cost = asked(recipe, valid)
+        return float(np.mean(writer.outcomes(valid, said)[metric])), cost.train_seconds
+
+    recipes = list(tuning.recipes(len(pairs), bench.settings.seed))
+    scores, seconds = zip(*map(tried, recipes), strict=True)
+    best = recipes[int(np.argmax(scores))]
+    runs = [best, *other_seeds(best, bench.settings.runs)]
+    kept = int(np.argmax([max(scores), *(tried(run)[0] for run in runs[1:])]))
+    shown = [{"passes": r.epochs, "rate": r.learning_rate} for r in recipes]
+    told = {"trials": [{**t, "score": s} for t, s in zip(shown, scores, strict=True)], "notes": _notes(found)}
+    settings = {"search": how, "passages": K, **shown[recipes.index(best)]}
+    arm, results = ("rag_tuned", TITLES["rag_tuned"], "tuned"), []
+    for run in runs:
+        said, cost = asked(run, bench.data.test)
+        results.append(writer.result(arm, settings, said, replace(cost, train_seconds=sum(seconds)), **told))
+    return as_one(results, kept, metric)
 
 
 def _pairs(reader: LocalReader, library: Library, how: str) -> tuple[str, list[tuple[str, str]]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tunewise.compare.arms.prompts import answer_tokens, model_bytes, prompt_artefact
+from tunewise.compare.arms.training_runs import as_one, other_seeds
 from tunewise.compare.base import ArmResult, Cost
 from tunewise.compare.own_prompt import our_templates
 from tunewise.compare.workbench import VERSION, Arm, Pace, Workbench, accuracy, surprise
@@ -59,20 +60,6 @@ def recipes(n: int, seed: int) -> Iterator[Recipe]:
     yield dataclasses.replace(base, epochs=long)
 
 
-def other_seeds(recipe: Recipe, runs: int) -> list[Recipe]:
-    """The recipe with other seeds, so that there are so many runs with its own."""
-    return [dataclasses.replace(recipe, seed=recipe.seed + k) for k in range(1, runs)]
-
-
-def told_runs(shares: Sequence[str], kept: int) -> str:
-    """A note on the training runs of one recipe: what each reached on the test rows, and which was kept."""
-    listed = f"{', '.join(shares[:-1])} and {shares[-1]}"
-    return (
-        f"{len(shares)} training runs that differ by their seed alone reached {listed}: it is judged by their mean. "
-        f"The one with {shares[kept]} did best on validation and is the one to take home"
-    )
-
-
 def lora(bench: Workbench, n: int | None = None) -> ArmResult:
     """The recipe of three that does best on validation, on the test items; on all labels trained with several seeds."""
     from tunewise.scoring import prompt_tokens
@@ -98,16 +85,12 @@ def lora(bench: Workbench, n: int | None = None) -> ArmResult:
         completion_tokens=answer_tokens(bench.ctx.lm, work.answers),
         memory=memory,
     )
-    found = [
-        bench.classified((f"lora@{n}" if n else "lora", TITLE, "tuned"), s, settings={}, cost=cost)
-        for s in scores
-    ]
-    if len(runs) > 1:
-        notes.append(told_runs([f"{run.mean('accuracy'):.0%}" for run in found], kept))
     trials = [{**t.settings, "score": t.score, "loss": t.loss} for t in tried]
-    repeats = [run.outcomes for k, run in enumerate(found) if k != kept]
-    made: dict[str, Any] = dict(settings=best.settings, trials=trials, notes=notes, artefact=folder)
-    return dataclasses.replace(found[kept], repeats=repeats, **made)
+    told: dict[str, Any] = dict(
+        settings=best.settings, cost=cost, trials=trials, notes=notes, artefact=folder
+    )
+    arm = (f"lora@{n}" if n else "lora", TITLE, "tuned")
+    return as_one([bench.classified(arm, s, **told) for s in scores], kept, "accuracy")
 
 
 class _Training:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tunewise.compare.arms import tuned as tuning
+from tunewise.compare.arms.training_runs import as_one, other_seeds
 from tunewise.compare.artefact import Artefact
 from tunewise.compare.base import ArmResult, Cost
 from tunewise.compare.own_prompt import read_prompt
@@ -135,7 +136,7 @@ def lora(bench: Workbench, n: int | None = None) -> ArmResult:
 
     trials = [tried(recipe) for recipe in tuning.recipes(len(items), bench.settings.seed)]
     best = max(trials, key=lambda t: t.score)
-    others = tuning.other_seeds(best.recipe, 1 if n else bench.settings.runs)
+    others = other_seeds(best.recipe, 1 if n else bench.settings.runs)
     runs = [best, *map(tried, others)]
     said = []
     for run in runs:
@@ -144,24 +145,16 @@ def lora(bench: Workbench, n: int | None = None) -> ArmResult:
     kept = max(range(len(runs)), key=lambda k: runs[k].score)
     with bench.adapter(pairs, runs[kept].recipe, prefix) as trained:
         folder = None if n else bench.leave("lora", writer.artefact(asked), tuned=trained)
-    outcomes = [writer.outcomes(bench.data.test, texts) for texts, _ in said]
     notes = []
     if best.fell and best is trials[-1]:
         notes.append("the loss on the training rows was still falling at the end: more passes may help")
-    if len(runs) > 1:
-        shares = [float(np.mean(o[bench.data.metric])) for o in outcomes]
-        notes.append(tuning.told_runs([f"{share:.3g}" for share in shares], kept))
-    texts, cost = said[kept]
-    return writer.result(
-        (f"lora@{n}" if n else "lora", TITLES["lora"], "tuned"),
-        {**best.settings, "template": asked.template.name},
-        texts,
-        replace(cost, labels=len(items), train_seconds=sum(t.seconds for t in trials)),
-        repeats=[o for k, o in enumerate(outcomes) if k != kept],
-        trials=[{**t.settings, "score": t.score} for t in trials],
-        notes=notes,
-        artefact=folder,
-    )
+    told: dict[str, Any] = dict(notes=notes, artefact=folder)
+    told["trials"] = [{**t.settings, "score": t.score} for t in trials]
+    arm = (f"lora@{n}" if n else "lora", TITLES["lora"], "tuned")
+    settings = {**best.settings, "template": asked.template.name}
+    cost = replace(said[kept][1], labels=len(items), train_seconds=sum(t.seconds for t in trials))
+    found = [writer.result(arm, settings, texts, cost, **told) for texts, _ in said]
+    return as_one(found, kept, bench.data.metric)
 
 
 @dataclass(frozen=True)

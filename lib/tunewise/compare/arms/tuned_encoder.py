@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy.special import log_softmax
 
-from tunewise.compare.arms.tuned import told_runs
+from tunewise.compare.arms.training_runs import as_one
 from tunewise.compare.artefact import OWN_ENCODER, Artefact
 from tunewise.compare.base import ArmResult, Cost, Item
 from tunewise.compare.workbench import VERSION, Arm, Workbench, accuracy, surprise
@@ -66,16 +66,9 @@ def encoder(bench: Workbench, n: int | None = None) -> ArmResult:
         folder = bench.leave("encoder", made, classifier=head, encoder=body)
     cost = Cost(len(work.items), sum(t.seconds for t in tried), scored[kept][1])
     arm = (f"encoder@{n}" if n else "encoder", TITLE, "classifier")
-    found = [bench.classified(arm, scores, settings={}, cost=cost) for scores, _ in scored]
-    notes = [told_runs([f"{run.mean('accuracy'):.0%}" for run in found], kept)] if len(runs) > 1 else []
-    return replace(
-        found[kept],
-        settings=best.settings,
-        trials=[{**t.settings, "score": t.score} for t in tried],
-        repeats=[run.outcomes for k, run in enumerate(found) if k != kept],
-        notes=notes,
-        artefact=folder,
-    )
+    trials = [{**t.settings, "score": t.score} for t in tried]
+    told: dict[str, Any] = dict(settings=best.settings, cost=cost, trials=trials, artefact=folder)
+    return as_one([bench.classified(arm, scores, **told) for scores, _ in scored], kept, "accuracy")
 
 
 @dataclass(frozen=True)
