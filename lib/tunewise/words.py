@@ -1,4 +1,4 @@
-"""Numbers and counts in a sentence: a sign that is no hyphen, a zero without one, and the plural."""
+"""Numbers, counts and durations in a sentence: a sign that is no hyphen, a zero without one, the plural, and the unit that suits."""
 
 
 def signed(number: float, form: str = ".0f", plus: str = "+") -> str:
@@ -20,3 +20,18 @@ def signed(number: float, form: str = ".0f", plus: str = "+") -> str:
 def counted(n: int, what: str = "row") -> str:
     """``1 row``, ``2 rows``."""
     return f"{n:,} {what}{'s' * (n != 1)}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in round words, of what is planned or long past: ``12 s``, ``4 min``, ``1.5 h``."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def measured_duration(seconds: float) -> str:
+    """Seconds as they were measured, to three digits: ``17.6 ms``, ``63.5 s``."""
+    for limit, unit, size in ((1e-3, "µs", 1e-6), (1, "ms", 1e-3), (90, "s", 1.0), (5400, "min", 60.0)):
+        if seconds < limit:
+            return f"{seconds / size:.3g} {unit}" if seconds else "none"
+    return f"{seconds / 3600:.1f} h"

@@ -106,4 +106,6 @@ def test_both_arms_run_in_a_comparison(bench):
         assert len(arm.predictions) == 6 and arm.cost.prompt_tokens > 50
         assert arm.cost.memory >= model_bytes(work.ctx.lm) > 0
     assert report.arm("rag_tuned").cost.labels == 6 and report.arm("rag_tuned").cost.train_seconds > 0
-    assert len(report.arm("rag_tuned").repeats) == 2 and "3 training runs" in report.arm("rag_tuned").notes[-1]
+    assert (
+        len(report.arm("rag_tuned").repeats) == 2 and "3 training runs" in report.arm("rag_tuned").notes[-1]
+    )

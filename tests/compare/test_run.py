@@ -14,9 +14,9 @@ from tunewise.compare.decision import decide
 from tunewise.compare.next_steps import steps
 from tunewise.compare.plan import Plan, chosen
 from tunewise.compare.run import Running, _alone, _of_those_run, row, run, to_score
-from tunewise.compare.verdict_words import duration
 from tunewise.compare.workbench import Arm, Pace, Workbench, fingerprint
 from tunewise.models.download import FetchError
+from tunewise.words import duration
 
 CHEAP = ("majority", "tfidf")
 

@@ -17,7 +17,7 @@ from tunewise.compare.compare_options import add_arguments, again, settings_of
 from tunewise.models.download import FetchError
 from tunewise.paths import CacheError, install_command
 from tunewise.step_cache import write_whole
-from tunewise.words import counted
+from tunewise.words import counted, duration
 
 if TYPE_CHECKING:
     from tunewise.compare.base import Report
@@ -137,7 +137,7 @@ def tell(report: Report, say: Callable[[str], None]) -> None:
     """Print what was not run, the table, and the verdict with what it rests on."""
     from tunewise.compare.next_steps import weakest
     from tunewise.compare.terminal_table import WIDTH, table
-    from tunewise.compare.verdict_words import duration, how_split
+    from tunewise.compare.verdict_words import how_split
 
     gone = {name for name, _ in report.missing}
     for name, why in report.missing:

@@ -126,7 +126,7 @@ def plan_documents(docs: str | Path, questions: Any, settings: Settings) -> list
     takes = ""
     if isinstance(who, LocalReader):
         from tunewise.compare.plan import ROUGH_FLOPS
-        from tunewise.compare.verdict_words import duration
+        from tunewise.words import duration
 
         words = _mean([len(passage.full.split()) for passage in found.passages])
         tokens = 2 * len(test) * (2 * words + AROUND)

@@ -14,11 +14,10 @@ from tunewise.compare import error_analysis, more_data
 from tunewise.compare.monthly_cost import Prices, bill, break_even, rank, read_prices
 from tunewise.compare.next_steps import steps, weakest
 from tunewise.compare.printable import one_line
-from tunewise.compare.verdict_words import duration as planned
 from tunewise.compare.verdict_words import how_split
 from tunewise.report.tables import with_roles
 from tunewise.step_cache import write_whole
-from tunewise.words import signed
+from tunewise.words import duration, measured_duration, signed
 
 if TYPE_CHECKING:
     from tunewise.compare.base import ArmResult, Report
@@ -61,8 +60,15 @@ def _templates() -> Any:
     made = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    made.globals |= {"zip": zip, "planned": planned}
-    made.filters |= {"text": one_line, "share": share, "number": number, "seconds": duration, "euro": euro}
+    made.globals |= {"zip": zip}
+    made.filters |= {
+        "text": one_line,
+        "share": share,
+        "number": number,
+        "seconds": measured_duration,
+        "planned": duration,
+        "euro": euro,
+    }
     return made
 
 
@@ -177,7 +183,7 @@ def _cost_sentences(report: Report, centre: ArmResult, rival: ArmResult | None, 
     if centre.cost.labels:
         out.append(
             f"It learned from {centre.cost.labels:,} labels, about {euro(cost.labels)} of work at "
-            f"{prices.seconds_a_label:g} seconds a label, and trained for {duration(centre.cost.train_seconds)}."
+            f"{prices.seconds_a_label:g} seconds a label, and trained for {measured_duration(centre.cost.train_seconds)}."
         )
     if rival:
         other = bill(rival, calls, prices)
@@ -216,14 +222,6 @@ def share(value: float, score: bool = False) -> str:
 def number(value: float, score: bool = False) -> str:
     """A difference with its sign, in points or as it is."""
     return signed(value, ".3g") if score else signed(100 * value, ".1f")
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the unit that suits them."""
-    for limit, unit, size in ((1e-3, "µs", 1e-6), (1, "ms", 1e-3), (90, "s", 1.0), (5400, "min", 60.0)):
-        if seconds < limit:
-            return f"{seconds / size:.3g} {unit}" if seconds else "none"
-    return f"{seconds / 3600:.1f} h"
 
 
 def euro(value: float) -> str:

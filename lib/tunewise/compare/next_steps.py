@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from tunewise import stats
 from tunewise.compare import error_analysis
 from tunewise.compare.monthly_cost import read_prices
-from tunewise.compare.verdict_words import duration, labelling, rows_to_add
+from tunewise.compare.verdict_words import labelling, rows_to_add
+from tunewise.words import duration
 
 if TYPE_CHECKING:
     from tunewise.compare import more_data

@@ -13,11 +13,11 @@ from tunewise.compare.arms import classifiers, prompts, reading, remote, tuned, 
 from tunewise.compare.base import OwnData
 from tunewise.compare.documents_folder import read_folder
 from tunewise.compare.documents_index import remembered
-from tunewise.compare.verdict_words import duration
 from tunewise.compare.workbench import Arm, Pace, Workbench
 from tunewise.comparison import Comparison
 from tunewise.models.download import FetchError
 from tunewise.stats import LEVEL
+from tunewise.words import duration
 
 LABELS = (" one", " two")  # for the trial of the pace
 DISAGREE = 0.2  # of the test rows on which just one of two arms is right: the book's calculator takes it, too

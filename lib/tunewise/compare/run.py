@@ -19,11 +19,12 @@ from tunewise.compare.decision import decide
 from tunewise.compare.monthly_cost import read_prices
 from tunewise.compare.more_data import label_next
 from tunewise.compare.plan import Plan, plan, titled
-from tunewise.compare.verdict_words import begun, duration
+from tunewise.compare.verdict_words import begun
 from tunewise.compare.workbench import VERSION, Arm, BudgetSpent, Workbench, fingerprint
 from tunewise.experiment import Context, device_name
 from tunewise.models.download import FetchError
 from tunewise.step_cache import digest
+from tunewise.words import duration
 
 BUDGET, CTRL_C = "the budget", "stopped by Ctrl-C"  # why an arm was not run, though the next call can
 

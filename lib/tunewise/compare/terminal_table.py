@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from wcwidth import wcswidth
 
-from tunewise.compare.html_report import duration, euro, number, share
+from tunewise.compare.html_report import euro, number, share
 from tunewise.compare.monthly_cost import bill, read_prices
 from tunewise.compare.printable import one_line
+from tunewise.words import measured_duration
 
 if TYPE_CHECKING:
     from tunewise.compare.base import Report
@@ -36,7 +37,9 @@ def table(report: Report) -> str:
         if arm.name == decision.winner:
             said = "<- use this"
         cost = euro(bill(arm, report.settings.calls, prices).month)
-        lines.append(_line(arm.title, share(mean, score), said, duration(arm.cost.seconds_a_call), cost))
+        lines.append(
+            _line(arm.title, share(mean, score), said, measured_duration(arm.cost.seconds_a_call), cost)
+        )
     return "\n".join(lines)
 
 

@@ -20,13 +20,6 @@ def begun(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
-def duration(seconds: float) -> str:
-    """Seconds in words: ``12 s``, ``4 min``, ``1.5 h``."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 def rows_to_add(data: OwnData, items: int) -> int:
     """Rows to label until there are so many more test items: with splits of ours a part of the new rows becomes the test."""
     if data.columns.split:

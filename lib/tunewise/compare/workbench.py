@@ -317,8 +317,8 @@ def accuracy(scores: np.ndarray, y: Sequence[int]) -> float:
     return float(np.mean(scores.argmax(axis=1) == np.asarray(y)))
 
 
-def surprise(scores: np.ndarray, y: Sequence[int]) -> float:
-    """Mean negative log-probability of the right label: parts settings of equal accuracy."""
+def log_loss(scores: np.ndarray, y: Sequence[int]) -> float:
+    """Mean negative log-probability of the right label (nats): parts settings of equal accuracy."""
     return -float(np.mean(log_softmax(scores, axis=1)[np.arange(len(y)), list(y)]))
 
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from tunewise.record import NotMeasured, Record
 from tunewise.report.tables import Html
+from tunewise.words import duration
 
 T = TypeVar("T")
 
@@ -22,15 +23,9 @@ def provenance(record: Record) -> Html:
     seeds = f", {len(record.seeds)} seeds" if len(record.seeds) > 1 else ""
     text = (
         f"Measured: {record.experiment} with {record.model}, scale {record.scale}{seeds}, on {record.device}, {record.date}, "
-        f"in {_duration(record.duration_s)}; {versions}."
+        f"in {duration(record.duration_s)}; {versions}."
     )
     return Html(f'<p class="tw-provenance"><small>{html.escape(text)}</small></p>', text)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def measured(make: Callable[[], T]) -> T | Html:

@@ -12,7 +12,7 @@ import numpy as np
 from tunewise import baselines, prompting
 from tunewise.compare.artefact import Artefact
 from tunewise.compare.base import ArmResult, Cost, Item
-from tunewise.compare.workbench import Arm, Workbench, accuracy, surprise
+from tunewise.compare.workbench import Arm, Workbench, accuracy, log_loss
 
 NEIGHBOURS = (1, 3, 5, 9, 15, 25)
 TITLES = {
@@ -93,7 +93,7 @@ def _chosen(
     valid = bench.y(bench.data.valid)
     scored = [_log_probabilities(bench, model, inputs(bench.data.valid)) for _, model in tried]
     trials = [{**tried[i][0], "score": accuracy(s, valid)} for i, s in enumerate(scored)]
-    best = max(range(len(tried)), key=lambda i: (accuracy(scored[i], valid), -surprise(scored[i], valid)))
+    best = max(range(len(tried)), key=lambda i: (accuracy(scored[i], valid), -log_loss(scored[i], valid)))
     settings, model = tried[best]
     trained = time.perf_counter() - start
     asked = inputs(bench.data.test)

@@ -11,7 +11,7 @@ from tunewise import prompting
 from tunewise.compare.artefact import Artefact
 from tunewise.compare.base import TEXT_TOKENS, ArmResult, Cost, Item
 from tunewise.compare.own_prompt import our_templates, read_prompt
-from tunewise.compare.workbench import Arm, Pace, Workbench, accuracy, surprise
+from tunewise.compare.workbench import Arm, Pace, Workbench, accuracy, log_loss
 from tunewise.prompting import EMPTY_TEXTS, PromptTemplate, Shot
 from tunewise.step_cache import digest
 
@@ -162,7 +162,7 @@ def _best(bench: Workbench, arm: tuple[str, str, str], prompts: Sequence[_Prompt
             bias = prompt.bias(bench) if calibrated else np.zeros(len(bench.labels))
             got = accuracy(scores - bias, y)
             trials.append({**prompt.settings(bench), "calibrated": calibrated, "score": got})
-            ranked.append((got, -surprise(scores - bias, y), len(ranked), prompt, bias))
+            ranked.append((got, -log_loss(scores - bias, y), len(ranked), prompt, bias))
     *_, place, prompt, bias = max(ranked, key=lambda r: r[:2])
     scores, seconds = prompt.scores(bench, bench.data.test)
     lm, template = bench.ctx.lm, prompt.template

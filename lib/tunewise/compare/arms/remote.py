@@ -19,9 +19,9 @@ from tunewise.compare.endpoint import Answer, Endpoint
 from tunewise.compare.health import estimated_tokens
 from tunewise.compare.own_prompt import read_prompt
 from tunewise.compare.take_home.named_label import label_of, without_thoughts
-from tunewise.compare.verdict_words import duration
 from tunewise.compare.workbench import Arm, Workbench
 from tunewise.compare.writing import Writer, first_answer
+from tunewise.words import duration
 
 CHOICE = 40  # validation rows on which the prompt is chosen: each may cost money
 SHOTS = 8

@@ -14,7 +14,7 @@ from tunewise.compare.arms.prompts import answer_tokens, model_bytes, prompt_art
 from tunewise.compare.arms.training_runs import as_one, other_seeds
 from tunewise.compare.base import ArmResult, Cost
 from tunewise.compare.own_prompt import our_templates
-from tunewise.compare.workbench import VERSION, Arm, Pace, Workbench, accuracy, surprise
+from tunewise.compare.workbench import VERSION, Arm, Pace, Workbench, accuracy, log_loss
 
 if TYPE_CHECKING:
     from tunewise.finetune import Recipe
@@ -188,13 +188,13 @@ class _Trial:
         texts = [work.prefix, work.pairs, work.valid, list(work.answers)]
         kept = work.bench.ctx.memo(["lora trial", VERSION, dataclasses.asdict(recipe), *texts], train)
         scores = np.array(kept["scores"])
-        self.score, self.surprise = accuracy(scores, work.y), surprise(scores, work.y)
+        self.score, self.log_loss = accuracy(scores, work.y), log_loss(scores, work.y)
         self.loss, self.seconds, self.key = float(kept["loss"]), float(kept["seconds"]), str(kept["key"])
         self.falling = self.loss < 0.9 * float(kept["before"]) and self.loss > 0.02
 
     def rank(self) -> tuple[float, float]:
-        """More items right; among equals, less surprised by the right labels."""
-        return self.score, -self.surprise
+        """More items right; among equals, the lower log loss."""
+        return self.score, -self.log_loss
 
 
 def guess_loss(bench: Workbench, items: Sequence[Any], answers: Sequence[str]) -> float:

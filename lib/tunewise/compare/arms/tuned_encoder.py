@@ -14,7 +14,7 @@ from scipy.special import log_softmax
 from tunewise.compare.arms.training_runs import as_one
 from tunewise.compare.artefact import OWN_ENCODER, Artefact
 from tunewise.compare.base import ArmResult, Cost, Item
-from tunewise.compare.workbench import VERSION, Arm, Workbench, accuracy, surprise
+from tunewise.compare.workbench import VERSION, Arm, Workbench, accuracy, log_loss
 from tunewise.encoder_finetuning import BATCH, EncoderClassifier, fit_encoder, steps_of
 
 TITLE = "The sentence encoder fine-tuned (MiniLM)"
@@ -78,7 +78,7 @@ class _Run:
     recipe: dict[str, Any]
     seed: int
     score: float
-    surprise: float
+    log_loss: float
     seconds: float
 
     @property
@@ -86,8 +86,8 @@ class _Run:
         return {"passes": self.recipe["epochs"], "rate": self.recipe["learning_rate"], "encoder": "minilm"}
 
     def rank(self) -> tuple[float, float]:
-        """More items right; among equals, less surprised by the right labels."""
-        return self.score, -self.surprise
+        """More items right; among equals, the lower log loss."""
+        return self.score, -self.log_loss
 
 
 class _Training:
@@ -113,7 +113,7 @@ class _Training:
 
         kept = bench.cache.memo(["encoder trial", *self._made_of(recipe, seed, bench.data.valid)], train)
         scores, y = np.array(kept["scores"]), bench.y(bench.data.valid)
-        return _Run(recipe, seed, accuracy(scores, y), surprise(scores, y), float(kept["seconds"]))
+        return _Run(recipe, seed, accuracy(scores, y), log_loss(scores, y), float(kept["seconds"]))
 
     def test(self, run: _Run) -> tuple[np.ndarray, float]:
         """Log-probabilities of the labels for the test items [n, labels], and seconds a text."""
