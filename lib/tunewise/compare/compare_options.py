@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--budget", "TIME", budget, seconds)
     add("--calls", "N", f"calls a month, for the cost ({usual.calls})", _count, usual.calls)
     add("--prices", "FILE", "your own prices (TOML), in place of ours", Path)
-    runs = f"training runs of the fine-tuned model, each with its own seed ({usual.runs}); 1 is quick and hides how much they differ"
+    runs = f"training runs of what is fine-tuned, each with its own seed ({usual.runs}); 1 is quick and hides how much they differ"
     add("--runs", "N", runs, _count, usual.runs)
     balanced = "train on equally many rows of each label, as many as the rarest has, in place of all rows"
     parser.add_argument("--balanced", action="store_true", help=balanced)

@@ -208,8 +208,8 @@ class Words:
             out.append("Whether the best is good enough was not asked: --need 0.9, for one, asks it.")
         if self.repeated:
             out.append("The intervals of a fine-tuned model hold how much its training runs differ.")
-        elif any(a.family == "tuned" for a in self.arms):
+        elif any(a.family == "tuned" or a.name == "encoder" for a in self.arms):
             out.append(
-                "The fine-tuned model was trained once: a training run with another seed can come out several points better or worse, which the interval does not hold. --runs 3 measures it."
+                "What was fine-tuned was trained once: a training run with another seed can come out several points better or worse, which the interval does not hold. --runs 3 measures it."
             )
         return out
