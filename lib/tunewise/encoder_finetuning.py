@@ -24,17 +24,19 @@ Labelled = Sequence[tuple[str, int]]
 
 
 class EncoderClassifier(torch.nn.Module):
-    """A copy of a sentence encoder and a linear layer; labels are 0 to n - 1, each of them in ``train``."""
+    """A copy of a sentence encoder and a linear layer; labels are 0 to n - 1, each of them in ``train``.
 
-    def __init__(self, encoder: Encoder, train: Labelled) -> None:
+    probe: the logistic regression on the vectors of ``train`` that the layer begins as, for who has it; else it is fitted.
+    """
+
+    def __init__(self, encoder: Encoder, train: Labelled, probe: Any = None) -> None:
         super().__init__()
         texts, labels = zip(*train, strict=True)
-        probe = fit_embeddings(encoder.encode(texts), labels)
+        probe = probe or fit_embeddings(encoder.encode(texts), labels)
         if not np.array_equal(probe.classes_, np.arange(len(probe.classes_))):
             raise ValueError(
                 f"each label from 0 on must occur in training; there are {probe.classes_.tolist()}"
             )
-        self.probe = probe
         weight, bias = probe.coef_, probe.intercept_
         if len(weight) == 1:  # of two labels scikit-learn keeps one row
             weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
@@ -59,10 +61,13 @@ class EncoderClassifier(torch.nn.Module):
 
     def parts(self) -> tuple[Any, Any]:
         """The sentence-transformers model, and scikit-learn's logistic regression on its vectors, which together give the same probabilities."""
-        regression = copy.deepcopy(self.probe)
+        from sklearn.linear_model import LogisticRegression
+
+        regression = LogisticRegression()
         weight, bias = (p.detach().double().numpy() for p in (self.head.weight, self.head.bias))
         if len(weight) == 2:
             weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]
+        regression.classes_, regression.n_features_in_ = np.arange(self.head.out_features), weight.shape[1]
         regression.coef_, regression.intercept_ = weight, bias
         return self.encoder, regression
 
@@ -77,6 +82,7 @@ def fit_encoder(
     candidates: Sequence[Mapping[str, Any]],
     seed: int = 0,
     *,
+    probe: Any = None,
     each_step: Callable[[], None] = lambda: None,
 ) -> tuple[EncoderClassifier, dict[str, Any]]:
     """Train on (text, label) pairs with the best of ``candidates``.
@@ -90,6 +96,8 @@ def fit_encoder(
         lowest loss on the last fifth is trained anew on all.
     seed
         Of the held-out fifth, the order of examples, and dropout.
+    probe
+        As :class:`EncoderClassifier` takes it, for training on all pairs.
     each_step
         Called before every step of training; what it raises ends the training.
 
@@ -103,7 +111,7 @@ def fit_encoder(
         kept, tried = held_out_fifth(train, seed)
         texts, labels = zip(*tried, strict=True)
         for recipe in candidates:
-            logits = _trained(encoder, kept, seed, each_step, **recipe).logits(texts)
+            logits = _trained(EncoderClassifier(encoder, kept), kept, seed, each_step, **recipe).logits(texts)
             losses.append(torch.nn.functional.cross_entropy(logits, torch.tensor(labels)).item())
     best = candidates[int(np.argmin(losses))] if losses else candidates[0]
     trials = {
@@ -111,7 +119,7 @@ def fit_encoder(
         "losses": [round(x, 4) for x in losses],
         "chosen": dict(best),
     }
-    return _trained(encoder, train, seed, each_step, **best), trials
+    return _trained(EncoderClassifier(encoder, train, probe), train, seed, each_step, **best), trials
 
 
 def steps_of(n: int, epochs: int) -> int:
@@ -120,7 +128,7 @@ def steps_of(n: int, epochs: int) -> int:
 
 
 def _trained(
-    encoder: Encoder,
+    model: EncoderClassifier,
     train: Labelled,
     seed: int,
     each_step: Callable[[], None],
@@ -128,7 +136,6 @@ def _trained(
     learning_rate: float,
     epochs: int,
 ) -> EncoderClassifier:
-    model = EncoderClassifier(encoder, train)
     steps = steps_of(len(train), epochs)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.01, fused=True)
     rising = max(1, int(WARMUP * steps))
@@ -151,4 +158,5 @@ def _trained(
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             rate.step()
+    optimizer.zero_grad()  # what is kept needs no gradients
     return model

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import small_model
+from safetensors import SafetensorError
 from test_arms import LABELS, own, rows
 from test_winner import predicted
 
@@ -86,6 +87,15 @@ def test_an_interrupted_arm_trains_only_what_is_missing(bench, monkeypatch):
 def test_a_label_without_a_training_text_is_never_given(bench):
     result = encoder.encoder(bench(own(train=rows(24, shares=(1, 0, 1)))), 24)
     assert len(result.predictions) == 12 and "bug" not in result.predictions
+
+
+def test_a_disk_that_is_full_costs_the_folder_and_no_result(bench, monkeypatch):
+    def full(self, folder, create_model_card):
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr(small_model.WordModule, "save", full)
+    result = encoder.encoder(bench(runs=1))
+    assert result.artefact is None and len(result.predictions) == 12
 
 
 def test_large_sets_are_seen_less_often():

@@ -3,6 +3,7 @@
 import pytest
 from small_model import small_context
 
+from tunewise import finetune
 from tunewise.compare.arms import reading
 from tunewise.compare.arms.prompts import model_bytes
 from tunewise.compare.base import Columns, Item, OwnData, Settings
@@ -109,3 +110,16 @@ def test_both_arms_run_in_a_comparison(bench):
     assert (
         len(report.arm("rag_tuned").repeats) == 2 and "3 training runs" in report.arm("rag_tuned").notes[-1]
     )
+
+
+def test_a_seed_that_goes_astray_costs_one_run(bench, monkeypatch):
+    plain = finetune.finetune
+
+    def astray(lm, pairs, recipe, **options):
+        if recipe.seed == 1:
+            raise FloatingPointError("the loss is nan")
+        return plain(lm, pairs, recipe, **options)
+
+    monkeypatch.setattr("tunewise.finetune.finetune", astray)
+    result = reading.rag_tuned(bench())
+    assert len(result.repeats) == 1 and sum("went astray" in note for note in result.notes) == 1

@@ -278,6 +278,7 @@ def test_settings_from_python_may_be_texts(tmp_path):
     for wrong, said in (
         ({"need": 90}, "need is a share between 0 and 1"),
         ({"runs": 0}, "runs is a number of training runs from 1 on; got 0"),
+        ({"runs": "3"}, "runs is a number of training runs from 1 on; got '3'"),
         ({"budget": "soon"}, "budget: a time is wanted"),
     ):
         with pytest.raises(ValueError, match=said):

@@ -6,6 +6,7 @@ import json
 import pytest
 from small_model import small_context
 
+from tunewise import finetune
 from tunewise.compare.arms import written
 from tunewise.compare.artefact import Artefact
 from tunewise.compare.base import Columns, Item, OwnData, Settings
@@ -58,6 +59,19 @@ def test_all_arms_of_answers_run_and_leave_what_is_needed(bench):
     assert [len(arm.repeats) for arm in report.arms] == [0, 0, 0, 2]
     assert {t["template"] for t in report.arm("zero_shot").trials} == {"instruction", "bare", "chat"}
     assert {t.get("drawn") for t in report.arm("few_shot").trials} == {"random", "nearest"}
+
+
+def test_a_seed_that_goes_astray_costs_one_run(bench, monkeypatch):
+    plain = finetune.finetune
+
+    def astray(lm, pairs, recipe, **options):
+        if recipe.seed == 1:
+            raise FloatingPointError("the loss is nan")
+        return plain(lm, pairs, recipe, **options)
+
+    monkeypatch.setattr("tunewise.finetune.finetune", astray)
+    result = written.lora(bench(answers()))
+    assert len(result.repeats) == 1 and sum("went astray" in note for note in result.notes) == 1
 
 
 def test_the_nearest_rows_answer_is_its_targets(bench):

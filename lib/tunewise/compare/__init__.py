@@ -46,8 +46,9 @@ def compare(source: Any, **settings: Any) -> Report:
     for name in ("need", "margin"):
         if not asked.get("scorer") and not 0 < (asked.get(name) or 0.5) < 1:
             raise ValueError(f"{name} is a share between 0 and 1, such as 0.9; got {asked[name]}")
-    if asked.get("runs", 1) < 1:
-        raise ValueError(f"runs is a number of training runs from 1 on; got {asked['runs']}")
+    runs = asked.get("runs", 1)
+    if not isinstance(runs, int) or runs < 1:
+        raise ValueError(f"runs is a number of training runs from 1 on; got {runs!r}")
     return run(data, Settings(**asked), say)
 
 

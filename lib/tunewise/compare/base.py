@@ -165,7 +165,8 @@ class ArmResult:
     Parameters
     ----------
     name
-        Such as ``majority``, ``tfidf``, ``embeddings``, ``neighbours``, ``zero_shot``, ``few_shot``, ``own_prompt``, ``lora``, ``rag``, ``endpoint``;
+        Such as ``majority``, ``tfidf``, ``embeddings``, ``neighbours``, ``encoder``, ``zero_shot``, ``few_shot``, ``own_prompt``, ``lora``,
+        ``rag``, ``rag_tuned``, ``endpoint``;
         ``lora@30`` is a point of the learning curve, with 30 labels.
     title
         In a reader's words: ``TF-IDF and logistic regression``.

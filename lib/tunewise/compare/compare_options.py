@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--endpoint-model", "NAME", "the model that the server shall use")
     for side in ("in", "out"):
         add(f"--price-{side}", "EURO", f"the server's price of a million tokens {side} (0)", float, 0.0)
-    only = "only these arms, with commas between them; --dry-run names all"
+    only = "only these arms, with commas between them or the option again; --dry-run names all"
     for name, told in (("--only", only), ("--skip", "all arms but these")):
         parser.add_argument(name, metavar="ARMS", help=told, type=_names, action="extend", default=[])
     output = f"where the report goes ({usual.output})"

@@ -268,7 +268,7 @@ def _lengths(name: str, items: Sequence[Item]) -> list[Finding]:
     if rows := tuple(i.row for i, n in zip(items, tokens, strict=True) if n > ENCODER_WINDOW):
         said = f"{name}: longer than about {ENCODER_WINDOW} tokens: {counted(len(rows), 'text')} ({listed(rows)})."
         found.append(
-            Finding("cut_by_embedding", rows, said, "sentence embeddings may read their beginning only")
+            Finding("cut_by_embedding", rows, said, "sentence encoders may read their beginning only")
         )
     median = sorted(len(i.text) for i in items)[len(items) // 2]
     if rows := tuple(

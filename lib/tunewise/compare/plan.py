@@ -116,7 +116,7 @@ def titled(name: str, title: str) -> str:
 
 
 def arms_of(bench: Workbench) -> list[Arm]:
-    """All arms that this data can have, in the order in which they are run: what is cheap and strong first, what is trained last.
+    """All arms that this data can have, in the order in which they are run: what is cheap and strong first, the language model's training last.
 
     Raises ValueError for documents that answer nothing: a folder without one that can be read, or rows that are no questions.
     """

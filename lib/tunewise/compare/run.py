@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import datetime
 import platform
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -251,10 +252,11 @@ def row(result: ArmResult, metric: str) -> str:
 
 def _hand(bar: Any, expected: float) -> tuple[Callable[[], None], Callable[[], None]]:
     """What moves the bar by the clock while an arm runs, up to what it is expected to take, and what ends its part."""
-    before, start = bar.n, time.perf_counter()
+    before, start, one = bar.n, time.perf_counter(), threading.Lock()
 
     def move(share: float) -> None:
-        bar.update(before + share * expected - bar.n)
+        with one:  # an endpoint is asked by several threads
+            bar.update(before + share * expected - bar.n)
 
     return lambda: move(min(0.99, (time.perf_counter() - start) / max(expected, 1e-9))), lambda: move(1.0)
 

@@ -148,6 +148,11 @@ class Workbench:
         return Encoder()
 
     @property
+    def encoder_revision(self) -> str:
+        """Which version of the encoder it is; empty for one that is none of the registry."""
+        return getattr(getattr(self.encoder, "spec", None), "revision", "")
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """The labels; what the arms predict are places in this list."""
         return self.data.labels
@@ -243,8 +248,7 @@ class Workbench:
             ]
 
         if new := [text for text in texts if text not in self._vectors]:
-            revision = getattr(getattr(self.encoder, "spec", None), "revision", "")
-            made_of = ["embeddings", revision, self.data.name]
+            made_of = ["embeddings", self.encoder_revision, self.data.name]
             held, self.embedding_seconds = self.once(made_of, new, encoded, 4 * CHUNK)
             vectors = (np.frombuffer(base64.b64decode(one), dtype=np.float32) for one in held)
             self._vectors |= zip(new, vectors, strict=True)
@@ -297,12 +301,15 @@ class Workbench:
     def leave(self, name: str, made: Artefact, **parts: Any) -> Path | None:
         """The folder with what an arm's users need; None where it cannot be written, which is said and costs no result."""
         folder = self.cache.folder.parent / "arms" / digest([name, self.key])
+        from safetensors import SafetensorError
+
         try:
             return made.save(folder, **parts)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             shutil.rmtree(folder, ignore_errors=True)
             self.lost.add(name)
-            self.say(f"  {name}: what its users need could not be kept in {folder} ({error.strerror})")
+            why = getattr(error, "strerror", None) or error
+            self.say(f"  {name}: what its users need could not be kept in {folder} ({why})")
             return None
 
 

@@ -13,7 +13,7 @@ from tunewise import rag
 from tunewise.compare import documents_folder, documents_index
 from tunewise.compare.arms import tuned as tuning
 from tunewise.compare.arms.prompts import model_bytes
-from tunewise.compare.arms.training_runs import as_one, other_seeds
+from tunewise.compare.arms.training_runs import as_one, attempts, other_seeds, some
 from tunewise.compare.base import ArmResult, Cost, Item
 from tunewise.compare.documents_reader import KeptReader, LocalReader
 from tunewise.compare.documents_report import K
@@ -153,18 +153,18 @@ def rag_tuned(bench: Workbench) -> ArmResult:
         said, cost = asked(recipe, valid)
         return float(np.mean(writer.outcomes(valid, said)[metric])), cost.train_seconds
 
-    recipes = list(tuning.recipes(len(pairs), bench.settings.seed))
-    scores, seconds = zip(*map(tried, recipes), strict=True)
-    best = recipes[int(np.argmax(scores))]
-    runs = [best, *other_seeds(best, bench.settings.runs)]
-    kept = int(np.argmax([max(scores), *(tried(run)[0] for run in runs[1:])]))
-    shown = [{"passes": r.epochs, "rate": r.learning_rate} for r in recipes]
-    told = {"trials": [{**t, "score": s} for t, s in zip(shown, scores, strict=True)], "notes": _notes(found)}
-    settings = {"search": how, "passages": K, **shown[recipes.index(best)]}
+    notes = _notes(found)
+    trials = some(attempts(tuning.recipes(len(pairs), bench.settings.seed), tried, notes), notes)
+    best, reached = max(trials, key=lambda trial: trial[1][0])
+    runs = [(best, reached), *attempts(other_seeds(best, bench.settings.runs), tried, notes)]
+    kept = int(np.argmax([score for _, (score, _) in runs]))
+    shown = [{"passes": r.epochs, "rate": r.learning_rate, "score": score} for r, (score, _) in trials]
+    settings = {"search": how, "passages": K, "passes": best.epochs, "rate": best.learning_rate}
     arm, results = ("rag_tuned", TITLES["rag_tuned"], "tuned"), []
-    for run in runs:
-        said, cost = asked(run, bench.data.test)
-        results.append(writer.result(arm, settings, said, replace(cost, train_seconds=sum(seconds)), **told))
+    for recipe, _ in runs:
+        said, cost = asked(recipe, bench.data.test)
+        cost = replace(cost, train_seconds=sum(seconds for _, (_, seconds) in trials))
+        results.append(writer.result(arm, settings, said, cost, trials=shown, notes=notes))
     return as_one(results, kept, metric)
 
 

@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tunewise.compare.base import ArmResult
 
 if TYPE_CHECKING:
     from tunewise.finetune import Recipe
+
+T = TypeVar("T")
+
+
+def attempts(
+    recipes: Iterable[Recipe], attempt: Callable[[Recipe], T], astray: list[str]
+) -> list[tuple[Recipe, T]]:
+    """Each recipe with what ``attempt`` gives for it; one that goes astray is noted in ``astray``, since another rate or seed may do."""
+    made = []
+    for recipe in recipes:
+        try:
+            made.append((recipe, attempt(recipe)))
+        except FloatingPointError:
+            how = f"at a rate of {recipe.learning_rate:g} with seed {recipe.seed}"
+            astray.append(f"training {how} went astray: its loss was no number")
+    return made
+
+
+def some(made: Sequence[T], astray: Sequence[str]) -> Sequence[T]:
+    """``made``, where it holds any. Raises FloatingPointError where all went astray."""
+    if not made:
+        raise FloatingPointError(f"training failed: {'; '.join(astray)}")
+    return made
 
 
 def other_seeds(recipe: Recipe, runs: int) -> list[Recipe]:

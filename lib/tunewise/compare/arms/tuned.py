@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tunewise.compare.arms.prompts import answer_tokens, model_bytes, prompt_artefact
-from tunewise.compare.arms.training_runs import as_one, other_seeds
+from tunewise.compare.arms.training_runs import as_one, attempts, other_seeds, some
 from tunewise.compare.base import ArmResult, Cost
 from tunewise.compare.own_prompt import our_templates
 from tunewise.compare.workbench import VERSION, Arm, Pace, Workbench, accuracy, log_loss
@@ -125,20 +125,11 @@ class _Training:
             high = better is not None and better.loss > HIGH_LOSS * self.guessing
             base = better.recipe if better else recipe
             tried += self.runs([dataclasses.replace(base, learning_rate=HIGHER if high else LOWER)])
-        if not tried:
-            raise FloatingPointError(f"training failed: {'; '.join(self.astray)}")
-        return tried
+        return list(some(tried, self.astray))
 
     def runs(self, recipes: Sequence[Recipe]) -> list[_Trial]:
-        """Each recipe trained and asked the validation items; one that goes astray is noted, since another rate or seed may do."""
-        made = []
-        for recipe in recipes:
-            try:
-                made.append(_Trial(self, recipe))
-            except FloatingPointError:
-                how = f"at a rate of {recipe.learning_rate:g} with seed {recipe.seed}"
-                self.astray.append(f"training {how} went astray: its loss was no number")
-        return made
+        """Each recipe trained and asked the validation items; one that goes astray is left out, with a note."""
+        return [trial for _, trial in attempts(recipes, lambda recipe: _Trial(self, recipe), self.astray)]
 
     def too_short(self, best: _Trial) -> list[str]:
         """A note where more passes might have helped."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from scipy.special import log_softmax
 
+from tunewise.baselines import fit_embeddings
 from tunewise.compare.arms.training_runs import as_one
 from tunewise.compare.artefact import OWN_ENCODER, Artefact
 from tunewise.compare.base import ArmResult, Cost, Item
-from tunewise.compare.workbench import VERSION, Arm, Workbench, accuracy, log_loss
+from tunewise.compare.workbench import CHUNK, VERSION, Arm, Workbench, accuracy, log_loss
 from tunewise.encoder_finetuning import BATCH, EncoderClassifier, fit_encoder, steps_of
 
 TITLE = "The sentence encoder fine-tuned (MiniLM)"
@@ -54,10 +55,13 @@ def encoder(bench: Workbench, n: int | None = None) -> ArmResult:
     recipe = {"epochs": passes(len(work.items))}
     tried = [work.run({**recipe, "learning_rate": rate}, seed) for rate in RATES]
     best = max(tried, key=_Run.rank)
-    more = range(1, 1 if n else bench.settings.runs)
-    runs = [best, *(work.run(best.recipe, seed + k) for k in more)]
-    kept = max(range(len(runs)), key=lambda k: runs[k].rank())
-    scored = [work.test(run) for run in runs]
+    work.drop_all_but(best)
+    runs, scored = [best], [work.test(best)]
+    for k in range(1, 1 if n else bench.settings.runs):
+        runs.append(work.run(best.recipe, seed + k))
+        scored.append(work.test(runs[-1]))
+        work.drop_all_but(max(runs, key=_Run.rank))
+    kept = runs.index(max(runs, key=_Run.rank))
     folder = None
     if n is None:
         labels = [bench.labels[c] for c in work.classes]
@@ -132,18 +136,39 @@ class _Training:
         """The model after training; trained again where an earlier call did it."""
         name = f"{recipe} {seed}"
         if name not in self.models:
-            told = {"each_step": self.bench.on_time}
+            told = {"probe": self.probe, "each_step": self.bench.on_time}
             self.models[name], _ = fit_encoder(self.bench.encoder, self.pairs, [recipe], seed, **told)
         return self.models[name]
+
+    def drop_all_but(self, run: _Run) -> None:
+        """Free the memory of all models but this one."""
+        name = f"{run.recipe} {run.seed}"
+        self.models = {name: self.models[name]} if name in self.models else {}
+
+    @cached_property
+    def probe(self) -> Any:
+        """The logistic regression on the untouched vectors with which every training begins."""
+        texts, places = zip(*self.pairs, strict=True)
+        return fit_embeddings(self.bench.embed(texts), places)
 
     def _scores(self, recipe: dict[str, Any], seed: int, items: Sequence[Item]) -> np.ndarray:
         """Of all labels [n, labels]; one that training had no text of gets next to none."""
         found = np.full((len(items), len(self.bench.labels)), np.log(1e-9))
-        logits = self.model(recipe, seed).logits([i.text for i in items]).numpy()
-        found[:, self.classes] = log_softmax(logits.astype(float), axis=1)
+        model = self.model(recipe, seed)
+        for first in range(0, len(items), CHUNK):
+            self.bench.on_time()
+            logits = model.logits([i.text for i in items[first : first + CHUNK]]).numpy()
+            found[first : first + CHUNK, self.classes] = log_softmax(logits.astype(float), axis=1)
         return found
 
     def _made_of(self, recipe: dict[str, Any], seed: int, items: Sequence[Item]) -> list[Any]:
-        revision = getattr(getattr(self.bench.encoder, "spec", None), "revision", "")
         texts = [i.text for i in items]
-        return [VERSION, revision, recipe, seed, self.pairs, texts, list(self.bench.labels)]
+        return [
+            VERSION,
+            self.bench.encoder_revision,
+            recipe,
+            seed,
+            self.pairs,
+            texts,
+            list(self.bench.labels),
+        ]

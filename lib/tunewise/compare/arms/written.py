@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tunewise.compare.arms import tuned as tuning
-from tunewise.compare.arms.training_runs import as_one, other_seeds
+from tunewise.compare.arms.training_runs import as_one, attempts, other_seeds, some
 from tunewise.compare.artefact import Artefact
 from tunewise.compare.base import ArmResult, Cost
 from tunewise.compare.own_prompt import read_prompt
@@ -134,10 +134,12 @@ def lora(bench: Workbench, n: int | None = None) -> ArmResult:
             score = writer.valid_score(asked, trained)
         return _Trial(recipe, score, trained.seconds, trained.losses)
 
-    trials = [tried(recipe) for recipe in tuning.recipes(len(items), bench.settings.seed)]
+    notes: list[str] = []
+    made = attempts(tuning.recipes(len(items), bench.settings.seed), tried, notes)
+    trials = [trial for _, trial in some(made, notes)]
     best = max(trials, key=lambda t: t.score)
     others = other_seeds(best.recipe, 1 if n else bench.settings.runs)
-    runs = [best, *map(tried, others)]
+    runs = [best, *(trial for _, trial in attempts(others, tried, notes))]
     said = []
     for run in runs:
         with bench.adapter(pairs, run.recipe, prefix) as trained:
@@ -145,7 +147,6 @@ def lora(bench: Workbench, n: int | None = None) -> ArmResult:
     kept = max(range(len(runs)), key=lambda k: runs[k].score)
     with bench.adapter(pairs, runs[kept].recipe, prefix) as trained:
         folder = None if n else bench.leave("lora", writer.artefact(asked), tuned=trained)
-    notes = []
     if best.fell and best is trials[-1]:
         notes.append("the loss on the training rows was still falling at the end: more passes may help")
     told: dict[str, Any] = dict(notes=notes, artefact=folder)

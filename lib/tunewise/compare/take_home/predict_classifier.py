@@ -27,6 +27,8 @@ def predict(texts: Sequence[str]) -> list[str]:
 
         base = ARM["encoder_base"]
         folder = HERE / (base["folder"] or "no folder")  # a fine-tuned encoder lies beside this file
+        if not (folder.is_dir() or base["hub"]):
+            raise FileNotFoundError(f"{folder} is missing: copy the whole folder that this file was in")
         encoder = SentenceTransformer(str(folder) if folder.is_dir() else base["hub"])
         inputs = encoder.encode(inputs, normalize_embeddings=True)
     return [ARM["labels"][i] for i in classifier.predict_proba(inputs).argmax(axis=1)]
