@@ -77,8 +77,9 @@ def rows(name: str) -> tuple[Row, ...]:
 
 
 @lru_cache(maxsize=16)
-def load(name: str, train_n: int, test_n: int) -> Task:
-    """One collection: ``test_n`` test texts, then ``train_n`` training texts, whole groups drawn at random and none for validation.
+def load(name: str, train_n: int | None, test_n: int) -> Task:
+    """One collection: ``test_n`` test texts, then ``train_n`` training texts (None: all others), whole groups drawn at random and none
+    for validation.
 
     A text longer than :data:`WORDS` words is cut there; of texts that are equal but for case and punctuation the first is kept.
 
@@ -97,8 +98,10 @@ def load(name: str, train_n: int, test_n: int) -> Task:
     shuffled = iter(np.random.default_rng([41, NAMES.index(name)]).permutation(len(order)))
     splits: dict[str, list[Example]] = {"test": [], "train": []}
     for split, wanted in (("test", test_n), ("train", train_n)):
-        while len(splits[split]) < wanted:
+        while wanted is None or len(splits[split]) < wanted:
             place = next(shuffled, None)
+            if place is None and wanted is None:
+                break
             if place is None:
                 raise ValueError(f"{name} has too few texts for {test_n} of test and {train_n} of training")
             splits[split] += [Example(r.text, labels.index(r.label), r.id) for r in groups[order[place]]]

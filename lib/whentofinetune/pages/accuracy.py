@@ -11,7 +11,7 @@ from tunewise.comparison import compare_arrays
 from tunewise.record import Record, Row
 from tunewise.report.tables import Conditions
 from tunewise.words import signed
-from whentofinetune.datasets.rated_tasks import ABOUT
+from whentofinetune.datasets import public_texts, rated_tasks
 from whentofinetune.pages import condition_names
 from whentofinetune.pages.icl_figures import minus_calibrated
 from whentofinetune.pages.seed_by_seed import trainings
@@ -232,8 +232,9 @@ def gain_by_start(record: Record) -> rp.Figure:
     """The gain of LoRA on each task, from the lowest start to the highest."""
     zero = sorted(record.where(method="zero-shot"), key=lambda r: r["accuracy"]["value"])
     tuned = {r["task"]: record.where(method="lora", task=r["task"]) for r in zero}
+    about = public_texts.ABOUT | rated_tasks.ABOUT
     found = {
-        f"{ABOUT[r['task']]}; from {rp.pct(r['accuracy']['value'])}": rp.gap(tuned[r["task"]], [r])
+        f"{about[r['task']]}; from {rp.pct(r['accuracy']['value'])}": rp.gap(tuned[r["task"]], [r])
         for r in zero
     }
     axis = f"gain of LoRA on {record.params['labels']} labels"
@@ -263,7 +264,7 @@ def form_table(record: Record) -> rp.Html:
         same = {"task": before["task"], "wording": before["wording"]}
         after = record.where(method="lora", **same)
         row = {
-            "task": f"{ABOUT[before['task']]}; prompt “{before['wording']}”",
+            "task": f"{rated_tasks.ABOUT[before['task']]}; prompt “{before['wording']}”",
             "readable before": before["readable"],
         }
         row |= {"readable after": rp.mean(after, "readable")}
