@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+from tunewise import finetune
 from tunewise.experiment import Context, Params, _item_set, _one
 from tunewise.models.device import choose as precision
 from tunewise.models.load import converted
@@ -82,6 +83,18 @@ def small_context(folder, monkeypatch, params, **options):
     )
     ctx.lm, ctx.encoder = lm, WordCounts()
     return ctx
+
+
+def a_seed_astray(monkeypatch):
+    """From now on every training with seed 1 ends with a loss that is no number."""
+    plain = finetune.finetune
+
+    def astray(lm, pairs, recipe, **options):
+        if recipe.seed == 1:
+            raise FloatingPointError("the loss is nan")
+        return plain(lm, pairs, recipe, **options)
+
+    monkeypatch.setattr("tunewise.finetune.finetune", astray)
 
 
 def run_small(experiment, ctx):

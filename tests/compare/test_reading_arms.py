@@ -1,9 +1,8 @@
 """Arms that answer from documents, on a model of random weights: what is searched, what is read, what is trained on."""
 
 import pytest
-from small_model import small_context
+from small_model import a_seed_astray, small_context
 
-from tunewise import finetune
 from tunewise.compare.arms import reading
 from tunewise.compare.arms.prompts import model_bytes
 from tunewise.compare.base import Columns, Item, OwnData, Settings
@@ -113,13 +112,6 @@ def test_both_arms_run_in_a_comparison(bench):
 
 
 def test_a_seed_that_goes_astray_costs_one_run(bench, monkeypatch):
-    plain = finetune.finetune
-
-    def astray(lm, pairs, recipe, **options):
-        if recipe.seed == 1:
-            raise FloatingPointError("the loss is nan")
-        return plain(lm, pairs, recipe, **options)
-
-    monkeypatch.setattr("tunewise.finetune.finetune", astray)
+    a_seed_astray(monkeypatch)
     result = reading.rag_tuned(bench())
     assert len(result.repeats) == 1 and sum("went astray" in note for note in result.notes) == 1

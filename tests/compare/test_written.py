@@ -4,9 +4,8 @@ import dataclasses
 import json
 
 import pytest
-from small_model import small_context
+from small_model import a_seed_astray, small_context
 
-from tunewise import finetune
 from tunewise.compare.arms import written
 from tunewise.compare.artefact import Artefact
 from tunewise.compare.base import Columns, Item, OwnData, Settings
@@ -62,14 +61,7 @@ def test_all_arms_of_answers_run_and_leave_what_is_needed(bench):
 
 
 def test_a_seed_that_goes_astray_costs_one_run(bench, monkeypatch):
-    plain = finetune.finetune
-
-    def astray(lm, pairs, recipe, **options):
-        if recipe.seed == 1:
-            raise FloatingPointError("the loss is nan")
-        return plain(lm, pairs, recipe, **options)
-
-    monkeypatch.setattr("tunewise.finetune.finetune", astray)
+    a_seed_astray(monkeypatch)
     result = written.lora(bench(answers()))
     assert len(result.repeats) == 1 and sum("went astray" in note for note in result.notes) == 1
 
