@@ -256,12 +256,34 @@ def test_the_lead_over_the_classifier_shrinks_to_a_hundred_labels_at_135m_and_ma
 def test_with_300_labels_lora_is_clearly_ahead_of_the_fine_tuned_encoder_at_the_largest_size_only():
     """As the openings of the chapter and of the home page say."""
 
-    def lead(model):
+    def lead(model, n=300):
         curve = book_records.load("learning_curve", model=model)
-        return gap(*(curve.where(method=m, n_labels=300) for m in ("lora", "encoder")), "accuracy")
+        return gap(*(curve.where(method=m, n_labels=n) for m in ("lora", "encoder")), "accuracy")
 
     small, middle, large = map(lead, ("smollm2-135m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"))
     assert small["low"] < 0 < small["high"] and middle["low"] < 0 < middle["high"] and large["low"] > 0
+    assert all(lead(m, n)["low"] > 0 for m in ("smollm2-135m", "qwen2.5-coder-0.5b") for n in (10, 30))
+
+
+def test_training_beats_every_way_of_showing_four_examples_or_more_at_the_smaller_sizes():
+    """As the opening says: from ten and from thirty labels on, and at 1.5B with a hundred labels none of them."""
+
+    def leads(model, n):
+        curve, shots = (book_records.load(name, model=model) for name in ("learning_curve", "few_shot"))
+        shown = [r for r in shots.rows if r["method"] in ("random", "balanced", "nearest") and r["k"] >= 4]
+        ways = {(r["method"], r["k"]) for r in shown}
+        tuned = curve.where(method="lora", n_labels=n)
+        return {way: gap(tuned, shots.where(method=way[0], k=way[1]), "accuracy") for way in ways}
+
+    for model, counts in (
+        ("smollm2-135m", (10, 30, 100, 300, 700)),
+        ("qwen2.5-coder-0.5b", (30, 100, 300, 700)),
+    ):
+        assert all(lead["low"] > 0 for n in counts for lead in leads(model, n).values()), model
+    assert any(lead["low"] < 0 for lead in leads("qwen2.5-coder-0.5b", 10).values())
+    largest = leads("qwen2.5-coder-1.5b", 100)
+    assert all(lead["low"] < 0 < lead["high"] for (_, k), lead in largest.items() if k >= 16)
+    assert leads("qwen2.5-coder-1.5b", 300)["nearest", 16]["low"] < 0
 
 
 def test_what_calibration_adds_is_the_difference_of_the_records_means():

@@ -9,10 +9,12 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from tunewise import __version__
 from tunewise import report as rp
 from tunewise.comparison import CANNOT_TELL, Comparison
-from tunewise.record import Record
+from tunewise.record import NotMeasured, Record
 from tunewise.report.figures import AROUND, WORDS, band, row_places
 from whentofinetune import book_files, book_records, verdicts
 from whentofinetune.pages.verdict import by_size, link, tests_by_size, tests_figure
@@ -159,22 +161,29 @@ def goes_with(expected: Mapping[str, str], sizes: Sizes) -> bool:
     return expected.items() <= words.items()
 
 
-def ends(found: Found) -> dict[str, tuple[verdicts.Finding, verdicts.Finding]]:
-    """Test, such as ``"C10b JSON"`` -> its finding at the smallest and at the largest size; only differences in points."""
-    pairs = {}
+def steps(found: Found, small: str, large: str) -> dict[str, tuple[verdicts.Finding, verdicts.Finding]]:
+    """Test, such as ``"C10b JSON"`` -> its finding at two sizes; only differences in points.
+
+    A comparison that several claims share stands here once, under the names of all.
+    """
+    pairs: dict[tuple[float, float], tuple[list[str], verdicts.Finding, verdicts.Finding]] = {}
     for claims in found.values():
         for claim, sizes in claims.items():
-            small, *_, large = (v.findings for v in sizes.values())
-            for part, *pair in zip(_parts(small), small, large, strict=True):
-                if pair[0].unit == "points":
-                    pairs[f"{claim}{part} {TOPICS[claim]}"] = tuple(pair)
-    return pairs
+            if small in sizes and large in sizes:
+                a, b = sizes[small].findings, sizes[large].findings
+                for part, x, y in zip(_parts(a), a, b, strict=True):
+                    if x.unit == "points":
+                        key = x.comparison.estimate, y.comparison.estimate
+                        pairs.setdefault(key, ([], x, y))[0].append(claim + part)
+    return {
+        f"{', '.join(names)} {TOPICS[names[0].rstrip('abcdef')]}": (x, y) for names, x, y in pairs.values()
+    }
 
 
-def changes(found: Found) -> dict[str, Comparison]:
-    """Each test's difference at the largest size minus that at the smallest; the intervals hold for all together (Bonferroni)."""
-    pairs = ends(found)
-    level = 1 - 0.05 / len(pairs)
+def changes(found: Found, small: str, large: str) -> dict[str, Comparison]:
+    """Each test's difference at one size minus that at a smaller one; the intervals hold for all together (Bonferroni)."""
+    pairs = steps(found, small, large)
+    level = 1 - 0.05 / max(len(pairs), 1)
     return {name: change(a.comparison, b.comparison, level) for name, (a, b) in pairs.items()}
 
 
@@ -187,14 +196,17 @@ def change(small: Comparison, large: Comparison, level: float) -> Comparison:
     return Comparison(*values, n, groups, binary=False, level=level)
 
 
-def changes_table(found: Found) -> rp.Html:
-    """The tests whose difference changed clearly from the smallest size to the largest."""
-    pairs, every = ends(found), changes(found)
+def changes_table(found: Found, small: str, large: str) -> rp.Html:
+    """The differences that changed clearly from one size to another, and how wide the intervals of all these changes are."""
+    pairs, every = steps(found, small, large), changes(found, small, large)
     clear = [name for name, c in every.items() if c.significant]
-    said = f"{len(clear)} of {len(every)} differences changed clearly from the smallest size measured to the largest"
+    said = f"From {small} to {large}, {len(clear)} of {len(every)} differences changed clearly"
+    if every:
+        wide = 100 * statistics.median((c.high - c.low) / 2 for c in every.values())
+        said += f"; half of the intervals of a change reach more than {wide:.0f} points to either side"
     if not clear:
         return rp.prose(f"{said}.")
-    columns = ("smallest", "largest", "change")
+    columns = (f"at {small}", f"at {large}", "change")
     rows = [
         {"test": name} | {k: rp.points(c.metric(), n=False) for k, c in zip(columns, cells, strict=True)}
         for name in clear
@@ -203,10 +215,53 @@ def changes_table(found: Found) -> rp.Html:
     return rp.table(rows, said)
 
 
+# What the number of training examples is called in the parameters of an experiment.
+_TAUGHT = {
+    "labels": "distillation gain_prediction task_diversity",
+    "items": "groundedness",
+    "texts": "judge",
+    "pairs": "new_language",
+}
+_TAUGHT |= {"questions": "jargon", "notes": "notes"}
+_TAUGHT |= {"readings": "rag_citations rag_dynamic rag_hallucination rag_hybrid rag_knowledge"}
+
+
+def taught() -> rp.Html:
+    """The experiments in which a larger model learned from more examples than the smallest."""
+    rows = []
+    for what, experiments in _TAUGHT.items():
+        for name in experiments.split():
+            params = {size: _params(name, model) for model, size in verdicts.LADDER.items()}
+            counts = {size: p[what] for size, p in params.items() if p.get("seeds")}
+            if len(set(counts.values())) > 1:
+                rows.append({"experiment": name} | {f"examples at {size}": n for size, n in counts.items()})
+    if not rows:
+        return rp.prose("In no experiment did a larger model learn from more examples than the smallest.")
+    return rp.table(rows, "Experiments in which a larger model was also taught more")
+
+
+def _params(experiment: str, model: str) -> Mapping[str, Any]:
+    """The parameters of the book's record; none where there is no record."""
+    try:
+        return book_records.load(experiment, model=model).params
+    except NotMeasured:
+        return {}
+
+
 def items(found: Found) -> rp.Html:
     """In how many tests the largest size measured answered more items than the smallest."""
-    counts = [b.comparison.n / a.comparison.n for a, b in ends(found).values()]
+    several = (list(sizes.values()) for claims in found.values() for sizes in claims.values())
+    pairs = [pair for few, *_, many in several for pair in zip(few.findings, many.findings, strict=True)]
+    counts = [b.comparison.n / a.comparison.n for a, b in pairs if a.comparison]
     more = [ratio for ratio in counts if ratio > 1]
     times = f", up to {max(more):.0f} times as many" if more else ""
     words = "tests more items were asked at the largest size measured than at the smallest"
     return rp.prose(f"In {len(more)} of {len(counts)} {words}{times}.")
+
+
+def citation() -> rp.Html:
+    """How to cite the page: with the version and the day of the newest record."""
+    runs = book_files.data_dir() / "runs"
+    newest = max(Record.read(path).date for path in runs.glob("*/*.full.json"))
+    book = f"When to Fine-Tune, version {__version__}, records up to {newest}"
+    return rp.prose(f"The authors of When to Fine-Tune ({newest[:4]}): “What changes with size”. In: {book}.")
