@@ -221,6 +221,14 @@ def test_what_the_prose_says_of_single_claims_follows_from_the_records(found):
     )
     assert [v.word for v in by_size("C26").values()][1:] == ["does not agree", "agrees"]
     assert "lose ground to it (C1)" in CELLS["size-changes-text"] and family["C1a small classifier"].high < 0
+    clear = {name.split()[0] for name, c in family.items() if c.significant}
+    assert "what changed clearly is what a prompt brings" in CELLS["size-result"]
+    assert clear == {"C26a", "C26b", "C29", "C30b", "C1a", "C1c"}  # all of them with a prompt on one side
+    assert (
+        "a fixed form (C10, C17), and what retrieved passages bring grows (C32, C36)" in CELLS["size-result"]
+    )
+    assert larger["C17b notes"].high < 0 and larger["C10c JSON"].high < 0
+    assert larger["C36a hallucination"].low > 0 and larger["C32a RAG first"].low > 0
     assert "in C17, C20 and C32 the word stays while a difference changed clearly" in CELLS["size-held"]
     assert {"C17", "C20", "C32"} <= set(found[page.HELD])
     assert larger["C17b notes"].high < 0 < larger["C32a RAG first"].low
