@@ -146,6 +146,42 @@ def test_scores_are_computed_once_a_text(bench, monkeypatch):
     np.testing.assert_array_equal(second[[2, 0]], first)
 
 
+def test_what_ends_an_answer_is_scored_where_one_label_begins_another(bench, monkeypatch):
+    asked = set()
+    plain = __import__("tunewise.scoring", fromlist=["label_logprobs"]).label_logprobs
+    monkeypatch.setattr(
+        "tunewise.scoring.label_logprobs", lambda lm, p, q, a: asked.add(tuple(a)) or plain(lm, p, q, a)
+    )
+    prompts.zero_shot(bench())
+    assert asked == {(" billing", " bug", " account")}
+    asked.clear()
+    items = {part: made_of("bug report", n) for part, n in (("train", 24), ("valid", 9), ("test", 12))}
+    made = prompts.zero_shot(bench(own(labels=("bug", "bug report"), **items))).artefact
+    assert asked == {(f" bug{end}", f" bug report{end}") for end in ("\n\n", "<|im_end|>")}
+    assert Artefact.load(made).end in ("\n\n", "<|im_end|>")
+
+
+def made_of(label, n):
+    """Items of one label."""
+    return tuple(dataclasses.replace(item, target=label) for item in rows(n, n * 100))
+
+
+def test_lora_can_answer_a_label_that_another_begins(bench, monkeypatch):
+    """A model that surely writes ``bug report`` and the end of text is not taken to have said ``bug``."""
+
+    def scored(lm, prefix, queries, answers):
+        sure = " bug report" + lm.tokenizer.eos_token
+        return np.array([[0.0 if sure.startswith(answer) else -9.0 for answer in answers]] * len(queries))
+
+    monkeypatch.setattr("tunewise.scoring.label_logprobs", scored)
+    items = {
+        "train": (*made_of("bug report", 20), *rows(4, shares=(0, 1, 0))),
+        "test": made_of("bug report", 12),
+    }
+    result = tuned.lora(bench(own(labels=("bug", "bug report"), valid=items["test"], **items), runs=1))
+    assert set(result.predictions) == {"bug report"}
+
+
 def test_a_text_that_is_too_long_is_cut_and_counted(bench):
     work = bench()
     long = "word " * 2000

@@ -26,7 +26,7 @@ TEXTS = [
     "word " * 700,
     "please",
 ]
-ANSWERS = [" billing", " delivery costs", " something other"]
+ANSWERS = [" billing", " billing dispute", " something other"]
 # what stands in the way of our packages for the length of a program
 ALONE = "import sys; sys.modules.update(dict.fromkeys(['tunewise', 'whentofinetune'])); sys.path.insert(0, sys.argv[1])\n"
 ALONE += "import json; from predict import predict; print(json.dumps(predict(json.load(open(sys.argv[2])))))"
@@ -71,7 +71,7 @@ def scored(lm, made):
 
     shots = "".join(made.before + query(t) + a + made.separator for t, a in made.shots)
     prefix = made.opening + shots + made.before
-    return scoring.label_logprobs(lm, prefix, [query(t) for t in TEXTS], made.answers)
+    return scoring.label_logprobs(lm, prefix, [query(t) for t in TEXTS], [a + made.end for a in made.answers])
 
 
 def balanced(lm, **parts):
@@ -79,7 +79,7 @@ def balanced(lm, **parts):
     asked = dict(
         labels=made_up.LABELS, answers=ANSWERS, before="Text:", after="\nLabel:", model=str(lm.folder)
     )
-    made = Artefact("score", **asked, **parts)
+    made = Artefact("score", **asked, end="\n\n", **parts)
     scores = scored(lm, made)
     bias = scores.mean(axis=0)
     labels = [made.labels[i] for i in (scores - bias).argmax(axis=1)]

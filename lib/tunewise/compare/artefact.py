@@ -45,6 +45,8 @@ class Artefact:
         printed as ``before + " " + text + after + answer + separator``.
     nearest
         How many shots are chosen for each text, the nearest last; 0 where all of ``shots`` are in the prompt. Neighbours: how many vote.
+    end
+        What is scored after each answer, where one answer begins another.
     bias
         What calibration takes off the log-probability of each answer; empty without calibration.
     adapter
@@ -63,6 +65,7 @@ class Artefact:
     after: str = ""
     separator: str = "\n\n"
     answers: Sequence[str] = ()
+    end: str = ""
     nearest: int = 0
     bias: Sequence[float] = ()
     system: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import itertools
 import shutil
 import time
 from collections import defaultdict
@@ -24,7 +25,7 @@ from tunewise.experiment import Context, context
 from tunewise.step_cache import StepCache, digest
 
 # Raise it when an arm changes so that results do: what was kept before is then not found any more.
-VERSION = 3
+VERSION = 4
 CHUNK = 64  # texts that are scored or embedded before they are kept
 
 
@@ -254,20 +255,30 @@ class Workbench:
             self._vectors |= zip(new, vectors, strict=True)
         return np.stack([self._vectors[text] for text in texts])
 
+    def end(self, answers: Sequence[str], end: str) -> str:
+        """``end`` where one answer's tokens begin another's (bug, bug report): with nothing after them, the longer could never win. Else nothing."""
+        from tunewise.models.packing import encode
+
+        ids = sorted(encode(self.ctx.lm.tokenizer, answer) for answer in answers)
+        return end if any(b[: len(a)] == a for a, b in itertools.pairwise(ids)) else ""
+
     def scores(
-        self, prefix: str, queries: Sequence[str], answers: Sequence[str], *, tuned: Any = None
+        self, prefix: str, queries: Sequence[str], answers: Sequence[str], end: str = "", *, tuned: Any = None
     ) -> tuple[np.ndarray, float]:
         """Log-probability of each answer after each prompt, float64 [n, m], and mean seconds a prompt; each is computed once and kept.
 
-        tuned: what :meth:`adapter` gave; None for the model as it is.
+        end: what follows an answer, scored with it where :meth:`end` says so. tuned: what :meth:`adapter` gave; None for the model as it is.
         """
         from tunewise.scoring import label_logprobs
+
+        end = self.end(answers, end)
+        answers = [answer + end for answer in answers]
 
         def scored(part: list[str]) -> list[list[float]]:
             found: list[list[float]] = label_logprobs(tuned or self.ctx.lm, prefix, part, answers).tolist()
             return found
 
-        made_of = ["scores", self.ctx.ingredients, tuned.key if tuned else "", prefix, list(answers)]
+        made_of = ["scores", self.ctx.ingredients, tuned.key if tuned else "", prefix, answers]
         rows, seconds = self.once(made_of, queries, scored)
         return np.array(rows).reshape(len(queries), len(answers)), seconds
 

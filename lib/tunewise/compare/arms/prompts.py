@@ -118,6 +118,11 @@ class _Prompt:
         longest = sorted(self.shots, key=lambda s: -len(s[0]))[: self.nearest] if self.nearest else self.shots
         return len(encode(lm.tokenizer, self.template.prefix(bench.task, longest))) + TEXT_TOKENS <= window
 
+    @property
+    def end(self) -> str:
+        """What follows an answer, up to the end of its line."""
+        return self.template.separator.partition("\n")[0] or self.template.separator
+
     def queries(self, bench: Workbench, items: Sequence[Item]) -> list[str]:
         """What each text adds."""
         queries = [self.template.query(bench.task, bench.shorten(i.text)) for i in items]
@@ -134,7 +139,7 @@ class _Prompt:
     def scores(self, bench: Workbench, items: Sequence[Item]) -> tuple[np.ndarray, float]:
         """Log-probabilities of the labels [n, labels], and seconds a text."""
         answers = self.template.answers(bench.task.labels)
-        return bench.scores(self.prefix(bench), self.queries(bench, items), answers)
+        return bench.scores(self.prefix(bench), self.queries(bench, items), answers, self.end)
 
     def valid_accuracy(self, bench: Workbench) -> float:
         """Without calibration."""
@@ -145,7 +150,8 @@ class _Prompt:
         if self.nearest:
             return np.zeros(len(bench.labels))
         empty = [self.template.query(bench.task, t) for t in EMPTY_TEXTS]
-        scores, _ = bench.scores(self.prefix(bench), empty, self.template.answers(bench.task.labels))
+        answers = self.template.answers(bench.task.labels)
+        scores, _ = bench.scores(self.prefix(bench), empty, answers, self.end)
         return prompting.label_bias(scores)
 
 
@@ -175,7 +181,9 @@ def _best(bench: Workbench, arm: tuple[str, str, str], prompts: Sequence[_Prompt
         memory=model_bytes(lm),
     )
     settings = {k: v for k, v in trials[place].items() if k != "score"}
-    made = prompt_artefact(bench, template, prompt.shots, prompt.nearest, bias if bias.any() else ())
+    made = prompt_artefact(
+        bench, template, prompt.end, prompt.shots, prompt.nearest, bias if bias.any() else ()
+    )
     folder = bench.leave(arm[0], made)
     return bench.classified(arm, scores - bias, settings=settings, cost=cost, trials=trials, artefact=folder)
 
@@ -183,6 +191,7 @@ def _best(bench: Workbench, arm: tuple[str, str, str], prompts: Sequence[_Prompt
 def prompt_artefact(
     bench: Workbench,
     template: PromptTemplate,
+    end: str,
     shots: Sequence[Shot] = (),
     nearest: int = 0,
     bias: Sequence[float] | np.ndarray = (),
@@ -200,6 +209,7 @@ def prompt_artefact(
         after=after,
         separator=template.separator,
         answers=answers,
+        end=bench.end(answers, end),
         nearest=nearest,
         bias=[float(b) for b in bias],
     )

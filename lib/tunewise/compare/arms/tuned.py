@@ -73,8 +73,12 @@ def lora(bench: Workbench, n: int | None = None) -> ArmResult:
     scores = [work.test_scores(run) for run in runs]
     kept = max(range(len(runs)), key=lambda k: runs[k].rank())
     with work.trained(runs[kept].recipe) as tuned:
-        _, seconds = bench.scores(work.prefix, work.asked, work.answers, tuned=tuned)
-        folder = bench.leave("lora", prompt_artefact(bench, work.template), tuned=tuned) if whole else None
+        _, seconds = bench.scores(work.prefix, work.asked, work.answers, work.end, tuned=tuned)
+        folder = (
+            bench.leave("lora", prompt_artefact(bench, work.template, work.end), tuned=tuned)
+            if whole
+            else None
+        )
         memory = model_bytes(tuned)
     work.drop(run for run in runs if run is not runs[kept])
     cost = Cost(
@@ -100,6 +104,7 @@ class _Training:
         self.bench, self.items = bench, bench.draw(n)
         self.template = our_templates(bench.ctx.lm.tokenizer, bench.data.columns.target)[0]
         self.prefix, self.answers = self.template.prefix(bench.task), self.template.answers(bench.task.labels)
+        self.end = bench.ctx.lm.tokenizer.eos_token  # as in training
         texts = zip(self._queries(self.items), bench.y(self.items), strict=True)
         self.pairs = [(query, self.answers[y]) for query, y in texts]
         self.valid, self.y = self._queries(bench.data.valid), bench.y(bench.data.valid)
@@ -147,7 +152,7 @@ class _Training:
 
         def score() -> list[list[float]]:
             with self.trained(run.recipe) as tuned:
-                scores, _ = self.bench.scores(self.prefix, self.asked, self.answers, tuned=tuned)
+                scores, _ = self.bench.scores(self.prefix, self.asked, self.answers, self.end, tuned=tuned)
             found: list[list[float]] = scores.tolist()
             return found
 
@@ -170,7 +175,7 @@ class _Trial:
 
         def train() -> dict[str, Any]:
             with work.trained(recipe) as tuned:
-                scores, _ = work.bench.scores(work.prefix, work.valid, work.answers, tuned=tuned)
+                scores, _ = work.bench.scores(work.prefix, work.valid, work.answers, work.end, tuned=tuned)
                 per_pass = max(1, len(tuned.losses) // recipe.epochs)
                 last, before = tuned.losses[-per_pass:], tuned.losses[-2 * per_pass : -per_pass]
                 told = {"loss": float(np.mean(last)), "before": float(np.mean(before or last))}

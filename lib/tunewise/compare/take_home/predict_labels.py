@@ -33,7 +33,7 @@ def predict(texts: Sequence[str]) -> list[str]:
             begun = {tuple(start): read(start)[1]}  # most prompts begin alike
         last, past = read(rest, begun.get(tuple(start)))
         scores = [-bias for bias in ARM["bias"] or [0.0] * len(ARM["labels"])]
-        for i, ids in enumerate(map(prompts.encode, ARM["answers"])):
+        for i, ids in enumerate(prompts.encode(answer + ARM["end"]) for answer in ARM["answers"]):
             scores[i] += float(last[-1, ids[0]])
             if len(ids) > 1:
                 further, _ = read(ids[:-1], past, len(ids) - 1)
