@@ -228,14 +228,14 @@ def test_own_data_come_in_random_order_and_another_seed_splits_them_otherwise(tm
 
 def test_repeated_texts_are_kept_once_and_never_in_two_splits(tmp_path):
     data = rows()
-    again = [(t.upper() + "!!", y) for t, y in data]
+    again = [(t.upper().replace(" ", "  "), y) for t, y in data]
     task = own_data(write_csv(tmp_path / "a.csv", data + again))
     assert len(task.train) + len(task.valid) + len(task.test) == len(data)
     assert not {plain(e.text) for e in task.test} & {plain(e.text) for e in task.train}
 
 
 def test_a_text_with_two_labels_is_left_out_and_said(tmp_path):
-    path = write_csv(tmp_path / "a.csv", [*rows(), ("One text", "billing"), ("one text!", "delivery")])
+    path = write_csv(tmp_path / "a.csv", [*rows(), ("One text", "billing"), ("one  text", "delivery")])
     with pytest.warns(UserWarning, match="a.csv: the same text with two labels: 1 text"):
         task = own_data(path)
     assert not any("one text" in e.text.lower() for s in SPLITS for e in getattr(task, s))

@@ -41,7 +41,7 @@ def test_sound_rows_give_no_serious_finding():
 def test_repeats_are_used_once_and_contradictions_not_at_all():
     records = tickets()
     records += [
-        {**records[0], "text": records[0]["text"].upper() + "!"},
+        {**records[0], "text": records[0]["text"].upper().replace(" ", "  ")},
         {"text": records[1]["text"], "label": "billing"},
     ]
     mine = prepare(records)
@@ -51,6 +51,23 @@ def test_repeats_are_used_once_and_contradictions_not_at_all():
     assert clash.rows == (1, 241) and clash.serious and "'delivery'" in clash.said
     texts = [item.text for part in (mine.train, mine.valid, mine.test) for item in part]
     assert records[1]["text"] not in texts and texts.count(records[0]["text"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("great 👍", "great 👎"),
+        ("👍", "👎"),
+        ("I use C++", "I use C#"),
+        ("-5 degrees", "5 degrees"),
+        ("दिन अच्छा है", "दीन अच्छा है"),
+    ],
+)
+def test_signs_and_vowel_marks_tell_texts_apart(one, other):
+    records = tickets() + [{"text": one, "label": "billing"}, {"text": other, "label": "account"}]
+    mine = prepare(records)
+    assert not [f for f in mine.findings if f.kind in ("duplicate", "two_labels")]
+    assert {one, other} <= {i.text for part in (mine.train, mine.valid, mine.test) for i in part}
 
 
 def test_two_answers_to_one_question_are_no_fault():

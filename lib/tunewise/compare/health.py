@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -94,13 +95,18 @@ def of_sample(name: str, what: str, there: int, used: int) -> list[Finding]:
     return [Finding("sampled", (), said, done)] if used < there else []
 
 
+def _folded(text: str) -> str:
+    """What two texts share that are the same: all signs, in whatever case and white space (C++ is not C#, and a thumb up is none down)."""
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+
+
 def without_repeats(name: str, items: Sequence[Item], columns: Columns) -> tuple[list[Item], list[Finding]]:
     """Each text once (in each given split), and none with two labels, since no method can be right on both."""
     kept: dict[tuple[str, str], list[Item]] = defaultdict(list)
     again, clashes = [], []
     for item in items:
         split = item.features.get(columns.split, "") if columns.split else ""
-        same = kept[split, plain(item.text) or item.text]
+        same = kept[split, _folded(item.text)]
         if same and any(other.target == item.target for other in same):
             again.append(item.row)
         else:
@@ -121,9 +127,9 @@ def without_repeats(name: str, items: Sequence[Item], columns: Columns) -> tuple
         else:
             left += same
     if clashes:
-        first = [item for item in clashes if plain(item.text) == plain(clashes[0].text)]
+        first = [item for item in clashes if _folded(item.text) == _folded(clashes[0].text)]
         example = " and ".join(f"row {i.row} {(i.target or '')[:30]!r}" for i in first[:2])
-        n = len({plain(item.text) or item.text for item in clashes})
+        n = len({_folded(item.text) for item in clashes})
         said = f"{name}: the same text with two labels: {counted(n, 'text')} (such as {example}; {listed(i.row for i in clashes)})."
         rows = tuple(sorted(item.row for item in clashes))
         found.append(Finding("two_labels", rows, said, "left out: decide on one label each", True))
