@@ -21,17 +21,16 @@ def near_duplicates(texts: Sequence[str], share: float = 0.6) -> list[tuple[int,
     sets = [set(w) for w in words]
     same, runs = defaultdict(list), defaultdict(list)
     for i, w in enumerate(words):
-        same[" ".join(w)].append(i)
+        same[" ".join(w) or texts[i]].append(i)
         for n in (2, 3) if len(w) <= 5 else (3,):
             for run in {tuple(w[k : k + n]) for k in range(len(w) - n + 1)}:
                 runs[run].append(i)
     pairs = [(group[0], i) for group in same.values() for i in group[1:]]
     seen = set()
     for group in runs.values():
-        if len(group) > 100:  # a phrase so common that it says nothing
-            continue
+        most = 100 if len(group) <= 100 else 10  # of a common phrase: enough to chain texts of one template
         for k, i in enumerate(group):
-            for j in group[k + 1 :]:
+            for j in group[k + 1 : k + 1 + most]:
                 if (i, j) not in seen:
                     seen.add((i, j))
                     if len(sets[i] & sets[j]) >= share * len(sets[i] | sets[j]):

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -126,6 +127,18 @@ def test_rows_of_a_template_are_not_put_into_one_split():
     assert min(len(mine.train), len(mine.test)) > 40
     (finding,) = [f for f in mine.findings if f.kind == "near_duplicate"]
     assert finding.serious and len(finding.rows) == 200
+
+
+@pytest.mark.parametrize("n", [95, 150])
+def test_many_rows_of_one_template_are_near_duplicates_too(n):
+    said = "Backup job on server{} failed last night please look at the disk and restart it"
+    others = some(400)
+    items = others + [Item(f"s{i}", 500 + i, said.format(i), "a", f"s{i}") for i in range(n)]
+    ties = tie(items)
+    rows = {*range(400, 400 + n)}
+    assert rows <= {i for pair in ties.near for i in pair} and rows <= {*ties.templated}
+    few = tie(items + some(1500, seed=3))
+    assert len({*few.of[400 : 400 + n]}) == 1 and not few.templated
 
 
 def test_the_latest_rows_are_the_test():
