@@ -252,7 +252,8 @@ def test_the_fingerprint_follows_texts_labels_and_splits():
     relabelled = dataclasses.replace(
         data, test=(dataclasses.replace(data.test[0], target="bug"), *data.test[1:])
     )
-    assert len({fingerprint(d) for d in (data, moved, relabelled)}) == 3
+    renamed = dataclasses.replace(data, columns=dataclasses.replace(data.columns, target="topic"))
+    assert len({fingerprint(d) for d in (data, moved, relabelled, renamed)}) == 4
     assert fingerprint(dataclasses.replace(data, name="other", pool=data.test)) == fingerprint(data)
 
 

@@ -325,9 +325,11 @@ class Workbench:
 
 
 def fingerprint(data: OwnData) -> str:
-    """SHA-256 of all items and their splits."""
+    """SHA-256 of all items, their splits, and what the label column is called: prompts name it."""
     splits = [[[i.id, i.text, i.target] for i in part] for part in (data.train, data.valid, data.test)]
-    return digest([data.columns.kind, list(data.labels), data.metric, data.schema, splits])
+    return digest(
+        [data.columns.kind, data.columns.target, list(data.labels), data.metric, data.schema, splits]
+    )
 
 
 def accuracy(scores: np.ndarray, y: Sequence[int]) -> float:
