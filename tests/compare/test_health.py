@@ -13,6 +13,7 @@ from tunewise.compare.base import Item
 from tunewise.compare.intake import prepare
 from tunewise.compare.label_errors import label_errors
 from tunewise.compare.personal_data import kinds
+from tunewise.compare.text_encoding import DataError
 
 FILL = "please help me since yesterday again order customer want need today still quickly about thanks our the with from this".split()  # noqa: SIM905
 OWN = {
@@ -68,6 +69,12 @@ def test_signs_and_vowel_marks_tell_texts_apart(one, other):
     mine = prepare(records)
     assert not [f for f in mine.findings if f.kind in ("duplicate", "two_labels")]
     assert {one, other} <= {i.text for part in (mine.train, mine.valid, mine.test) for i in part}
+
+
+def test_texts_that_all_have_two_labels_are_refused():
+    records = [r | {"label": label} for r in tickets(30) for label in OWN]
+    with pytest.raises(DataError, match="every text stands there with two labels: decide on one a text"):
+        prepare(records)
 
 
 def test_two_answers_to_one_question_are_no_fault():

@@ -237,6 +237,8 @@ def _labels(
     rows: dict[str, list[int]] = defaultdict(list)
     for item in items:
         rows[item.target or ""].append(item.row)
+    if not rows:
+        raise DataError(f"{name}: every text stands there with two labels: decide on one a text")
     rare = {label: found for label, found in rows.items() if len(found) < LEAST_A_LABEL}
     findings = []
     if rare and drop_rare and len(rows) > len(rare):
