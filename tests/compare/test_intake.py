@@ -288,6 +288,16 @@ def test_the_latest_rows_are_the_test_whichever_way_dates_are_written(form):
         ("a.csv", "text,label\nhello, you,x\n", "line 2: 3 values, but 2 columns.*double quotes"),
         ("a.csv", 'text,label\n"hello,x\nyou,y\n', "line 2: this row is not CSV"),
         ("a.csv", "\n".join(f"{t},{y}" for t, y in rows()), "first line seems to be a row.*text,label"),
+        (
+            "a.csv",
+            csv_of(rows(), "Message,pay"),
+            "if it is the header, say --label pay",
+        ),
+        (
+            "a.csv",
+            "text,label\n1,hello,x\n",
+            "3 values, but 2 columns.*row's number, begin the header with row,$",
+        ),
         ("a.csv", bytes(range(256)) * 9, "binary file"),
         ("a.csv", b"text,label\n" + b"x" * 10_000_001, "line 2 is longer than 10 MB"),
         ("a.jsonl", '{"text": "a", "label": "x"}\n{"text": \n', "line 2 is not JSON"),
@@ -304,6 +314,13 @@ def test_the_latest_rows_are_the_test_whichever_way_dates_are_written(form):
 def test_what_cannot_be_read_is_said(tmp_path, name, content, says):
     with pytest.raises(DataError, match=f"(?s){says}"):
         prepare(write(tmp_path, name, content))
+
+
+def test_a_header_that_is_also_a_label_and_delimiters_at_the_ends_of_lines_are_read(tmp_path):
+    data = rows()
+    plain = csv_of(data, "Message,pay")
+    ended = write(tmp_path, "a.csv", plain.replace("\n", ",,\n").replace(",,\n", "\n", 1))
+    assert pairs(prepare(ended, label="pay")) == sorted(data)
 
 
 def test_a_test_set_of_one_group_is_refused_before_anything_is_run():

@@ -202,7 +202,8 @@ def _label(name: str, values: Mapping[str, list[str]], read: set[str], guessed: 
         said = (
             f"{name}: the first line seems to be a row, not a header ({could[0]!r} stands there again below)"
         )
-        raise DataError(f"{said}; put a line such as text,label above it")
+        header = f"if it is the header, say --label {shlex.quote(could[0])}"
+        raise DataError(f"{said}; put a line such as text,label above it, or, {header}")
     others = [c for c in likely if c not in could]
     more = f"; {_listed(others)} could be predicted too: --label" if others else ""
     why = "it has few different values" if could == likely and not named else "by its name"

@@ -156,10 +156,15 @@ def _csv(table: Table, path: Path, encoding: str, delimiter: str | None) -> Iter
                 if not columns:
                     columns = _named(cells)
                     continue
-                if len(cells) > len(columns):
+                if any(cells[len(columns) :]):  # empty ones are left by a delimiter at the end of the line
                     said = f"{table.name}, line {number}: {len(cells)} values, but {len(columns)} columns in the header"
-                    raise DataError(f"{said}; a text that contains {delimiter!r} must stand in double quotes")
-                yield number, dict(itertools.zip_longest(columns, cells))
+                    remedy = f"a text that contains {delimiter!r} must stand in double quotes"
+                    if len(cells) == len(columns) + 1 and cells[0].isdigit():
+                        remedy += (
+                            f"; if the first value is the row's number, begin the header with row{delimiter}"
+                        )
+                    raise DataError(f"{said}; {remedy}")
+                yield number, dict(itertools.zip_longest(columns, cells[: len(columns)]))
         except csv.Error as error:
             said = f"{table.name}, line {begins}: this row is not CSV ({error})"
             remedy = "a quote that is opened must be closed, and a quote inside a text is written twice"
