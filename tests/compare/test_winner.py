@@ -15,7 +15,7 @@ from tunewise import baselines, finetune, scoring
 from tunewise.compare import winner
 from tunewise.compare.artefact import Artefact
 from tunewise.compare.base import Settings
-from tunewise.compare.take_home.prompt_parts import Prompts
+from tunewise.compare.take_home.prompt_parts import Prompts, ended
 from tunewise.control_tokens import inert
 from tunewise.generation import generate
 
@@ -173,7 +173,7 @@ def test_what_is_written_is_what_was_evaluated(base, tmp_path):
     texts = TEXTS[:3]
     prompts = ["Text: " + inert(text) + "\nAnswer:" for text in texts]
     assert predicted(folder, texts, tmp_path) == [
-        t.strip() for t in generate(base, prompts, max_new_tokens=6)
+        ended(t, "\n") for t in generate(base, prompts, max_new_tokens=6, stop=None)
     ]
 
 

@@ -73,6 +73,15 @@ def test_the_nearest_rows_answer_is_its_targets(bench):
     assert paid.month > 0 and paid.labels > 0
 
 
+def test_an_answer_that_begins_after_a_line_break_is_read_as_it_is_taken_home(bench, monkeypatch):
+    def generate(lm, prompts, stop="\n", **options):
+        texts = [" \n2 cups\nand more"] * len(prompts)
+        return texts if stop is None else [text.split(stop)[0] for text in texts]
+
+    monkeypatch.setattr("tunewise.generation.generate", generate)
+    assert set(written.zero_shot(bench(answers())).predictions) == {"2 cups"}
+
+
 def test_records_are_json_of_the_schema_even_from_random_weights(bench):
     work = bench(records())
     arm = written.zero_shot(work)

@@ -14,6 +14,7 @@ from tunewise import stats
 from tunewise.compare.api_server import EndpointError, Server
 from tunewise.compare.endpoint import Answer, Endpoint
 from tunewise.compare.take_home.named_label import label_of, without_thoughts
+from tunewise.compare.take_home.prompt_parts import ended
 from tunewise.compare.winner import ASKED_AGAIN, EVALUATED, named_by
 
 SAME, DIFFERENT, NOT_CHECKED = 0, 1, 2
@@ -171,8 +172,9 @@ def _continue(
     tokenizer = AutoTokenizer.from_pretrained(base_folder(told), local_files_only=True)
     prompts = Prompts(told, tokenizer)
     ids = [start + rest for start, rest in map(prompts.of, texts)]
-    most, options = told["max_new_tokens"], {"stop": told["stop"]} if told["stop"] else {}
-    notes = []
+    # what is written is cut here, as it was evaluated: a server would stop at a line break before the answer
+    most, notes = told["max_new_tokens"], []
+    options: dict[str, Any] = {}
     if told["how"] == "score":
         most = ROOM + max(len(prompts.encode(answer)) for answer in told["answers"])
         options = {"stop": "\n"}
@@ -196,7 +198,7 @@ def _read(text: str, told: dict[str, Any]) -> str:
     """The label that was written, or the answer."""
     said = without_thoughts(text)
     if not told["labels"]:
-        return said.split(told["stop"] or "\0")[0].strip()
+        return ended(said, told["stop"])
     if told["how"] == "endpoint":  # was evaluated by what it wrote, not by scores
         return label_of(said, told["labels"])
     by_words = dict(zip(told["answers"], told["labels"], strict=True))

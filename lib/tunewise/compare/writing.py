@@ -15,6 +15,7 @@ from tunewise.compare.answer_scoring import Scorer, load_scorer, outcomes_of, pa
 from tunewise.compare.artefact import Artefact
 from tunewise.compare.base import ArmResult, Cost, Item
 from tunewise.compare.own_prompt import in_chat, literal
+from tunewise.compare.take_home.prompt_parts import ended
 from tunewise.compare.workbench import Workbench
 from tunewise.control_tokens import inert
 from tunewise.data import Task
@@ -149,9 +150,9 @@ class Writer:
         prefix, prompts = self.prompts(one, items)
 
         def written(part: list[str]) -> list[str]:
-            options: dict[str, Any] = {"prefix": prefix, "max_new_tokens": self.most, "stop": self.stop}
             with self._keeping_to_schema(lm):
-                return [text.strip() for text in generate(lm, part, **options)]
+                found = generate(lm, part, prefix=prefix, max_new_tokens=self.most, stop=None)
+            return [ended(text, self.stop) for text in found]
 
         asked = [prefix, self.data.schema, self.stop, self.most]
         made_of = ["written", bench.ctx.ingredients, trained.key if trained else "", asked]

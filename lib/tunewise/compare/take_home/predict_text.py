@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from tunewise.compare.take_home.prompt_parts import ended
 from tunewise.compare.take_home.prompted_model import ARM, model, prompts, tokenizer
 
 
@@ -28,8 +29,7 @@ def predict(texts: Sequence[str]) -> list[str]:
             keeper = Keeper(tokenizer, model.config.vocab_size, json_grammar(ARM["schema"]), 1)
             options["logits_processor"] = [keeper]
         out = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **options)
-        said = tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True).strip()
-        found.append(said.split(ARM["stop"] or "\0")[0].strip())
+        found.append(ended(tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True), ARM["stop"]))
     return found
 
 

@@ -11,6 +11,11 @@ MARKED = re.compile(
 )  # what looks like a control token in a text, and stays text
 
 
+def ended(text: str, stop: str | None) -> str:
+    """What was written up to where an answer ends; line breaks and spaces before it are passed over."""
+    return text.strip().split(stop or "\0")[0].strip()
+
+
 class Prompts:
     """What ``arm.json`` says, put together.
 
