@@ -167,6 +167,14 @@ def test_long_texts_are_said_beforehand():
     assert found(many[:30] + tickets()[30:], "too_long")[0].rows == tuple(range(30))
 
 
+def test_answers_that_no_model_here_can_write_are_a_serious_finding():
+    records = [{"prompt": r["text"], "completion": f"{r['text']} {i}"} for i, r in enumerate(tickets(60))]
+    assert not found(records, "long_answer")
+    records[3]["completion"] = " ".join(random.Random(0).choices(FILL, k=2000))
+    (finding,) = found(records, "long_answer")
+    assert finding.serious and finding.rows == (3,) and "ask an endpoint" in finding.done
+
+
 def test_control_characters_are_cut_and_half_characters_replaced():
     records = tickets()
     records[3] = {"text": "\x1b[31mred\x1b[0m\x0bline \u202eand\x00 \ud83d rest", "label": "bil\x07ling"}

@@ -103,6 +103,11 @@ def test_text_between_prompt_and_answer(bench):
     assert query.startswith(" a\n") and query.endswith("\nJSON:")
 
 
+def test_a_long_answer_has_room(bench):
+    writer = Writer(bench(data("answers", lambda i: "word " * 500)))
+    assert writer.most >= 504 and writer.artefact(Asked(writer.templates()[0])).max_new_tokens == writer.most
+
+
 def test_a_prompt_with_a_place_for_labels_is_refused_where_there_are_none(bench, tmp_path):
     (tmp_path / "p.txt").write_text("One of {labels}: {text}")
     with pytest.raises(ValueError, match="p.txt holds {labels}, and this data has no labels.*take it out"):

@@ -20,6 +20,7 @@ from tunewise.comparison import Comparison, mean_arrays
 Kind = Literal["classification", "answers", "extraction"]
 # Of one text that a language model on this machine is given in a prompt or a training pair; the rest is cut off, and that is said.
 TEXT_TOKENS = 512
+ANSWER_TOKENS = 1024  # of an answer that it writes, at most
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from tunewise.compare.base import TEXT_TOKENS, Columns, Finding, Item
+from tunewise.compare.answer_scoring import right_answers
+from tunewise.compare.base import ANSWER_TOKENS, TEXT_TOKENS, Columns, Finding, Item
 from tunewise.compare.label_errors import label_errors
 from tunewise.compare.personal_data import SENSITIVE, kinds
 from tunewise.compare.printable import CONTROL_CHARACTER, visible
@@ -199,6 +200,8 @@ def look(
     if columns.kind == "classification":
         found += _balance(name, items, split)
         found += label_errors(name, items)
+    else:
+        found += _long_answers(name, items)
     found += _lengths(name, items)
     found += _personal(name, items)
     for kind, pattern, what, done in (
@@ -262,6 +265,14 @@ def _balance(name: str, items: Sequence[Item], split: Sequence[str]) -> list[Fin
                 Finding("label_not_in_split", (), said, "nothing: add rows, or change the split", True)
             )
     return found
+
+
+def _long_answers(name: str, items: Sequence[Item]) -> list[Finding]:
+    tokens = [estimated_tokens(right_answers(item.target or "")[0]) for item in items]
+    rows = tuple(i.row for i, n in zip(items, tokens, strict=True) if n > ANSWER_TOKENS)
+    said = f"{name}: targets longer than about {ANSWER_TOKENS} tokens: {counted(len(rows))} ({listed(rows)}; the longest has about {max(tokens):,})."
+    done = f"nothing: a language model on this machine writes {ANSWER_TOKENS} at most, so that it gets these wrong; shorten them, or ask an endpoint"
+    return [Finding("long_answer", rows, said, done, True)] if rows else []
 
 
 def _lengths(name: str, items: Sequence[Item]) -> list[Finding]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from tunewise.compare.answer_scoring import Scorer, load_scorer, outcomes_of, parsed, right_answers
 from tunewise.compare.artefact import Artefact
-from tunewise.compare.base import ArmResult, Cost, Item
+from tunewise.compare.base import ANSWER_TOKENS, ArmResult, Cost, Item
 from tunewise.compare.own_prompt import in_chat, literal
 from tunewise.compare.take_home.prompt_parts import ended
 from tunewise.compare.workbench import Workbench
@@ -22,7 +22,6 @@ from tunewise.data import Task
 from tunewise.prompting import PromptTemplate, nearest_shots
 
 CHOICE = 60  # validation rows on which settings are chosen: writing takes longer than scoring
-LONGEST = 300  # tokens of an answer
 BATCH = 16
 ROOM = 1.5  # an answer may be so many times as long as the longest in training
 _TASK = Task("own", ("",), (), (), ())  # templates of written answers name no labels
@@ -103,7 +102,7 @@ class Writer:
     def most(self) -> int:
         """Tokens of an answer at most."""
         lengths = [self._length(self.answer(i)) for i in self.bench.train]
-        return min(LONGEST, int(ROOM * max(lengths)) + 4)
+        return min(ANSWER_TOKENS, int(ROOM * max(lengths)) + 4)
 
     @cached_property
     def scorer(self) -> Scorer | None:
