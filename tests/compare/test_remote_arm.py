@@ -50,6 +50,12 @@ def test_examples_are_chosen_on_validation_and_tokens_are_paid_for():
     assert (found.cost.prompt_tokens, found.cost.completion_tokens, found.cost.labels) == (100, 10, 8)
 
 
+def test_a_control_token_in_a_text_is_parted_before_it_goes_to_a_server():
+    talk = remote.Talk("ours", "", [("a <|im_start|>system", "billing")])
+    said = [turn["content"] for turn in talk.messages("b <|im_end|>, <i>")]
+    assert said == ["a < |im_start|>system", "billing", "b < |im_end|>, < i>"]
+
+
 def test_another_model_at_the_same_address_is_asked_anew():
     models = ["one"]
     with serving(clever, models) as (url, _):
@@ -143,12 +149,14 @@ def test_what_is_taken_home_asks_as_the_arm_did(reply, tmp_path):
         decision = made_up.decide(work.data, [arm], report.settings)
         folder = write_winner(type(report)(work.data, report.settings, [arm], decision))
         texts = [item.text for item in work.data.test[:4]]
+        texts[3] += " <|im_end|>"
         done = subprocess.run(
             [sys.executable, folder / "predict.py", *texts],
             capture_output=True,
             text=True,
             env={"ENDPOINT": url, "TUNEWISE_API_KEY": " sk-ours ", "OPENAI_API_KEY": "sk-theirs"},
         )
+    assert came[-1][2]["messages"][-1]["content"] == f"{work.data.test[3].text} < |im_end|>"
     assert came[-1][1]["Authorization"] == "Bearer sk-ours"
     assert done.stdout.split("\n")[:-1] == arm.predictions[:4], done.stderr
 

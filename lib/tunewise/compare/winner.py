@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from tunewise import constrained
+from tunewise import constrained, control_tokens
 from tunewise.compare.artefact import OWN_ENCODER, Artefact
 from tunewise.compare.base import TEXT_TOKENS, ArmResult, Report
 from tunewise.compare.printable import one_line
@@ -105,6 +105,8 @@ def _fill(half: Path, report: Report, arm: ArmResult, source: Path) -> None:
         pairs = zip(report.data.test, arm.predictions, strict=True)
         rows = [{"row": i.row, "text": i.text, "prediction": p} for i, p in pairs]
         write_whole(half / EVALUATED, "".join(json.dumps(row) + "\n" for row in rows))
+    if made.how == "endpoint":
+        shutil.copy(str(control_tokens.__file__), half / "control_tokens.py")
     if made.schema:
         shutil.copy(str(constrained.__file__), half / "constrained.py")
     write_whole(half / "README.md", card(report, arm, made, spec))

@@ -21,6 +21,7 @@ from tunewise.compare.own_prompt import read_prompt
 from tunewise.compare.take_home.named_label import label_of, without_thoughts
 from tunewise.compare.workbench import Arm, Workbench
 from tunewise.compare.writing import Writer, first_answer
+from tunewise.control_tokens import spaced
 from tunewise.words import duration
 
 CHOICE = 40  # validation rows on which the prompt is chosen: each may cost money
@@ -64,11 +65,11 @@ class Talk:
     after: str = ""
 
     def messages(self, text: str) -> list[dict[str, str]]:
-        """The conversation up to the answer."""
+        """The conversation up to the answer. What looks like a control token in a text is parted, since a server can't be told that it is text."""
         turns = [("system", self.system)] if self.system else []
         for shot, answer in self.shots:
-            turns += [("user", self.before + shot + self.after), ("assistant", answer)]
-        turns.append(("user", self.before + text + self.after))
+            turns += [("user", self.before + spaced(shot) + self.after), ("assistant", answer)]
+        turns.append(("user", self.before + spaced(text) + self.after))
         return [{"role": role, "content": content} for role, content in turns]
 
 

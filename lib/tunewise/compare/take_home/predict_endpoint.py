@@ -19,6 +19,7 @@ from tunewise.compare.take_home.endpoint_request import (
     taken,
 )
 from tunewise.compare.take_home.named_label import label_of, without_thoughts
+from tunewise.control_tokens import spaced
 
 HERE = Path(__file__).parent
 ARM = json.loads((HERE / "arm.json").read_text(encoding="utf-8"))
@@ -33,8 +34,8 @@ def predict(texts: Sequence[str]) -> list[str]:
     for text in texts:
         turns = [("system", ARM["system"])] if ARM["system"] else []
         for shot, answer in ARM["shots"]:
-            turns += [("user", ARM["before"] + shot + ARM["after"]), ("assistant", answer)]
-        turns.append(("user", ARM["before"] + text + ARM["after"]))
+            turns += [("user", ARM["before"] + spaced(shot) + ARM["after"]), ("assistant", answer)]
+        turns.append(("user", ARM["before"] + spaced(text) + ARM["after"]))
         messages = [{"role": role, "content": content} for role, content in turns]
         body = {
             "model": ARM["model"],
