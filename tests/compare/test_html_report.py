@@ -14,6 +14,7 @@ from tunewise.compare.base import Cost, Finding, Settings
 from tunewise.compare.decision import decide
 from tunewise.compare.html_report import fragment, page, view, write_html
 from tunewise.compare.json_report import as_dict, as_json
+from tunewise.compare.next_steps import weakest
 from tunewise.compare.terminal_table import fitted, table
 from tunewise.stats import wilson
 
@@ -97,6 +98,25 @@ def test_below_the_verdict_stand_the_split_and_the_worst_label(report):
     assert "the latest by day are the test" in page(replace(report, data=by_time))
     answers = replace(report.data, columns=replace(report.data.columns, kind="answers"), labels=())
     assert "worst label" not in page(replace(report, data=answers))
+
+
+def test_a_label_whose_rows_all_belong_together_has_no_interval(report):
+    """One draw has no spread; the report is written all the same."""
+    test = tuple(replace(i, group="one" if i.target == "other" else i.group) for i in report.data.test)
+    own = replace(report.data, test=test)
+    arm = made_up.arm("tfidf", [i.target != "other" for i in test], own)
+    said = weakest(replace(report, data=own, arms=[arm]), arm)
+    assert said.startswith("The worst label of TF-IDF and logistic regression: other, 0% of 80 right, which")
+    one = report.arm("tfidf")
+    assert page(replace(report, data=own, arms=[arm, one], decision=decide(own, [arm, one], Settings())))
+
+
+def test_the_worst_label_counts_all_training_runs(report):
+    never = {"accuracy": [0.0] * len(report.data.test)}
+    arm = made_up.arm("lora", [i.target != "other" for i in report.data.test], report.data, repeats=[never])
+    assert "other, 0% [0% to " in weakest(report, arm)
+    always = {"accuracy": [1.0] * len(report.data.test)}
+    assert "other, 50% [" in weakest(report, replace(arm, repeats=[always]))
 
 
 def test_the_learning_curve_of_the_arm_to_use_comes_first(report):

@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tunewise import stats
 from tunewise.compare import error_analysis
 from tunewise.compare.monthly_cost import read_prices
 from tunewise.compare.verdict_words import labelling, rows_to_add
+from tunewise.comparison import mean_arrays
 from tunewise.words import duration
 
 if TYPE_CHECKING:
@@ -105,16 +105,23 @@ def _go_on(report: Report) -> list[str]:
 
 
 def weakest(report: Report, centre: ArmResult) -> str:
-    """The label that the arm finds least often, with its interval; empty without labels, and for a rule, which finds one of them only."""
+    """The label that the arm finds least often, over all training runs, with its interval, unless all its rows belong together; empty
+    without labels, and for a rule, which finds one of them only."""
     data = report.data
     found = []
     for label in data.labels if data.metric == "accuracy" and centre.family != "rule" else ():
         places = [n for n, item in enumerate(data.test) if item.target == label]
         if places:
-            right = [float(centre.outcomes[data.metric][n]) for n in places]
-            found.append((stats.mean_interval(right, [data.test[n].group for n in places]), label))
+            found.append((float(centre.runs(data.metric)[:, places].mean()), label, places))
     if not found:
         return ""
-    mean, label = min(found, key=lambda f: f[0]["value"])
-    value, low, high = (f"{100 * mean[k]:.0f}%" for k in ("value", "low", "high"))
-    return f"The worst label of {centre.named}: {label}, {value} [{low} to {high}] of {mean['n']} right."
+    share, label, places = min(found, key=lambda f: f[0])
+    groups = [data.test[n].group for n in places]
+    span = ""
+    if len(set(groups)) > 1:
+        mean = mean_arrays(centre.runs(data.metric)[:, places], groups)
+        span = f" [{100 * mean['low']:.0f}% to {100 * mean['high']:.0f}%]"
+    alike = "" if span else ", which belong together, so that it has no interval"
+    return (
+        f"The worst label of {centre.named}: {label}, {100 * share:.0f}%{span} of {len(places)} right{alike}."
+    )
