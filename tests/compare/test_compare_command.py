@@ -242,6 +242,13 @@ def test_options_out_of_range_are_refused(file, capsys, given):
     assert given[0] in capsys.readouterr().err
 
 
+def test_half_a_price_is_refused(file, capsys):
+    assert (
+        cli.main(["compare", "tickets.csv", "--endpoint", "http://127.0.0.1:9/v1", "--price-in", "0.1"]) == 2
+    )
+    assert "name both, and 0 for what costs nothing" in capsys.readouterr().err
+
+
 def test_shares_and_times_in_a_users_ways_of_writing_them():
     assert [share("0.9"), share("90%"), share("3%")] == pytest.approx([0.9, 0.9, 0.03])
     assert [seconds(t) for t in ("90", "90s", "20m", "1.5h")] == [90, 90, 1200, 5400]

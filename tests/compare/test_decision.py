@@ -71,6 +71,21 @@ def test_of_two_that_cannot_be_told_apart_the_cheaper_is_taken():
     assert decide(own, [served, cheap], Settings(calls=1_000_000)).winner == "few_shot"
 
 
+def test_an_arm_without_a_price_is_not_the_cheaper():
+    own = made_up.data(400)
+    right, other, _ = nearly(own, 0.9, 4)
+    small = made_up.arm("tfidf", other, own)
+    served = made_up.arm("endpoint", right, own, cost=Cost(0, euro_a_call=None))
+    found = decide(own, [served, small], Settings())
+    assert (found.kind, found.winner) == ("cheaper", "tfidf")
+    assert "take the cheaper as far as costs are known, TF-IDF" in found.sentence
+    free = replace(served, cost=Cost(0, euro_a_call=0.0))
+    assert decide(own, [free, small], Settings()).winner == "endpoint"
+    assert decide(own, [served], Settings()).winner == "endpoint"  # nothing to be cheaper than
+    best = decide(own, [served, made_up.drawn("tfidf", 0.5, own)], Settings())
+    assert (best.kind, best.winner) == ("use", "endpoint")
+
+
 def test_what_is_better_by_less_than_the_margin_is_not_worth_its_price():
     own = made_up.data(2000)
     right = [i % 10 != 0 for i in range(2000)]

@@ -181,6 +181,19 @@ def test_what_is_cheaper_is_said_as_far_as_it_matters(labels, euro_a_call, said)
     assert said in page(made)
 
 
+def test_a_cost_that_is_not_known_is_said_to_be_unknown():
+    own = made_up.data()
+    served = made_up.drawn("endpoint", 0.9, own, cost=Cost(8, euro_a_call=None))
+    for name, share, said in (
+        ("tfidf", 0.5, "endpoint has no price yet (--price-in, --price-out) at 10,000 calls"),
+        ("lora", 0.95, "endpoint, has no price yet (--price-in, --price-out); over the first year it can"),
+    ):
+        arms = [served, made_up.drawn(name, share, own)]
+        made = replace(made_up.report(own=own), arms=arms, curve=(), decision=decide(own, arms, Settings()))
+        assert said in page(made) and "inf" not in table(made) and "unknown" in table(made)
+        assert json.loads(as_json(made))["arms"][0]["euro_a_month"] is None
+
+
 def test_other_kinds_of_task_have_no_confusion(report):
     own = replace(report.data, columns=replace(report.data.columns, kind="answers"), labels=())
     source = page(replace(report, data=own))

@@ -161,7 +161,7 @@ def test_what_is_taken_home_asks_as_the_arm_did(reply, tmp_path):
     assert done.stdout.split("\n")[:-1] == arm.predictions[:4], done.stderr
 
 
-def test_tokens_that_are_not_counted_are_estimated_and_calls_without_a_price_are_said_to_count_as_free():
+def test_tokens_that_are_not_counted_are_estimated_and_calls_without_a_price_have_none():
     def uncounted(number, body):
         status, reply = clever(number, body)
         return status, reply | {"usage": None}
@@ -170,8 +170,11 @@ def test_tokens_that_are_not_counted_are_estimated_and_calls_without_a_price_are
         found = remote.ask(bench(url, endpoint_price=(2.0, 30.0)))
         assert found.cost.prompt_tokens > 50 and found.cost.euro_a_call > 0
         assert any("tokens of 30 calls were estimated" in note for note in found.notes)
-        assert not any("count as free" in note for note in found.notes)
-        assert any("count as free" in note for note in remote.ask(bench(url)).notes)
+        assert not any("no price" in note for note in found.notes)
+        unknown = remote.ask(bench(url))
+        assert unknown.cost.euro_a_call is None
+        assert any("no price of a token was given" in note for note in unknown.notes)
+        assert remote.ask(bench(url, endpoint_price=(0.0, 0.0))).cost.euro_a_call == 0.0
 
 
 def test_a_slow_server_is_said_to_be_slow_before_it_is_waited_for():

@@ -133,7 +133,9 @@ class Settings:
     prompt_file: Path | None = None
     endpoint: str | None = None
     endpoint_model: str | None = None
-    endpoint_price: tuple[float, float] = (0.0, 0.0)  # euro a million tokens: in, out
+    endpoint_price: tuple[float, float] | None = (
+        None  # euro a million tokens: in, out; None where it is not known
+    )
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     docs: Path | None = None
@@ -148,7 +150,8 @@ class Settings:
 
 @dataclass(frozen=True)
 class Cost:
-    """What an arm takes on this machine. Seconds and tokens a call are means over the test items; memory in bytes, None where not measured."""
+    """What an arm takes on this machine. Seconds and tokens a call are means over the test items; memory in bytes, None where not measured;
+    ``euro_a_call`` is None where the price is not known."""
 
     labels: int
     train_seconds: float = 0.0
@@ -156,7 +159,7 @@ class Cost:
     prompt_tokens: float = 0.0
     completion_tokens: float = 0.0
     memory: int | None = None
-    euro_a_call: float = 0.0
+    euro_a_call: float | None = 0.0
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--endpoint", "URL", server)
     add("--endpoint-model", "NAME", "the model that the server shall use")
     for side in ("in", "out"):
-        add(f"--price-{side}", "EURO", f"the server's price of a million tokens {side} (0)", float, 0.0)
+        add(
+            f"--price-{side}",
+            "EURO",
+            f"the server's price of a million tokens {side}; 0 where it costs you nothing",
+            float,
+        )
     only = "only these arms, with commas between them or the option again; --dry-run names all"
     for name, told in (("--only", only), ("--skip", "all arms but these")):
         parser.add_argument(name, metavar="ARMS", help=told, type=_names, action="extend", default=[])
@@ -68,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
-    """The options of the command as settings. Raises ValueError for what has no part in judging documents by questions."""
+    """The options of the command as settings. Raises ValueError for what has no part in judging documents by questions, and for half a price."""
     useless = [
         a.option_strings[-1] if a.option_strings else "FILE"
         for a, _ in _given(args)
@@ -79,7 +84,12 @@ def settings_of(args: argparse.Namespace) -> Settings:
         raise ValueError(f"{said}: leave that out")
     given = {f.name: getattr(args, f.name) for f in dataclasses.fields(Settings) if hasattr(args, f.name)}
     given |= {"only": tuple(args.only), "skip": tuple(args.skip)}
-    return Settings(**given, endpoint_price=(args.price_in, args.price_out))
+    prices = (args.price_in, args.price_out)
+    if prices.count(None) == 1:
+        raise ValueError(
+            "--price-in and --price-out belong together: name both, and 0 for what costs nothing"
+        )
+    return Settings(**given, endpoint_price=None if None in prices else prices)
 
 
 def again(args: argparse.Namespace, expected: float) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewise.compare import error_analysis, more_data
-from tunewise.compare.monthly_cost import Prices, bill, break_even, rank, read_prices
+from tunewise.compare.monthly_cost import Bill, Prices, bill, break_even, rank, read_prices
 from tunewise.compare.next_steps import steps, weakest
 from tunewise.compare.printable import one_line
 from tunewise.compare.verdict_words import how_split
@@ -177,7 +177,7 @@ def _picture(curve: more_data.LearningCurve) -> dict[str, Any]:
 def _cost_sentences(report: Report, centre: ArmResult, rival: ArmResult | None, prices: Prices) -> list[str]:
     calls = report.settings.calls
     cost = bill(centre, calls, prices)
-    out = [f"{centre.title} costs about {euro(cost.month)} a month at {calls:,} calls ({cost.how})."]
+    out = [f"{centre.title} {_monthly(cost)} at {calls:,} calls ({cost.how})."]
     if not cost.fits:
         out.append("No machine of the price file has the memory for it: this is the price of the largest.")
     if centre.cost.labels:
@@ -189,7 +189,9 @@ def _cost_sentences(report: Report, centre: ArmResult, rival: ArmResult | None, 
         other = bill(rival, calls, prices)
         turn = break_even(centre, rival, prices)
         cheap = centre if cost.first_year <= other.first_year else rival
-        if abs(cost.first_year - other.first_year) < 1:
+        if math.inf in (cost.month, other.month):
+            which = "it can't be said which is the cheaper"
+        elif abs(cost.first_year - other.first_year) < 1:
             which = "both cost the same"
         elif turn is None:
             which = f"{cheap.named} is the cheaper at any number of calls"
@@ -198,10 +200,14 @@ def _cost_sentences(report: Report, centre: ArmResult, rival: ArmResult | None, 
             which = f"{below} is cheaper below {turn.calls:,.0f} calls a month, {above} above"
         else:
             which = f"{cheap.named} is the cheaper, and would be with {FAR} times as many calls or as few"
-        out.append(
-            f"The next best, {rival.named}, costs {euro(other.month)} a month; over the first year {which}."
-        )
+        out.append(f"The next best, {rival.named}, {_monthly(other)}; over the first year {which}.")
     return out
+
+
+def _monthly(cost: Bill) -> str:
+    if math.isinf(cost.month):
+        return "has no price yet (--price-in, --price-out)"
+    return f"costs about {euro(cost.month)} a month"
 
 
 def _flips(report: Report, centre: ArmResult, rival: ArmResult | None) -> dict[str, Any] | None:
@@ -225,5 +231,7 @@ def number(value: float, score: bool = False) -> str:
 
 
 def euro(value: float) -> str:
-    """Euro, with cents below ten."""
+    """Euro, with cents below ten; infinite is what is not known."""
+    if math.isinf(value):
+        return "unknown"
     return f"€{value:,.2f}" if 0 < value < 10 else f"€{value:,.0f}"

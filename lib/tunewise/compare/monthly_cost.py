@@ -53,7 +53,7 @@ class Bill:
     Parameters
     ----------
     month
-        Running it, each month.
+        Running it, each month; infinite for an endpoint whose price is not known, which so counts as the dearest.
     labels, training
         Once: the work of labelling its training examples, and electricity.
     how
@@ -128,7 +128,8 @@ def bill(arm: ArmResult, calls: float, prices: Prices) -> Bill:
     if arm.family == "rule":
         return Bill(0.0, 0.0, 0.0, "nothing: a line in your own code")
     if arm.family == "endpoint":
-        return Bill(calls * cost.euro_a_call, labels, training, f"{calls:,.0f} calls of the endpoint")
+        month = math.inf if cost.euro_a_call is None else calls * cost.euro_a_call
+        return Bill(month, labels, training, f"{calls:,.0f} calls of the endpoint")
     machine, number, fits = _servers(cost, calls, prices)
     how = f"{number} x {machine.name}, always on"
     return Bill(number * machine.euro_an_hour * HOURS, labels, training, how, fits)
@@ -172,7 +173,7 @@ def break_even(a: ArmResult, b: ArmResult, prices: Prices) -> BreakEven | None:
     return None
 
 
-def rank(arm: ArmResult, month: float) -> tuple[int, int, int, float]:
+def rank(arm: ArmResult, month: float) -> tuple[float, int, int, float]:
     """The order of *cheaper*: euro a month, to the euro; then what is simpler; then fewer labels; then seconds a call."""
     simplicity = ("rule", "classifier", "prompt", "retrieval", "tuned", "endpoint")
-    return (round(month), simplicity.index(arm.family), arm.cost.labels, arm.cost.seconds_a_call)
+    return (round(month, 0), simplicity.index(arm.family), arm.cost.labels, arm.cost.seconds_a_call)

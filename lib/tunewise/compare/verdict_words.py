@@ -94,6 +94,11 @@ class Words:
         return any(a.repeats for a in self.arms)
 
     @property
+    def as_far(self) -> str:
+        """A reservation where an arm has no price."""
+        return " as far as costs are known" if math.inf in self.months else ""
+
+    @property
     def did(self) -> str:
         """How the leading arm did; there may be others with the same mean."""
         means = [a.mean(self.data.metric) for a in self.arms]
@@ -110,11 +115,11 @@ class Words:
         x, margin = self.title(winner), self.size(self.settings.margin)
         behind = [j for j, c in tested.items() if c.significant and c.estimate < 0]
         if behind:
-            return f"{begun(self.names(behind))} did better than {x}, but by less than the {margin} that matter: take the cheaper, {x} ({self.got(winner)})."
+            return f"{begun(self.names(behind))} did better than {x}, but by less than the {margin} that matter: take the cheaper{self.as_far}, {x} ({self.got(winner)})."
         equal = [j for j, c in tested.items() if not c.significant]
         told = f"{begun(self.names([winner, *equal]))} can't be told apart"
-        if all(round(self.months[j]) > round(self.months[winner]) for j in equal):
-            return f"{told}: take {'the cheaper' if len(equal) == 1 else 'the cheapest'}, {x} ({self.got(winner)})."
+        if all(round(self.months[j], 0) > round(self.months[winner], 0) for j in equal):
+            return f"{told}: take {'the cheaper' if len(equal) == 1 else 'the cheapest'}{self.as_far}, {x} ({self.got(winner)})."
         if all(j > winner for j in equal):
             return f"{told}, and cost about the same: take the simplest, {x} ({self.got(winner)})."
         return f"{told}: take {x}, which no other beats by {margin} or more ({self.got(winner)})."
@@ -125,7 +130,7 @@ class Words:
         if blocking:
             others = self.names([i for i in still if i not in blocking])
             verb = "is" if len(blocking) == 1 else "are"
-            return f"whether {self.names(blocking)}, cheaper to run, {verb} as good as {others}, or less than {margin} worse"
+            return f"whether {self.names(blocking)}, cheaper to run{self.as_far}, {verb} as good as {others}, or less than {margin} worse"
         if len(still) == 1:
             return f"whether another arm is better than {self.title(still[0])} by {margin} or more"
         return f"which of {self.names(still)} is better by {margin} or more"

@@ -42,7 +42,7 @@ def arms(bench: Workbench) -> list[Arm]:
     def inputs() -> list[Any]:
         endpoint = endpoint_of(bench)
         own = settings.prompt_file and settings.prompt_file.read_text(encoding="utf-8-sig")
-        return [endpoint.server.url, endpoint.model, list(settings.endpoint_price), own]
+        return [endpoint.server.url, endpoint.model, settings.endpoint_price, own]
 
     seconds = calls(bench) * SECONDS
     return [Arm("endpoint", TITLE, "endpoint", ask, lambda pace: seconds, needs_model=False, inputs=inputs)]
@@ -219,13 +219,15 @@ def _cost(bench: Workbench, talk: Talk, found: Sequence[Answer], notes: list[str
             f"tokens of {counted} calls were estimated from the length of the texts, so that their price is rough"
         )
     prompt, completion = (float(np.mean(counts[side])) for side in ("prompt", "completion"))
-    price_in, price_out = bench.settings.endpoint_price
-    if not (price_in or price_out):
-        notes.append("no price of a token was given (--price-in, --price-out): its calls count as free")
+    price = bench.settings.endpoint_price
+    if price is None:
+        notes.append(
+            "no price of a token was given, so that it counts as the dearest: name it by --price-in and --price-out, 0 where it costs you nothing"
+        )
     return Cost(
         labels=len(talk.shots),
         seconds_a_call=float(np.mean([a.seconds for a in found if not a.refused])),
         prompt_tokens=prompt,
         completion_tokens=completion,
-        euro_a_call=(prompt * price_in + completion * price_out) / 1e6,
+        euro_a_call=None if price is None else (prompt * price[0] + completion * price[1]) / 1e6,
     )
