@@ -232,6 +232,12 @@ def test_a_rate_that_diverges_costs_one_trial(bench, monkeypatch):
     assert sum("went astray" in note for note in result.notes) == 2
 
 
+def test_a_seed_that_goes_astray_is_said(bench, monkeypatch):
+    small_model.a_seed_astray(monkeypatch)
+    result = tuned.lora(bench())
+    assert len(result.repeats) == 1 and any("with seed 1 went astray" in note for note in result.notes)
+
+
 def test_the_run_that_does_best_on_validation_is_kept(bench, monkeypatch):
     made = []
 

@@ -68,8 +68,8 @@ def lora(bench: Workbench, n: int | None = None) -> ArmResult:
     tried = work.recipes()
     best = max(tried, key=_Trial.rank)
     work.drop(t for t in tried if t is not best)  # figures are kept, weights that lost are not
-    notes = [*work.astray, *work.too_short(best)]
     runs = [best, *work.runs(other_seeds(best.recipe, bench.settings.runs if whole else 1))]
+    notes = [*work.astray, *work.too_short(best)]
     scores = [work.test_scores(run) for run in runs]
     kept = max(range(len(runs)), key=lambda k: runs[k].rank())
     with work.trained(runs[kept].recipe) as tuned:
