@@ -213,3 +213,17 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path):
 
 def test_the_most_frequent_label_leaves_nothing_to_take_home(tmp_path):
     assert won(None, tmp_path) is None and not (tmp_path / "report").exists()
+
+
+def test_what_won_before_does_not_stay_where_nothing_won(tmp_path):
+    """Who deploys ``report/winner`` must not go on with what the last verdict no longer says."""
+    made = Artefact("neighbours", made_up.LABELS, encoder="minilm", shots=[("a", "billing")], nearest=1)
+    before, said = tmp_path / "report" / "winner-before", []
+    for _ in range(2):  # what was set aside earlier makes room
+        folder = won(made.save(tmp_path / "arm"), tmp_path)
+        assert (folder / "arm.json").exists()
+        found = made_up.report(settings=Settings(output=tmp_path / "report.html"))
+        decision = dataclasses.replace(found.decision, kind="cannot_tell", winner=None)
+        assert winner.write_winner(dataclasses.replace(found, decision=decision), say=said.append) is None
+        assert not folder.exists() and (before / "arm.json").exists()
+    assert said == [f"{folder} held what an earlier comparison found best: it is now {before}."] * 2

@@ -170,7 +170,7 @@ def write(report: Report, say: Callable[[str], None], *, as_json: bool) -> None:
     try:
         page, predictions = write_html(report, output), write_json(report, output.with_suffix(".json"))
         say(f"\nThe report is in {page}, every prediction in {predictions}.")
-        if folder := write_winner(report):
+        if folder := write_winner(report, say=say):
             say(f"What won is in {folder}, ready to use.")
         elif not decision.winner:
             say("No folder was written: nothing won.")

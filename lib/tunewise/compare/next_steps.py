@@ -48,7 +48,7 @@ def steps(report: Report, centre: ArmResult, curves: Sequence[more_data.Learning
             "Try a larger model (--model), or a server with a better one (--endpoint), on the same rows."
         )
     if decision.winner:
-        held = "The folder winner/ beside this report holds it, ready to use."
+        held = f"The folder {report.settings.output.stem}/winner/ beside this report holds it, ready to use."
         out.append(f"Put {title} to use. {held if centre.artefact else without_folder(report, centre)}")
     elif decision.kind == "cannot_tell" and not decision.same_cost:
         out.append(f"Until then use {title}: no other did better so far.")

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -47,14 +47,19 @@ def named_by(path: Path) -> Path:
     return path if path.is_dir() else folder_of(path)
 
 
-def write_winner(report: Report, folder: Path | None = None) -> Path | None:
-    """Write what won; None where nothing did, or where what won leaves nothing (the most frequent label, a search in documents).
+def write_winner(
+    report: Report, folder: Path | None = None, say: Callable[[str], None] = lambda line: None
+) -> Path | None:
+    """Write what won; None where nothing did, or where what won leaves nothing (the most frequent label, a search in documents): then what
+    an earlier comparison left there is set aside, since it is no longer what won.
 
     Parameters
     ----------
     folder
         By default :func:`folder_of` the report. It appears whole or not at all, and what lay there before is replaced only where it
         was a winner too.
+    say
+        Called with a line of text where something is set aside.
 
     Raises
     ------
@@ -63,11 +68,16 @@ def write_winner(report: Report, folder: Path | None = None) -> Path | None:
     OSError
         For a full or read-only disk.
     """
+    folder = folder or folder_of(report.settings.output)
     name = report.decision.winner
     arm = report.arm(name) if name else None
     if arm is None or arm.artefact is None:
+        if (folder / "arm.json").exists():
+            aside = folder.with_name(f"{folder.name}-before")
+            shutil.rmtree(aside, ignore_errors=True)
+            os.replace(folder, aside)
+            say(f"{folder} held what an earlier comparison found best: it is now {aside}.")
         return None
-    folder = folder or folder_of(report.settings.output)
     if folder.exists() and any(folder.iterdir()) and not (folder / "arm.json").exists():
         raise ValueError(f"{folder} holds something else: move it away, or give another name with -o")
     folder.parent.mkdir(parents=True, exist_ok=True)
