@@ -153,6 +153,24 @@ def test_what_to_do_on_monday_follows_from_the_verdict(shares, settings, step):
     assert step in soup.find("ol").get_text()
 
 
+@pytest.mark.parametrize(
+    ("shares", "winner", "advised"),
+    [
+        (dict(embeddings=0.95, lora=0.6), "embeddings", False),
+        (dict(embeddings=0.5, lora=0.75), "lora", True),
+        (dict(few_shot=0.78, lora=0.76), None, True),  # LoRA is in doubt
+        (dict(few_shot=0.9, lora=0.6), None, False),  # below the need, and LoRA lost
+    ],
+)
+def test_more_rows_are_advised_for_an_arm_that_may_be_used(shares, winner, advised):
+    settings = Settings() if winner else Settings(need=0.99)
+    made = made_up.report(settings=settings, tfidf=0.4, **shares)
+    assert made.decision.winner == winner
+    curve = [made_up.drawn(f"lora@{k}", s, made.data, seed=9, labels=k) for k, s in ((38, 0.2), (75, 0.4))]
+    told = page(replace(made, curve=curve))
+    assert ("Label more training rows" in BeautifulSoup(told, "html.parser").find("ol").get_text()) == advised
+
+
 def test_arms_that_were_left_out_come_before_a_larger_model():
     made = made_up.report(settings=Settings(need=0.9), tfidf=0.3, lora=0.5)
     soup = BeautifulSoup(page(replace(made, left_out=["embeddings", "few_shot"])), "html.parser")

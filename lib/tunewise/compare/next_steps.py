@@ -61,7 +61,11 @@ def steps(report: Report, centre: ArmResult, curves: Sequence[more_data.Learning
         out.append(
             f"Check the answers for {names} by hand for a while: there {title} is worse than elsewhere."
         )
-    more = [c for c in curves if c.advice == "label more"]
+    doubted = {b for (_, b), c in decision.comparisons.items() if not (decision.winner or c.significant)}
+    counts = [
+        c for c in curves if c.name in {centre.name, *doubted}
+    ]  # more rows for an arm that lost are wasted
+    more = [c for c in counts if c.advice == "label more"]
     if more:
         which = (
             "the rows listed below first" if report.label_next else "rows of kinds that are often mistaken"
@@ -70,7 +74,7 @@ def steps(report: Report, centre: ArmResult, curves: Sequence[more_data.Learning
         out.append(
             f"Label more training rows ({which}): with twice as many {report.arm(more[0].name).named} gains as much as matters to you {chance}."
         )
-    elif curves and all(c.advice == "enough" for c in curves):
+    elif counts and all(c.advice == "enough" for c in counts):
         out.append("Don't label more training rows: they would hardly help.")
     out.append("Keep the test rows aside. Run the comparison again when your texts, labels or prices change.")
     return out
