@@ -193,6 +193,23 @@ def test_a_classifier_is_kept_without_pickle_and_gives_the_same_labels(tmp_path)
         assert done.returncode and said in done.stderr and not done.stdout
 
 
+def test_the_encoder_of_a_classifier_is_loaded_once(tmp_path):
+    model = baselines.fit_embeddings(np.eye(3), [0, 1, 2])
+    made = Artefact("classifier", made_up.LABELS, encoder="minilm")
+    folder = won(made.save(tmp_path / "arm", classifier=model), tmp_path)
+    (tmp_path / "sentence_transformers.py").write_text(
+        "import numpy as np\nloaded = []\n"
+        "class SentenceTransformer:\n"
+        "    def __init__(self, name): loaded.append(name)\n"
+        "    def encode(self, texts, normalize_embeddings): return np.eye(3)[[len(t) for t in texts]]\n"
+    )
+    code = "import sentence_transformers as s; from predict import predict\n"
+    code += "print(predict(['', 'a']), predict(['ab']), len(s.loaded))"
+    there = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (tmp_path, folder)))}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=there)
+    assert done.stdout.strip() == "['billing', 'delivery'] ['other'] 1", done.stderr
+
+
 def test_the_card_says_how_good_it_is_and_keeps_hostile_names_harmless(tmp_path):
     own = made_up.data(name="<script>x</script>\n# Buy\x1b[2J.csv")
     arm = made_up.drawn("embeddings", 0.9, own)
