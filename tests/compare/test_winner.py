@@ -10,6 +10,7 @@ import types
 import made_up
 import numpy as np
 import pytest
+import torch
 
 from tunewise import baselines, finetune, scoring
 from tunewise.compare import winner
@@ -117,6 +118,18 @@ def test_the_base_model_is_named_once_and_where_there_is_none_base_model_is_the_
         lost = run(**named)
         assert lost.returncode == 1 and f"can't be loaded from {place}" in lost.stderr
         assert "set BASE_MODEL to a folder that holds nobody/nothing" in lost.stderr
+
+
+def test_the_model_runs_on_the_gpu_that_is_there_and_in_float32_on_a_cpu(base, tmp_path):
+    made, _ = balanced(base)
+    folder = won(made.save(tmp_path / "arm"), tmp_path)
+    told = json.loads((folder / "arm.json").read_text())
+    told["base"]["dtype"] = "float16"  # as it is measured on a T4
+    (folder / "arm.json").write_text(json.dumps(told))
+    code = "from prompted_model import model; print(model.device.type, model.dtype)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
+    wanted = "cuda torch.float16" if torch.cuda.is_available() else "cpu torch.float32"
+    assert done.stdout.strip() == wanted, done.stderr
 
 
 def test_nearest_examples_are_embedded_once_however_many_texts_come(monkeypatch):

@@ -31,8 +31,10 @@ def loaded() -> tuple[Any, Any]:
     print(f"predict.py: base model {base} ({where})", file=sys.stderr)
     try:
         found = AutoTokenizer.from_pretrained(base, **options)
-        dtype = getattr(torch, told["dtype"])
-        return found, AutoModelForCausalLM.from_pretrained(base, dtype=dtype, **options).eval()
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        plain = device == "cpu" and told["dtype"] == "float16"  # which a CPU computes very slowly
+        dtype = torch.float32 if plain else getattr(torch, told["dtype"])
+        return found, AutoModelForCausalLM.from_pretrained(base, dtype=dtype, **options).eval().to(device)
     except (OSError, ValueError) as error:
         why = (str(error).strip().splitlines() or ["no reason given"])[0]
         said = f"the base model can't be loaded from {base} ({where}): {why}"
