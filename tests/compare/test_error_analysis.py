@@ -57,6 +57,15 @@ def test_a_slice_that_is_really_worse_is_found_and_others_are_not():
     assert any(n.startswith("day: before 2026-0") for n in names)
 
 
+def test_slices_are_of_the_mean_over_training_runs():
+    """What one run gets wrong, and the others right, is no weakness of what was judged by their mean."""
+    own = made_up.data(200)
+    right = [float(i.features["channel"] == "mail" or n % 5 == 1) for n, i in enumerate(own.test)]
+    arm = made_up.arm("lora", right, own, repeats=[{"accuracy": [1.0] * 200}] * 3)
+    found = {s.name: s for s in error_analysis.slices(own, arm, arm)}["channel: telephone"]
+    assert found.mean == found.rival == pytest.approx(0.8)
+
+
 @pytest.mark.parametrize("group_size", [1, 5])
 def test_of_many_slices_none_is_weak_by_chance(group_size):
     """With errors at random (whole groups at a time) one data set in twenty may show one."""

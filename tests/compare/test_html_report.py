@@ -212,6 +212,12 @@ def test_a_cost_that_is_not_known_is_said_to_be_unknown():
         assert json.loads(as_json(made))["arms"][0]["euro_a_month"] is None
 
 
+def test_what_is_counted_in_one_run_alone_says_so(report):
+    arms = [replace(a, repeats=[a.outcomes]) for a in report.arms]
+    for said in ("shown by the run that is kept", "Macro-F1 is that of the run that is kept"):
+        assert said in page(replace(report, arms=arms)) and said not in page(report)
+
+
 def test_other_kinds_of_task_have_no_confusion(report):
     own = replace(report.data, columns=replace(report.data.columns, kind="answers"), labels=())
     source = page(replace(report, data=own))

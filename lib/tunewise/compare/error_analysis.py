@@ -120,15 +120,15 @@ def flips(data: OwnData, a: ArmResult, b: ArmResult) -> tuple[list[int], list[in
 
 
 def slices(data: OwnData, arm: ArmResult, rival: ArmResult | None = None) -> list[Slice]:
-    """All slices of :data:`SMALLEST` items or more, least p first.
+    """All slices of :data:`SMALLEST` items or more, least p first; outcomes are means over training runs, as those that decide.
 
     Notes
     -----
     Slice against rest by Welch's t, whose variances are sums over groups where items come in groups; ungrouped right-or-wrong outcomes
     by Fisher's exact test. All p together by Holm's procedure, so that of many slices none looks bad by chance alone.
     """
-    y = np.asarray(arm.outcomes[data.metric], dtype=float)
-    other = None if rival is None else np.asarray(rival.outcomes[data.metric], dtype=float)
+    y = arm.runs(data.metric).mean(axis=0)
+    other = None if rival is None else rival.runs(data.metric).mean(axis=0)
     _, member = np.unique([i.group for i in data.test], return_inverse=True)
     found = []
     for name, inside in _slices(data):

@@ -150,6 +150,11 @@ def card(report: Report, arm: ArmResult, made: Artefact, spec: Any) -> str:
     install = f"pip install {needs}\n" if needs else ""
     asked = {"classification": f"one of {len(data.labels)} labels", "answers": "a short answer"}
     gives = asked.get(data.kind, "a JSON record")
+    picked = (
+        " The arm was picked among others by these rows, so that the figures are slightly high."
+        if len(report.arms) > 1
+        else ""
+    )
     kinds = (
         f"{len(data.train)} rows to train on, {len(data.valid)} to choose settings, {len(data.test)} to test"
     )
@@ -174,7 +179,7 @@ predict(["a text", "another"])
 {_base_in_words(made, spec)}
 ## How good it is
 
-On {len(data.test)} test rows that neither training nor any choice of settings has seen, with 95% intervals:
+On {len(data.test)} test rows that neither training nor any choice of settings has seen, with 95% intervals.{picked}
 
 | metric | mean | interval |
 |---|---|---|
