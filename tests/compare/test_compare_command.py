@@ -242,6 +242,13 @@ def test_options_out_of_range_are_refused(file, capsys, given):
     assert given[0] in capsys.readouterr().err
 
 
+def test_what_is_left_of_a_fresh_run_is_run_without_beginning_anew(file, capsys):
+    given = ["compare", "tickets.csv", "--only", "majority,tfidf", "--fresh", "--budget", "0s"]
+    assert cli.main(given) == 1
+    command = capsys.readouterr().out.split("To run the rest")[1]
+    assert "--only majority,tfidf" in command and "--fresh" not in command
+
+
 def test_half_a_price_is_refused(file, capsys):
     assert (
         cli.main(["compare", "tickets.csv", "--endpoint", "http://127.0.0.1:9/v1", "--price-in", "0.1"]) == 2

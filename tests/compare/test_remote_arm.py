@@ -1,5 +1,6 @@
 """A server as one more arm of a comparison: what it is asked, what it costs, what its answers count for."""
 
+import datetime
 import json
 import subprocess
 import sys
@@ -63,6 +64,23 @@ def test_another_model_at_the_same_address_is_asked_anew():
             models[0] = name
             found = run(made_up.data(30), Settings(endpoint=url, only=("endpoint",)), print)
             assert found.arm("endpoint").settings["model"] == name
+
+
+def test_a_server_whose_model_changed_under_its_name_is_asked_anew_where_that_is_wanted():
+    answers = ["billing"]
+    with serving(lambda number, body: said(answers[0])) as (url, came):
+        notes = []
+        for label, fresh in (("billing", False), ("delivery", False), ("delivery", True), ("other", False)):
+            answers[0] = label
+            settings = Settings(endpoint=url, only=("endpoint",), fresh=fresh)
+            arm = run(made_up.data(30), settings, print).arm("endpoint")
+            notes.append((arm.predictions[0], arm.notes[0].rpartition("/v1")[2], len(came)))
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    asked = f" on {today}: --fresh asks again"
+    n = notes[0][2]
+    assert notes == [
+        (label, asked, k * n) for label, k in (("billing", 1), ("billing", 1), ("delivery", 2))
+    ] + [("delivery", asked, 2 * n)]
 
 
 def test_a_server_that_is_down_costs_the_other_arms_nothing():

@@ -8,6 +8,7 @@ import made_up
 import pytest
 from test_arms import own, rows
 
+from tunewise import baselines
 from tunewise.compare import compare
 from tunewise.compare.base import Columns, Settings
 from tunewise.compare.decision import decide
@@ -56,6 +57,14 @@ def test_what_was_done_is_found_again(monkeypatch):
     assert plain(second) == plain(first)
     other = run(own(train=rows(21)), Settings(only=CHEAP), quiet)  # other data: computed, and so it fails
     assert [name for name, why in other.missing] == ["tfidf", "tfidf@10"]
+
+
+def test_all_is_computed_anew_where_that_is_wanted(monkeypatch):
+    first = run(own(), Settings(only=CHEAP), quiet)
+    fitted, plainly = [], baselines.fit_tfidf
+    monkeypatch.setattr(baselines, "fit_tfidf", lambda *a, **o: fitted.append(a) or plainly(*a, **o))
+    again = run(own(), Settings(only=CHEAP, fresh=True), quiet)
+    assert len(fitted) == 2 * 3 and again.arm("tfidf").predictions == first.arm("tfidf").predictions
 
 
 def test_an_arm_whose_files_are_gone_is_run_again():

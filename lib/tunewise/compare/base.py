@@ -145,6 +145,7 @@ class Settings:
     metric: str | None = None  # of written answers; None for the usual one of the kind
     schema: Path | None = None  # JSON Schema of an extraction; None to read it off the targets
     prices: Path | None = None  # a TOML file of the user's own, as prices.toml
+    fresh: bool = False  # compute and ask all anew, in place of what is kept
     runs: int = 3  # training runs of the recipe that was chosen, each with a seed of its own
 
 

@@ -15,7 +15,7 @@ from tunewise.compare.base import Settings
 from tunewise.compare.check_command import add_data_options
 
 OF_QUESTIONS = {"docs", "questions", "model", "margin", "need", "budget", "seed"}
-OF_QUESTIONS |= {"endpoint", "endpoint_model", "output", "json", "dry_run"}
+OF_QUESTIONS |= {"endpoint", "endpoint_model", "output", "json", "dry_run", "fresh"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, default=usual.output, help=output)
     as_json = "print the report as JSON, with every prediction; all else goes to stderr"
     parser.add_argument("--json", action="store_true", help=as_json)
+    fresh = "compute and ask all anew, in place of what is kept; one that was interrupted goes on without it"
+    parser.add_argument("--fresh", action="store_true", help=fresh)
     parser.add_argument("--dry-run", action="store_true", help="show the plan, and run nothing")
 
 
@@ -96,7 +98,7 @@ def again(args: argparse.Namespace, expected: float) -> str:
     """The same command, with a budget for work that is expected to take so many seconds: half as much again, and a minute, for a slow moment."""
     said = ["tunewise", "compare", str(args.file)]
     for action, value in _given(args):
-        if action.dest == "file":
+        if action.dest in ("file", "fresh"):
             continue
         text = ",".join(value) if isinstance(value, list) else str(value)
         if action.dest == "budget":

@@ -87,12 +87,13 @@ def evaluate_documents(
     )
     threshold, reason = _threshold([similar[i] for i in chosen], [bool(asked[i].right) for i in chosen])
     rows = [row for h in HOWS for row in _retrieval(h, *_judged(searched[h], asked, test))]
-    who = who or reader(settings.model, settings.endpoint, settings.endpoint_model)
+    who = who or reader(settings.model, settings.endpoint, settings.endpoint_model, settings.fresh)
+    kept = KeptReader(who, StepCache(fresh=settings.fresh, say=say), who.key)
     places = {i: searched[how][i][:K] for i in test}
     near = {i: [texts[p] for p in places[i]] for i in test if similar[i] >= threshold}
     given = {i: [texts[min(asked[i].places)]] for i in test if asked[i].places}
     stop = None if settings.budget is None else start + settings.budget
-    done, said, led = _read(who, asked, test, near, given, stop, say)
+    done, said, led = _read(kept, asked, test, near, given, stop, say)
     if len(done) < len(test):
         notes.append(
             f"the budget was spent after {len(done)} of {len(test)} test questions; what was read is kept, and the same command with more time goes on from there"
@@ -140,7 +141,7 @@ def plan_documents(docs: str | Path, questions: Any, settings: Settings) -> list
 
 
 def _read(
-    who: Reader,
+    kept: KeptReader,
     asked: Sequence[Question],
     test: Sequence[int],
     near: Mapping[int, list[str]],
@@ -150,7 +151,6 @@ def _read(
 ) -> tuple[list[int], dict[int, Reply], dict[int, Reply]]:
     """Of the test questions those that were reached until ``stop`` (by ``time.perf_counter``), in the file's order, and the replies to them with the
     passages that were found and with the right one, by the questions' places. In the order of their draws, so that any beginning is a fair sample."""
-    kept = KeptReader(who, StepCache(say=say), who.key)
     done: list[int] = []
     said: dict[int, Reply] = {}
     led: dict[int, Reply] = {}
@@ -165,7 +165,7 @@ def _read(
             read = kept.answers([asked[i].ask for i in own], [passages[i] for i in own])
             replies |= dict(zip(own, read, strict=True))
         done += part
-        say(f"  {who.name}: {len(done)} of {len(order)} test questions")
+        say(f"  {kept.who.name}: {len(done)} of {len(order)} test questions")
     return sorted(done), said, led
 
 

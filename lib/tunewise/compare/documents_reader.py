@@ -251,14 +251,17 @@ class KeptReader:
         }
 
 
-def reader(model: str, endpoint: str | None = None, endpoint_model: str | None = None) -> Reader:
-    """Who answers: the model of the server at ``endpoint``, else ``model`` on this machine. Raises ValueError, in words."""
+def reader(
+    model: str, endpoint: str | None = None, endpoint_model: str | None = None, fresh: bool = False
+) -> Reader:
+    """Who answers: the model of the server at ``endpoint``, whose answers are kept unless it is to be asked anew (``fresh``), else ``model``
+    on this machine. Raises ValueError, in words."""
     if endpoint is None:
         return LocalReader(model)
     from tunewise.compare.api_server import Server
     from tunewise.compare.endpoint import Endpoint
 
-    return EndpointReader(Endpoint(Server(endpoint), endpoint_model, cache=StepCache()))
+    return EndpointReader(Endpoint(Server(endpoint), endpoint_model, cache=StepCache(fresh=fresh)))
 
 
 def turns(asked: str) -> list[dict[str, str]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tunewise.compare.api_server import EndpointError, Refused, Server
@@ -33,6 +34,8 @@ class Answer:
         Of the answer's tokens together, where the server gives log-probabilities.
     refused
         Why there is no answer (``text`` is then empty).
+    date
+        The day on which the server gave it, in ISO form; empty where that was not kept.
     """
 
     text: str
@@ -41,6 +44,7 @@ class Answer:
     seconds: float = 0.0
     probability: float | None = None
     refused: str = ""
+    date: str = field(default="", compare=False)
 
 
 class Endpoint:
@@ -196,7 +200,10 @@ class Endpoint:
         except (AttributeError, IndexError, KeyError, TypeError) as error:
             said = f"{self.server.url}{path} answered with JSON that holds no choices with a text"
             raise EndpointError(f"{said}: is it an OpenAI-compatible server?") from error
-        return Answer(text or "", **counts, seconds=reply["seconds"], probability=_probability(choice))
+        today = datetime.datetime.now(datetime.UTC).date().isoformat()
+        return Answer(
+            text or "", **counts, seconds=reply["seconds"], probability=_probability(choice), date=today
+        )
 
     def _sound(self, answer: Answer, body: Body) -> Answer:
         """The answer without counts that can't be true."""

@@ -120,7 +120,7 @@ class Workbench:
     @cached_property
     def ctx(self) -> Context:
         """The language model, and the adapters that were trained on it."""
-        return self.given or context({"model": self.settings.model}, say=self.say)
+        return self.given or context({"model": self.settings.model}, fresh=self.settings.fresh, say=self.say)
 
     def on_time(self) -> None:
         """Called between steps of an arm. Raises BudgetSpent when the time is over."""
@@ -136,8 +136,8 @@ class Workbench:
 
     @cached_property
     def cache(self) -> StepCache:
-        """What was computed before, in this run or an earlier one."""
-        return StepCache(say=self.say)
+        """What was computed before, in this run or an earlier one, unless all is to be computed anew."""
+        return StepCache(fresh=self.settings.fresh, say=self.say)
 
     @cached_property
     def encoder(self) -> Any:

@@ -125,7 +125,9 @@ def ask(bench: Workbench) -> ArmResult:
     best = max(range(len(talks)), key=lambda i: trials[i]["score"])
     found = asking.answers(talks[best], data.test)
     predicted = asking.predictions(found)
-    notes = [f"asked {endpoint.model} at {endpoint.server.url}", *endpoint.notes()]
+    days = sorted({a.date for a in found if a.date})
+    when = f" on {days[0]}{f' to {days[-1]}' if days[1:] else ''}: --fresh asks again" if days else ""
+    notes = [f"asked {endpoint.model} at {endpoint.server.url}{when}", *endpoint.notes()]
     if refused := [i.row for i, a in zip(data.test, found, strict=True) if a.refused]:
         why = next(a.refused for a in found if a.refused)
         notes.append(
