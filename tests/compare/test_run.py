@@ -10,6 +10,7 @@ from test_arms import own, rows
 
 from tunewise import baselines
 from tunewise.compare import compare
+from tunewise.compare.arms import classifiers
 from tunewise.compare.base import Columns, Settings
 from tunewise.compare.decision import decide
 from tunewise.compare.next_steps import steps
@@ -57,6 +58,38 @@ def test_what_was_done_is_found_again(monkeypatch):
     assert plain(second) == plain(first)
     other = run(own(train=rows(21)), Settings(only=CHEAP), quiet)  # other data: computed, and so it fails
     assert [name for name, why in other.missing] == ["tfidf", "tfidf@10"]
+
+
+def test_the_plan_names_what_is_kept_and_adds_no_time_for_it():
+    said = []
+    run(own(), Settings(only=CHEAP), said.append)
+    assert "by rules of thumb" in said[0] and "kept" not in said[2]
+    said.clear()
+    run(own(), Settings(only=CHEAP), said.append)
+    assert all(line.endswith(" kept") for line in said[1:5]) and said[5].strip().startswith("About 1 s")
+    assert "short trial" in Plan([], Pace(1.0, 1.0)).lines()[0]
+
+
+def test_an_arm_that_was_begun_is_gone_on_with_however_small_the_budget(monkeypatch):
+    """Else one that takes longer than the budget would never come to an end, though each call did a part of it."""
+    calls = []
+
+    def slow(bench):
+        calls.append(bench.key)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return dataclasses.replace(classifiers.majority(bench), name="slow")
+
+    arms = [Arm("slow", "Slow", "rule", slow, lambda pace: 3600.0, needs_model=False)]
+    monkeypatch.setattr("tunewise.compare.plan.arms_of", lambda bench: [*classifiers.arms(bench)[:1], *arms])
+    said = []
+    refused = run(own(), Settings(budget=60.0), said.append)  # too long, and nothing of it is kept
+    assert not calls and refused.missing[0][1].startswith("the budget")
+    assert "Beyond the budget of 60 s: slow." in said[4]
+    run(own(), Settings(), quiet)
+    found = run(own(), Settings(budget=60.0), said.append)
+    assert [a.name for a in found.arms] == ["majority", "slow"] and len(calls) == 2
+    assert "Beyond" not in "".join(said[6:])
 
 
 def test_all_is_computed_anew_where_that_is_wanted(monkeypatch):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,6 +38,10 @@ class Plan:
         Arms that this data can have and the user left out.
     model_bytes
         What the model takes on disk where it has to be fetched first, roughly; else 0.
+    kept
+        Names of the arms whose results are kept: they take no time.
+    begun
+        Names of those of which steps may be kept: a budget that is too small does not pass them over, so that they come to an end.
     """
 
     arms: Sequence[Arm]
@@ -45,10 +49,12 @@ class Plan:
     measured: bool = True
     left_out: Sequence[Arm] = ()
     model_bytes: float = 0.0
+    kept: Collection[str] = ()
+    begun: Collection[str] = ()
 
     def seconds(self, arm: Arm) -> float:
         """What the arm is expected to take."""
-        return arm.seconds(self.pace or Pace(1e9, 1.0))
+        return 0.0 if arm.name in self.kept else arm.seconds(self.pace or Pace(1e9, 1.0))
 
     def known_seconds(self, arm: Arm) -> float | None:
         """The same, None where the arm needs the language model and its pace was not measured."""
@@ -57,12 +63,15 @@ class Plan:
     def lines(self, budget: float | None = None) -> list[str]:
         """The plan in words: one line an arm, the sum, and what a budget (seconds) leaves out."""
         total = sum(map(self.seconds, self.arms))
-        disk = sum(arm.disk for arm in self.arms)
+        disk = sum(arm.disk for arm in self.arms if arm.name not in self.kept)
         rows = [
-            f"  {arm.name:16} {titled(arm.name, arm.title):48} {duration(self.seconds(arm)):>8}"
+            f"  {arm.name:16} {titled(arm.name, arm.title):48} "
+            f"{'kept' if arm.name in self.kept else duration(self.seconds(arm)):>8}"
             for arm in self.arms
         ]
-        guess = "by a short trial on this machine" if self.measured else "roughly: the model is not here yet"
+        trial = "the language model by a short trial on this machine, the rest by rules of thumb"
+        guess = trial if self.measured else "roughly: the model is not here yet"
+        guess = guess if self.pace else "by rules of thumb"
         model = f", besides {self.model_bytes / 1e9:.1f} GB for the model" if self.model_bytes else ""
         over = [] if budget is None else self.beyond(budget)
         cut = f"  Beyond the budget of {duration(budget or 0)}: {', '.join(over)}. --skip leaves arms out."
@@ -77,10 +86,10 @@ class Plan:
         """The arms for which this budget (seconds) is expected to be too small, as they are run: one that does not fit is passed over."""
         over, left = [], budget
         for arm in self.arms:
-            if self.seconds(arm) > max(1.0, left):
+            if self.seconds(arm) > max(1.0, left) and arm.name not in self.begun:
                 over.append(arm.name)
             else:
-                left -= self.seconds(arm)
+                left = max(0.0, left - self.seconds(arm))
         return over
 
 
@@ -154,13 +163,17 @@ def chosen(arms: Sequence[Arm], only: Sequence[str], skip: Sequence[str]) -> lis
 
 
 def plan(bench: Workbench, *, fetch: bool = True) -> Plan:
-    """What to run, and what it will take: the model reads eight texts for it. Without ``fetch``, a rough guess where the model is not
-    on this machine yet."""
+    """What to run, what of it is kept, and what the rest will take: the model reads eight texts for it. Without ``fetch``, a rough guess
+    where the model is not on this machine yet."""
     every = arms_of(bench)
     arms = chosen(every, bench.settings.only, bench.settings.skip)
     left_out = [arm for arm in every if arm not in arms and "@" not in arm.name]
-    if not any(arm.needs_model for arm in arms):
-        return Plan(arms, None, left_out=left_out)
+    keys = {arm.name: bench.key_of(arm) for arm in arms if arm.family != "endpoint"}  # a plan asks no server
+    kept = {name for name, key in keys.items() if bench.results(key)}
+    begun = {name for name, key in keys.items() if bench.begun(key)}
+    made = Plan(arms, None, left_out=left_out, kept=kept, begun=begun)
+    if not any(arm.needs_model and arm.name not in kept for arm in arms):
+        return made
     texts = [item.text for item in bench.data.valid[:8]]
     try:
         if not fetch and not bench.given:
@@ -171,12 +184,12 @@ def plan(bench: Workbench, *, fetch: bool = True) -> Plan:
             if place(spec) is None:
                 tokens = float(np.mean([len(text) for text in texts])) / 4 + 20
                 pace = Pace(ROUGH_FLOPS / 2 / max(spec.parameters, 1e8), tokens)
-                kept = (4 if spec.wheel else 2) * spec.parameters + (spec.file.size if spec.file else 0)
-                return Plan(arms, pace, False, left_out, kept)
-        return Plan(arms, measure(bench, texts), left_out=left_out)
+                size = (4 if spec.wheel else 2) * spec.parameters + (spec.file.size if spec.file else 0)
+                return replace(made, pace=pace, measured=False, model_bytes=size)
+        return replace(made, pace=measure(bench, texts))
     except FetchError as error:  # the arms without the model can still be run
         bench.say(f"The model can't be had: {error}")
-        return Plan(arms, None, left_out=left_out)
+        return made
 
 
 def measure(bench: Workbench, texts: Sequence[str]) -> Pace:

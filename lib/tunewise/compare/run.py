@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import math
 import platform
 import threading
 import time
@@ -21,7 +22,7 @@ from tunewise.compare.monthly_cost import read_prices
 from tunewise.compare.more_data import label_next
 from tunewise.compare.plan import Plan, plan, titled
 from tunewise.compare.verdict_words import begun
-from tunewise.compare.workbench import VERSION, Arm, BudgetSpent, Workbench, fingerprint
+from tunewise.compare.workbench import Arm, BudgetSpent, Workbench, fingerprint
 from tunewise.experiment import Context, device_name
 from tunewise.models.download import FetchError
 from tunewise.step_cache import digest
@@ -175,7 +176,7 @@ def _perform(bench: Workbench, start: float) -> tuple[list[ArmResult], list[tupl
         ) as bar:
             bench.say = lambda line: _above(bar, say, line)
             while todo:
-                if todo[0].needs_model and not made.measured:
+                if todo[0].needs_model and todo[0].name not in made.kept and not made.measured:
                     made = plan(bench)  # fetches the model, with the first rows already there
                     left = sum(map(made.seconds, todo))
                     bar.total = round(bar.n + left, 1)
@@ -201,16 +202,15 @@ def _one(
     """The result of one arm, new or kept; None where there is none, with the reason in ``missing``."""
     budget, spent = bench.settings.budget, time.perf_counter() - start
     try:
-        key = _key(bench, arm)
-        for kept in bench.cache.find(key):
-            result = _read(kept)
-            if result.artefact is None or result.artefact.exists():
-                return result
-        if budget is not None and made.seconds(arm) > max(1.0, budget - spent):
-            needs, left = duration(made.seconds(arm)), duration(max(0, budget - spent))
-            missing.append((arm.name, f"{BUDGET}: it takes about {needs}, and {left} were left"))
+        key = bench.key_of(arm)
+        if kept := bench.results(key):
+            return _read(kept[0])
+        left = math.inf if budget is None else max(0.0, budget - spent)
+        if made.seconds(arm) > max(1.0, left) and not bench.begun(key):
+            needs = duration(made.seconds(arm))
+            missing.append((arm.name, f"{BUDGET}: it takes about {needs}, and {duration(left)} were left"))
             return None
-        bench.key = key
+        bench.begin(key)
         result = arm.evaluate(bench)
     except BudgetSpent:
         ran = time.perf_counter() - start - spent
@@ -231,16 +231,6 @@ def _one(
     if arm.name not in bench.lost:
         bench.cache.keep(key, _plain(result))
     return result
-
-
-def _key(bench: Workbench, arm: Arm) -> str:
-    """What the result of an arm rests on."""
-    asked = bench.settings
-    path, _, function = (asked.scorer or "").rpartition(":")
-    scorer = [Path(path).read_text(encoding="utf-8", errors="replace"), function] if path else None
-    model = bench.ctx.ingredients if arm.needs_model else None
-    rests_on = [fingerprint(bench.data), asked.seed, asked.balanced, asked.runs, scorer, model, arm.inputs()]
-    return digest(["arm and folder", VERSION, arm.name, *rests_on])
 
 
 def row(result: ArmResult, metric: str) -> str:

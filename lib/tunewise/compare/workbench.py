@@ -153,6 +153,34 @@ class Workbench:
         """Which version of the encoder it is; empty for one that is none of the registry."""
         return getattr(getattr(self.encoder, "spec", None), "revision", "")
 
+    @cached_property
+    def _fingerprint(self) -> str:
+        return fingerprint(self.data)
+
+    def key_of(self, arm: Arm) -> str:
+        """What the result of an arm is kept under: a hash of all that it rests on."""
+        asked = self.settings
+        path, _, function = (asked.scorer or "").rpartition(":")
+        scorer = [Path(path).read_text(encoding="utf-8", errors="replace"), function] if path else None
+        model = self.ctx.ingredients if arm.needs_model else None
+        rests_on = [self._fingerprint, asked.seed, asked.balanced, asked.runs, scorer, model, arm.inputs()]
+        return digest(["arm and folder", VERSION, arm.name, *rests_on])
+
+    def results(self, key: str) -> list[dict[str, Any]]:
+        """The results that are kept under ``key`` and whose folder is still there."""
+        kept = self.cache.find(key)
+        return [one for one in kept if one["artefact"] is None or Path(one["artefact"]).exists()]
+
+    def begun(self, key: str) -> bool:
+        """Whether the arm whose result belongs under ``key`` was begun, so that steps of it may be kept."""
+        return bool(self.cache.find(digest(["begun", key])))
+
+    def begin(self, key: str) -> None:
+        """From now on the arm is at work whose result belongs under ``key``."""
+        self.key = key
+        if not self.begun(key):
+            self.cache.keep(digest(["begun", key]), {})
+
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels; what the arms predict are places in this list."""
