@@ -133,6 +133,15 @@ def test_examples_are_tried_in_every_way_of_drawing_them(bench):
     assert len(made.shots) in (4, 16, 24) and made.answers == [f" {label}" for label in LABELS]
 
 
+def test_examples_that_do_not_fit_into_the_window_are_not_asked(bench):
+    """A model reads nothing sensible behind its window, though some give an answer."""
+    long = tuple(dataclasses.replace(item, text=f"{item.text} {'and so on ' * 100}") for item in rows(24))
+    work = bench(own(train=long))
+    work.ctx.lm.model.config.max_position_embeddings = 1024
+    with pytest.raises(ValueError, match="4 examples and a text do not fit into the model's window"):
+        prompts.few_shot(work)
+
+
 def test_scores_are_computed_once_a_text(bench, monkeypatch):
     work = bench()
     asked = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,7 +75,11 @@ def few_shot(bench: Workbench) -> ArmResult:
     pool = [(bench.shorten(i.text), y) for i, y in zip(train, bench.y(train), strict=True)]
     templates = our_templates(bench.ctx.lm.tokenizer, bench.data.columns.target)
     few = min(SHOTS[0], len(pool))
-    first = [_Prompt(t, prompting.random_shots(pool, few, seed), "random") for t in templates]
+    drawn = [_Prompt(t, prompting.random_shots(pool, few, seed), "random") for t in templates]
+    if not (first := [p for p in drawn if p.fits(bench, math.inf)]):
+        raise ValueError(
+            f"{few} examples and a text do not fit into the model's window: take a model with a longer one (--model)"
+        )
     template = max(first, key=lambda p: p.valid_accuracy(bench)).template
     rarest = min(np.bincount([y for _, y in pool], minlength=len(bench.labels)))
     prompts = list(first)
@@ -109,12 +114,12 @@ class _Prompt:
             return self.template.instruction(bench.task)
         return self.template.prefix(bench.task, self.shots)
 
-    def fits(self, bench: Workbench) -> bool:
-        """Whether the examples leave room for a text in the window."""
+    def fits(self, bench: Workbench, most: float = WINDOW_TOKENS) -> bool:
+        """Whether the examples leave room for a text in the model's window, and in ``most`` tokens."""
         from tunewise.models.packing import encode
 
         lm = bench.ctx.lm
-        window = min(WINDOW_TOKENS, getattr(lm.model.config, "max_position_embeddings", WINDOW_TOKENS))
+        window = min(most, getattr(lm.model.config, "max_position_embeddings", WINDOW_TOKENS))
         longest = sorted(self.shots, key=lambda s: -len(s[0]))[: self.nearest] if self.nearest else self.shots
         return len(encode(lm.tokenizer, self.template.prefix(bench.task, longest))) + TEXT_TOKENS <= window
 
