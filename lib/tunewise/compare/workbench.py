@@ -26,6 +26,7 @@ from tunewise.step_cache import StepCache, digest
 
 # Raise it when an arm changes so that results do: what was kept before is then not found any more.
 VERSION = 4
+NO_CHANCE = 1e-9  # the probability of a label that training had no text of
 CHUNK = 64  # texts that are scored or embedded before they are kept
 
 
@@ -190,6 +191,13 @@ class Workbench:
         """The place of each item's label."""
         place = {label: i for i, label in enumerate(self.labels)}
         return [place[item.target or ""] for item in items]
+
+    def of_all_labels(self, found: np.ndarray, places: Sequence[int]) -> np.ndarray:
+        """Log-probabilities of the labels at ``places`` [n, places] as those of all [n, labels]: one that training had no text of gets next
+        to none."""
+        filled = np.full((len(found), len(self.labels)), np.log(NO_CHANCE))
+        filled[:, places] = found
+        return filled
 
     @cached_property
     def train(self) -> tuple[Item, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 from tunewise import baselines, prompting
 from tunewise.compare.artefact import Artefact
 from tunewise.compare.base import ArmResult, Cost, Item
-from tunewise.compare.workbench import Arm, Workbench, accuracy, log_loss
+from tunewise.compare.workbench import NO_CHANCE, Arm, Workbench, accuracy, log_loss
 
 NEIGHBOURS = (1, 3, 5, 9, 15, 25)
 TITLES = {
@@ -114,11 +114,8 @@ def _chosen(
 
 
 def _log_probabilities(bench: Workbench, model: Any, inputs: Any) -> np.ndarray:
-    """Of all labels [n, labels]; one that training had no text of gets next to none."""
-    found = np.full((len(inputs), len(bench.labels)), 1e-9)
-    found[:, model.classes_] = model.predict_proba(inputs)
-    logs: np.ndarray = np.log(np.maximum(found, 1e-9))
-    return logs
+    """Of all labels [n, labels]."""
+    return bench.of_all_labels(np.log(np.maximum(model.predict_proba(inputs), NO_CHANCE)), model.classes_)
 
 
 def neighbours(bench: Workbench) -> ArmResult:

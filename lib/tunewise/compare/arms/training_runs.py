@@ -14,6 +14,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class OnValidation:
+    """How a training run did on the validation items."""
+
+    score: float
+    log_loss: float
+
+    def rank(self) -> tuple[float, float]:
+        """More items right; among equals, the lower log loss."""
+        return self.score, -self.log_loss
+
+
 def attempts(
     recipes: Iterable[Recipe], attempt: Callable[[Recipe], T], astray: list[str]
 ) -> list[tuple[Recipe, T]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tunewise.compare.arms.prompts import answer_tokens, model_bytes, prompt_artefact
-from tunewise.compare.arms.training_runs import as_one, attempts, other_seeds, some
+from tunewise.compare.arms.training_runs import OnValidation, as_one, attempts, other_seeds, some
 from tunewise.compare.base import ArmResult, Cost
 from tunewise.compare.own_prompt import our_templates
 from tunewise.compare.workbench import VERSION, Arm, Pace, Workbench, accuracy, log_loss
@@ -166,7 +166,7 @@ class _Training:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-class _Trial:
+class _Trial(OnValidation):
     """One recipe: trained, and asked the validation items; found again when it was before."""
 
     def __init__(self, work: _Training, recipe: Recipe) -> None:
@@ -187,10 +187,6 @@ class _Trial:
         self.score, self.log_loss = accuracy(scores, work.y), log_loss(scores, work.y)
         self.loss, self.seconds, self.key = float(kept["loss"]), float(kept["seconds"]), str(kept["key"])
         self.falling = self.loss < 0.9 * float(kept["before"]) and self.loss > 0.02
-
-    def rank(self) -> tuple[float, float]:
-        """More items right; among equals, the lower log loss."""
-        return self.score, -self.log_loss
 
 
 def guess_loss(bench: Workbench, items: Sequence[Any], answers: Sequence[str]) -> float:

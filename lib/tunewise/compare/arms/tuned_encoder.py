@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from tunewise.baselines import fit_embeddings
-from tunewise.compare.arms.training_runs import as_one
+from tunewise.compare.arms.training_runs import OnValidation, as_one
 from tunewise.compare.artefact import OWN_ENCODER, Artefact
 from tunewise.compare.base import ArmResult, Cost, Item
 from tunewise.compare.workbench import CHUNK, VERSION, Arm, Workbench, accuracy, log_loss
@@ -76,7 +76,7 @@ def encoder(bench: Workbench, n: int | None = None) -> ArmResult:
 
 
 @dataclass(frozen=True)
-class _Run:
+class _Run(OnValidation):
     """One training: its recipe and seed, and how it does on validation."""
 
     recipe: dict[str, Any]
@@ -88,10 +88,6 @@ class _Run:
     @property
     def settings(self) -> dict[str, Any]:
         return {"passes": self.recipe["epochs"], "rate": self.recipe["learning_rate"], "encoder": "minilm"}
-
-    def rank(self) -> tuple[float, float]:
-        """More items right; among equals, the lower log loss."""
-        return self.score, -self.log_loss
 
 
 class _Training:
@@ -152,14 +148,13 @@ class _Training:
         return fit_embeddings(self.bench.embed(texts), places)
 
     def _scores(self, recipe: dict[str, Any], seed: int, items: Sequence[Item]) -> np.ndarray:
-        """Of all labels [n, labels]; one that training had no text of gets next to none."""
-        found = np.full((len(items), len(self.bench.labels)), np.log(1e-9))
-        model = self.model(recipe, seed)
+        """Log-probabilities of all labels [n, labels]."""
+        model, logits = self.model(recipe, seed), []
         for first in range(0, len(items), CHUNK):
             self.bench.on_time()
-            logits = model.logits([i.text for i in items[first : first + CHUNK]]).numpy()
-            found[first : first + CHUNK, self.classes] = log_softmax(logits.astype(float), axis=1)
-        return found
+            logits.append(model.logits([i.text for i in items[first : first + CHUNK]]).numpy())
+        found = log_softmax(np.concatenate(logits).astype(float), axis=1)
+        return self.bench.of_all_labels(found, self.classes)
 
     def _made_of(self, recipe: dict[str, Any], seed: int, items: Sequence[Item]) -> list[Any]:
         texts = [i.text for i in items]
