@@ -138,7 +138,9 @@ class _Training:
 
     def too_short(self, best: _Trial) -> list[str]:
         """A note where more passes might have helped."""
-        if best.loss > HIGH_LOSS * self.guessing:
+        if (
+            self.guessing and best.loss > HIGH_LOSS * self.guessing
+        ):  # with one label there is nothing to guess
             share = best.loss / self.guessing
             return [
                 f"the loss on the training rows was still high, {share:.0%} of what guessing gives: more passes may help"
