@@ -124,7 +124,9 @@ def test_what_an_arm_has_to_say_stands_below_the_table(file, capsys):
     with serving(lambda number, body: reply("bug")) as (url, _):
         given = ["compare", "tickets.csv", "--only", "majority,endpoint", "--endpoint", url]
         assert cli.main(given) in (0, 1)
-    assert "--price-out): its calls count as free" in " ".join(capsys.readouterr().out.split())
+    assert "so that it counts as the dearest: name it by --price-in" in " ".join(
+        capsys.readouterr().out.split()
+    )
 
 
 def test_a_dry_run_shows_the_plan_and_computes_nothing(file, capsys):
