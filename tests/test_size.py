@@ -224,7 +224,8 @@ def test_what_the_prose_says_of_single_claims_follows_from_the_records(found):
     assert clear - {"C25a"} == {"C26a", "C26b", "C29", "C30b", "C1a", "C1c"}  # with a prompt on one side
     assert family["C25a long context"].high < 0
     assert (
-        "a fixed form (C10, C17), and what retrieved passages bring grows (C32, C36)" in CELLS["size-result"]
+        "to be filled from a text (C10, C17), and what retrieved passages bring grows (C32, C36)"
+        in CELLS["size-result"]
     )
     assert larger["C17b notes"].high < 0 and larger["C10c JSON"].high < 0
     assert larger["C36a hallucination"].low > 0 and larger["C32a RAG first"].low > 0
