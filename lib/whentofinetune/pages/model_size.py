@@ -166,14 +166,14 @@ def steps(found: Found, small: str, large: str) -> dict[str, tuple[verdicts.Find
 
     A comparison that several claims share stands here once, under the names of all.
     """
-    pairs: dict[tuple[float, float], tuple[list[str], verdicts.Finding, verdicts.Finding]] = {}
+    pairs: dict[tuple[float, ...], tuple[list[str], verdicts.Finding, verdicts.Finding]] = {}
     for claims in found.values():
         for claim, sizes in claims.items():
             if small in sizes and large in sizes:
                 a, b = sizes[small].findings, sizes[large].findings
                 for part, x, y in zip(_parts(a), a, b, strict=True):
                     if x.unit == "points":
-                        key = x.comparison.estimate, y.comparison.estimate
+                        key = tuple(v for f in (x, y) for v in (f.comparison.estimate, f.comparison.se))
                         pairs.setdefault(key, ([], x, y))[0].append(claim + part)
     return {
         f"{', '.join(names)} {TOPICS[names[0].rstrip('abcdef')]}": (x, y) for names, x, y in pairs.values()
