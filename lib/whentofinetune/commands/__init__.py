@@ -6,6 +6,7 @@ _SAYS = {
     "doctor": "what this machine can do, and what is missing",
     "labs_command": "make, collect and repair lab notebooks",
     "list_runs": "the experiments and their records",
+    "plan_command": "what tuning a larger model on your rows takes: tokens, GPUs, hours, price",
     "run_experiment": "run an experiment, or find its finished record",
 }
 COMMANDS = {name.split("_")[0]: (f"{__name__}.{name}", says) for name, says in _SAYS.items()}
