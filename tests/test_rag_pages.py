@@ -249,6 +249,9 @@ def test_facts_in_the_weights_beat_the_reader_and_seldom_come_back_reversed(reco
     weights = new["tuned on the facts"]
     for name in ("RAG, index of these facts", "RAG fine-tuning, index of these facts"):
         assert gap(weights, new[name], "right")["low"] > 0, name
+    looked_up = gap(new["nearest question among those tuned on"], weights, "right")
+    assert looked_up["value"] > 0  # as well or better
+    assert looked_up["low"] > -0.1
     assert right(back["tuned on the facts"]) < right(weights) / 2
     assert mean(weights, "abstained")["value"] < 0.05 < mean(new["RAG fine-tuning"], "abstained")["value"]
     few, many = rag_or_weights.phrasings_of(record)
@@ -325,3 +328,6 @@ def test_what_is_said_of_leave_to_abstain_holds_for_the_larger_models():
         rows = record.where(method="base", retriever="none, may abstain")
         assert len(rows) == 2 and not any(mean([r], "right")["value"] for r in rows)
         assert all(mean([r], "abstained")["value"] > 0.5 for r in rows)
+        plain = record.where(method="base", asked="answerable", retriever="none")
+        found = record.where(method="base", asked="answerable", retriever="good")
+        assert gap(plain, found, "wrong")["low"] > 0.5  # without leave: wrong far more often

@@ -160,8 +160,8 @@ def raft_pairs(
 ) -> list[tuple[str, str]]:
     """Training pairs after RAFT (Zhang et al. 2024, arXiv 2403.10131): the passage that holds the answer among distractors.
 
-    Two things differ from the paper. Where the right passage is missing the target is the abstention; RAFT keeps the answer there, to be
-    memorised. And the answers are short, without RAFT's reasoning and quotes.
+    Three things differ. Where the right passage is missing the target is the abstention; RAFT keeps the answer there, to be memorised. The
+    answers are short, without RAFT's reasoning and quotes. And ``near`` may be what a search ranks next; RAFT's code draws at random.
 
     Parameters
     ----------

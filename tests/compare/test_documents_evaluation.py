@@ -99,6 +99,22 @@ def test_search_and_reader_are_told_apart_on_own_questions(beds):
     assert {row["outcome"] for row in found.answers if not row["right"]} == {"refused"}
 
 
+class Muddled(Finder):
+    """Finds the flower in one passage, and says nothing of use where others stand beside it."""
+
+    def answers(self, questions, passages):
+        found = super().answers(questions, passages)
+        nothing = readers.judged("not stated", "", [])
+        return [one if len(own) == 1 else nothing for one, own in zip(found, passages, strict=True)]
+
+
+def test_what_other_passages_cost_is_told_apart_from_search_and_reader(beds):
+    found = evaluate_documents(*beds, Settings(), print, who=Muddled(), embed=embed)
+    assert found.row("answers", "right, with the right passage given").value == 1
+    assert found.row("refusals", "false, by the reader, where the passage was found").value == 1
+    assert "What limits it most is what stands beside the right passage" in found.text
+
+
 def test_a_reader_that_refuses_is_not_said_to_answer_wrongly(beds):
     found = evaluate_documents(*beds, Settings(), print, who=Finder(FLOWERS[:2], FLOWERS[2:12]), embed=embed)
     given = {

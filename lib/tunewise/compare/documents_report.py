@@ -89,12 +89,16 @@ class DocumentsReport:
         return [*lines, f'To ask as measured: tunewise ask {told} --docs FOLDER "question"']
 
     def _limit(self) -> list[str]:
-        """Which of search and reader loses more, where it loses more than the margin."""
+        """What loses most, where it loses more than the margin: the search, the reader, or the other passages beside the right one."""
         measured = {(row.name, row.metric): row.value for row in self.rows}
         found = measured.get((f"search, {self.how}", AMONG.format(K)), 1.0)
         right = measured.get(("answers", GIVEN_RIGHT), 1.0)
-        if 1 - min(found, right) <= self.margin:
+        beside = measured.get(("answers", FOUND_RIGHT), right)
+        if max(1 - min(found, right), right - beside) <= self.margin:
             return []
+        if right - beside > 1 - min(found, right):
+            lost = f"with the right passage alone {pct(right)} are answered rightly, with all that was found {pct(beside)}"
+            return [f"What limits it most is what stands beside the right passage: {lost}; ask with fewer passages (--k)."]
         if found <= right:
             lost = f"the right passage is among the first {K} for {pct(found)} of the questions only"
             return [f"What limits it most is the search: {lost}; {BETTER_SEARCH}."]

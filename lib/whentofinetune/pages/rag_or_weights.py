@@ -79,7 +79,7 @@ def over_weights(record: Record, metric: str) -> str:
     return rp.points(rp.gap(ours, weights, metric))
 
 
-def over_prompt(record: Record) -> str:
+def over_prompt(record: Record, metric: str = "right") -> str:
     """RAG fine-tuning minus the base model with the prompt that did best on validation, reworded questions, in points."""
     found = methods_to_know(record, "reworded")
-    return rp.points(rp.gap(found["RAG fine-tuning"], found["RAG"], "right"))
+    return rp.points(rp.gap(found["RAG fine-tuning"], found["RAG"], metric))
