@@ -32,12 +32,16 @@ def test_every_case_can_be_decided_and_speaks_of_its_own_numbers():
     for student in STUDENTS:
         case = decide_lab.case(student)
         seen.setdefault(case.title, case)
-        checked(case.answers)
+        checked(decide_lab.key(student))
+        assert not hasattr(case, "answers"), "the key of exercise 1 is shown to whoever prints the case"
         assert f"{case.calls:,}" in case.page and f"{case.wrong_costs:.2f}" in case.page
     assert len(seen) == 4
     for case in seen.values():
         items = {frozenset(of) for of in case.outcomes.values()}
         assert len(items) == 1, f"{case.title}: options were not asked about the same items"
+        assert items.pop() and all(all(of.values()) for of in case.outcomes.values()), (
+            f"{case.title}: no item"
+        )
         met = [
             all(
                 o[k] is not None and (o[k] <= v if k == "days_to_update" else o[k])
@@ -46,6 +50,15 @@ def test_every_case_can_be_decided_and_speaks_of_its_own_numbers():
             for o in case.options.values()
         ]
         assert sum(met) >= 2, f"{case.title}: nothing to decide"
+        assert not all(met), f"{case.title}: the memo asks which options were out of the question"
+
+
+def test_an_option_that_nobody_measured_is_refused(monkeypatch):
+    found, calls, wrong_costs = decide_lab._drawn(STUDENTS[0])
+    list(found["options"].values())[1]["where"]["method"] = "dowsing"
+    monkeypatch.setattr(decide_lab, "_drawn", lambda v: (found, calls, wrong_costs))
+    with pytest.raises(ValueError, match="examples in the prompt: no row of voice matches .*dowsing"):
+        decide_lab.case(STUDENTS[0])
 
 
 @pytest.mark.parametrize("name", abilities_lab.RULES)

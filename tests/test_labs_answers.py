@@ -12,10 +12,11 @@ import nbformat
 import pytest
 import yaml
 
-from whentofinetune.labs import notebooks
+from whentofinetune.labs import decide_lab, notebooks, variant
 
 BOOK = Path(__file__).parents[1]
 ANSWERS = sorted((BOOK / "tests" / "lab_answers").glob("*.yml"))
+STUDENTS = ("s10", "s8", "ab123", "Zoë 3")
 SOLUTION = re.compile("### BEGIN SOLUTION.*?### END SOLUTION", re.DOTALL)
 
 
@@ -36,7 +37,7 @@ def cells_of(path, change=(), untouched=False):
     return cells
 
 
-def failed(cells, student="ab123"):
+def failed(cells, student=STUDENTS[0]):
     """Names of the test cells that do not pass, as nbgrader runs them: an error ends its own cell."""
     room, bad = {}, []
     for name, text in cells.items():
@@ -77,7 +78,11 @@ def test_a_heavy_cell_is_given_and_not_graded():
             assert not ("heavy" in cell.metadata.get("tags", []) and "nbgrader" in cell.metadata), path.stem
 
 
-@pytest.mark.parametrize("student", ["ab123", "s7", "Zoë 42"])
+def test_the_students_draw_every_case_of_the_lab_decide():
+    assert len({decide_lab.case(variant(student)).title for student in STUDENTS}) == 4
+
+
+@pytest.mark.parametrize("student", STUDENTS)
 def test_right_answers_earn_everything_on_every_variant(answers, student):
     assert failed(cells_of(answers[0]), student) == set()
 
