@@ -1,13 +1,19 @@
 """What the labs' libraries make for each student holds for all of them, not only for the example."""
 
 import json
+import re
+from pathlib import Path
 
+import nbformat
+import numpy as np
 import pytest
 
+from tunewise.comparison import AGREES, DISAGREES, Comparison, judge
 from tunewise.near_duplicates import plain
 from whentofinetune.calculators.decide import checked
-from whentofinetune.labs import abilities_lab, benchmark_lab, decide_lab, variant
+from whentofinetune.labs import abilities_lab, benchmark_lab, decide_lab, notebooks, variant
 
+ROOT = Path(__file__).resolve().parents[1]
 STUDENTS = [variant(f"s{i}") for i in range(25)]
 
 
@@ -25,6 +31,39 @@ def test_planted_copies_are_alike_and_nothing_else_is(tmp_path):
         assert max(m for i, m in enumerate(most) if i not in copied) < 0.45
         sizes.add((len(test), *copied))
     assert len(sizes) == 8
+
+
+def test_no_test_tweet_is_near_another_in_any_disguise():
+    """So that whoever draws which of them, only planted copies reach the lab's half."""
+    train, test = ([row["text"] for row in part] for part in benchmark_lab.pool())
+    disguised = [(i, d.format(text)) for i, text in enumerate(test) for d in benchmark_lab._DISGUISES]
+
+    def words(text):
+        return set(re.findall(r"\w+", text.lower()))
+
+    others = [(i, words(text)) for i, text in [*((None, t) for t in train), *disguised]]
+    mine = [words(text) for text in test]
+    assert max(len(w & o) / len(w | o) for i, w in enumerate(mine) for k, o in others if k != i) < 0.45
+
+
+@pytest.mark.parametrize(("lab", "cell"), [("tune_one", "tune-says"), ("benchmark", "bm-conclude")])
+@pytest.mark.parametrize("se", [0.008, 0.02, 0.05])
+def test_an_interval_gets_the_books_word(lab, cell, se):
+    """Whichever way the difference goes: the lab's solution against the rule for verdicts."""
+    cells = nbformat.read(ROOT / "labs" / f"lab_{lab}.ipynb", 4).cells
+    (source,) = (c.source for c in cells if notebooks.marker(c.source) == cell)
+    room, met = {}, set()
+    exec(source, room)
+    for estimate in np.linspace(-0.12, 0.12, 49):
+        found = Comparison(estimate, se, 50, 0.5, 0.5, n=300, groups=300)
+        above, below = (judge(found, 0.05, predicted).verdict for predicted in ("above", "below"))
+        word = "better" if above == AGREES else "worse" if below == AGREES else above
+        word = below if word == DISAGREES else word
+        ends = found.low, found.high
+        says, conclude = room.get("says"), room.get("conclude")
+        assert word == (says(*ends, 0.05) if says else conclude(estimate, *ends, found.significant, 0.05))
+        met.add(word)
+    assert {"better", "worse"} < met
 
 
 def test_every_case_can_be_decided_and_speaks_of_its_own_numbers():

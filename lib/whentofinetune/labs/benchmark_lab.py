@@ -9,7 +9,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from sklearn.feature_extraction.text import TfidfVectorizer
+import numpy as np
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
@@ -18,6 +19,7 @@ from whentofinetune import book_records
 from whentofinetune.datasets.rated_tasks import load_task
 from whentofinetune.labs import Variant
 
+ALIKE = 0.4  # share of different words from which on a tweet is too near to another: the lab calls a half a copy
 LABELS = 300  # training tweets, as many as the recorded rivals had
 _DISGUISES = ("RT {}", "{} http://t.co/7fk2", "@sam {}", "{} !!!")
 
@@ -31,10 +33,7 @@ def classify(train: Sequence[dict], texts: Sequence[str]) -> list[str]:
 def write(v: Variant, where: Path) -> list[int]:
     """Write the student's benchmark into the folder ``where``; returns which test rows (their places) also stand in training."""
     task, rng = load_task("tweets"), v.rng("benchmark")
-    train, test = (
-        [r for r in (_row(task, e) for e in part) if len(set(plain(r["text"]).split())) > 7]
-        for part in (task.train, task.test)
-    )
+    train, test = pool()
     train = [train[i] for i in rng.choice(len(train), LABELS, replace=False)]
     rows = [test[i] for i in rng.choice(len(test), int(rng.integers(38, 47)), replace=False)]
     copied = sorted(rng.choice(len(rows), len(rows) // 2, replace=False).tolist())
@@ -58,6 +57,16 @@ def write(v: Variant, where: Path) -> list[int]:
     return copied
 
 
+def pool() -> tuple[list[dict], list[dict]]:
+    """The training and test rows that a benchmark is drawn from: long enough, and no test row near another or near a training row."""
+    task = load_task("tweets")
+    train, test = (
+        [r for r in (_row(task, e) for e in part) if len(set(plain(r["text"]).split())) > 7]
+        for part in (task.train, task.test)
+    )
+    return train, _alone(test, train)
+
+
 def templates(test_ids: Sequence[str]) -> dict[str, dict[str, list[int]]]:
     """Prompt template -> what the language model, its labels scored, got right (1) and wrong (0): ``valid`` on all validation tweets,
     ``test`` on those of ``test_ids``."""
@@ -76,6 +85,19 @@ def all_tests() -> tuple[list[dict], dict[str, list[int]]]:
     rows = [_row(task, e) for e in task.test]
     right = {m: _right(found) for m, found in recorded.items()}
     return rows, {m: [of[r["id"]] for r in rows] for m, of in right.items()}
+
+
+def _alone(test: list[dict], train: list[dict]) -> list[dict]:
+    """The test rows that have no near copy in training or, as it is or in any disguise, among the others."""
+    texts, n = [r["text"] for r in test], len(train)
+    others = [r["text"] for r in train] + [d.format(t) for d in ("{}", *_DISGUISES) for t in texts]
+    words = CountVectorizer(binary=True, token_pattern=r"[^\W_]+").fit(others)
+    a, b = words.transform(texts), words.transform(others)
+    both = (a @ b.T).toarray()
+    alike = both / (np.asarray(a.sum(axis=1)) + np.asarray(b.sum(axis=1)).T - both)
+    for i in range(len(test)):
+        alike[i, n + i :: len(test)] = 0  # itself
+    return [row for row, most in zip(test, alike.max(axis=1), strict=True) if most < ALIKE]
 
 
 def _row(task, example) -> dict[str, str]:
