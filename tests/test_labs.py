@@ -21,6 +21,7 @@ from whentofinetune.labs import course, icl_lab, notebooks, variant
 
 BOOK = Path(__file__).parents[1]
 LABS = sorted((BOOK / "labs").glob("lab_*.ipynb"))
+HINT = re.compile(r"```\{admonition\} [^\n]*[Hh]int\n(.*?)```", re.DOTALL)
 ICL = BOOK / "labs" / "lab_icl_vs_finetuning.ipynb"
 
 
@@ -73,6 +74,24 @@ def test_each_exercise_states_goal_minutes_and_hardware_and_has_a_hidden_test(la
             assert len(re.findall(r"[a-z]+", fixed)) >= 3, fixed
     written = [c for c in graded_cells(lab) if c.metadata.nbgrader.grade and c.metadata.nbgrader.solution]
     assert len(written) == 1 and any("| points | for |" in c.source for c in lab.cells)
+
+
+def test_no_hint_is_a_line_of_the_answer(lab):
+    """A hint asks, or names a function; whole statements and values of the solution are not for it."""
+
+    def bare(code):
+        return re.sub(r"""[\s'"()]""", "", code)
+
+    hints = ""
+    for cell in lab.cells:
+        hints = " ".join(HINT.findall(cell.source)) or hints
+        if cell.cell_type != "code" or "### BEGIN SOLUTION" not in cell.source:
+            continue
+        lines = [n for n in ast.walk(ast.parse(cell.source)) if isinstance(n, ast.Return | ast.Assign)]
+        answer = {bare(ast.unparse(part)) for n in lines for part in (n, n.value) if part}
+        told = {bare(code) for code in re.findall(r"(?<!`)`([^`\n]+)`(?!`)", hints)}
+        assert not [code for code in told & answer if len(code) > 20], notebooks.marker(cell.source)
+        hints = ""
 
 
 def test_the_minutes_of_the_exercises_add_up(lab):

@@ -19,7 +19,7 @@ from whentofinetune import book_records
 from whentofinetune.datasets.rated_tasks import load_task
 from whentofinetune.labs import Variant
 
-ALIKE = 0.4  # share of different words from which on a tweet is too near to another: the lab calls a half a copy
+ALIKE = 0.4  # this share of different words in common, and a tweet is too near; the lab calls a half a copy
 LABELS = 300  # training tweets, as many as the recorded rivals had
 _DISGUISES = ("RT {}", "{} http://t.co/7fk2", "@sam {}", "{} !!!")
 
