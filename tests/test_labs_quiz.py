@@ -108,9 +108,11 @@ def test_the_right_choice_stands_in_each_place_about_as_often(exported):
 
 
 def test_nothing_but_knowledge_points_to_the_right_choice():
-    """Neither is the right one usually the longest, nor does a question stand there twice."""
-    longest = sum(len(q["right"][0]) >= max(len(w[0]) for w in q["wrong"]) for q in QUESTIONS.values())
-    assert longest < len(QUESTIONS) / 3
+    """Neither is the right one as a rule the longest, the shortest or one in between, nor does a question stand there twice."""
+    fours = [q for q in QUESTIONS.values() if len(q["wrong"]) == 3]
+    ranks = Counter(sum(len(w[0]) > len(q["right"][0]) for w in q["wrong"]) for q in fours)
+    n = len(fours)
+    assert set(ranks) == {0, 1, 2, 3} and all(n / 8 < k < 3 * n / 8 for k in ranks.values()), ranks
     assert len({q["ask"] for q in QUESTIONS.values()}) == len(BANK["questions"]) == len(QUESTIONS)
 
 
