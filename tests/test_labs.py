@@ -94,6 +94,17 @@ def test_no_hint_is_a_line_of_the_answer(lab):
         hints = ""
 
 
+def test_a_sample_answer_keeps_to_the_words_allowed():
+    rubrics = (BOOK / "instructors" / "rubrics.md").read_text(encoding="utf-8")
+    counted = 0
+    for section in rubrics.split("\n## ")[2:-1]:
+        most = int(re.search(r"at most (\d+) words", section)[1])
+        for sample in re.findall(r"of 5\*\*\n\n((?:>.*\n)+)", section):
+            assert len(sample.replace(">", "").split()) <= most, section.split("\n")[0]
+            counted += 1
+    assert counted == 3 * len(LABS)
+
+
 def test_the_minutes_of_the_exercises_add_up(lab):
     minutes = [
         int(n)
