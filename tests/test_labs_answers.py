@@ -1,7 +1,8 @@
 """What answers to a lab earn: right ones everything, an untouched lab nothing, three plausible mistakes a stated part each.
 
 ``tests/lab_answers/LAB.yml`` lists the mistakes: ``says`` (what the student believes), ``change`` (cell name -> what is replaced in the right
-answer, pairs of ``old`` and ``new``), ``loses`` (names of the test cells that fail). Cells tagged ``heavy`` train or load a model; no test cell
+answer, pairs of ``old`` and ``new``), ``loses`` (names of the test cells that fail; none where the
+answer is right in another way). Cells tagged ``heavy`` train or load a model; no test cell
 needs them, so they are left out here (nbval runs them).
 """
 
