@@ -46,6 +46,13 @@ def test_caching_by_hand():
     assert both(Setting(caching=False, cache_discount=0.9)) == both(Setting())
 
 
+@pytest.mark.parametrize(("examples", "billed"), [(1023, 1023), (1024, 1024 / 10), (450, 450)])
+def test_a_beginning_that_is_too_short_is_billed_in_full(examples, billed):
+    """OpenAI caches from 1,024 tokens on (Prompt Caching 201, whose example is a prompt of 900: never a hit)."""
+    long, _, _ = both(Setting(caching=True, prompt_tokens=50 + examples, short_tokens=50, cached_from=1024))
+    assert long.parts["examples"] == pytest.approx(billed / 1e6, rel=1e-12)
+
+
 def test_hosting_can_make_it_never_pay_at_this_number_of_calls():
     s = Setting(hosting_per_month=500)
     m = both(s)[2]
@@ -89,6 +96,7 @@ settings = st.builds(
     base_out=price,
     caching=st.booleans(),
     cache_discount=st.floats(0, 1),
+    cached_from=st.sampled_from([0, 1024, 2048]),
     tuned_in=price,
     tuned_out=price,
     training_tokens=st.integers(0, 10**9),
@@ -102,7 +110,7 @@ def exact(s: Setting) -> tuple[Fraction, Fraction, Fraction]:
     """The cost of a call by either method and of a training, in fractions, written down anew."""
     f = {k: Fraction(v) for k, v in vars(s).items() if k != "caching"}
     billed = f["prompt_tokens"] - f["short_tokens"]
-    billed *= 1 - f["cache_discount"] if s.caching else 1
+    billed *= 1 - f["cache_discount"] if s.caching and billed >= f["cached_from"] else 1
     long = (f["short_tokens"] + billed) * f["base_in"] + f["output_tokens"] * f["base_out"]
     tuned = f["short_tokens"] * f["tuned_in"] + f["output_tokens"] * f["tuned_out"]
     return long / 10**6, tuned / 10**6, f["training_tokens"] * f["training_price"] / 10**6

@@ -21,7 +21,7 @@ from tunewise.experiment import Condition, Scores
 from tunewise.prompting import EMPTY_TEXTS
 from tunewise.report import mean
 from whentofinetune import book_records, experiments
-from whentofinetune.calculators import method_costs
+from whentofinetune.calculators import method_costs, read
 from whentofinetune.calculators.cost import meeting
 from whentofinetune.datasets import company, judged_texts, rated_tasks, vader
 from whentofinetune.datasets.desks import complaints
@@ -455,6 +455,43 @@ def test_peoples_time_is_paid_once_and_monthly():
     assert {n: pytest.approx(w) for n, w in wanted.items()} == more
 
 
+@pytest.mark.parametrize(
+    ("changes", "said", "unsaid"),
+    [
+        (
+            {"examples_tokens": 450},
+            "the examples have 450 tokens, and a beginning is cached from 1,024",
+            "billed as",
+        ),
+        (
+            {"examples_tokens": 1024, "calls_per_month": 8760},
+            "Every call is billed as cached",
+            "minutes apart",
+        ),
+        ({"examples_tokens": 1024, "calls_per_month": 8759}, "more than 5 minutes apart", "billed in full"),
+    ],
+)
+def test_the_answer_says_whether_the_cache_is_given(changes, said, unsaid):
+    """8,760 calls in 730 hours are one every five minutes, after which a cache may be cleared."""
+    text = method_costs.methods_verdict(method_costs.Methods(caching=True, **changes))
+    assert said in text and unsaid not in text
+    assert said not in method_costs.methods_verdict(method_costs.Methods(**changes))
+
+
+def test_from_the_lengths_of_the_chapter_no_preset_gets_a_discount():
+    """Its form starts with 450 tokens of examples: too few for the cache of the models whose prices fill it in."""
+    start = costs.methods_settings(book_records.load("prompt_cost"))
+    hosted = [p for p in read("forms")["presets"].values() if p["values"].get("caching")]
+    assert hosted
+    for preset in hosted:
+        with_cache = method_costs.Methods(**start, **preset["values"])
+        plain = replace(with_cache, caching=False)
+        assert method_costs.methods(with_cache) == method_costs.methods(plain)
+        longer = (replace(s, examples_tokens=1024) for s in (with_cache, plain))
+        cached, full = (method_costs.methods(s)["long prompt"].parts["examples"] for s in longer)
+        assert cached == pytest.approx((1 - preset["values"]["cache_discount"]) * full)
+
+
 def test_presets_fill_in_the_form_and_are_dated():
     """Every link names controls of the form, with values that it takes; 0.40 dollars at 1.1761 a euro are 0.3401."""
     made = costs.presets().html
@@ -466,6 +503,9 @@ def test_presets_fill_in_the_form_and_are_dated():
         assert settings and set(settings) <= names
         assert json.loads(method_costs.methods_json(json.dumps(settings)))["text"]
     assert links[0]["four-ways.base_in"] == "0.3401" and links[0]["four-ways.caching"] == "true"
+    cached = [link for link in links if "four-ways.caching" in link]
+    assert made.count("prompt_caching_201") == len(cached)
+    assert {link["four-ways.cached_from"] for link in cached} == {"1024"}
 
 
 def test_controls_name_every_setting_and_start_with_its_default():

@@ -80,6 +80,7 @@ def test_prices_are_those_of_the_file_in_euro():
     for name, prices in cost_lab.price_lists().items():
         given = presets[name]
         assert prices["base_in"] * given["dollars_per_euro"] == pytest.approx(given["dollars"]["base_in"])
+        assert prices["cached_from"] == 1024 and given["cache"]["source"] in cost_lab.origins()[name]
         assert given["date"] in cost_lab.origins()[name] and given["source"] in cost_lab.origins()[name]
 
 

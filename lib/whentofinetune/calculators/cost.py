@@ -66,8 +66,8 @@ class Prices(Settings):
     """What all calculators of calls ask. Prices are in euro, tokens' per million. The defaults are round examples, nobody's prices.
 
     output_tokens: tokens answered, the same with every method. caching: whether the examples, the same in every call, are billed at
-    ``cache_discount`` off (a share, 0 to 1). training_tokens: tokens billed for one training, epochs included.
-    retrainings_per_year: further trainings after the first. hosting_per_month: what the tuned model costs when idle.
+    ``cache_discount`` off (a share, 0 to 1), if they have ``cached_from`` tokens at least. training_tokens: tokens
+    billed for one training, epochs included. retrainings_per_year: further trainings after the first. hosting_per_month: what the tuned model costs when idle.
     """
 
     SHARES = ("cache_discount", "changed_per_month", "label_share")
@@ -78,6 +78,7 @@ class Prices(Settings):
     base_out: float = 3.0
     caching: bool = False
     cache_discount: float = 0.9
+    cached_from: float = 1024
     tuned_in: float = 2.0
     tuned_out: float = 6.0
     training_tokens: float = 1_000_000
@@ -103,6 +104,16 @@ class Setting(Prices):
                 f"the prompt without examples ({self.short_tokens:,.0f} tokens) cannot be longer than the one with them "
                 f"({self.prompt_tokens:,.0f}); make the first shorter or the second longer"
             )
+
+    @property
+    def examples(self) -> float:
+        """Tokens of the examples: the same at the beginning of every call."""
+        return self.prompt_tokens - self.short_tokens
+
+    @property
+    def cached(self) -> bool:
+        """Whether the examples get the cache's discount: providers cache no short beginning."""
+        return self.caching and self.examples >= self.cached_from
 
 
 @dataclass(frozen=True)
@@ -154,8 +165,8 @@ def meeting(old: Method, new: Method, calls: float) -> Meeting:
 
 def cost(s: Setting) -> dict[str, Method]:
     """The long prompt, and the tuned model: T for one training at first, and r T / 12 + hosting a month with r retrainings a year."""
-    kept = 1 - s.cache_discount if s.caching else 1.0
-    examples = (s.prompt_tokens - s.short_tokens) * s.base_in * kept / MILLION
+    kept = 1 - s.cache_discount if s.cached else 1.0
+    examples = s.examples * s.base_in * kept / MILLION
     base, tuned = (
         {"question": s.short_tokens * i / MILLION, "examples": e, "answer": s.output_tokens * o / MILLION}
         for i, e, o in ((s.base_in, examples, s.base_out), (s.tuned_in, 0.0, s.tuned_out))

@@ -13,6 +13,10 @@ from whentofinetune.calculators import cost as c
 from whentofinetune.calculators.cost import LONG, MILLION, TUNED, Method, Prices, Setting
 
 RAG, BOTH, SMALL = "RAG", "RAG + tuned", "small classifier"
+MONTH = 730 * 3600  # seconds, as tunewise compare counts them
+CACHE = (
+    5 * 60
+)  # after so many seconds without a call OpenAI may clear a cache: https://openai.com/index/api-prompt-caching/
 
 
 @dataclass(frozen=True)
@@ -116,12 +120,27 @@ def methods_verdict(s: Methods) -> str:
         else:
             said = "never cheaper than the long prompt, a call costs no less."
         lines.append(f"{c.upper(name)}: {said}")
+    if s.caching:
+        lines.append(_cache(s))
     lines.append("A small classifier can only choose a label from a list: leave it aside for any other task.")
     if not any((s.prompt_hours, s.rag_hours, s.rag_month_hours, s.tuned_hours, s.tuned_month_hours)):
         hosting = "" if s.hosting_per_month else " and hosting"
         lines.append(f"People's hours{hosting} are 0, save for the labels: this is no budget.")
     lines.append("This is the cost alone. Whether a method answers well enough has to be measured.")
     return "\n".join(lines)
+
+
+def _cache(s: Methods) -> str:
+    """What the cache asks for, and whether it is given."""
+    if not s.prompting().cached:
+        return (
+            f"No cache: the examples have {s.examples_tokens:,.0f} tokens, and a beginning is cached from "
+            f"{s.cached_from:,.0f} tokens on. The long prompt is billed in full."
+        )
+    said = "Every call is billed as cached, and filling the cache as free. That needs calls within minutes of each other."
+    if s.calls_per_month * CACHE < MONTH:
+        said += f" Yours are more than {CACHE // 60} minutes apart on average: look at the bill without the cache, too."
+    return said
 
 
 def methods_json(settings: str) -> str:

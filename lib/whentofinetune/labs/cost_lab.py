@@ -13,10 +13,11 @@ SLICES = {"easy": "easy tweets", "hard": "hard tweets", "shifted": "product revi
 
 
 def price_lists() -> dict[str, dict[str, float]]:
-    """Hosted models -> base_in, base_out, tuned_in, tuned_out in euro a million tokens, and the cache's discount (a share)."""
+    """Hosted models -> base_in, base_out, tuned_in, tuned_out in euro a million tokens, the cache's discount (a share), and from how many
+    repeated tokens on it is given."""
     return {
         name: {k: dollars / p["dollars_per_euro"] for k, dollars in p["dollars"].items()}
-        | {"cache_discount": p["values"]["cache_discount"]}
+        | {k: p["values"][k] for k in ("cache_discount", "cached_from")}
         for name, p in read("forms")["presets"].items()
         if "dollars" in p
     }
@@ -25,14 +26,18 @@ def price_lists() -> dict[str, dict[str, float]]:
 def origins() -> dict[str, str]:
     """Hosted models -> where their prices are from, and of which day."""
     presets = read("forms")["presets"].items()
-    return {name: f"{p['from']}, {p['date']}: {p['source']}" for name, p in presets if "dollars" in p}
+    return {
+        name: "; ".join(f"{o['from']}, {o['date']}: {o['source']}" for o in (p, p["cache"]))
+        for name, p in presets
+        if "dollars" in p
+    }
 
 
 def two_ways(s: dict[str, float]) -> tuple[cost.Method, cost.Method]:
     """A long prompt and a tuned model by the book's calculator, from the lab's settings."""
     asked = {f.name: s[f.name] for f in fields(cost.Setting) if f.name in s}
     asked |= {"prompt_tokens": s["shared"] + s["item"], "short_tokens": s["item"]}
-    asked |= {"output_tokens": s["answer"], "caching": s["shared"] >= s["cached_from"]}
+    asked |= {"output_tokens": s["answer"], "caching": True}
     long, tuned = cost.cost(cost.Setting(**asked)).values()
     return long, cost.Method(tuned.parts, s["training"], s["upkeep"])
 
@@ -44,7 +49,7 @@ def job(v: Variant) -> dict[str, float]:
     lengths = {r["k"]: r["prompt_tokens"] for r in latency.where(method="latency")}
     lists = list(price_lists().values())
     s = {"shared": round(lengths[int(rng.choice([16, 32]))] - lengths[0]), "item": round(lengths[0])}
-    s |= {"answer": 2, "calls": int(rng.choice([200, 400, 800])) * 1000, "cached_from": 1024}
+    s |= {"answer": 2, "calls": int(rng.choice([200, 400, 800])) * 1000}
     s |= lists[rng.integers(len(lists))] | {"training": 0.0, "upkeep": 0.0, "months": 12}
     long, tuned = two_ways(s)
     saved = s["calls"] * (long.call - tuned.call)

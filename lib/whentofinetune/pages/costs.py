@@ -148,10 +148,12 @@ def presets(block: str = "four-ways") -> rp.Html:
         values = {k: round(v / p["dollars_per_euro"], 4) for k, v in p.get("dollars", {}).items()}
         values |= {k: str(v).lower() for k, v in p["values"].items()}
         query = html.escape("&".join(f"{block}.{k}={v}" for k, v in values.items()))
-        origin = f'<a href="{p["source"]}">{p["from"]}</a>' if p["source"] else p["from"]
-        items.append(
-            f'<li><a href="?{query}#live-{block}">{name}</a>: {p["says"]} ({origin}, {p["date"]})</li>'
+        origins = "; ".join(
+            (f'<a href="{o["source"]}">{o["from"]}</a>' if o["source"] else o["from"]) + f", {o['date']}"
+            for o in (p, p.get("cache"))
+            if o
         )
+        items.append(f'<li><a href="?{query}#live-{block}">{name}</a>: {p["says"]} ({origins})</li>')
         lines.append(f"{name} ({p['date']}): {values}")
     return rp.Html(f"<ul>{''.join(items)}</ul>", "\n".join(lines))
 
