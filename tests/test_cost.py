@@ -6,12 +6,15 @@ import json
 import math
 from dataclasses import replace
 from fractions import Fraction
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from whentofinetune.calculators.cost import Setting, answer, cost, in_time, meeting
+from tunewise.compare import monthly_cost
+from tunewise.compare.base import Cost
+from whentofinetune.calculators.cost import Method, Setting, answer, cost, in_time, meeting
 
 # -- by hand -----------------------------------------------------------------------------------------------------------
 
@@ -60,6 +63,59 @@ def test_hosting_can_make_it_never_pay_at_this_number_of_calls():
     assert m.calls_per_month == pytest.approx((500 + 40 / 12) / 0.00114, rel=1e-12)
 
 
+# -- servers of one's own ----------------------------------------------------------------------------------------------
+
+OWN = Setting(own_server=True, tuned_in=0, tuned_out=0, training_price=0, hosting_per_month=16.5)
+
+
+def test_servers_by_hand():
+    """A thousand million calls of 0.25 s; 30% of a month's 2,628,000 s are 788,400: 317.1 servers, so 318. One answers 3,153,600 calls."""
+    tuned = both(replace(OWN, seconds_a_call=0.25, busy=0.3))[1]
+    assert [tuned.servers(calls) for calls in (0, 3_153_000, 3_154_000, 1e9)] == [1, 1, 2, 318]
+    assert tuned.month(1e9) == pytest.approx(318 * 16.5) and tuned.total(12, 1e9) == pytest.approx(
+        12 * 318 * 16.5
+    )
+    hosted = both(replace(OWN, own_server=False))[1]
+    assert hosted.servers(1e9) == 0 and hosted.month(1e9) == hosted.month(0) == 16.5
+
+
+@pytest.mark.parametrize("calls", [0, 1e5, 1e7, 1e9])
+@pytest.mark.parametrize("seconds", [0.255, 0.014])
+def test_as_many_servers_as_tunewise_compare_counts(calls, seconds):
+    prices = monthly_cost.read_prices()
+    tuned = both(replace(OWN, seconds_a_call=seconds, busy=prices.busy, hosting_per_month=1))[1]
+    arm = SimpleNamespace(family="tuned", cost=Cost(labels=0, seconds_a_call=seconds))
+    server = prices.machines[0].euro_an_hour * monthly_cost.HOURS
+    assert tuned.month(calls) * server == pytest.approx(monthly_cost.bill(arm, calls, prices).month)
+    assert Setting().busy == prices.busy
+
+
+@given(*(st.integers(0, 40) for _ in range(3)), st.integers(1, 30))
+def test_from_the_break_even_on_it_is_cheaper_for_good_and_just_below_it_is_not(
+    saved, upkeep, server, capacity
+):
+    """In whole numbers, so that nothing is rounded; looked for call by call, over the jumps of hundreds of servers."""
+    old, new = Method({"a": saved + 1.0}), Method({"a": 1.0}, 0.0, upkeep, server, capacity)
+    least = meeting(old, new, 0).calls_per_month
+    if least is None:
+        jumps = (0, capacity, 7 * capacity, 10**6 * capacity)
+        assert all(new.month(n + 1e-3) >= old.month(n + 1e-3) for n in jumps)
+    else:
+        assert least < 10**5
+        assert all(new.month(n) <= old.month(n) for n in range(math.ceil(least), math.ceil(least) + 500))
+        assert not least or new.month(least - 1e-6) > old.month(least - 1e-6)
+
+
+def test_where_a_second_server_makes_it_dearer_once_more():
+    """A server of 10 euro answers 15 calls, each of which saves 1. 12 calls are cheaper, 16 need a second server. From 20 on it is for good:
+    the third server, from the 31st call on, is already paid for."""
+    old, new = Method({"a": 1.0}), Method({"a": 0.0}, 5.0, 0.0, 10.0, 15.0)
+    assert meeting(old, new, 12).calls_per_month == 20
+    assert meeting(old, new, 12).months == pytest.approx(5 / 2) and meeting(old, new, 16).months is None
+    # a server of 16 euro: full, it saves 15
+    assert meeting(old, Method({"a": 0.0}, server=16.0, capacity=15.0), 1e6).calls_per_month is None
+
+
 # -- settings that make no sense ---------------------------------------------------------------------------------------
 
 
@@ -75,6 +131,7 @@ def test_hosting_can_make_it_never_pay_at_this_number_of_calls():
         ({"calls_per_month": None}, "must be a number"),
         ({"base_in": True}, "must be a number"),
         ({"caching": 1}, "true or false"),
+        ({"busy": 0}, "answers no call"),
         ({"price": 1}, "unknown setting price; there are base_in"),
     ],
 )

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from html import unescape
 from itertools import product
+from types import SimpleNamespace
 from urllib.parse import parse_qsl
 
 import numpy as np
@@ -16,6 +17,8 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from small_model import made_up, run_small, small_context
 
+from tunewise.compare import monthly_cost
+from tunewise.compare.base import Cost
 from tunewise.data import SPLITS
 from tunewise.experiment import Condition, Scores
 from tunewise.prompting import EMPTY_TEXTS
@@ -304,10 +307,34 @@ def test_four_ways_by_hand():
     assert found["tuned model"].setup == pytest.approx(10 + 125)
     assert found["tuned model"].upkeep == pytest.approx((40 + 100) / 12)
     small = found["small classifier"]
-    assert (small.call, small.setup, small.upkeep) == (0, pytest.approx(125), pytest.approx(6 + 100 / 12))
+    assert (small.call, small.setup, small.standing(100_000)) == (
+        0,
+        pytest.approx(125),
+        pytest.approx(6 + 100 / 12),
+    )
     # 100,000 calls save 156 - 58.5 = 97.5; less 20.012 of upkeep; 0.12 is back after 0.00155 months
     m = meeting(found["long prompt"], found["RAG"], 100_000)
     assert m.months == pytest.approx(0.12 / 77.488) and m.calls_per_month == pytest.approx(20.012 / 0.000975)
+
+
+def test_servers_of_ones_own_by_hand():
+    """A server answers 788,400 s a month. Ten million calls of 0.25 s are 3.2 of it, with 360 tokens of passages at 2 s a thousand (0.97 s)
+    12.3, and with the classifier's 0.015 s one. Where a provider answers and is paid by the token, there are none of the tuned model."""
+    s = method_costs.Methods(calls_per_month=1e7, own_server=True, hosting_per_month=20, server_per_month=6)
+    calls = {n: m.servers(1e7) for n, m in method_costs.methods(s).items()}
+    assert calls == {"long prompt": 0, "RAG": 0, "tuned model": 4, "RAG + tuned": 13, "small classifier": 1}
+    own, hosted = (method_costs.methods(x) for x in (s, replace(s, own_server=False)))
+    assert own["tuned model"].month(1e7) - hosted["tuned model"].month(1e7) == pytest.approx(3 * 20)
+    assert "tuned model 4, RAG + tuned 13, small classifier 1." in method_costs.methods_verdict(s)
+    said = method_costs.methods_verdict(replace(s, own_server=False))
+    assert "at most: small classifier 1." in said and "taken as a provider's" in said
+
+
+def test_the_form_starts_with_seconds_of_the_records():
+    """The clock of the tuned teacher and of its student; 16 examples are 466 tokens, for which a call took 0.9404 s longer."""
+    start = costs.methods_settings(*map(book_records.load, ("prompt_cost", "distillation")))
+    assert (start["seconds_a_call"], start["small_seconds"]) == (0.255, 0.014)
+    assert start["seconds_longer"] == round(0.9404 / 0.466, 2)
 
 
 def test_embedding_on_ones_own_machine_by_hand():
@@ -349,6 +376,11 @@ setting = st.builds(
     changed_per_month=st.floats(0, 1),
     store_per_month=money,
     server_per_month=money,
+    own_server=st.booleans(),
+    seconds_a_call=st.floats(0, 60),
+    small_seconds=st.floats(0, 60),
+    seconds_longer=st.floats(0, 60),
+    busy=st.floats(0.05, 1),
     labels=many,
     label_share=st.floats(0, 1),
 )
@@ -367,7 +399,9 @@ def test_where_two_ways_meet_both_have_cost_the_same(s):
             assert old.month(m.calls_per_month) == pytest.approx(
                 new.month(m.calls_per_month), rel=1e-6, abs=1e-9
             )
-            assert old.month(2 * m.calls_per_month) >= new.month(2 * m.calls_per_month)
+            for more in (2, 3.7, 1000):
+                calls = more * m.calls_per_month
+                assert old.month(calls) * (1 + 1e-9) >= new.month(calls)
 
 
 @given(setting)
@@ -380,7 +414,10 @@ def test_both_ways_together_cost_at_least_as_much_as_the_tuned_model_alone(s):
 
 @given(
     setting,
-    st.sampled_from(["calls_per_month", "changed_per_month", "passages", "retrainings_per_year", "labels"]),
+    st.sampled_from(
+        ["calls_per_month", "changed_per_month", "passages", "retrainings_per_year", "labels"]
+        + ["seconds_a_call", "small_seconds", "seconds_longer"]
+    ),
 )
 def test_more_of_anything_is_never_cheaper(s, name):
     more = replace(
@@ -425,6 +462,15 @@ def test_words_for_ways_that_never_pay():
     assert "RAG: at this number of calls never cheaper" in method_costs.methods_verdict(
         method_costs.Methods(calls_per_month=100)
     )
+    # a full server saves 0.00156 euro on each of 788,400 / 2 calls: 615 euro
+    own = method_costs.Methods(
+        own_server=True, tuned_in=0, tuned_out=0, seconds_a_call=2, hosting_per_month=620
+    )
+    assert "Tuned model: never cheaper than the long prompt, a full server" in method_costs.methods_verdict(
+        own
+    )
+    other = replace(own, hosting_per_month=610)
+    assert "Tuned model: at this number of calls never cheaper" in method_costs.methods_verdict(other)
 
 
 @pytest.mark.parametrize(
@@ -480,7 +526,7 @@ def test_the_answer_says_whether_the_cache_is_given(changes, said, unsaid):
 
 def test_from_the_lengths_of_the_chapter_no_preset_gets_a_discount():
     """Its form starts with 450 tokens of examples: too few for the cache of the models whose prices fill it in."""
-    start = costs.methods_settings(book_records.load("prompt_cost"))
+    start = costs.methods_settings(*map(book_records.load, ("prompt_cost", "distillation")))
     hosted = [p for p in read("forms")["presets"].values() if p["values"].get("caching")]
     assert hosted
     for preset in hosted:
@@ -506,6 +552,9 @@ def test_presets_fill_in_the_form_and_are_dated():
     cached = [link for link in links if "four-ways.caching" in link]
     assert made.count("prompt_caching_201") == len(cached)
     assert {link["four-ways.cached_from"] for link in cached} == {"1024"}
+    (own,) = (float(link["four-ways.hosting_per_month"]) for link in links if "four-ways.own_server" in link)
+    largest = SimpleNamespace(family="tuned", cost=Cost(labels=0, memory=16 * 10**9))
+    assert own == pytest.approx(monthly_cost.bill(largest, 0, monthly_cost.read_prices()).month, abs=0.005)
 
 
 def test_controls_name_every_setting_and_start_with_its_default():

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self
 from whentofinetune.calculators import read
 
 MILLION = 1_000_000
+MONTH = 730 * 3600  # seconds, as tunewise compare counts them
 LONG, TUNED = "long prompt", "tuned model"
 DASHES, SHAPES = ("solid", "dash", "dot", "dashdot", "longdash"), ("", "/", ".", "x", "-")
 
@@ -66,11 +67,13 @@ class Prices(Settings):
     """What all calculators of calls ask. Prices are in euro, tokens' per million. The defaults are round examples, nobody's prices.
 
     output_tokens: tokens answered, the same with every method. caching: whether the examples, the same in every call, are billed at
-    ``cache_discount`` off (a share, 0 to 1), if they have ``cached_from`` tokens at least. training_tokens: tokens
-    billed for one training, epochs included. retrainings_per_year: further trainings after the first. hosting_per_month: what the tuned model costs when idle.
+    ``cache_discount`` off (a share, 0 to 1), if they have ``cached_from`` tokens at least. training_tokens: tokens billed for one training,
+    epochs included. retrainings_per_year: further trainings after the first. hosting_per_month: what the tuned model costs when idle, at a
+    provider that is paid by the token; with ``own_server`` the price of one server of one's own, of which there are as many as the calls
+    need. seconds_a_call: how long the tuned model is busy with one. busy: the share of the time that a server may be busy (above 0 to 1).
     """
 
-    SHARES = ("cache_discount", "changed_per_month", "label_share")
+    SHARES = ("cache_discount", "changed_per_month", "label_share", "busy")
 
     output_tokens: float = 20
     calls_per_month: float = 100_000
@@ -85,6 +88,18 @@ class Prices(Settings):
     training_price: float = 10.0
     retrainings_per_year: float = 4
     hosting_per_month: float = 0.0
+    own_server: bool = False
+    seconds_a_call: float = 0.25
+    busy: float = 0.3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.busy:
+            raise ValueError("busy cannot be 0: a server that is never busy answers no call")
+
+    def capacity(self, seconds: float) -> float:
+        """Calls a month that a server answers, each of which takes ``seconds``."""
+        return self.busy * MONTH / seconds if seconds else math.inf
 
 
 @dataclass(frozen=True)
@@ -118,20 +133,33 @@ class Setting(Prices):
 
 @dataclass(frozen=True)
 class Method:
-    """A method and its cost in euro. parts: one call, by part. setup: once, before the first call. upkeep: a month, calls aside."""
+    """A method and its cost in euro. parts: one call, by part. setup: once, before the first call. upkeep: a month, calls and servers aside.
+
+    server: a month of one server of one's own. capacity: calls a month that it answers; 0 where the method runs on none.
+    """
 
     parts: dict[str, float]
     setup: float = 0.0
     upkeep: float = 0.0
+    server: float = 0.0
+    capacity: float = 0.0
 
     @property
     def call(self) -> float:
         """What one call costs."""
         return math.fsum(self.parts.values())  # not sum(): newer Pythons round it differently
 
+    def servers(self, calls: float) -> int:
+        """Servers of one's own for ``calls`` calls a month; one at least is always on."""
+        return max(1, math.ceil(calls / self.capacity)) if self.capacity else 0
+
+    def standing(self, calls: float) -> float:
+        """A month's upkeep and servers."""
+        return self.upkeep + self.server * self.servers(calls)
+
     def month(self, calls: float) -> float:
         """Running cost of a month with ``calls`` calls."""
-        return self.upkeep + calls * self.call
+        return self.standing(calls) + calls * self.call
 
     def total(self, months: float, calls: float) -> float:
         """Cost in all after ``months`` months of ``calls`` calls each."""
@@ -142,7 +170,7 @@ class Method:
 class Meeting:
     """When the newer of two methods has become the cheaper one.
 
-    calls_per_month: from so many calls a month its running cost is the lower (None: at no number). months: after so many months it has
+    calls_per_month: from so many calls a month its running cost is and stays the lower (None: from no number). months: after so many months it has
     cost less in all, at the calls given (0: from the start; None: not once it is set up).
     """
 
@@ -151,20 +179,29 @@ class Meeting:
 
 
 def meeting(old: Method, new: Method, calls: float) -> Meeting:
-    """Where ``new`` overtakes ``old`` at ``calls`` calls a month.
+    """Where ``new`` overtakes ``old`` at ``calls`` calls a month. ``old`` has no servers, those of ``new`` may have to grow.
 
-    Both cost ``setup + m (upkeep + calls x call)`` after m months.
+    Both cost ``setup + m (standing + calls x call)`` after m months. So a month of ``new`` is a straight line in the calls that jumps
+    by a server wherever the last one is full. It is the lower for good from where it crosses that of ``old`` on the first stretch, of
+    n servers, at whose end the next server is already paid for: ``n capacity saved >= upkeep + (n + 1) server``.
     """
     saved, upkeep, setup = old.call - new.call, new.upkeep - old.upkeep, new.setup - old.setup
-    gain = calls * saved - upkeep
-    return Meeting(
-        calls_per_month=max(0.0, upkeep / saved) if saved > 0 else None,
-        months=max(0.0, setup / gain) if gain > 0 else None,
-    )
+    gain = calls * saved - (new.standing(calls) - old.standing(calls))
+    least, months = math.inf, max(0.0, setup / gain) if gain > 0 else math.inf
+    if saved > 0 and not new.capacity:
+        least = max(0.0, upkeep / saved)
+    elif (left := new.capacity * saved - new.server) > 0:  # what a full server saves, less its price
+        stretches = (upkeep + new.server) / left
+        if stretches < math.inf:
+            least = max(0.0, (upkeep + max(1, math.ceil(stretches)) * new.server) / saved)
+    return Meeting(*(value if value < math.inf else None for value in (least, months)))
 
 
 def cost(s: Setting) -> dict[str, Method]:
-    """The long prompt, and the tuned model: T for one training at first, and r T / 12 + hosting a month with r retrainings a year."""
+    """The long prompt, and the tuned model: T for one training at first, and r T / 12 + hosting a month with r retrainings a year.
+
+    Hosting on servers of one's own is paid for each.
+    """
     kept = 1 - s.cache_discount if s.cached else 1.0
     examples = s.examples * s.base_in * kept / MILLION
     base, tuned = (
@@ -172,8 +209,12 @@ def cost(s: Setting) -> dict[str, Method]:
         for i, e, o in ((s.base_in, examples, s.base_out), (s.tuned_in, 0.0, s.tuned_out))
     )
     training = s.training_tokens * s.training_price / MILLION
-    upkeep = s.retrainings_per_year * training / 12 + s.hosting_per_month
-    return {LONG: Method(base), TUNED: Method(tuned, training, upkeep)}
+    retraining, hosting = s.retrainings_per_year * training / 12, s.hosting_per_month
+    if s.own_server:
+        found = Method(tuned, training, retraining, hosting, s.capacity(s.seconds_a_call))
+    else:
+        found = Method(tuned, training, retraining + hosting)
+    return {LONG: Method(base), TUNED: found}
 
 
 # -- what the calculators show alike -----------------------------------------------------------------------------------
@@ -196,12 +237,14 @@ def answer(found: Mapping[str, Method], calls: float, text: str) -> str:
     parts = {part: [1000 * method.parts[part] for method in found.values()] for part in found[LONG].parts}
     bars = stacked(list(found), parts, "Cost of 1,000 calls, by part", "euro for 1,000 calls")
     meetings = [meeting(found[LONG], method, calls) for name, method in found.items() if name != LONG]
-    sums = [(w.setup, w.upkeep, w.month(calls), w.total(12, calls)) for w in found.values()]
+    sums = [(w.setup, w.standing(calls), w.month(calls), w.total(12, calls)) for w in found.values()]
     heads = ("To set up", "Upkeep a month", "A month in all", "12 months in all")
     rows = [["1,000 calls", *(f"{1000 * w.call:,.3f}" for w in found.values())]]
     rows += [[head, *(f"{s:,.2f}" for s in of)] for head, *of in zip(heads, *sums, strict=True)]
     rows.append(["Beats the long prompt after", "-", *(_after(m.months) for m in meetings)])
-    rows.append(["Calls a month from which it does", "-", *(_from(m.calls_per_month) for m in meetings)])
+    rows.append(
+        ["Calls a month from which it always does", "-", *(_from(m.calls_per_month) for m in meetings)]
+    )
     table = {"caption": "What each costs, in euro", "header": ["", *map(upper, found)], "rows": rows}
     figures = [{"data": data, "layout": layout, "alt": alt}, bars]
     return json.dumps({"figures": figures, "tables": [table], "text": text})

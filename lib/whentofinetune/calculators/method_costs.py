@@ -2,21 +2,19 @@
 
 The long prompt and the tuned model are those of :mod:`whentofinetune.calculators.cost`. Retrieval sends a few passages with each call
 instead of examples; its index has to be built, kept, and renewed where passages change. A small classifier can only choose a
-label; it has a server and labels to pay, but no tokens.
+label; it has servers and labels to pay, but no tokens.
 """
 
 import json
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from whentofinetune.calculators import cost as c
-from whentofinetune.calculators.cost import LONG, MILLION, TUNED, Method, Prices, Setting
+from whentofinetune.calculators.cost import LONG, MILLION, MONTH, TUNED, Method, Prices, Setting
 
 RAG, BOTH, SMALL = "RAG", "RAG + tuned", "small classifier"
-MONTH = 730 * 3600  # seconds, as tunewise compare counts them
-CACHE = (
-    5 * 60
-)  # after so many seconds without a call OpenAI may clear a cache: https://openai.com/index/api-prompt-caching/
+# After so many seconds without a call OpenAI may clear a cache: https://openai.com/index/api-prompt-caching/
+CACHE = 5 * 60
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,9 @@ class Methods(Prices):
     1. store_per_month: what keeping the index costs. wage: what an hour of a person costs; prompt_hours, rag_hours, tuned_hours: people's
     time to set a method up (writing, labelling, testing), and rag_month_hours, tuned_month_hours: to look after it each month. labels,
     label_seconds: what the tuned model and the small classifier learn from, and a person's time for one; label_share: how much of that is
-    labelled anew for each retraining, 0 to 1. server_per_month: the machine on which the small classifier is trained and answers.
+    labelled anew for each retraining, 0 to 1. server_per_month: a machine on which the small classifier is trained and answers, and
+    small_seconds: how long a call keeps it busy. seconds_longer: how much longer the tuned model takes for 1,000 tokens more in its prompt, on
+    a server of one's own.
     """
 
     question_tokens: float = 150
@@ -50,6 +50,8 @@ class Methods(Prices):
     tuned_hours: float = 0.0
     tuned_month_hours: float = 0.0
     server_per_month: float = 6.0
+    small_seconds: float = 0.015
+    seconds_longer: float = 2.0
     labels: float = 300
     label_seconds: float = 30.0
     label_share: float = 0.2
@@ -70,10 +72,10 @@ def methods(s: Methods) -> dict[str, Method]:
 
         RAG      setup N e    upkeep store + changed N e    a call: question and answer, k p tokens of input more, and q
         tuned    setup T + L  upkeep r (T + share L) / 12 + hosting    a call: question and answer at the tuned model's prices
-        small    setup L            upkeep server + r share L / 12    a call: nothing
+        small    setup L            upkeep r share L / 12 + servers    a call: nothing
 
     L is people's time for the labels; the tuned model needs it, too. People's other time comes on top. RAG + tuned has both setups and both upkeeps, and its passages cost what the tuned model's input does. Passages differ from call to
-    call, so no cache makes them cheaper.
+    call, so no cache makes them cheaper, and on a server of one's own they take time.
     """
     long, tuned = c.cost(s.prompting()).values()
     index, asking = s.corpus_passages * s.embedding(s.passage_tokens), s.embedding(s.question_tokens)
@@ -84,6 +86,8 @@ def methods(s: Methods) -> dict[str, Method]:
     retraining = tuned.upkeep + relabelling + s.wage * s.tuned_month_hours
     index += s.wage * s.rag_hours
     carried = s.passages * s.passage_tokens / MILLION
+    longer = s.seconds_a_call + s.seconds_longer * 1000 * carried
+    with_passages = s.capacity(longer) if s.own_server else 0.0
 
     def parts(method: Method, price: float | None = None) -> dict[str, float]:
         retrieval = {"passages": 0.0, "search": 0.0}
@@ -96,9 +100,17 @@ def methods(s: Methods) -> dict[str, Method]:
     return {
         LONG: Method(parts(long), s.wage * s.prompt_hours),
         RAG: Method(parts(long, s.base_in), index, renewal),
-        TUNED: Method(parts(tuned), training, retraining),
-        BOTH: Method(parts(tuned, s.tuned_in), index + training, renewal + retraining),
-        SMALL: Method(dict.fromkeys(parts(long), 0.0), labels, s.server_per_month + relabelling),
+        TUNED: replace(tuned, parts=parts(tuned), setup=training, upkeep=retraining),
+        BOTH: Method(
+            parts(tuned, s.tuned_in), index + training, renewal + retraining, tuned.server, with_passages
+        ),
+        SMALL: Method(
+            dict.fromkeys(parts(long), 0.0),
+            labels,
+            relabelling,
+            s.server_per_month,
+            s.capacity(s.small_seconds),
+        ),
     }
 
 
@@ -117,9 +129,15 @@ def methods_verdict(s: Methods) -> str:
         elif m.calls_per_month is not None:
             least = math.ceil(m.calls_per_month)
             said = f"at this number of calls never cheaper than the long prompt; from {least:,} calls a month it would be."
+        elif found[name].call < found[LONG].call:
+            said = "never cheaper than the long prompt, a full server costs no less than its calls save."
         else:
             said = "never cheaper than the long prompt, a call costs no less."
         lines.append(f"{c.upper(name)}: {said}")
+    own = ", ".join(f"{name} {m.servers(calls):,}" for name, m in found.items() if m.capacity)
+    lines.append(f"Servers of your own, each busy {s.busy:.0%} of the time at most: {own}.")
+    if s.hosting_per_month and not s.own_server:
+        lines.append("Hosting of the tuned model is taken as a provider's: the same at any number of calls.")
     if s.caching:
         lines.append(_cache(s))
     lines.append("A small classifier can only choose a label from a list: leave it aside for any other task.")

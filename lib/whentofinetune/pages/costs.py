@@ -7,6 +7,7 @@ import numpy as np
 
 from tunewise import report as rp
 from tunewise import stats
+from tunewise.compare import monthly_cost
 from tunewise.record import Record, Row
 from whentofinetune import verdicts
 from whentofinetune.calculators import read
@@ -133,20 +134,31 @@ def shorter_prompt(latency: Record, shots: Record, curve: Record) -> rp.Html:
     return rp.table_from_lists(heads, rows, caption, [None] * 4 + [rp.plain])
 
 
-def methods_settings(latency: Record) -> dict:
-    """What the calculator of methods starts with: measured prompt lengths in the steps of its sliders; prices are the reader's."""
-    rows = {r["k"]: r["prompt_tokens"] for r in latency.where(method="latency")}
-    longer = rows[16 if 16 in rows else max(rows)] - rows[0]
-    question = max(10, 10 * round(rows[0] / 10))
-    return {"question_tokens": question, "examples_tokens": 50 * round(longer / 50)}
+def methods_settings(latency: Record, distillation: Record) -> dict:
+    """What the calculator of methods starts with: measured prompt lengths and seconds in the steps of its controls; prices are the reader's."""
+    rows = {r["k"]: r for r in latency.where(method="latency")}
+    short, long = rows[0], rows[16 if 16 in rows else max(rows)]
+    tokens = long["prompt_tokens"] - short["prompt_tokens"]
+    longer = (long["seconds"]["value"] - short["seconds"]["value"]) / tokens
+    taken = {of: round(r["seconds"]["value"], 3) for of, r in clocks(distillation).items()}
+    lengths = {"question_tokens": max(10, 10 * round(short["prompt_tokens"] / 10))}
+    lengths |= {"examples_tokens": 50 * round(tokens / 50)}
+    seconds = {"seconds_a_call": taken["teacher"], "small_seconds": taken["embeddings"]}
+    return lengths | seconds | {"seconds_longer": round(1000 * longer, 2)}
 
 
 def presets(block: str = "four-ways") -> rp.Html:
     """Links that fill in the form ``block`` with dated prices, each with its source; dollars become euro."""
     items, lines = [], []
+    machines = {m.name: m for m in monthly_cost.read_prices().machines}
     for name, p in read("forms")["presets"].items():
         values = {k: round(v / p["dollars_per_euro"], 4) for k, v in p.get("dollars", {}).items()}
         values |= {k: str(v).lower() for k, v in p["values"].items()}
+        if "machine" in p:
+            machine = machines[p["machine"]]
+            values["hosting_per_month"] = round(machine.euro_an_hour * monthly_cost.HOURS, 2)
+            source, _, said = machine.source.partition(" ")
+            p = p | {"source": source, "from": f"{p['machine']} {said}", "date": machine.read}
         query = html.escape("&".join(f"{block}.{k}={v}" for k, v in values.items()))
         origins = "; ".join(
             (f'<a href="{o["source"]}">{o["from"]}</a>' if o["source"] else o["from"]) + f", {o['date']}"
