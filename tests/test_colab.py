@@ -292,6 +292,31 @@ def test_code_cells_are_short():
                 assert len(cell.source.splitlines()) <= 30, f"{path.name}: {cell.source[:80]}"
 
 
+def test_a_t4_trains_the_adapters_of_a_4_bit_model_in_fp32():
+    """TRL makes them bf16, whose gradients the loss scaler of fp16 cannot unscale. The cells' own cast is run here, between
+    the trainer and its first step."""
+    torch = pytest.importorskip("torch")
+    found = 0
+    for path in CHAPTERS:
+        code = [c.source for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
+        if path.stem == "cost" or not any("load_in_4bit" in c for c in code):  # cost's student is in fp32
+            continue
+        for cell in (c for c in code if "SFTTrainer(" in c):
+            lines = ast.parse(cell).body
+            built = next(i for i, n in enumerate(lines) if ast.unparse(n).startswith("trainer = SFTTrainer("))
+            trains = next(i for i, n in enumerate(lines) if ".train()" in ast.unparse(n))
+            (cast,) = (n for n in lines[built:trains] if isinstance(n, ast.For))
+            for t4 in (True, False):
+                model = torch.nn.Linear(2, 2, dtype=torch.bfloat16)
+                model.weight.requires_grad_(False)
+                trainer = types.SimpleNamespace(model=model)
+                exec(ast.unparse(cast), {"trainer": trainer, "gpu": True, "GPU": True, "bf16": not t4})
+                assert model.bias.dtype == (torch.float32 if t4 else torch.bfloat16), path.name
+                assert model.weight.dtype == torch.bfloat16, path.name
+            found += 1
+    assert found == 8
+
+
 # -- what the install cell does -----------------------------------------------------------------------------------------
 
 FAKE_COLAB = """
