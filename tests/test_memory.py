@@ -599,6 +599,25 @@ def test_changes_make_it_fit_and_the_cheap_come_first():
     assert fit.changes(s.replace(batch=1, seq=128), gpu) == []
 
 
+def test_a_smaller_batch_is_offered_with_the_gradients_that_accumulation_keeps():
+    """In full fine-tuning these are as large as the weights, so that a smaller batch saves less than its activations."""
+    gpu, named = GPUS["a100"], "with gradient accumulation"
+    full = Settings(
+        "llama-2-7b", "full", batch=128, seq=2048, optimizer="sgd", checkpointing=True, loss="fused"
+    )
+    lora = Settings("llama-2-7b", batch=256, seq=1024, checkpointing=True, loss="fused")
+    for s in (full, lora):
+        offered = [change for change in fit.changes(s, gpu, most=9) if change.text.endswith(named)]
+        assert offered and all(c.settings.accumulation and c.settings.batch < s.batch for c in offered)
+        for change in offered:
+            found = estimate(s.replace(batch=change.settings.batch, accumulation=True))
+            assert found.peak_bytes == change.peak_bytes <= gpu.total - fit.CONTEXT[1]
+            gradients = found.by_phase["loss"]["gradients"]
+            assert gradients == sum(t.size for t in trained(s))
+    for change in fit.changes(full.replace(in_backward=True), gpu, most=9):
+        assert named not in change.text and not change.settings.accumulation
+
+
 def test_changes_that_are_not_enough_alone_are_put_together():
     s, gpu = Settings(model="qwen2.5-7b", targets="all-linear", seq=4096, arch=75), GPUS["t4"]
     (together,) = fit.changes(s, gpu)

@@ -111,6 +111,8 @@ def _candidates(s: Settings) -> list[_Candidate]:
     lora: dict[str, Any] = {"method": "lora", "targets": "all-linear", "in_backward": False}
     four = lora | sixteen | {"method": "qlora"} | ({"targets": s.targets} if s.method == "lora" else {})
     updates, clip = full and not s.in_backward and not s.accumulation, "no gradient accumulation, no clipping"
+    # the gradients of earlier parts of the batch are there while the next part runs
+    parts, half = not s.in_backward, {"batch": half_batch, "accumulation": True}
     moved, drop = "speed while states move to and fro", "drop the model's output before the backward pass"
     fsdp, fused = {"gpus": 2, "sharding": "fsdp"}, "fuse the loss with the head (Liger-Kernel)"
     again, shorter = "speed: about a third more computing", f"texts of at most {half_seq} tokens"
@@ -120,8 +122,8 @@ def _candidates(s: Settings) -> list[_Candidate]:
         (s.loss == "default", fused, "nothing: a further package", {"loss": "fused"}),
         (s.outputs != "dropped", drop, "nothing", {"outputs": "dropped"}),
         (not s.checkpointing, "gradient checkpointing", again, {"checkpointing": True}),
-        (s.batch > 1, f"batch {half_batch} with gradient accumulation", "some speed", {"batch": half_batch}),
-        (s.batch > 2, "batch 1 with gradient accumulation", "speed", {"batch": 1}),
+        (parts and s.batch > 1, f"batch {half_batch} with gradient accumulation", "some speed", half),
+        (parts and s.batch > 2, "batch 1 with gradient accumulation", "speed", half | {"batch": 1}),
         (adamw and not s.master_weights, "8-bit AdamW", "hardly any quality", {"optimizer": "adamw8bit"}),
         (adamw and full, "paged 8-bit AdamW", moved, {"optimizer": "paged_adamw8bit"}),
         (updates, "run the optimiser in the backward pass", clip, {"in_backward": True}),
