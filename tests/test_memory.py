@@ -1,6 +1,7 @@
 """The memory calculator, held against transformers' own models, the simulation, published measurements and hand calculation."""
 
 import dataclasses
+import inspect
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from finetune_memory import fit, known_models
 from finetune_memory.calculator import CONTROLS, memory_json
 from finetune_memory.fit import GPUS, fits, largest
 from finetune_memory.formula import COMPONENTS, PHASES, estimate, loading, optimiser_states, trained, weights
-from finetune_memory.settings import OPTIMIZERS, Settings
+from finetune_memory.settings import OPTIMIZERS, SFT_TRAINER, Settings
 from finetune_memory.shape import FAMILIES, Shape, UnknownModel
 from finetune_memory.tape import GRADIENT, INPUT, Parameter, Tape, Value
 from finetune_memory.training_time import hours, operations
@@ -192,6 +193,20 @@ def test_unknown_names_are_refused_and_settings_come_back_from_json():
 
 
 # --- the tape ------------------------------------------------------------------------------------------------------
+
+
+def test_trl_and_transformers_do_what_the_settings_say_of_them():
+    """Asked of the installed libraries; the defaults of Settings are those of torch's own AdamW and of PEFT's preparation."""
+    torch, trl = pytest.importorskip("torch"), pytest.importorskip("trl")
+    from transformers import TrainingArguments
+
+    optim = next(f.default for f in dataclasses.fields(TrainingArguments) if f.name == "optim")
+    assert optim == f"adamw_torch_{SFT_TRAINER['optimizer_mode']}"
+    assert torch.optim.AdamW([torch.zeros(1)]).defaults["fused"] is None  # None: over all at once on a GPU
+    assert Settings().optimizer_mode == "foreach" and Settings().kbit_preparation
+    code = inspect.getsource(inspect.getmodule(trl.SFTTrainer))
+    assert "prepare_model_for_kbit_training" not in code and not SFT_TRAINER["kbit_preparation"]
+    assert "add_fused_lm_head(" in code and SFT_TRAINER["loss"] == "fused"
 
 
 def test_tape_of_two_linear_layers_by_hand():
@@ -688,6 +703,28 @@ def test_the_live_front_answers_for_its_controls_and_refuses_in_words():
     for model, _ in next(c for c in CONTROLS if c["name"] == "model")["options"]:
         if model not in known_models.REFUSED:
             assert json.loads(memory_json(json.dumps({**values, "model": model})))["figures"]
+
+
+def test_the_forms_controls_of_precision_and_optimiser_count_by_hand():
+    """Llama 2 7B has 6.74e9 parameters, of which the embedding and the head have 131e6 each."""
+
+    def asked(**more):
+        values = {c["name"]: c["value"] for c in CONTROLS}
+        assert set(more) <= set(values)
+        return json.loads(memory_json(json.dumps(values | {"gpu": "h200"} | more)))
+
+    # weights, gradients, two states, and a copy of one of them in passing: each 2 bytes a parameter, or 4; fused needs no copy
+    for bytes_each, more in (
+        (10, {}),
+        (8, {"optimizer_mode": "fused"}),
+        (20, {"master_weights": True}),
+        (16, {"master_weights": True, "optimizer_mode": "fused"}),
+    ):
+        said = re.search(r"\(([\d.]+) GB\) at its highest", asked(method="full", **more)["text"])[1]
+        assert float(said) == pytest.approx(bytes_each * 6.738, rel=0.005)
+    four_bit = [asked(method="qlora", kbit_preparation=on)["tables"][1]["rows"][0] for on in (True, False)]
+    wide, narrow = (float(size.split()[0]) for name, size, _ in four_bit if name == "weights")
+    assert wide - narrow == pytest.approx(2 * 2 * 131e6 / 2**30, abs=0.011)
 
 
 def test_a_pasted_config_takes_the_models_place():

@@ -16,7 +16,7 @@ from typing import Any
 
 from finetune_memory.fit import GPUS, Gpu, changes, fits, largest
 from finetune_memory.formula import Estimate, estimate
-from finetune_memory.settings import Settings
+from finetune_memory.settings import SFT_TRAINER, Settings
 from finetune_memory.shape import Shape, UnknownModel
 from finetune_memory.training_time import hours
 
@@ -32,7 +32,7 @@ COMMANDS = {
         "take real training steps here and record their peak memory",
     ),
 }
-__all__ = ["COMMANDS", "GPUS", "PURE", "Estimate", "Gpu", "Settings", "Shape", "UnknownModel"]
+__all__ = ["COMMANDS", "GPUS", "PURE", "SFT_TRAINER", "Estimate", "Gpu", "Settings", "Shape", "UnknownModel"]
 __all__ += ["changes", "estimate", "fits", "hours", "largest", "Simulation", "simulate"]
 
 

@@ -35,11 +35,18 @@ LONGEST = 2**20  # tokens of a row; no model known here was trained on longer te
 ALIASES = {"adamw_torch": "adamw", "adamw_8bit": "adamw8bit", "adamw_bnb_8bit": "adamw8bit"}
 ALIASES |= {"paged_adamw_8bit": "paged_adamw8bit", "paged_adamw_32bit": "paged_adamw"}
 ALIASES["sgd-momentum"] = "sgd_momentum"
+# The nearest settings to what TRL's SFTTrainer 1.16 does, on transformers 5 and PyTorch 2.8 or newer: the Trainer takes the fused AdamW
+# and drops what the model returned; texts are padded to the longest of a batch; logits are made for a few tokens at a time, those of
+# completions only; and what stays 16-bit beside NF4 is left so, since prepare_model_for_kbit_training is not called.
+SFT_TRAINER = {"optimizer_mode": "fused", "outputs": "dropped", "rows": "padded", "loss": "fused"}
+SFT_TRAINER |= {"kbit_preparation": False}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One training step. The defaults are those of transformers, PEFT and bitsandbytes.
+    """One training step. The defaults are those of a loop of one's own over a model of transformers and PEFT, with
+    ``torch.optim.AdamW`` as it comes and ``prepare_model_for_kbit_training`` before QLoRA. transformers' Trainer and TRL choose
+    otherwise: ``SFT_TRAINER`` holds what they choose.
 
     Parameters
     ----------
@@ -58,7 +65,7 @@ class Settings:
     double_quant : bool
         Quantise the scales of NF4 too.
     kbit_preparation : bool
-        Turn what stays 16-bit beside NF4 into fp32 (prepare_model_for_kbit_training).
+        Turn what stays 16-bit beside NF4 into fp32 (PEFT's prepare_model_for_kbit_training, which TRL does not call).
     batch : int
         Rows of a batch, on each GPU.
     seq : int
@@ -68,11 +75,11 @@ class Settings:
     dtype : str
         Type of the weights; with master_weights of the arithmetic, for qlora of the products.
     master_weights : bool
-        Weights in fp32 under autocast (mixed precision).
+        Weights in fp32, as they were loaded or made, under autocast (mixed precision), which computes in 16 bits.
     optimizer : str
         The optimiser; its states have the type of what is trained (8bit: bitsandbytes; paged: in CUDA managed memory).
     optimizer_mode : str
-        How PyTorch runs AdamW and SGD.
+        How PyTorch runs AdamW and SGD: foreach is its own default, fused that of transformers' Trainer.
     in_backward : bool
         Update each parameter as soon as its gradient is there.
     checkpointing : bool
