@@ -18,6 +18,7 @@ import yaml
 from conftest import load
 
 import tunewise
+from finetune_memory import Settings
 from whentofinetune import colab
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -315,6 +316,20 @@ def test_a_t4_trains_the_adapters_of_a_4_bit_model_in_fp32():
                 assert model.weight.dtype == torch.bfloat16, path.name
             found += 1
     assert found == 8
+
+
+def test_the_estimate_of_a_training_is_of_trls_own_step():
+    """And of the rank that is trained."""
+    found = 0
+    for path in CHAPTERS:
+        code = "\n".join(c.source for c in nbformat.read(path, 4).cells if c.cell_type == "code")
+        if "SFTTrainer(" in code and "estimate(" in code:
+            assert re.search(r"(\*\*|\| )SFT_TRAINER", code), path.name
+            trained = {int(r) for r in re.findall(r"LoraConfig\(r=(\d+)", code)}
+            estimated = {int(r) for r in re.findall(r"""\brank["']?[:=] ?(\d+)""", code)}
+            assert (estimated or {Settings.rank}) <= trained, path.name
+            found += 1
+    assert found >= 9
 
 
 # -- what the install cell does -----------------------------------------------------------------------------------------

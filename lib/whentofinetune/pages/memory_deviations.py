@@ -84,6 +84,21 @@ def how_far() -> rp.Html:
     return rp.prose(" ".join([*map(_how_far, (FORMULA, SIMULATION)), missing]))
 
 
+def reserved() -> rp.Html:
+    """How far what the allocator handed out, and what it held in all, went above the calculated peak, and the most that a step held."""
+    steps = [(r, Settings.from_dict(r["settings"])) for r in on_gpu() if r["settings"]["model"] in MODELS]
+    above = {k: [r[k] - estimate(s).peak_bytes for r, s in steps] for k in ("allocated", "reserved")}
+    most = {k: max(found) for k, found in above.items()}
+    _, s = steps[above["reserved"].index(most["reserved"])]
+    step = f"{MODELS[s.model]}, {METHODS[s.method]}, batch {s.batch} × {s.seq}"
+    largest = max(r["reserved"] for r, _ in steps)
+    return rp.prose(
+        f"How much room should be left? What the allocator handed out was at most {gb(most['allocated'])} above the calculated peak. What it held in all was up to "
+        f"{gb(most['reserved'])} above it ({step}), and more than 1 GB above it in {sum(size > 1e9 for size in above['reserved'])} of {len(steps)} steps. A nearly full card was not tested: "
+        f"the largest of these steps held {gb(largest)}. There the allocator gives unused memory back before it fails, so a step may fit with less."
+    )
+
+
 def score_matrix() -> rp.Html:
     """What an old PyTorch costs QLoRA where queries share keys: the measured step of which the formula makes the most."""
     pairs = []
