@@ -38,7 +38,12 @@ ALIASES["sgd-momentum"] = "sgd_momentum"
 # The nearest settings to what TRL's SFTTrainer 1.16 does, on transformers 5 and PyTorch 2.8 or newer: the Trainer takes the fused AdamW
 # and drops what the model returned; texts are padded to the longest of a batch; logits are made for a few tokens at a time, those of
 # completions only; and what stays 16-bit beside NF4 is left so, since prepare_model_for_kbit_training is not called.
-SFT_TRAINER = {"optimizer_mode": "fused", "outputs": "dropped", "rows": "padded", "loss": "fused"}
+SFT_TRAINER: dict[str, Any] = {
+    "optimizer_mode": "fused",
+    "outputs": "dropped",
+    "rows": "padded",
+    "loss": "fused",
+}
 SFT_TRAINER |= {"kbit_preparation": False}
 
 
