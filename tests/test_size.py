@@ -191,7 +191,10 @@ def test_the_notes_give_each_test_at_each_size_and_lead_to_the_box(found):
 def test_what_the_prose_says_of_single_claims_follows_from_the_records(found):
     """Sentences of the text cells that no verdict box and no note holds."""
     assert "teaches to read a passage among others, whether it gives a reply its form" in CELLS["size-some"]
-    assert "(C6), the judge of groundedness (C24), facts in the weights (C34), and the voice when its content" in CELLS["size-some"]
+    assert (
+        "(C6), the judge of groundedness (C24), facts in the weights (C34), and the voice when its content"
+        in CELLS["size-some"]
+    )
     assert (
         "(C35), are the other way round; the four tests of C1 add up to a verdict at 0.5B only"
         in CELLS["size-some"]

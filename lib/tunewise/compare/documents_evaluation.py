@@ -242,7 +242,9 @@ def _answers(
         ("answers", GIVEN_WRONG): share(given, "wrong"),
         ("answers", GIVEN_REFUSED): share(given, "refused"),
         ("refusals", "false, by the threshold"): [float(i not in said) for i in answerable],
-        ("refusals", "false, by the reader, where the passage was found"): [float(i not in spoken) for i in found],
+        ("refusals", "false, by the reader, where the passage was found"): [
+            float(i not in spoken) for i in found
+        ],
         ("unsupported", "answered, though the documents do not"): [float(i in spoken) for i in other],
         ("unsupported", "in no passage word for word"): [bare[i] for i in spoken],
     }

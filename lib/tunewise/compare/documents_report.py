@@ -98,7 +98,9 @@ class DocumentsReport:
             return []
         if right - beside > 1 - min(found, right):
             lost = f"with the right passage alone {pct(right)} are answered rightly, with all that was found {pct(beside)}"
-            return [f"What limits it most is what stands beside the right passage: {lost}; ask with fewer passages (--k)."]
+            return [
+                f"What limits it most is what stands beside the right passage: {lost}; ask with fewer passages (--k)."
+            ]
         if found <= right:
             lost = f"the right passage is among the first {K} for {pct(found)} of the questions only"
             return [f"What limits it most is the search: {lost}; {BETTER_SEARCH}."]

@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from finetune_memory import known_models
-from finetune_memory.calculator import gib
+from finetune_memory import SFT_TRAINER, known_models
 from finetune_memory.fit import GPUS, Gpu, fits, gpu_named, largest
 from finetune_memory.formula import estimate
 from finetune_memory.settings import METHODS, Settings
@@ -25,6 +24,12 @@ from tunewise.words import counted
 CALLED = {"qlora": "QLoRA", "lora": "LoRA", "full": "full"}
 WHOLE = 0.99  # of the rows are not cut, where no length is named
 UNIT = 64  # a length is a multiple of so many tokens
+UNITS = (
+    ("s", 3600, 2 / 60),
+    ("min", 60, 2),
+    ("h", 1, math.inf),
+)  # of a time, how many an hour has, and up to which hours it is used
+WIDTH = 30
 Counter = Callable[[str], int]
 
 
@@ -70,12 +75,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     add = parser.add_argument
     add_data_options(parser)
-    add("--model", required=True, metavar="NAME", help="as for `tunewise memory`: llama-2-7b, a Hub id, or a config.json")
+    add(
+        "--model",
+        required=True,
+        metavar="NAME",
+        help="as for `tunewise memory`: llama-2-7b, a Hub id, or a config.json",
+    )
     add("--epochs", type=int, default=3, metavar="N", help="passes over the training rows (%(default)s)")
-    add("--batch", type=int, default=8, metavar="N", help="rows a step; what does not fit at once is accumulated (%(default)s)")
+    add(
+        "--batch",
+        type=int,
+        default=8,
+        metavar="N",
+        help="rows a step; what does not fit at once is accumulated (%(default)s)",
+    )
     add("--rank", type=int, default=16, metavar="N", help="rank of LoRA, on all linear layers (%(default)s)")
-    add("--seq", type=int, metavar="N", help="tokens at which a row is cut (so many that 99 in 100 rows are whole)")
-    add("--tokenizer", metavar="NAME", help="Hub id or folder of a tokenizer to count with; without it tokens are estimated")
+    add(
+        "--seq",
+        type=int,
+        metavar="N",
+        help="tokens at which a row is cut (so many that 99 in 100 rows are whole)",
+    )
+    add(
+        "--tokenizer",
+        metavar="NAME",
+        help="Hub id or folder of a tokenizer to count with; without it tokens are estimated",
+    )
     price = "euro an hour, such as a100=1.8 or, for every GPU, 2; may be repeated"
     add("--price", metavar="GPU=EURO", action="append", default=[], help=price)
     add("--json", action="store_true", help="print JSON; sizes in bytes")
@@ -103,7 +128,7 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"tokens": asdict(told), "fits": [asdict(f) for f in found]}, indent=1))
     else:
-        print(visible("\n".join(as_text(data, told, args, shape.parameters, found, prices))))
+        print(visible("\n".join(as_text(data, told, args, shape.parameters, found))))
     return int(not found)
 
 
@@ -117,7 +142,9 @@ def read_prices(pairs: Sequence[str]) -> dict[str, float]:
         except ValueError:
             euro = math.nan
         if not (math.isfinite(euro) and euro >= 0):
-            raise ValueError(f"--price {pair}: write it as GPU=EURO, such as a100=1.8, or as one number for all")
+            raise ValueError(
+                f"--price {pair}: write it as GPU=EURO, such as a100=1.8, or as one number for all"
+            )
         named = [gpu_named(name)] if name else GPUS.values()
         prices |= dict.fromkeys((gpu.name for gpu in named), euro)
     return prices
@@ -139,7 +166,11 @@ def counter(name: str | None) -> Counter:
 
 def prompted(data: OwnData, item: Item) -> str:
     """A training row as a model is shown it: what is asked for, the text, and the answer."""
-    asked = f"Say which of these it is: {listed(data.labels)}." if data.labels else "Answer, and write nothing else."
+    asked = (
+        f"Say which of these it is: {listed(data.labels)}."
+        if data.labels
+        else "Answer, and write nothing else."
+    )
     return f"{asked}\n\nText: {item.text}\nAnswer: {item.target}"
 
 
@@ -152,11 +183,15 @@ def tokens(data: OwnData, count: Counter, epochs: int, batch: int, seq: int | No
     whole = lengths[math.ceil(WHOLE * len(lengths)) - 1]
     seq = seq or UNIT * math.ceil(whole / UNIT)
     if seq < lengths[0]:
-        raise ValueError(f"--seq {seq} would cut every row: the shortest has {lengths[0]} tokens with its prompt")
+        raise ValueError(
+            f"--seq {seq} would cut every row: the shortest has {lengths[0]} tokens with its prompt"
+        )
     kept, draw, trained = [min(n, seq) for n in lengths], random.Random(0), 0
     for _ in range(epochs):
         draw.shuffle(kept)
-        trained += sum(len(part) * max(part) for part in (kept[i : i + batch] for i in range(0, len(kept), batch)))
+        trained += sum(
+            len(part) * max(part) for part in (kept[i : i + batch] for i in range(0, len(kept), batch))
+        )
     return Tokens(
         rows=len(lengths),
         median=round(statistics.median(lengths)),
@@ -170,12 +205,17 @@ def tokens(data: OwnData, count: Counter, epochs: int, batch: int, seq: int | No
 
 
 def settings(model: Any, method: str, gpu: Gpu, seq: int, rank: int, batch: int = 1) -> Settings:
-    """A step as it is usually taken: gradient checkpointing, rows padded, AdamW, 16 bits; weights in fp32 beside them where all are trained."""
+    """A step as TRL's trainer takes it, with gradient checkpointing; where all weights are trained they are fp32, under autocast."""
     sixteen = "bf16" if gpu.arch >= 80 else "fp16"
-    how: dict[str, Any] = {"checkpointing": True, "rows": "padded", "outputs": "dropped", "accumulation": True}
-    adapters = {"rank": rank, "targets": "all-linear"}
-    master = {"master_weights": method == "full"}
-    return Settings(model=model, method=method, seq=seq, batch=batch, dtype=sixteen, arch=gpu.arch, **how, **adapters, **master)
+    how = {
+        "rank": rank,
+        "targets": "all-linear",
+        "checkpointing": True,
+        "accumulation": True,
+        "arch": gpu.arch,
+    }
+    size = {"seq": seq, "batch": batch, "dtype": sixteen, "master_weights": method == "full"}
+    return Settings(model=model, method=method, **SFT_TRAINER, **how, **size)
 
 
 def plan(model: Any, told: Tokens, batch: int, rank: int, prices: Mapping[str, float]) -> list[Fit]:
@@ -195,43 +235,54 @@ def plan(model: Any, told: Tokens, batch: int, rank: int, prices: Mapping[str, f
 
 
 def as_text(
-    data: OwnData, told: Tokens, args: argparse.Namespace, parameters: int, found: Sequence[Fit], prices: Mapping[str, float]
+    data: OwnData, told: Tokens, args: argparse.Namespace, parameters: int, found: Sequence[Fit]
 ) -> list[str]:
     """The plan in words and one table."""
-    how = f"by the tokenizer {args.tokenizer}" if args.tokenizer else "estimated from the characters; --tokenizer counts them"
-    cut = f"{counted(told.cut, 'row')} {'is' if told.cut == 1 else 'are'} cut" if told.cut else "no row is cut"
+    by = f"by the tokenizer {args.tokenizer}" if args.tokenizer else "estimated; --tokenizer NAME counts them"
+    cut = f"{counted(told.cut)} {'is' if told.cut == 1 else 'are'} cut" if told.cut else "no row is cut"
+    methods = list(reversed(METHODS))
     lines = [
-        f"{data.name}: {counted(told.rows, 'row')} to train on; {len(data.valid):,} to choose by and {len(data.test):,} to test with stay out.",
-        f"Tokens a row, with prompt and answer: median {told.median:,}, 95 in 100 up to {told.most:,}, longest {told.longest:,}",
-        f"({how}).",
-        f"At {told.seq:,} tokens {cut}. {counted(args.epochs, 'epoch')} in batches of {args.batch}: "
-        f"{counted(told.steps, 'step')}, {told.trained:,} tokens with padding.",
+        f"{data.name}: {counted(told.rows)} to train on; {len(data.valid):,} to choose by and {len(data.test):,} to test with stay out.",
+        f"Tokens a row, with prompt and answer ({by}):",
+        f"  median {told.median:,}, 95 in 100 up to {told.most:,}, longest {told.longest:,}; at {told.seq:,}, {cut} (--seq)",
+        f"  {counted(args.epochs, 'epoch')} in batches of {args.batch}: {counted(told.steps, 'step')}, {told.trained:,} tokens with padding",
         "",
-        f"{args.model}, {parameters / 1e9:.2f} billion parameters. Rank {args.rank} on all linear layers, gradient checkpointing, AdamW;",
-        "full: with fp32 weights beside the 16-bit arithmetic.",
+        f"{args.model}, {parameters / 1e9:.2f} billion parameters; rank {args.rank} on all linear layers, gradient",
+        "checkpointing, fused AdamW; full: weights in fp32 under autocast. A number in",
+        f"brackets: so many of the {args.batch} rows fit at once, and their gradients are accumulated.",
         "",
-        f"{'GPU':16}" + "".join(f"{CALLED[method]:>26}" for method in reversed(METHODS)),
+        "GPU".ljust(16) + "".join(f"{CALLED[method]:>{WIDTH}}" for method in methods),
     ]
-    by = {(f.gpu, f.method): f for f in found}
-    for gpu in dict.fromkeys(f.gpu for f in found):
-        cells = [by.get((gpu, method)) for method in reversed(METHODS)]
-        lines.append(f"{gpu:16}" + "".join(f"{_cell(fit) if fit else '-':>26}" for fit in cells))
-    for method in reversed(METHODS):
-        if not any(f.method == method for f in found):
-            several = f"tunewise memory --model {args.model} --method {method} --seq {told.seq} --checkpointing --gpus 4 --sharding fsdp"
-            lines.append(f"{CALLED[method]}: no single GPU known here holds one row. Several share it: {several}")
+    cells = {(fit.gpu, fit.method): _cell(fit, args.batch) for fit in found}
+    for gpu in dict.fromkeys(fit.gpu for fit in found):
+        lines.append(gpu.ljust(16) + "".join(f"{cells.get((gpu, m), '-'):>{WIDTH}}" for m in methods))
+    step = f"tunewise memory --model {args.model} --seq {told.seq} --checkpointing --gpus 4 --sharding fsdp"
+    for method in methods:
+        if not any(fit.method == method for fit in found):
+            lines += [
+                f"{CALLED[method]}: no single GPU known here holds one row. Several share it:",
+                f"  {step} --method {method}",
+            ]
     shares = " to ".join(f"{100 * share:.0f}" for share in REACHED)
     lines += [
         "",
-        f"Times are arithmetic, at {shares} % of the GPU's 16-bit rate; loading, testing and each further recipe come on top.",
-        *([] if prices else ["--price a100=1.8 (euro an hour) says what it costs."]),
-        f"First, on this machine: tunewise compare {data.name} --skip lora sets the mark to beat.",
+        f"Times are arithmetic, at {shares} % of the GPU's 16-bit rate; loading, testing and other recipes come on top.",
     ]
-    return lines
+    lines += [] if args.price else ["--price a100=1.8 (euro an hour) says what it costs."]
+    return [
+        *lines,
+        f"First, on this machine: tunewise compare {args.file} --skip lora sets the mark to beat.",
+    ]
 
 
-def _cell(fit: Fit) -> str:
-    unit, times = ("h", 1) if fit.hours[1] >= 2 else ("min", 60)
-    took = " to ".join(f"{times * h:.2g}" for h in fit.hours)
-    euro = f", {fit.euro[0]:.2f}-{fit.euro[1]:.2f} €" if fit.euro else f", {gib(fit.peak_bytes)}"
-    return f"{took} {unit}{euro}"
+def _cell(fit: Fit, batch: int) -> str:
+    """``2.5-8.3 min, 0.02-0.06 € (4)``."""
+    unit, times = next((u, t) for u, t, most in UNITS if fit.hours[1] < most)
+    told = f"{_digits(times * fit.hours[0])}-{_digits(times * fit.hours[1])} {unit}"
+    if fit.euro:
+        told += f", {fit.euro[0]:.2f}-{fit.euro[1]:.2f} €"
+    return told + (f" ({fit.rows_at_once})" if fit.rows_at_once < batch else "")
+
+
+def _digits(value: float) -> str:
+    return f"{value:.1f}" if value < 9.95 else f"{value:,.0f}"
