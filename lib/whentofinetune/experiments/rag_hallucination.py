@@ -1,6 +1,6 @@
 """When does a model say something that is not so, and when that it does not know? (C11, C36)
 
-What a good and a bad retriever, RAG fine-tuning, and tuning on new facts do to hallucination: right, wrong or "not stated". Half of the questions have no answer in the handbook. A bad retriever gives passages that do not hold the answer, so that *not stated* is the
+What a good and a bad retriever, RAG fine-tuning, and tuning on new facts do to hallucination: right, wrong or "not stated". Half or a third of the questions have no answer in the handbook. A bad retriever gives passages that do not hold the answer, so that *not stated* is the
 only honest thing to say to any question. The second part follows a tuning on new facts: what happens to questions that it does not touch?
 """
 
