@@ -135,8 +135,8 @@ def lora(data: OwnData, arm: ArmResult) -> Sequence[int]:
         config = SFTConfig(
             output_dir=folder,
             per_device_train_batch_size=8,
-            num_train_epochs=arm.settings["passes"],
-            learning_rate=arm.settings["rate"],
+            num_train_epochs=arm.settings["epochs"],
+            learning_rate=arm.settings["learning_rate"],
             report_to=[],
             save_strategy="no",
             use_cpu=str(lm.model.device) == "cpu",

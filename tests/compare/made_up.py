@@ -43,13 +43,13 @@ def arm(name, right, own, *, seconds=0.001, memory=200_000_000, confidences=None
     predictions = [i.target if r else wrong[i.target] for i, r in zip(own.test, right, strict=True)]
     outcomes = {own.metric: [float(r) for r in right]}
     made = dict(
-        name=name, title=TITLE.get(name, name), family=FAMILY.get(name, "prompt"), settings={"passes": 4}
+        name=name, title=TITLE.get(name, name), family=FAMILY.get(name, "prompt"), settings={"epochs": 4}
     )
     made |= dict(
         predictions=predictions,
         outcomes=outcomes,
         confidences=confidences,
-        trials=({"passes": 4, "score": 0.8},),
+        trials=({"epochs": 4, "score": 0.8},),
     )
     cost = changes.pop("cost", None) or Cost(labels, 12.0, seconds, 80.0, 3.0, memory)
     return ArmResult(**(made | dict(cost=cost) | changes))

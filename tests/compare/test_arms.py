@@ -203,7 +203,7 @@ def test_lora_chooses_among_three_recipes_and_keeps_the_winner_alone(bench, tmp_
     work = bench()
     before = {k: v.clone() for k, v in work.ctx.lm.model.state_dict().items()}
     result = tuned.lora(work)
-    assert len(result.trials) == 3 and len({(t["passes"], t["rate"]) for t in result.trials}) == 3
+    assert len(result.trials) == 3 and len({(t["epochs"], t["learning_rate"]) for t in result.trials}) == 3
     assert [len(run["accuracy"]) for run in result.repeats] == [12, 12]  # two more seeds
     runs = [f"{np.mean(run['accuracy']):.0%}" for run in (result.outcomes, *result.repeats)]
     assert all(share in result.notes[-1] for share in runs) and f"The one with {runs[0]}" in result.notes[-1]
@@ -237,7 +237,7 @@ def test_a_rate_that_diverges_costs_one_trial(bench, monkeypatch):
 
     monkeypatch.setattr("tunewise.finetune.finetune", astray)
     result = tuned.lora(bench())
-    assert [t["rate"] for t in result.trials] == [tuned.LOWER]
+    assert [t["learning_rate"] for t in result.trials] == [tuned.LOWER]
     assert sum("went astray" in note for note in result.notes) == 2
 
 

@@ -40,10 +40,10 @@ def trained(monkeypatch):
 def test_the_rate_is_chosen_on_validation_and_trained_with_more_seeds(bench, monkeypatch):
     made = trained(monkeypatch)
     result = encoder.encoder(bench(seed=5))
-    rate = result.settings["rate"]
+    rate = result.settings["learning_rate"]
     assert made == [*((r, 5) for r in encoder.RATES), (rate, 6), (rate, 7)]
     best = max(t["score"] for t in result.trials)
-    assert [t["score"] for t in result.trials if t["rate"] == rate] == [best]
+    assert [t["score"] for t in result.trials if t["learning_rate"] == rate] == [best]
     assert [len(run["accuracy"]) for run in result.repeats] == [12, 12]
     assert result.mean("accuracy") > 0.9 and "3 training runs" in result.notes[0]
     made.clear()
@@ -75,9 +75,15 @@ def test_an_interrupted_arm_trains_only_what_is_missing(bench, monkeypatch):
     assert made == [(rate, 0) for rate in encoder.RATES[:2]]
     made.clear()
     whole = encoder.encoder(bench())
-    again = [(whole.settings["rate"], 0)] if whole.settings["rate"] == encoder.RATES[0] else []
+    again = (
+        [(whole.settings["learning_rate"], 0)] if whole.settings["learning_rate"] == encoder.RATES[0] else []
+    )
     assert sorted(made) == sorted(
-        [*((r, 0) for r in encoder.RATES[1:]), *again, *((whole.settings["rate"], s) for s in (1, 2))]
+        [
+            *((r, 0) for r in encoder.RATES[1:]),
+            *again,
+            *((whole.settings["learning_rate"], s) for s in (1, 2)),
+        ]
     )
     made.clear()
     assert encoder.encoder(bench()).predictions == whole.predictions

@@ -178,7 +178,7 @@ class ArmResult:
     family
         ``rule``, ``classifier``, ``prompt``, ``tuned``, ``retrieval`` or ``endpoint``.
     settings
-        What was chosen on validation (template, number of examples, rate, passes, ...).
+        What was chosen on validation (template, number of examples, learning rate, epochs, ...).
     predictions, confidences
         One a test item: a label or the text that was written; the probability given to it, None where there is none.
     outcomes
@@ -188,7 +188,7 @@ class ArmResult:
     trials
         What was tried on validation: settings, and ``score``.
     notes
-        Sentences for the reader, such as ``training loss was still high: more passes may help``.
+        Sentences for the reader, such as ``training loss was still high: more epochs may help``.
     artefact
         Folder with what a caller needs to use this arm, written by :meth:`tunewise.compare.artefact.Artefact.save`; None for a rule.
     """

@@ -242,7 +242,10 @@ def _base_in_words(made: Artefact, spec: Any) -> str:
 
 
 def _settings(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{_line(str(k))} {_line(str(v))[:80]}" for k, v in settings.items()) or "none"
+    return (
+        ", ".join(f"{_line(str(k).replace('_', ' '))} {_line(str(v))[:80]}" for k, v in settings.items())
+        or "none"
+    )
 
 
 def _line(text: str) -> str:

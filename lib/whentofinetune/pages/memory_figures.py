@@ -227,7 +227,10 @@ def arithmetic() -> rp.Html:
     rows.append(("logits at the loss", made, logits, loss["logits and loss"]))
     heads = ("part", "bytes", "by hand", "calculator")
     size = f"batch {step.batch} × length {step.seq}, LoRA of rank {lora.rank} on all matrices"
-    shown = [(part, product, gb(hand), gb(whole)) for part, product, hand, whole in rows]
+    shown = [
+        (part, product, *(gb(size).replace(" ", "\u00a0") for size in sizes))
+        for part, product, *sizes in rows
+    ]
     return rp.table_from_lists(heads, shown, f"The arithmetic of a step: Llama 2 7B, {size}")
 
 

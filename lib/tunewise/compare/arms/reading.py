@@ -158,8 +158,10 @@ def rag_tuned(bench: Workbench) -> ArmResult:
     best, reached = max(trials, key=lambda trial: trial[1][0])
     runs = [(best, reached), *attempts(other_seeds(best, bench.settings.runs), tried, notes)]
     kept = int(np.argmax([score for _, (score, _) in runs]))
-    shown = [{"passes": r.epochs, "rate": r.learning_rate, "score": score} for r, (score, _) in trials]
-    settings = {"search": how, "passages": K, "passes": best.epochs, "rate": best.learning_rate}
+    shown = [
+        {"epochs": r.epochs, "learning_rate": r.learning_rate, "score": score} for r, (score, _) in trials
+    ]
+    settings = {"search": how, "passages": K, "epochs": best.epochs, "learning_rate": best.learning_rate}
     arm, results = ("rag_tuned", TITLES["rag_tuned"], "tuned"), []
     for recipe, _ in runs:
         said, cost = asked(recipe, bench.data.test)

@@ -143,10 +143,10 @@ class _Training:
         ):  # with one label there is nothing to guess
             share = best.loss / self.guessing
             return [
-                f"the loss on the training rows was still high, {share:.0%} of what guessing gives: more passes may help"
+                f"the loss on the training rows was still high, {share:.0%} of what guessing gives: more epochs may help"
             ]
         if best.recipe.epochs == max(passes(len(self.items))) and best.falling:
-            return ["the loss on the training rows was still falling in the last pass: more passes may help"]
+            return ["the loss on the training rows was still falling in the last epoch: more epochs may help"]
         return []
 
     def test_scores(self, run: _Trial) -> np.ndarray:
@@ -173,7 +173,7 @@ class _Trial(OnValidation):
 
     def __init__(self, work: _Training, recipe: Recipe) -> None:
         self.recipe = recipe
-        self.settings = {"passes": recipe.epochs, "rate": recipe.learning_rate}
+        self.settings = {"epochs": recipe.epochs, "learning_rate": recipe.learning_rate}
 
         def train() -> dict[str, Any]:
             with work.trained(recipe) as tuned:

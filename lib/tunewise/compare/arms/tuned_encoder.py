@@ -87,7 +87,11 @@ class _Run(OnValidation):
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"passes": self.recipe["epochs"], "rate": self.recipe["learning_rate"], "encoder": "minilm"}
+        return {
+            "epochs": self.recipe["epochs"],
+            "learning_rate": self.recipe["learning_rate"],
+            "encoder": "minilm",
+        }
 
 
 class _Training:

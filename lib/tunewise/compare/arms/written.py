@@ -148,7 +148,7 @@ def lora(bench: Workbench, n: int | None = None) -> ArmResult:
     with bench.adapter(pairs, runs[kept].recipe, prefix) as trained:
         folder = None if n else bench.leave("lora", writer.artefact(asked), tuned=trained)
     if best.fell and best is trials[-1]:
-        notes.append("the loss on the training rows was still falling at the end: more passes may help")
+        notes.append("the loss on the training rows was still falling at the end: more epochs may help")
     told: dict[str, Any] = dict(notes=notes, artefact=folder)
     told["trials"] = [{**t.settings, "score": t.score} for t in trials]
     arm = (f"lora@{n}" if n else "lora", TITLES["lora"], "tuned")
@@ -169,7 +169,7 @@ class _Trial:
 
     @property
     def settings(self) -> dict[str, float]:
-        return {"passes": self.recipe.epochs, "rate": self.recipe.learning_rate}
+        return {"epochs": self.recipe.epochs, "learning_rate": self.recipe.learning_rate}
 
     @property
     def fell(self) -> bool:
