@@ -113,7 +113,8 @@ def test_what_was_reserved_above_the_calculated_peak_by_hand():
 
 def test_the_arithmetic_by_hand_is_what_the_calculator_gives():
     """Of Llama 2 7B: 6,738,415,616 parameters, 32 layers of width 4096, 32,000 words; 8,192 tokens."""
-    pairs = re.findall(r"([\d.]+\sGB) +([\d.]+\sGB)", str(memory_figures.arithmetic()))
+    shown = str(memory_figures.arithmetic()).replace("\u00a0", " ")
+    pairs = re.findall(r"([\d.]+ GB) +([\d.]+ GB)", shown)
     hand, calculator = zip(*pairs, strict=True)
     assert hand == calculator and len(hand) == 9
     assert hand[3:6] == ("67.4 GB", "53.9 GB", "107.8 GB")
