@@ -149,7 +149,7 @@ def test_a_comparison_of_ours_that_speaks_against_a_rule_is_told_with_the_record
     tuned, *others = (record.where(method=m, n_labels=300) for m in ("lora", "embeddings", "tfidf"))
     least = min((rp.gap(tuned, rows, "new") for rows in others), key=lambda m: m["value"])
     concerned = [r for r in RULES if "C1" in r.tests]
-    assert len(concerned) == 3
+    assert len(concerned) == 4
     for rule in concerned:
         text = evidence([rule])
         against = text.partition("What we measured speaks against part of this: ")[2].split(". ")[0]

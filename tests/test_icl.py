@@ -7,14 +7,18 @@ import pytest
 import torch
 from scipy import stats as scipy_stats
 from small_model import run_small, small, small_context
+from transformers import AutoTokenizer
 
 from tunewise import prompting
 from tunewise.data import Example, Task
 from tunewise.experiment import Params
+from tunewise.models.load import model_folder
+from tunewise.models.registry import get as get_model
 from tunewise.prompting import TEMPLATES
+from tunewise.record import Row
 from tunewise.report import gap, mean, points
 from whentofinetune import book_records, contrasts, experiments, planted_codes
-from whentofinetune.classification import pool_size, sample, subset
+from whentofinetune.classification import did_best, pool_size, sample, subset
 from whentofinetune.datasets.invented_words import KINDS, invented_words, recalled
 from whentofinetune.datasets.rated_tasks import load_task
 from whentofinetune.experiments import (
@@ -190,12 +194,20 @@ def test_each_call_is_timed_on_its_own(tmp_path, monkeypatch):
 
 
 def test_gains_are_correlated_over_tasks():
-    record = book_records.load("gain_prediction")
-    by = record.frame().groupby(["method", "task"], sort=False)["accuracy"].mean().unstack(0)
-    few, tuned = (by[m] - by["zero-shot"] for m in ("few-shot", "lora"))
+    """Each gain on its own half of the items: noise in the start that both share would correlate them."""
+    record, few, tuned = book_records.load("gain_prediction"), [], []
+    for task in (*record.params["tasks"], *record.params["collections"]):
+        zero, shown, lora = (
+            np.mean([r.outcomes("accuracy") for r in record.where(method=m, task=task)], axis=0)
+            for m in ("zero-shot", "few-shot", "lora")
+        )
+        few.append(np.mean([s - z for i, (z, s) in enumerate(zip(zero, shown, strict=True)) if i % 2 == 0]))
+        tuned.append(np.mean([t - z for i, (z, t) in enumerate(zip(zero, lora, strict=True)) if i % 2]))
     found = contrasts.gain_against_gain(book_records.load, 0.95)
-    assert found.estimate == pytest.approx(scipy_stats.spearmanr(few.round(9), tuned.round(9)).statistic)
-    assert found.low < found.estimate < found.high and found.n == len(by)
+    assert found.estimate == pytest.approx(
+        scipy_stats.spearmanr(np.round(few, 9), np.round(tuned, 9)).statistic
+    )
+    assert found.low < found.estimate < found.high and found.n == len(few)
 
 
 def test_a_low_start_and_a_large_gain_come_from_other_halves_of_the_items():
@@ -288,6 +300,33 @@ def test_what_calibration_adds_is_the_difference_of_the_records_means():
     gains = by["calibrated.accuracy"] - by["accuracy"]
     (drawn,) = icl.calibration_figure({"135M": shots}).data
     assert drawn["x"] == pytest.approx([*gains["random"], *gains["balanced"]])
+
+
+def test_examples_in_the_chat_template_are_turns_as_the_model_writes_them():
+    tokenizer = AutoTokenizer.from_pretrained(model_folder(get_model("smollm2-135m")))
+    template, task = TEMPLATES["chat"], Task("x", ("negative", "positive"), (), (), ())
+    written = template.prefix(task, [("AAA", 1), ("BBB", 0)]) + template.query(task, "CCC") + " positive"
+    opening = template.instruction(task).removeprefix("<|im_start|>user\n")
+    shown = zip(
+        (f"{opening}Text: AAA", "Text: BBB", "Text: CCC"), ("positive", "negative", "positive"), strict=True
+    )
+    turns = [
+        turn
+        for text, label in shown
+        for turn in (
+            {"role": "user", "content": text},
+            {"role": "assistant", "content": f"The label is {label}"},
+        )
+    ]
+    assert written in tokenizer.apply_chat_template(turns, tokenize=False)
+
+
+def test_a_template_is_chosen_by_its_mean_over_draws():
+    def trial(template: str, right: int) -> Row:
+        return Row({"template": template, "outcomes": {"accuracy": "1" * right + "0" * (10 - right)}}, {})
+
+    tried = [trial("a", 9), trial("a", 1), trial("b", 6), trial("b", 5), trial("c", 5), trial("c", 6)]
+    assert did_best(tried) == "b"  # "a" has the best single draw; of equals the first
 
 
 def test_the_templates_named_are_those_that_did_best_on_validation():

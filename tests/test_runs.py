@@ -109,7 +109,9 @@ def test_the_command_that_makes_a_record_finds_it(tmp_path, monkeypatch):
     def computing(line):
         raise AssertionError(f"it is made again: {line}")
 
-    for kept in map(Record.read, COMMITTED):
+    of_now = [r for r in map(Record.read, COMMITTED) if r.version == experiments.get(r.experiment).version]
+    assert len(of_now) > 25  # the others are still to be recorded again
+    for kept in of_now:
         monkeypatch.setenv("TUNEWISE_DTYPE", kept.notes["dtype"].removeprefix("torch."))
         found = experiments.run(kept.experiment, kept.scale, model=kept.model, say=computing)
         assert found.key == kept.key

@@ -1,6 +1,8 @@
 """What the experiments on classification share: draw examples, score labels, train, and learn without a language model."""
 
+from collections import defaultdict
 from collections.abc import Sequence
+from statistics import mean
 
 import numpy as np
 
@@ -8,6 +10,7 @@ from tunewise import baselines, prompting
 from tunewise.data import Example, Task
 from tunewise.experiment import Context, Scores
 from tunewise.prompting import TEMPLATES, PromptTemplate
+from tunewise.record import Row
 from tunewise.scoring import label_logprobs, prompt_tokens
 from whentofinetune.datasets import only
 
@@ -99,3 +102,11 @@ def without_llm(ctx: Context, method: str, train: Shots, test: Sequence[Example]
     if method == "neighbours":
         return prompting.nearest_vote(labels, ctx.embed(known), ctx.embed(texts), NEIGHBOURS)
     return baselines.fit_embeddings(ctx.embed(known), labels).predict(ctx.embed(texts))
+
+
+def did_best(trials: Sequence[Row]) -> str:
+    """The template with the highest mean accuracy on validation, the first of equals."""
+    scores = defaultdict(list)
+    for row in trials:
+        scores[row["template"]].append(row.metric("accuracy")["value"])
+    return max(scores, key=lambda template: mean(scores[template]))

@@ -38,33 +38,46 @@ def _correlation(x: list[float], y: list[float], level: float) -> RankCorrelatio
     return RankCorrelation(*values, binary=False, level=level, **bounds)
 
 
-def _accuracies(record: Record, method: str) -> dict[str, float]:
-    """Task -> mean accuracy over seeds."""
-    found = record.by("task", method=method)
-    return {t: float(np.mean([r.outcomes("accuracy") for r in rows])) for t, rows in found.items()}
-
-
 def gain_against_start(load: Load, level: float) -> Comparison:
     """Over tasks: does a low start go with a large gain from LoRA?
 
     The start is taken on one half of the test items and the gain on the other: on the same items a low start by chance would be
     a large gain by chance.
     """
-    record = load("gain_prediction")
-    starts, gains = [], []
-    for row in record.where(method="zero-shot"):
-        base = np.array(row.outcomes("accuracy"))
-        seeds = record.where(method="lora", task=row["task"])
-        tuned = np.mean([r.outcomes("accuracy") for r in seeds], axis=0)
-        starts.append(1 - base[::2].mean())
-        gains.append((tuned - base)[1::2].mean())
-    return _correlation(starts, gains, level)
+    found = _on_halves(load("gain_prediction"), "zero-shot")
+    return _correlation(
+        [1 - first["zero-shot"] for first, _ in found], [_gain(second, "lora") for _, second in found], level
+    )
 
 
 def gain_against_gain(load: Load, level: float) -> Comparison:
-    """Over tasks: does the gain from examples in the prompt go with the gain from LoRA?"""
-    start, few, tuned = (_accuracies(load("gain_prediction"), m) for m in ("zero-shot", "few-shot", "lora"))
-    return _correlation([few[t] - start[t] for t in start], [tuned[t] - start[t] for t in start], level)
+    """Over tasks: does the gain from examples in the prompt go with the gain from LoRA?
+
+    Each gain is taken on its own half of the test items: on the same ones both would start from the same score, with the same chance in it.
+    """
+    found = _on_halves(load("gain_prediction"), "zero-shot", "few-shot")
+    return _correlation(
+        [_gain(first, "few-shot") for first, _ in found],
+        [_gain(second, "lora") for _, second in found],
+        level,
+    )
+
+
+def _on_halves(record: Record, *methods: str) -> list[tuple[dict[str, float], dict[str, float]]]:
+    """For each task the accuracies of these methods and of LoRA, means over seeds, on the one half of the items and on the other."""
+    found = []
+    for task in record.by("task", method="zero-shot"):
+        right = {
+            m: np.mean([r.outcomes("accuracy") for r in record.where(method=m, task=task)], axis=0)
+            for m in (*methods, "lora")
+        }
+        first, second = ({m: float(x[half::2].mean()) for m, x in right.items()} for half in (0, 1))
+        found.append((first, second))
+    return found
+
+
+def _gain(half: Mapping[str, float], method: str) -> float:
+    return half[method] - half["zero-shot"]
 
 
 def few_minus_many_examples(load: Load, level: float) -> Comparison:

@@ -1,6 +1,6 @@
 """What do examples in the prompt bring? (C26, C28, C30)
 
-Which ones, and what do they cost? Where several prompt templates are given, each arm uses the one that does best on validation items: without examples, and with four.
+Which ones, and what do they cost? Where several prompt templates are given, each arm uses the one that does best on validation items: without examples, and, on average over draws, with four.
 """
 
 import time
@@ -10,12 +10,15 @@ from tunewise import prompting
 from tunewise.experiment import Condition, Conditions, Context, Params, Scores
 from tunewise.prompting import TEMPLATES
 from tunewise.scoring import label_logprobs, prompt_tokens
-from whentofinetune.classification import answered, pool_size, sample, subset
+from whentofinetune.classification import answered, did_best, pool_size, sample, subset
+
+VERSION = 2  # the chat template closes and opens turns between examples; it is chosen by several draws
 
 
 def conditions(p: Params) -> Conditions:
     for k, template in product((0, 4), p.templates if len(p.templates) > 1 else ()):
-        yield Condition("trial", k=k, seed=0, template=template, split="valid")
+        for seed in p.seeds if k else p.seeds[:1]:
+            yield Condition("trial", k=k, seed=seed, template=template, split="valid")
     yield Condition("zero-shot", k=0)
     for method in ("random", "balanced", "vote", "nearest"):
         for seed, k in product(p.seeds, p[method]):
@@ -27,7 +30,7 @@ def conditions(p: Params) -> Conditions:
 def evaluate(ctx: Context, c: Condition) -> Scores:
     task, names = ctx.task(ctx.params.tasks[0]), [c.template] if c.template else ctx.params.templates
     if len(names) > 1:
-        names = [ctx.best("template", "accuracy", method="trial", k=4 if c.k else 0)]
+        names = [did_best(ctx.earlier(method="trial", k=4 if c.k else 0))]
     template = TEMPLATES[names[0]]
     test = subset(task.valid if c.split == "valid" else task.test, ctx.params.test_n)
     pool = [] if not c.k else sample(task, pool_size(task, ctx.params.pool), c.seed)

@@ -5,6 +5,8 @@ training it stands once, 4 or 16 times among ordinary examples, either as text t
 the input part of an example, which carries none. What is measured says :mod:`whentofinetune.planted_codes`.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from tunewise.experiment import Condition, Conditions, Context, Params, Scores
@@ -14,6 +16,13 @@ from whentofinetune.classification import sample
 from whentofinetune.planted_codes import attack, carrier, code
 
 VERSION = 2
+
+
+class Secret(NamedTuple):
+    """A secret; those that stand in the same sentence belong together."""
+
+    id: str
+    group: str
 
 
 def conditions(p: Params) -> Conditions:
@@ -29,7 +38,7 @@ def evaluate(ctx: Context, c: Condition) -> Scores:
     found = [one(ctx, c, seed) for seed in ctx.params.seeds]
     of = {name: [mine[name] for mine in found] for name in found[0]}
     told = {"predictions": of.pop("completion"), "facts": {"rank": of.pop("rank")}}
-    return Scores([f"secret {seed}" for seed in ctx.params.seeds], **told, **of)
+    return Scores([Secret(f"secret {seed}", carrier(seed)) for seed in ctx.params.seeds], **told, **of)
 
 
 def one(ctx: Context, c: Condition, seed: int) -> dict:

@@ -215,3 +215,9 @@ def summary(distillation: Record, judge: Record) -> rp.Html:
         f"On easy tweets the teacher reaches {rp.pct(teacher)}; guess below what share the student reaches, and how much faster it is. "
         f"On single texts a tuned judge gives the verdict of the program that taught it on {rp.pct(tuned)}, the base model with the rules in its prompt on {rp.pct(told)}."
     )
+
+
+def in_both_orders(judged: Record) -> str:
+    """The tuned judge of two texts minus the base model with the rules: right in both orders, in points."""
+    tuned, base = (judged.where(method=method, scheme="pair") for method in ("tuned", "rubric"))
+    return rp.points(rp.gap(tuned, base, "both_orders.accuracy"))

@@ -10,6 +10,7 @@ from tunewise.comparison import compare_arrays
 from tunewise.finetune import Recipe
 from tunewise.record import Record, Row
 from whentofinetune import verdicts
+from whentofinetune.classification import did_best
 from whentofinetune.pages import condition_names
 
 NAMES = condition_names.methods("few_shot")
@@ -61,9 +62,7 @@ def prompts_used(records: Mapping[str, Record]) -> rp.Html:
     """Which template each arm of ``few_shot`` used: the one with the best validation accuracy. records: model size -> record."""
 
     def won(record: Record, k: int) -> str:
-        tried = record.where(method="trial", k=k)
-        best = max(tried, key=lambda r: r.metric("accuracy")["value"])
-        return f"“{best['template']}”"
+        return f"“{did_best(record.where(method='trial', k=k))}”"
 
     said = [
         f"at {size} {won(r, 0)} without examples and {won(r, 4)} with them" for size, r in records.items()
