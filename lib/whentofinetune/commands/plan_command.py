@@ -204,16 +204,10 @@ def tokens(data: OwnData, count: Counter, epochs: int, batch: int, seq: int | No
     )
 
 
-def settings(model: Any, method: str, gpu: Gpu, seq: int, rank: int, batch: int = 1) -> Settings:
+def settings(model: Any, method: str, gpu: Gpu, seq: int, rank: int, batch: int) -> Settings:
     """A step as TRL's trainer takes it, with gradient checkpointing; where all weights are trained they are fp32, under autocast."""
     sixteen = "bf16" if gpu.arch >= 80 else "fp16"
-    how = {
-        "rank": rank,
-        "targets": "all-linear",
-        "checkpointing": True,
-        "accumulation": True,
-        "arch": gpu.arch,
-    }
+    how = {"rank": rank, "targets": "all-linear", "checkpointing": True, "arch": gpu.arch}
     size = {"seq": seq, "batch": batch, "dtype": sixteen, "master_weights": method == "full"}
     return Settings(model=model, method=method, **SFT_TRAINER, **how, **size)
 
@@ -223,7 +217,9 @@ def plan(model: Any, told: Tokens, batch: int, rank: int, prices: Mapping[str, f
     found = []
     for gpu in sorted(GPUS.values(), key=lambda g: (g.total, g.tflops)):
         for method in reversed(METHODS):
-            one = settings(model, method, gpu, told.seq, rank)
+            whole = settings(model, method, gpu, told.seq, rank, batch)
+            parts = whole.replace(accumulation=True)  # the gradients of the rows before are there already
+            one = whole if largest(whole, gpu, "batch", limit=batch) == batch else parts
             if not (most := largest(one, gpu, "batch", limit=batch)):
                 continue
             step = estimate(one.replace(batch=most))
