@@ -12,7 +12,7 @@ import yaml
 from pybtex.database import parse_file
 
 from tunewise.comparison import Predicted, mean
-from tunewise.report import pct
+from tunewise.report import gap, pct
 from whentofinetune import book_records, contrasts, verdicts
 from whentofinetune.pages.board import board, combined, summary, tested
 from whentofinetune.pages.claims_measured import MEASURED
@@ -368,3 +368,44 @@ def test_the_figure_of_tests_draws_differences_only():
     assert [trace["x"] for trace in figure.data] == [
         [f.comparison.estimate for f in found] for found in measured
     ]
+
+
+def test_what_boxes_say_beside_their_tests_follows_from_the_records():
+    """Sentences without a figure, on what the tests leave out (C9, C12, C14, C19, C22, C24)."""
+    small, middle, large = verdicts.LADDER
+
+    def rows(name, model=middle, **settings):
+        return book_records.load(name, model=model).where(**settings)
+
+    (rule,) = rows("unwritten_rule", method="rule", split="test")
+    assert len(set(rule["predictions"])) == 1  # C12: one desk for every complaint
+    lora = {model: rows("learning_curve", model, method="lora", n_labels=100) for model in verdicts.LADDER}
+    four = gap(lora[large], rows("few_shot", large, method="random", k=4), "accuracy")
+    assert four["low"] > -0.1 and four["high"] < 0.1  # C14: as near as the margin asks
+    for model in (small, middle):
+        words = gap(lora[model], rows("learning_curve", model, method="lexicon"), "accuracy")
+        assert words["low"] < 0 < words["high"]
+        for n in (100, 300):  # C19: the encoder fine-tuned, and frozen
+            tuned, frozen = (
+                rows("learning_curve", model, method=m, n_labels=n) for m in ("encoder", "embeddings")
+            )
+            assert gap(tuned, frozen, "accuracy")["value"] > 0
+    faultless = {}
+    for model in (middle, large):  # C9: replies that keep every rule
+        tuned = rows("voice", model, method="lora", n_labels=60, with_facts=True)
+        prompts = [rows("voice", model, method=m, with_facts=True) for m in ("rules", "examples", "both")]
+        faultless[model] = min((gap(tuned, p, "all_rules") for p in prompts if p), key=lambda m: m["value"])
+    assert faultless[middle]["low"] > 0 and faultless[large]["low"] < 0 < faultless[large]["high"]
+    judge, base, search = (rows("groundedness", method=m) for m in ("lora", "untuned", "contains"))
+    plain, centred = (gap(judge, base, m)["value"] for m in ("accuracy", "centred.accuracy"))
+    assert 0 < centred < plain / 2  # C24
+    apart = gap(judge, search, "accuracy")
+    assert apart["low"] < 0 < apart["high"]
+    control = rows("invented_operation", method="random", task="frell")
+    assert min(r["last_loss"] for r in control) > 2  # C22: its own examples are not fitted
+
+
+def test_both_orders_exclude_a_loss_of_the_tuned_judge_at_half_a_billion():
+    judged = book_records.load("judge", model="qwen2.5-coder-0.5b")
+    tuned, base = (judged.where(method=m, scheme="pair") for m in ("tuned", "rubric"))
+    assert gap(tuned, base, "both_orders.accuracy")["low"] > -0.05  # C21's margin

@@ -44,7 +44,7 @@ def gain_against_start(load: Load, level: float) -> Comparison:
     The start is taken on one half of the test items and the gain on the other: on the same items a low start by chance would be
     a large gain by chance.
     """
-    found = _on_halves(load("gain_prediction"), "zero-shot")
+    found = _on_halves(load("gain_prediction"))
     return _correlation(
         [1 - first["zero-shot"] for first, _ in found], [_gain(second, "lora") for _, second in found], level
     )
@@ -55,7 +55,7 @@ def gain_against_gain(load: Load, level: float) -> Comparison:
 
     Each gain is taken on its own half of the test items: on the same ones both would start from the same score, with the same chance in it.
     """
-    found = _on_halves(load("gain_prediction"), "zero-shot", "few-shot")
+    found = _on_halves(load("gain_prediction"))
     return _correlation(
         [_gain(first, "few-shot") for first, _ in found],
         [_gain(second, "lora") for _, second in found],
@@ -63,13 +63,13 @@ def gain_against_gain(load: Load, level: float) -> Comparison:
     )
 
 
-def _on_halves(record: Record, *methods: str) -> list[tuple[dict[str, float], dict[str, float]]]:
-    """For each task the accuracies of these methods and of LoRA, means over seeds, on the one half of the items and on the other."""
+def _on_halves(record: Record) -> list[tuple[dict[str, float], dict[str, float]]]:
+    """For each task the accuracy of each method, mean over seeds, on the one half of the items and on the other."""
     found = []
     for task in record.by("task", method="zero-shot"):
         right = {
             m: np.mean([r.outcomes("accuracy") for r in record.where(method=m, task=task)], axis=0)
-            for m in (*methods, "lora")
+            for m in ("zero-shot", "few-shot", "lora")
         }
         first, second = ({m: float(x[half::2].mean()) for m, x in right.items()} for half in (0, 1))
         found.append((first, second))
